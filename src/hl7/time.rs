@@ -1,0 +1,282 @@
+//! Time stamps (data types TS and DTM, HL7 v2.5 chapter 2.A.77; SPEC 2, "Times").
+
+use chrono::{
+    DateTime, Days, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeZone, Utc,
+};
+use chrono_tz::Tz;
+
+use crate::model::date::PartialDate;
+
+/// A point in time as precisely as it was written: `YYYY[MM[DD[HH[MM[SS[.S…]]]]]][+/-ZZZZ]`.
+///
+/// A month or day written as `00`, as for births of which no more is known, counts as not written, and so does
+/// the time behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timestamp {
+    date: PartialDate,
+    time: NaiveTime,
+    offset: Option<FixedOffset>,
+}
+
+/// A text that is no time stamp.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "expected a date such as 19730416, with or without a time (20240306111154, 20240306111154+0100), found \"{0}\""
+)]
+pub struct InvalidTime(String);
+
+impl Timestamp {
+    /// Reads a time stamp; white space around it does not matter.
+    pub fn parse(text: &str) -> Result<Self, InvalidTime> {
+        read(text.trim()).ok_or_else(|| InvalidTime(text.to_owned()))
+    }
+
+    /// The calendar date as written, never shifted, if it was written to the day.
+    pub fn date(&self) -> Option<NaiveDate> {
+        match self.date {
+            PartialDate::Day(date) => Some(date),
+            PartialDate::Year(_) | PartialDate::Month(..) => None,
+        }
+    }
+
+    /// The calendar date as far as it was written.
+    pub fn partial_date(&self) -> PartialDate {
+        self.date
+    }
+
+    /// The instant, missing parts as the first month, the first day and midnight; without an offset in this zone.
+    ///
+    /// Clocks that change leave two holes, and a message must not fail in them: of a local time that comes twice
+    /// the earlier is meant, and one that is left out is counted on from before the change.
+    pub fn instant(&self, zone: Tz) -> DateTime<Utc> {
+        let first_day = match self.date {
+            PartialDate::Year(year) => NaiveDate::from_ymd_opt(year, 1, 1),
+            PartialDate::Month(year, month) => NaiveDate::from_ymd_opt(year, month, 1),
+            PartialDate::Day(date) => Some(date),
+        };
+        let local = first_day.unwrap_or_default().and_time(self.time);
+        match self.offset {
+            Some(offset) => local.and_utc() - offset,
+            None => local.and_utc() - offset_at(local, zone),
+        }
+    }
+}
+
+/// Writes an instant as the local time of this zone, to the second and without offset (SPEC 8).
+pub fn write(instant: DateTime<Utc>, zone: Tz) -> String {
+    instant
+        .with_timezone(&zone)
+        .format("%Y%m%d%H%M%S")
+        .to_string()
+}
+
+fn offset_at(local: NaiveDateTime, zone: Tz) -> FixedOffset {
+    // No change of clocks leaves out more than a day.
+    let day_before = || {
+        zone.offset_from_local_datetime(&local.checked_sub_days(Days::new(1))?)
+            .earliest()
+    };
+    zone.offset_from_local_datetime(&local)
+        .earliest()
+        .or_else(day_before)
+        .map_or_else(|| Utc.fix(), |offset| offset.fix())
+}
+
+fn read(text: &str) -> Option<Timestamp> {
+    let (local, offset) = match text
+        .find(['+', '-'])
+        .and_then(|at| text.split_at_checked(at))
+    {
+        Some((local, offset)) => (local, Some(read_offset(offset)?)),
+        None => (text, None),
+    };
+    let (whole, fraction) = match local.split_once('.') {
+        Some((whole, fraction)) => (whole, Some(fraction)),
+        None => (local, None),
+    };
+    let mut parts = Digits(whole);
+    let year = i32::try_from(parts.take(4)??).ok()?;
+    let month = parts.take(2)?.filter(|month| *month > 0);
+    let day = parts.take(2)?.filter(|day| *day > 0);
+    let date = PartialDate::new(year, month, day)?;
+    let (hour, minute, second) = (parts.take(2)?, parts.take(2)?, parts.take(2)?);
+    let nanosecond = match fraction {
+        None => 0,
+        Some(fraction) => second.and_then(|_| read_fraction(fraction))?,
+    };
+    let time = NaiveTime::from_hms_nano_opt(
+        hour.unwrap_or(0),
+        minute.unwrap_or(0),
+        second.unwrap_or(0),
+        nanosecond,
+    )?;
+    parts.0.is_empty().then_some(Timestamp {
+        date,
+        time: if matches!(date, PartialDate::Day(_)) {
+            time
+        } else {
+            NaiveTime::MIN
+        },
+        offset,
+    })
+}
+
+fn read_offset(text: &str) -> Option<FixedOffset> {
+    let mut parts = Digits(text.get(1..)?);
+    let (hours, minutes) = (parts.take(2)??, parts.take(2)??);
+    if hours > 23 || minutes > 59 || !parts.0.is_empty() {
+        return None;
+    }
+    let east = i32::try_from(hours * 3600 + minutes * 60).ok()?;
+    FixedOffset::east_opt(if text.starts_with('-') { -east } else { east })
+}
+
+/// The nanoseconds of the digits behind the point; HL7 writes four at most, others more.
+fn read_fraction(digits: &str) -> Option<u32> {
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let nanoseconds = digits.bytes().chain(std::iter::repeat(b'0')).take(9);
+    Some(nanoseconds.fold(0, |sum, digit| sum * 10 + u32::from(digit - b'0')))
+}
+
+/// Digits that are still to be read.
+struct Digits<'a>(&'a str);
+
+impl Digits<'_> {
+    /// The next number of so many digits: the inner option is empty at the end, the outer where digits are wrong.
+    fn take(&mut self, count: usize) -> Option<Option<u32>> {
+        if self.0.is_empty() {
+            return Some(None);
+        }
+        let (number, rest) = self.0.split_at_checked(count)?;
+        if !number.bytes().all(|byte| byte.is_ascii_digit()) {
+            return None;
+        }
+        self.0 = rest;
+        number.parse().ok().map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn utc(text: &str, zone: Tz) -> String {
+        Timestamp::parse(text).unwrap().instant(zone).to_rfc3339()
+    }
+
+    #[test]
+    fn any_precision_is_read() {
+        for (text, date, instant) in [
+            ("1973", "1973", "1972-12-31T23:00:00+00:00"),
+            ("197304", "1973-04", "1973-03-31T23:00:00+00:00"),
+            ("19730416", "1973-04-16", "1973-04-15T23:00:00+00:00"),
+            ("19501104000000", "1950-11-04", "1950-11-03T23:00:00+00:00"),
+            ("2024030611", "2024-03-06", "2024-03-06T10:00:00+00:00"),
+            ("202407061154", "2024-07-06", "2024-07-06T09:54:00+00:00"),
+            ("20240306111154", "2024-03-06", "2024-03-06T10:11:54+00:00"),
+            (
+                "20240306111154.5",
+                "2024-03-06",
+                "2024-03-06T10:11:54.500+00:00",
+            ),
+            (
+                "20240306111154.12345678901",
+                "2024-03-06",
+                "2024-03-06T10:11:54.123456789+00:00",
+            ),
+            (
+                "20240306111154+0000",
+                "2024-03-06",
+                "2024-03-06T11:11:54+00:00",
+            ),
+            (
+                "20240306111154.25-0330",
+                "2024-03-06",
+                "2024-03-06T14:41:54.250+00:00",
+            ),
+            (
+                "20240306233000-0500",
+                "2024-03-06",
+                "2024-03-07T04:30:00+00:00",
+            ),
+            ("2024+0200", "2024", "2023-12-31T22:00:00+00:00"),
+            (" 20240306\n", "2024-03-06", "2024-03-05T23:00:00+00:00"),
+            ("19500000", "1950", "1949-12-31T23:00:00+00:00"),
+            ("19501100", "1950-11", "1950-10-31T23:00:00+00:00"),
+            ("19500000120000", "1950", "1949-12-31T23:00:00+00:00"),
+            ("195000", "1950", "1949-12-31T23:00:00+00:00"),
+        ] {
+            let read = Timestamp::parse(text).unwrap();
+            assert_eq!(read.partial_date().to_string(), date, "{text}");
+            assert_eq!(read.date().is_some(), date.len() == 10, "{text}");
+            assert_eq!(utc(text, Tz::Europe__Paris), instant, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_time_is_refused() {
+        for text in [
+            "",
+            "0",
+            "73",
+            "197",
+            "19734",
+            "1973041",
+            "19731301",
+            "19730230",
+            "19730431",
+            "00000000",
+            "19500012",
+            "2024030624",
+            "202403061160",
+            "20240306111160",
+            "2024-03-06",
+            "06/03/2024",
+            "20240306T111154",
+            "20240306111154.",
+            "20240306111154.x",
+            "2024030611.5",
+            "20240306+1",
+            "20240306+01:00",
+            "20240306+2400",
+            "20240306+0160",
+            "20240306Z",
+            "2024030611115400",
+            "+0100",
+            "２０２４",
+            "1973041é",
+            "\"\"",
+        ] {
+            assert!(Timestamp::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_local_time_that_is_missing_or_comes_twice_has_an_instant() {
+        let paris = Tz::Europe__Paris;
+        assert_eq!(utc("20240331013000", paris), "2024-03-31T00:30:00+00:00");
+        assert_eq!(utc("20240331023000", paris), "2024-03-31T01:30:00+00:00");
+        assert_eq!(utc("20240331033000", paris), "2024-03-31T01:30:00+00:00");
+        assert_eq!(utc("20241027023000", paris), "2024-10-27T00:30:00+00:00");
+        assert_eq!(utc("20241027033000", paris), "2024-10-27T02:30:00+00:00");
+        assert_eq!(
+            utc("20111230120000", Tz::Pacific__Apia),
+            "2011-12-30T22:00:00+00:00"
+        );
+        assert_eq!(utc("0001", paris), "0000-12-31T23:50:39+00:00");
+        assert_eq!(
+            utc("99991231235959.9999-2359", paris),
+            "+10000-01-01T23:58:59.999900+00:00"
+        );
+    }
+
+    #[test]
+    fn an_instant_is_written_in_local_time() {
+        let instant = Timestamp::parse("20240706095400+0000")
+            .unwrap()
+            .instant(Tz::UTC);
+        assert_eq!(write(instant, Tz::Europe__Paris), "20240706115400");
+    }
+}

@@ -1,0 +1,16 @@
+//! rcpspool takes hospital messages for multidisciplinary meetings from folders, and gives back the meetings' reports.
+//!
+//! The way of a file, one direction and no way back:
+//!
+//! 1. [`spool`] finds a file in an inbox, waits until it is whole and claims it by a rename;
+//! 2. [`hl7`] or [`cda`] reads its messages, and [`intake`] decides on each: a pure function of the message and of
+//!    what is known;
+//! 3. [`engine`] writes what the decision asks for ([`reports`] makes the PDFs) under names nobody sees, and puts the
+//!    group on the disk: [`journal`] is the truth, [`store`] its index;
+//! 4. only then are files moved to where others see them.
+//!
+//! [`model`] holds the words of all this, [`config`] what the operator set. [`daemon`] puts threads, signals and
+//! timers around the engine, [`status`] and [`listing`] show what is so, [`cli`] is the command line.
+
+pub mod hl7;
+pub mod model;

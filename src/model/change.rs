@@ -1,0 +1,103 @@
+//! What a decision changes: whole records, put or ended.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::case::Case;
+use super::document::Document;
+use super::identifiers::{CaseId, ContentHash, FacilityId, Ipp, NoteId, SessionId};
+use super::note::Note;
+use super::patient::Patient;
+use super::questionnaire::FilledQuestionnaire;
+use super::report::{Batch, Cursor, Report};
+use super::session::Session;
+
+/// A record of the store, whole.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Record {
+    /// A patient.
+    Patient(Patient),
+    /// The old IPP of a merge, and the IPP that survives it.
+    Alias {
+        /// The facility.
+        facility: FacilityId,
+        /// The IPP that was merged away.
+        old: Ipp,
+        /// The IPP that it leads to.
+        survivor: Ipp,
+    },
+    /// A case.
+    Case(Case),
+    /// A session.
+    Session(Session),
+    /// A note.
+    Note(Note),
+    /// A document.
+    Document(Document),
+    /// The questionnaire of a case.
+    Questionnaire(Box<FilledQuestionnaire>),
+    /// One that another has taken the place of; it stays readable.
+    FormerQuestionnaire(Box<FilledQuestionnaire>),
+    /// A report.
+    Report(Report),
+    /// What is counted for a facility.
+    Cursor(FacilityId, Cursor),
+    /// A batch that was written.
+    Batch(Batch),
+    /// A message that was applied, known by the hash of its normalised bytes (SPEC 9).
+    Applied(FacilityId, ContentHash),
+    /// A command of the desk that was done, known by the id it carries (SPEC 7).
+    CommandDone(String),
+    /// A line in the history of something.
+    History(HistoryEntry),
+}
+
+/// One change: the store holds resolved puts and deletions, never decisions to make again.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a message makes a handful of changes, and nearly all of them are the large one"
+)]
+pub enum Change {
+    /// The record takes the place of the one with its key.
+    Put(Record),
+    /// The note has ended; its history keeps it.
+    EndNote(Note),
+}
+
+impl From<Record> for Change {
+    fn from(record: Record) -> Self {
+        Change::Put(record)
+    }
+}
+
+/// Something that has a history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Subject {
+    /// A case.
+    Case(FacilityId, CaseId),
+    /// A patient.
+    Patient(FacilityId, Ipp),
+    /// A session.
+    Session(SessionId),
+    /// A note.
+    Note(FacilityId, NoteId),
+}
+
+/// A line of a history: what changed, when, and by which file (SPEC 12, `show`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryEntry {
+    /// Whose history.
+    pub subject: Subject,
+    /// Its place among all lines; rises with every message.
+    pub sequence: u64,
+    /// When it was taken in.
+    pub time: DateTime<Utc>,
+    /// What changed, in a few words without personal data.
+    pub what: String,
+    /// The received file.
+    pub file: String,
+    /// The message's type, `SIU^S12`, or the command.
+    pub message_type: String,
+}

@@ -1,0 +1,16 @@
+//! The words of the field as plain types: no I/O, no rules of any one flow.
+
+pub mod case;
+pub mod change;
+pub mod contact;
+pub mod date;
+pub mod document;
+pub mod identifiers;
+pub mod name;
+pub mod note;
+pub mod outcome;
+pub mod patient;
+pub mod questionnaire;
+pub mod report;
+pub mod session;
+pub mod view;

@@ -1,0 +1,272 @@
+//! The questionnaire (fRCP): what the structured form of a case says (SPEC 5, 12).
+//!
+//! It has the shape of the document that it was filled from: sections, in them statements, in these more statements.
+//! No code is expected and none is left out; what has no key of its own stands in `other` as it was written.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::identifiers::{CaseId, ContentHash, FacilityId};
+
+/// The questionnaire of a case, with the document that filled it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FilledQuestionnaire {
+    /// The facility.
+    pub facility: FacilityId,
+    /// The case.
+    pub case: CaseId,
+    /// From 1, rising with every document that fills it anew.
+    pub number: u32,
+    /// The document that filled it, as it lies under `documents/`.
+    pub filled_by: ContentHash,
+    /// The time of that document.
+    #[serde(default)]
+    pub time: Option<DateTime<Utc>>,
+    /// What it says.
+    pub questionnaire: Questionnaire,
+}
+
+/// What the form says.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Questionnaire {
+    /// Its sections, in the order of the document.
+    pub sections: Vec<Section>,
+    /// What stands beside the sections, as raw XML.
+    #[serde(default)]
+    pub other: Option<String>,
+}
+
+/// A section of the form.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Section {
+    /// Its code.
+    pub code: Option<String>,
+    /// What the code is called.
+    pub label: Option<String>,
+    /// Its title.
+    pub title: Option<String>,
+    /// Its narrative as text: a line for each row, cells divided by ` | `.
+    pub text: Option<String>,
+    /// Its clinical statements.
+    pub statements: Vec<Statement>,
+    /// The sections in it.
+    pub sections: Vec<Section>,
+    /// What nobody is to look for, and why (`nullFlavor`).
+    pub null_flavor: Option<String>,
+    /// Everything else in it, as raw XML.
+    pub other: Option<String>,
+    /// The templates it follows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub template_ids: Vec<String>,
+    /// Its own ids.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ids: Vec<String>,
+    /// Every coded element in it, whole.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub codes: Vec<Concept>,
+    /// Who wrote it or told it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub participants: Vec<Participant>,
+    /// Elements that say only why they say nothing: their names, and the null flavour.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub null_flavors: BTreeMap<String, String>,
+}
+
+/// A clinical statement: something observed, done, proposed or planned.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Statement {
+    /// What it is: `observation`, `procedure`, `substanceAdministration`, …
+    pub kind: String,
+    /// Whether it is so (`EVN`), proposed (`PRP`), planned (`INT`), asked for (`ARQ`), …
+    pub mood: Option<String>,
+    /// How far it is: `completed`, `active`, …
+    pub status: Option<String>,
+    /// What it is about.
+    pub code: Option<String>,
+    /// The same in words.
+    pub label: Option<String>,
+    /// What it says, in words; a number for a quantity, `true` or `false` for a yes or no.
+    pub value: Option<String>,
+    /// The code of what it says, where that is coded.
+    pub value_code: Option<String>,
+    /// The unit of what it says.
+    pub unit: Option<String>,
+    /// When: a date or a time, an interval as `from/to`, open at `..`.
+    pub time: Option<String>,
+    /// What the narrative says of it.
+    pub text: Option<String>,
+    /// Whether it says that this is not so.
+    pub negated: bool,
+    /// How urgent it is, or its place among others.
+    pub priority: Option<String>,
+    /// Where in the body.
+    pub site: Option<Site>,
+    /// What is made of the value.
+    pub interpretation: Option<String>,
+    /// What makes its codes more precise.
+    pub qualifiers: Vec<Qualifier>,
+    /// Why it says nothing (`nullFlavor`).
+    pub null_flavor: Option<String>,
+    /// Everything else in it, as raw XML.
+    pub other: Option<String>,
+    /// The statements in it.
+    pub statements: Vec<Statement>,
+    /// What it is to the statement around it: `SUBJ`, `COMP`, `REFR`, …
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relation: Option<String>,
+    /// Whether that is to be read the other way round (`inversionInd`).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub inverted: bool,
+    /// Its class in the reference model (`classCode`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
+    /// The system of the code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code_system: Option<String>,
+    /// The type of the value: `CD`, `PQ`, `BL`, …
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value_type: Option<String>,
+    /// The system of the value's code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value_system: Option<String>,
+    /// The time as it was written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time_written: Option<String>,
+    /// How it was done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// What is given or handed out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consumable: Option<Consumable>,
+    /// Amounts that are no value: doses, rates, repeats.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub quantities: Vec<Quantity>,
+    /// Who did it, wrote it, told it, or takes part in it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub participants: Vec<Participant>,
+    /// The templates it follows.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub template_ids: Vec<String>,
+    /// Its own ids.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ids: Vec<String>,
+    /// Every coded element in it, whole.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub codes: Vec<Concept>,
+    /// Elements that say only why they say nothing: their names, and the null flavour.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub null_flavors: BTreeMap<String, String>,
+}
+
+/// A place in the body.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Site {
+    /// Its code.
+    pub code: Option<String>,
+    /// The same in words.
+    pub label: Option<String>,
+    /// On which side.
+    pub laterality: Option<String>,
+}
+
+/// A coded element, whole (data type CD).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Concept {
+    /// The name of the element: `code`, `value`, `targetSiteCode`, …
+    pub role: String,
+    /// The code.
+    pub code: Option<String>,
+    /// What the code is called (`displayName`).
+    pub label: Option<String>,
+    /// The system that the code is of, an OID.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system: Option<String>,
+    /// The name of the system.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system_name: Option<String>,
+    /// The version of the system.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub system_version: Option<String>,
+    /// What was written before it was coded (`originalText`), from the narrative where it only refers to that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// Why there is no code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub null_flavor: Option<String>,
+}
+
+impl Concept {
+    /// It in words: its name, else what was written before it was coded.
+    pub fn words(&self) -> Option<&str> {
+        self.label.as_deref().or(self.text.as_deref())
+    }
+}
+
+/// What makes a code more precise: the side of a site, the version of a classification.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Qualifier {
+    /// The element that it makes more precise.
+    pub of: String,
+    /// What it says something about.
+    pub name: Option<Concept>,
+    /// What it says.
+    pub value: Option<Concept>,
+}
+
+/// What is given or handed out.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Consumable {
+    /// Its code.
+    pub code: Option<String>,
+    /// The same in words.
+    pub label: Option<String>,
+    /// Its name, where it has one besides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// An amount, by the name of its element.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Quantity {
+    /// The name of the element: `doseQuantity`, `repeatNumber`, …
+    pub role: String,
+    /// How much.
+    pub value: String,
+    /// Of what.
+    pub unit: Option<String>,
+}
+
+/// Someone, or something, that takes part in a statement.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Participant {
+    /// The name of the element: `author`, `performer`, `participant`, …
+    pub role: String,
+    /// Its type code: `PRF`, `AUT`, `DEV`, …
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub participation: Option<String>,
+    /// Its ids.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ids: Vec<String>,
+    /// What the person is, or the thing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// The name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Of which house.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub organization: Option<String>,
+    /// When.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub time: Option<String>,
+}
