@@ -12,5 +12,6 @@
 //! [`model`] holds the words of all this, [`config`] what the operator set. [`daemon`] puts threads, signals and
 //! timers around the engine, [`status`] and [`listing`] show what is so, [`cli`] is the command line.
 
+pub mod cda;
 pub mod hl7;
 pub mod model;

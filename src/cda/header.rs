@@ -1,0 +1,424 @@
+//! The header: who, when, and for which session, as it is written (SPEC 5, the table).
+//!
+//! Nothing is judged here: what is required, valid or known is the business of the flow. An element with a null
+//! flavour is absent.
+
+use roxmltree::Node;
+
+use super::{all, attribute, children, text_in};
+
+/// The root of the national numbers of health professionals (RPPS).
+const RPPS_ROOT: &str = "1.2.250.1.71.4.2.1";
+
+/// What a document says before its body.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Header {
+    /// `code`: what kind of document it is.
+    pub code: Option<Written>,
+    /// `title`.
+    pub title: Option<String>,
+    /// `id`, of this version alone.
+    pub id: Option<Identifier>,
+    /// `setId`, the same for all versions.
+    pub set_id: Option<Identifier>,
+    /// `versionNumber`.
+    pub version_number: Option<u64>,
+    /// `effectiveTime`, when it was written.
+    pub effective_time: Option<Written>,
+    /// `inFulfillmentOf/order/id`.
+    pub orders: Vec<Identifier>,
+    /// Who puts the case before the session.
+    pub submitter: Option<Person>,
+    /// Who leads.
+    pub lead: Option<Person>,
+    /// `componentOf/encompassingEncounter/id`: pathways, families, the session.
+    pub encounters: Vec<Identifier>,
+    /// The date of the session.
+    pub session_date: Option<Written>,
+    /// The patient.
+    pub patient: PatientRole,
+}
+
+/// What is written at a place of the document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// The text, without white space around it.
+    pub text: String,
+    /// The path below `ClinicalDocument`.
+    pub place: &'static str,
+}
+
+/// An instance identifier (data type II).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Identifier {
+    /// An OID or UUID.
+    pub root: Option<String>,
+    /// The id under that root.
+    pub extension: Option<String>,
+    /// Who assigned it, in words.
+    pub authority: Option<String>,
+    /// The path below `ClinicalDocument`.
+    pub place: &'static str,
+}
+
+impl Identifier {
+    fn read(node: Node<'_, '_>, place: &'static str) -> Option<Self> {
+        let written = |name| attribute(node, name).map(str::to_owned);
+        let read = Self {
+            root: written("root"),
+            extension: written("extension"),
+            authority: written("assigningAuthorityName"),
+            place,
+        };
+        (read.root.is_some() || read.extension.is_some()).then_some(read)
+    }
+
+    /// The id by which something is known: the extension, or the root where there is no extension.
+    pub fn value(&self) -> &str {
+        self.extension
+            .as_deref()
+            .or(self.root.as_deref())
+            .unwrap_or_default()
+    }
+
+    /// Whether it is under this root.
+    pub fn is_under(&self, root: &str) -> bool {
+        self.root.as_deref() == Some(root)
+    }
+
+    /// As the EI of HL7 v2 writes it: the extension under its OID, else the OID itself.
+    pub fn entity(&self) -> String {
+        match (&self.extension, &self.root) {
+            (Some(extension), Some(root)) => format!("{extension}^^{root}^ISO"),
+            _ => self.value().to_owned(),
+        }
+    }
+}
+
+/// A health professional.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Person {
+    /// The national number, if there is one.
+    pub rpps: Option<String>,
+    /// Family name.
+    pub family: Option<String>,
+    /// Given name.
+    pub given: Option<String>,
+    /// Where the number stands, or should.
+    pub place: &'static str,
+}
+
+/// `recordTarget/patientRole`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PatientRole {
+    /// Every id: the facility's, and the INS.
+    pub ids: Vec<Identifier>,
+    /// Given names, with their qualifiers.
+    pub given: Vec<NamePart>,
+    /// Family names, with their qualifiers.
+    pub family: Vec<NamePart>,
+    /// `administrativeGenderCode/@code`.
+    pub gender: Option<Written>,
+    /// `birthTime/@value`.
+    pub birth_time: Option<Written>,
+    /// Phone numbers and e-mail addresses.
+    pub telecoms: Vec<Telecom>,
+    /// Addresses.
+    pub addresses: Vec<Address>,
+    /// `providerOrganization/id`.
+    pub organizations: Vec<Identifier>,
+}
+
+/// A part of a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamePart {
+    /// The name.
+    pub text: String,
+    /// What it is for: `BR` at birth, `CL` in use, `SP` of the spouse.
+    pub qualifiers: Vec<String>,
+}
+
+impl NamePart {
+    /// The first part with this qualifier.
+    pub fn qualified<'p>(parts: &'p [NamePart], qualifier: &str) -> Option<&'p str> {
+        parts
+            .iter()
+            .find(|part| part.qualifiers.iter().any(|own| own == qualifier))
+            .map(|part| part.text.as_str())
+    }
+}
+
+/// A phone number or an e-mail address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Telecom {
+    /// What it is, in small letters: `tel`, `mailto`, …
+    pub scheme: String,
+    /// What stands behind the scheme.
+    pub address: String,
+    /// What it is for: `MC` mobile, `H` or `HP` at home, `WP` at work.
+    pub uses: Vec<String>,
+}
+
+/// A postal address as far as it is written.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Address {
+    /// Number and street.
+    pub street: Option<String>,
+    /// City.
+    pub city: Option<String>,
+    /// Postal code.
+    pub postal_code: Option<String>,
+    /// Country.
+    pub country: Option<String>,
+    /// What it is for: `H` at home.
+    pub uses: Vec<String>,
+}
+
+/// The places that refusals name.
+pub mod places {
+    #![allow(missing_docs, reason = "each is named after what stands there")]
+    pub const CODE: &str = "code";
+    pub const ID: &str = "id";
+    pub const SET_ID: &str = "setId";
+    pub const EFFECTIVE_TIME: &str = "effectiveTime";
+    pub const ORDER: &str = "inFulfillmentOf/order/id";
+    pub const SUBMITTER: &str = "participant[@typeCode='REFB']/associatedEntity/id";
+    pub const AUTHOR: &str = "author/assignedAuthor/id";
+    pub const LEAD: &str = "participant[@typeCode='RESP']/associatedEntity/id";
+    pub const AUTHENTICATOR: &str = "legalAuthenticator/assignedEntity/id";
+    pub const ENCOUNTER: &str = "componentOf/encompassingEncounter/id";
+    pub const SESSION_DATE: &str = "componentOf/encompassingEncounter/effectiveTime";
+    pub const EVENT_DATE: &str = "documentationOf/serviceEvent/effectiveTime";
+    pub const PATIENT_ID: &str = "recordTarget/patientRole/id";
+    pub const GIVEN: &str = "recordTarget/patientRole/patient/name/given";
+    pub const FAMILY: &str = "recordTarget/patientRole/patient/name/family";
+    pub const NAME: &str = "recordTarget/patientRole/patient/name";
+    pub const GENDER: &str = "recordTarget/patientRole/patient/administrativeGenderCode/@code";
+    pub const BIRTH_TIME: &str = "recordTarget/patientRole/patient/birthTime/@value";
+    pub const TELECOM: &str = "recordTarget/patientRole/telecom";
+    pub const ADDRESS: &str = "recordTarget/patientRole/addr";
+    pub const ORGANIZATION: &str = "recordTarget/patientRole/providerOrganization/id";
+}
+
+impl Header {
+    pub(super) fn read(root: Node<'_, '_>) -> Self {
+        let identifiers = |path: &[&'static str], place| -> Vec<Identifier> {
+            all(root, path)
+                .into_iter()
+                .filter_map(|node| Identifier::read(node, place))
+                .collect()
+        };
+        let first =
+            |name, place| children(root, name).find_map(|node| Identifier::read(node, place));
+        Self {
+            code: written(children(root, "code"), "code", places::CODE),
+            title: children(root, "title").find_map(text_in),
+            id: first("id", places::ID),
+            set_id: first("setId", places::SET_ID),
+            version_number: children(root, "versionNumber")
+                .find_map(|node| attribute(node, "value")?.parse().ok()),
+            effective_time: written(
+                children(root, "effectiveTime"),
+                "value",
+                places::EFFECTIVE_TIME,
+            ),
+            orders: identifiers(&["inFulfillmentOf", "order", "id"], places::ORDER),
+            submitter: participant(root, "REFB", places::SUBMITTER).or_else(|| {
+                person(
+                    &all(root, &["author", "assignedAuthor"]),
+                    "assignedPerson",
+                    places::AUTHOR,
+                )
+            }),
+            lead: participant(root, "RESP", places::LEAD).or_else(|| {
+                person(
+                    &all(root, &["legalAuthenticator", "assignedEntity"]),
+                    "assignedPerson",
+                    places::AUTHENTICATOR,
+                )
+            }),
+            encounters: identifiers(
+                &["componentOf", "encompassingEncounter", "id"],
+                places::ENCOUNTER,
+            ),
+            session_date: session_date(root),
+            patient: PatientRole::read(root),
+        }
+    }
+}
+
+fn written<'a, 'i: 'a>(
+    nodes: impl IntoIterator<Item = Node<'a, 'i>>,
+    name: &str,
+    place: &'static str,
+) -> Option<Written> {
+    nodes.into_iter().find_map(|node| {
+        attribute(node, name).map(|text| Written {
+            text: text.to_owned(),
+            place,
+        })
+    })
+}
+
+/// The participant of this type; of several the first with a number.
+fn participant(root: Node<'_, '_>, kind: &str, place: &'static str) -> Option<Person> {
+    let entities: Vec<Node<'_, '_>> = children(root, "participant")
+        .filter(|participant| attribute(*participant, "typeCode") == Some(kind))
+        .flat_map(|participant| children(participant, "associatedEntity"))
+        .collect();
+    person(&entities, "associatedPerson", place)
+}
+
+fn person(entities: &[Node<'_, '_>], person: &'static str, place: &'static str) -> Option<Person> {
+    let rpps = |entity: Node<'_, '_>| {
+        children(entity, "id")
+            .filter(|id| attribute(*id, "root") == Some(RPPS_ROOT))
+            .find_map(|id| attribute(id, "extension").map(str::to_owned))
+    };
+    let entity = entities
+        .iter()
+        .find(|entity| rpps(**entity).is_some())
+        .or_else(|| entities.first())?;
+    let part = |name| {
+        all(*entity, &[person, "name", name])
+            .into_iter()
+            .find_map(text_in)
+    };
+    Some(Person {
+        rpps: rpps(*entity),
+        family: part("family"),
+        given: part("given"),
+        place,
+    })
+}
+
+/// The date of the encounter, else that of the meeting among the documented acts (code 39, SPEC 5).
+fn session_date(root: Node<'_, '_>) -> Option<Written> {
+    let dates = |node: Node<'_, '_>, place| {
+        children(node, "effectiveTime").find_map(|time| {
+            written([time], "value", place)
+                .or_else(|| written(children(time, "low"), "value", place))
+        })
+    };
+    all(root, &["componentOf", "encompassingEncounter"])
+        .into_iter()
+        .find_map(|encounter| dates(encounter, places::SESSION_DATE))
+        .or_else(|| {
+            all(root, &["documentationOf", "serviceEvent"])
+                .into_iter()
+                .filter(|event| {
+                    children(*event, "code").any(|code| attribute(code, "code") == Some("39"))
+                })
+                .find_map(|event| dates(event, places::EVENT_DATE))
+        })
+}
+
+impl PatientRole {
+    fn read(root: Node<'_, '_>) -> Self {
+        let Some(role) = all(root, &["recordTarget", "patientRole"])
+            .into_iter()
+            .next()
+        else {
+            return Self::default();
+        };
+        let identifiers = |path: &[&'static str], place| -> Vec<Identifier> {
+            all(role, path)
+                .into_iter()
+                .filter_map(|node| Identifier::read(node, place))
+                .collect()
+        };
+        Self {
+            ids: identifiers(&["id"], places::PATIENT_ID),
+            given: name_parts(role, "given"),
+            family: name_parts(role, "family"),
+            gender: written(
+                all(role, &["patient", "administrativeGenderCode"]),
+                "code",
+                places::GENDER,
+            ),
+            birth_time: written(
+                all(role, &["patient", "birthTime"]),
+                "value",
+                places::BIRTH_TIME,
+            ),
+            telecoms: children(role, "telecom")
+                .filter_map(Telecom::read)
+                .collect(),
+            addresses: children(role, "addr").map(Address::read).collect(),
+            organizations: identifiers(&["providerOrganization", "id"], places::ORGANIZATION),
+        }
+    }
+}
+
+fn name_parts(role: Node<'_, '_>, name: &'static str) -> Vec<NamePart> {
+    all(role, &["patient", "name", name])
+        .into_iter()
+        .filter_map(|node| {
+            Some(NamePart {
+                text: text_in(node)?,
+                qualifiers: tokens(node, "qualifier"),
+            })
+        })
+        .collect()
+}
+
+/// The tokens of an attribute that is a list of them.
+fn tokens(node: Node<'_, '_>, name: &str) -> Vec<String> {
+    attribute(node, name)
+        .unwrap_or_default()
+        .split_whitespace()
+        .map(str::to_owned)
+        .collect()
+}
+
+impl Telecom {
+    fn read(node: Node<'_, '_>) -> Option<Self> {
+        let (scheme, address) = attribute(node, "value")?.split_once(':')?;
+        let scheme = scheme.trim().to_lowercase();
+        // What follows these is no part of the number (RFC 3966) or the address (RFC 6068).
+        let end = if scheme == "mailto" { '?' } else { ';' };
+        let address = address.split(end).next().unwrap_or_default().trim();
+        (!address.is_empty()).then(|| Self {
+            scheme,
+            address: address.to_owned(),
+            uses: tokens(node, "use"),
+        })
+    }
+
+    /// Whether it is for one of these.
+    pub fn is_for(&self, uses: &[&str]) -> bool {
+        self.uses.iter().any(|own| uses.contains(&own.as_str()))
+    }
+}
+
+impl Address {
+    fn read(node: Node<'_, '_>) -> Self {
+        let part = |name| children(node, name).find_map(text_in);
+        let number_and_name: Vec<String> = ["houseNumber", "streetNameType", "streetName"]
+            .into_iter()
+            .filter_map(part)
+            .collect();
+        let lines: Vec<String> = children(node, "streetAddressLine")
+            .filter_map(text_in)
+            .collect();
+        let street = match part("streetName") {
+            Some(_) => number_and_name,
+            None if lines.is_empty() => number_and_name,
+            None => lines,
+        };
+        Self {
+            street: (!street.is_empty()).then(|| street.join(" ")),
+            city: part("city"),
+            postal_code: part("postalCode"),
+            country: part("country"),
+            uses: tokens(node, "use"),
+        }
+    }
+
+    /// Whether nothing of it is written.
+    pub fn is_empty(&self) -> bool {
+        [&self.street, &self.city, &self.postal_code, &self.country]
+            .into_iter()
+            .all(Option::is_none)
+    }
+}

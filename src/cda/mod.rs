@@ -1,0 +1,477 @@
+//! Reading CDA R2: from bytes to a typed header and the questionnaire of the body (SPEC 2, "Reading XML"; SPEC 5).
+//!
+//! Nothing external is ever read: a document type declaration is refused, so there are no entities but the five that
+//! XML predefines. Depth, size and attributes are counted in one pass over the text before the parser builds a tree,
+//! so that a small file cannot cost much memory or time.
+
+mod body;
+pub mod header;
+mod narrative;
+
+use std::borrow::Cow;
+
+use encoding_rs::{Encoding, UTF_8};
+use roxmltree::{Document, Node, ParsingOptions};
+
+use self::header::Header;
+use crate::model::outcome::{Place, Reason, Refusal};
+use crate::model::questionnaire::Questionnaire;
+
+/// The namespace of CDA R2.
+const HL7: &str = "urn:hl7-org:v3";
+
+/// The namespace of `xsi:type`, which says what a value is.
+const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
+
+/// How deep elements may stand in each other. What is made of them is stored as JSON, of which the reader takes 127
+/// levels; documents of the field have some thirty.
+const MAX_DEPTH: usize = 100;
+
+/// How many elements, texts, comments and instructions there may be.
+const MAX_NODES: usize = 500_000;
+
+/// How many attributes an element may have: the parser compares each with each.
+const MAX_ATTRIBUTES: usize = 1_000;
+
+/// How many namespaces may be declared around an element: the parser copies them where one more is declared.
+const MAX_NAMESPACES: usize = 100;
+
+/// A CDA document, read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cda {
+    /// Who, when, and for which session.
+    pub header: Header,
+    /// What the form says; none where the body is not structured (level 1).
+    pub questionnaire: Option<Questionnaire>,
+}
+
+/// Whether bytes are XML, told from the first of them; whether it is CDA is told by [`parse`].
+pub fn looks_like_xml(bytes: &[u8]) -> bool {
+    let start = bytes.get(..1024).unwrap_or(bytes);
+    let text = match Encoding::for_bom(start) {
+        Some((encoding, mark)) => encoding.decode(start.get(mark..).unwrap_or_default()).0,
+        None => String::from_utf8_lossy(start),
+    };
+    let mut letters = text.trim_start().chars();
+    letters.next() == Some('<')
+        && letters
+            .next()
+            .is_some_and(|letter| letter.is_alphabetic() || matches!(letter, '?' | '!' | '_' | ':'))
+}
+
+/// Reads a CDA document; refuses what is no XML, no CDA, has a document type declaration, or costs too much.
+pub fn parse(bytes: &[u8]) -> Result<Cda, Refusal> {
+    let text = decode(bytes)?;
+    check_bounds(&text)?;
+    let options = ParsingOptions {
+        allow_dtd: false,
+        nodes_limit: u32::try_from(MAX_NODES).unwrap_or(u32::MAX),
+        ..ParsingOptions::default()
+    };
+    let document = Document::parse_with_options(&text, options).map_err(|error| {
+        let position = error.pos();
+        malformed(format!("expected well-formed XML, found an error: {error}")).at(Place::named(
+            format!("line {}, column {}", position.row, position.col),
+        ))
+    })?;
+    let root = document.root_element();
+    if !root.has_tag_name((HL7, "ClinicalDocument")) {
+        return Err(Refusal::new(
+            Reason::UnknownFormat,
+            format!(
+                "expected the XML of a CDA document, whose root is ClinicalDocument of {HL7}, found the root {}",
+                shortened(root.tag_name().name())
+            ),
+        ));
+    }
+    Ok(Cda {
+        header: Header::read(root),
+        questionnaire: body::read(root),
+    })
+}
+
+/// The text of the document: by its byte-order mark, else its declaration, else as UTF-8.
+fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, Refusal> {
+    let (encoding, text) = match Encoding::for_bom(bytes) {
+        Some((encoding, mark)) => (encoding, bytes.get(mark..).unwrap_or_default()),
+        None => (declared_encoding(bytes)?, bytes),
+    };
+    if encoding == UTF_8 {
+        return std::str::from_utf8(text).map(Cow::Borrowed).map_err(|error| {
+            malformed(format!(
+                "expected text in UTF-8, found another byte at {}; another encoding must be declared (<?xml version=\"1.0\" encoding=\"…\"?>)",
+                error.valid_up_to().saturating_add(1)
+            ))
+        });
+    }
+    encoding
+        .decode_without_bom_handling_and_without_replacement(text)
+        .ok_or_else(|| {
+            malformed(format!(
+                "expected text in {}, as it is declared, found bytes that are not",
+                encoding.name()
+            ))
+        })
+}
+
+/// The encoding that the XML declaration names; UTF-8 where it names none.
+fn declared_encoding(bytes: &[u8]) -> Result<&'static Encoding, Refusal> {
+    let start = bytes.trim_ascii_start();
+    let declaration = start
+        .strip_prefix(b"<?xml")
+        .and_then(|rest| rest.get(..memchr::memmem::find(rest, b"?>")?))
+        .unwrap_or_default();
+    let Some(at) = memchr::memmem::find(declaration, b"encoding") else {
+        return Ok(UTF_8);
+    };
+    let value = declaration
+        .get(at + b"encoding".len()..)
+        .unwrap_or_default();
+    let label: &[u8] = value
+        .split(|byte| matches!(byte, b'"' | b'\''))
+        .nth(1)
+        .unwrap_or_default();
+    match Encoding::for_label_no_replacement(label) {
+        // What was read here byte by byte is not in UTF-16, whatever it says.
+        Some(encoding) if encoding.is_ascii_compatible() => Ok(encoding),
+        Some(_) => Ok(UTF_8),
+        None => Err(malformed(
+            "expected an encoding that is known, such as UTF-8, in the XML declaration, found another",
+        )
+        .with_value(&String::from_utf8_lossy(label))),
+    }
+}
+
+/// Counts what the parser would build, without building it.
+fn check_bounds(text: &str) -> Result<(), Refusal> {
+    let bytes = text.as_bytes();
+    let mut nodes = 0_usize;
+    // For each open element, how many namespaces are declared in and around it.
+    let mut open: Vec<usize> = Vec::new();
+    let mut at = 0_usize;
+    while let Some(found) = memchr::memchr(b'<', bytes.get(at..).unwrap_or_default()) {
+        // A text before the markup, and the markup itself.
+        nodes = nodes.saturating_add(if found > 0 { 2 } else { 1 });
+        if nodes > MAX_NODES {
+            return Err(malformed(format!(
+                "expected at most {MAX_NODES} elements and texts, found more"
+            )));
+        }
+        let start = at.saturating_add(found);
+        let rest = bytes.get(start..).unwrap_or_default();
+        let (after, length) = match rest {
+            [b'<', b'!', b'-', b'-', ..] => (4, end_of(rest, 4, b"-->")),
+            [b'<', b'!', b'[', ..] => (3, end_of(rest, 3, b"]]>")),
+            [b'<', b'!', ..] => {
+                return Err(Refusal::new(
+                    Reason::XmlDoctype,
+                    "expected XML without a document type declaration, found one (<!…>)",
+                )
+                .at(place_of(text, start)));
+            }
+            [b'<', b'?', ..] => (2, end_of(rest, 2, b"?>")),
+            [b'<', b'/', ..] => {
+                open.pop();
+                (2, end_of(rest, 2, b">"))
+            }
+            _ => {
+                let tag = Tag::scan(rest);
+                let around = open.last().copied().unwrap_or(0);
+                let namespaces = around.saturating_add(tag.namespaces);
+                for (count, most, what) in [
+                    (tag.attributes, MAX_ATTRIBUTES, "attributes in an element"),
+                    (namespaces, MAX_NAMESPACES, "namespaces around an element"),
+                    (
+                        open.len().saturating_add(1),
+                        MAX_DEPTH,
+                        "elements in each other",
+                    ),
+                ] {
+                    if count > most {
+                        return Err(malformed(format!(
+                            "expected at most {most} {what}, found more"
+                        ))
+                        .at(place_of(text, start)));
+                    }
+                }
+                if !tag.is_empty {
+                    open.push(namespaces);
+                }
+                (1, tag.length)
+            }
+        };
+        at = start.saturating_add(length.max(after));
+    }
+    Ok(())
+}
+
+/// Where `end` ends behind `from`; all of it where it does not, which the parser will complain of.
+fn end_of(bytes: &[u8], from: usize, end: &[u8]) -> usize {
+    memchr::memmem::find(bytes.get(from..).unwrap_or_default(), end).map_or(bytes.len(), |found| {
+        from.saturating_add(found).saturating_add(end.len())
+    })
+}
+
+/// What a start tag costs.
+struct Tag {
+    length: usize,
+    attributes: usize,
+    namespaces: usize,
+    is_empty: bool,
+}
+
+impl Tag {
+    fn scan(bytes: &[u8]) -> Self {
+        let mut tag = Tag {
+            length: bytes.len(),
+            attributes: 0,
+            namespaces: 0,
+            is_empty: false,
+        };
+        let mut at = 1_usize;
+        let mut name_from = at;
+        while let Some(found) =
+            memchr::memchr3(b'>', b'"', b'\'', bytes.get(at..).unwrap_or_default())
+        {
+            let place = at.saturating_add(found);
+            let quote = match bytes.get(place) {
+                Some(quote @ (b'"' | b'\'')) => *quote,
+                _ => {
+                    tag.length = place.saturating_add(1);
+                    tag.is_empty = bytes.get(place.saturating_sub(1)) == Some(&b'/');
+                    break;
+                }
+            };
+            tag.attributes = tag.attributes.saturating_add(1);
+            let before = bytes.get(name_from..place).unwrap_or_default();
+            if memchr::memmem::find(before, b"xmlns").is_some() {
+                tag.namespaces = tag.namespaces.saturating_add(1);
+            }
+            let behind = place.saturating_add(1);
+            match memchr::memchr(quote, bytes.get(behind..).unwrap_or_default()) {
+                Some(end) => at = behind.saturating_add(end).saturating_add(1),
+                None => break,
+            }
+            name_from = at;
+        }
+        tag
+    }
+}
+
+fn malformed(message: impl Into<String>) -> Refusal {
+    Refusal::new(Reason::Malformed, message)
+}
+
+fn place_of(text: &str, at: usize) -> Place {
+    let before = text.get(..at).unwrap_or_default();
+    let line = before.lines().count().max(1);
+    let column = before
+        .lines()
+        .next_back()
+        .map_or(0, |line| line.chars().count())
+        .saturating_add(1);
+    Place::named(format!("line {line}, column {column}"))
+}
+
+fn shortened(name: &str) -> String {
+    name.chars().take(40).collect()
+}
+
+/// The elements of CDA itself below an element, without those that say by a null flavour that they are absent.
+fn children<'a, 'i>(node: Node<'a, 'i>, name: &'static str) -> impl Iterator<Item = Node<'a, 'i>> {
+    node.children()
+        .filter(move |child| child.has_tag_name((HL7, name)) && !child.has_attribute("nullFlavor"))
+}
+
+/// Every element at this path, in the order of the document.
+fn all<'a, 'i>(node: Node<'a, 'i>, path: &[&'static str]) -> Vec<Node<'a, 'i>> {
+    path.iter().fold(vec![node], |nodes, name| {
+        nodes
+            .into_iter()
+            .flat_map(|node| children(node, name))
+            .collect()
+    })
+}
+
+/// An attribute that says something.
+fn attribute<'a>(node: Node<'a, '_>, name: &str) -> Option<&'a str> {
+    node.attribute(name)
+        .map(str::trim)
+        .filter(|value| !value.is_empty())
+}
+
+/// The text in an element, its runs of white space as one space; none where there is nothing else.
+fn text_in(node: Node<'_, '_>) -> Option<String> {
+    let mut text = String::new();
+    for part in node.descendants().filter(Node::is_text) {
+        text.push_str(part.text().unwrap_or_default());
+    }
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    (!text.is_empty()).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROOT: &str = "<ClinicalDocument xmlns=\"urn:hl7-org:v3\">";
+
+    fn document(inside: &str) -> String {
+        format!("{ROOT}{inside}</ClinicalDocument>")
+    }
+
+    fn title(bytes: &[u8]) -> String {
+        match parse(bytes) {
+            Ok(cda) => cda.header.title.unwrap_or_default(),
+            Err(refusal) => refusal.reason.code().to_owned(),
+        }
+    }
+
+    fn utf_16(text: &str, little: bool) -> Vec<u8> {
+        let unit = |unit: u16| match little {
+            true => unit.to_le_bytes(),
+            false => unit.to_be_bytes(),
+        };
+        format!("\u{feff}{text}")
+            .encode_utf16()
+            .flat_map(unit)
+            .collect()
+    }
+
+    #[test]
+    fn xml_is_told_from_its_first_bytes() {
+        for (bytes, is_xml) in [
+            (&b"<?xml version=\"1.0\"?>"[..], true),
+            (b"\xef\xbb\xbf \r\n<a/>", true),
+            (b"<!-- a --><a/>", true),
+            (b"<ns:a/>", true),
+            (&utf_16("<a/>", true), true),
+            (&utf_16("<a/>", false), true),
+            (b"", false),
+            (b"<", false),
+            (b"<3", false),
+            (b"a <b/>", false),
+            (b"MSH|^~\\&", false),
+        ] {
+            assert_eq!(looks_like_xml(bytes), is_xml, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn the_encoding_is_that_of_the_mark_then_the_declaration_then_utf_8() {
+        let with = |encoding: &str| {
+            format!(
+                "<?xml version=\"1.0\" encoding=\"{encoding}\" ?>{}",
+                document("<title>Œuf été €</title>")
+            )
+        };
+        let plain = document("<title>Œuf été €</title>");
+        let single = |label: &str| {
+            let encoding = Encoding::for_label(label.as_bytes()).unwrap();
+            encoding.encode(&with(label)).0.into_owned()
+        };
+        for bytes in [
+            plain.clone().into_bytes(),
+            format!("\u{feff}{plain}").into_bytes(),
+            with("utf-8").into_bytes(),
+            with("UTF-16").into_bytes(),
+            format!("\u{feff}{}", with("ISO-8859-1")).into_bytes(),
+            single("ISO-8859-15"),
+            single("windows-1252"),
+            utf_16(&with("UTF-16"), true),
+            utf_16(&with("ISO-8859-1"), false),
+            with("utf-8").replace('"', "'").into_bytes(),
+        ] {
+            assert_eq!(title(&bytes), "Œuf été €");
+        }
+        let latin = b"<?xml version='1.0' encoding='ISO-8859-1'?><ClinicalDocument xmlns='urn:hl7-org:v3'><title>\xe9</title></ClinicalDocument>";
+        assert_eq!(title(latin), "é");
+        for bytes in [
+            &latin.to_vec().split_off(43)[..],
+            with("klingon").as_bytes(),
+            with("replacement").as_bytes(),
+        ] {
+            assert_eq!(title(bytes), "malformed");
+        }
+    }
+
+    #[test]
+    fn what_is_no_cda_is_refused() {
+        for (text, reason) in [
+            ("<ClinicalDocument/>".to_owned(), "unknown-format"),
+            (
+                "<html xmlns=\"http://www.w3.org/1999/xhtml\"/>".to_owned(),
+                "unknown-format",
+            ),
+            (
+                "<a:Other xmlns:a=\"urn:hl7-org:v3\"/>".to_owned(),
+                "unknown-format",
+            ),
+            (document("<title>"), "malformed"),
+            (document("&eacute;"), "malformed"),
+            (document("<a b='1' b='2'/>"), "malformed"),
+            (document("<x:a/>"), "malformed"),
+            ("<".to_owned(), "malformed"),
+            ("<a".to_owned(), "malformed"),
+            ("<a b=\"".to_owned(), "malformed"),
+            ("<!-- a".to_owned(), "malformed"),
+            (
+                format!("<!DOCTYPE ClinicalDocument>{}", document("")),
+                "xml-doctype",
+            ),
+            (
+                format!(
+                    "<?xml version=\"1.0\"?><!-- a --><!DOCTYPE a [<!ENTITY b \"c\">]>{}",
+                    document("&b;")
+                ),
+                "xml-doctype",
+            ),
+            (format!("<!doctype html>{}", document("")), "xml-doctype"),
+        ] {
+            assert_eq!(title(text.as_bytes()), reason, "{text}");
+        }
+        let prefixed = "<a:ClinicalDocument xmlns:a=\"urn:hl7-org:v3\"><a:title>T</a:title></a:ClinicalDocument>";
+        assert_eq!(title(prefixed.as_bytes()), "T");
+        let harmless = document("<title>T<!-- <!DOCTYPE a> --><![CDATA[<!DOCTYPE b>]]></title>");
+        assert_eq!(title(harmless.as_bytes()), "T<!DOCTYPE b>");
+    }
+
+    #[test]
+    fn size_is_bounded_before_anything_is_built() {
+        let nested =
+            |depth: usize| document(&format!("{}{}", "<a>".repeat(depth), "</a>".repeat(depth)));
+        let attributes = |count: usize| {
+            let all: Vec<String> = (0..count).map(|number| format!("a{number}='>'")).collect();
+            document(&format!("<a {}/>", all.join(" ")))
+        };
+        let namespaces = |count: usize| {
+            let all: Vec<String> = (0..count)
+                .map(|number| format!("xmlns:n{number}='u{number}'"))
+                .collect();
+            document(&format!("<a {}/>", all.join(" ")))
+        };
+        for (text, is_refused) in [
+            (nested(MAX_DEPTH - 1), false),
+            (nested(MAX_DEPTH), true),
+            (nested(1_000_000), true),
+            (attributes(MAX_ATTRIBUTES), false),
+            (attributes(MAX_ATTRIBUTES + 1), true),
+            (namespaces(MAX_NAMESPACES - 1), false),
+            (namespaces(MAX_NAMESPACES), true),
+            (document(&"<a/>".repeat(MAX_NODES - 10)), false),
+            (document(&"<a/>".repeat(MAX_NODES)), true),
+            (document(&"<a>b</a>".repeat(MAX_NODES / 2)), true),
+            (document(&"<!-- -->".repeat(MAX_NODES)), true),
+        ] {
+            assert_eq!(title(text.as_bytes()) == "malformed", is_refused);
+        }
+    }
+
+    #[test]
+    fn an_error_says_where() {
+        let refusal = parse(document("\n  <a></b>").as_bytes()).unwrap_err();
+        assert!(refusal.place.unwrap().shown.starts_with("line 2, column "));
+        let refusal = parse(b"<?xml version='1.0'?>\n <!DOCTYPE a><a/>").unwrap_err();
+        assert_eq!(refusal.place.unwrap().shown, "line 2, column 2");
+    }
+}
