@@ -13,5 +13,6 @@
 //! timers around the engine, [`status`] and [`listing`] show what is so, [`cli`] is the command line.
 
 pub mod cda;
+pub mod config;
 pub mod hl7;
 pub mod model;
