@@ -1,0 +1,128 @@
+//! What the journal records. Every entry is JSON with defaults, so that a newer version reads what an older wrote.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{Counters, Position};
+use crate::model::outcome::Outcome;
+use crate::store::KeyChange;
+
+/// One entry.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Entry {
+    /// The first of a segment.
+    Header(Header),
+    /// What became of one message, and what it changes.
+    Message(Box<Message>),
+    /// A received file is finished with: where it and its receipt go.
+    Closing(Box<Closing>),
+    /// Changes that no message asked for: markers, batches, retention.
+    Changes {
+        /// What for, in words.
+        what: String,
+        /// The changes, by key.
+        changes: Vec<KeyChange>,
+        /// The moves still to do.
+        #[serde(default)]
+        moves: Vec<Move>,
+    },
+    /// The moves of all groups up to this one were done and are on disk.
+    Finished {
+        /// The number of the last such group.
+        group: u64,
+    },
+    /// The last of a group: the group counts.
+    Commit {
+        /// How many entries the group has, this one not counted.
+        count: usize,
+        /// The numbers as of this group.
+        counters: Counters,
+        /// The hash over everything in the segment before this entry.
+        hash: String,
+    },
+}
+
+/// The first entry of a segment.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Header {
+    /// The number of the segment.
+    pub number: u64,
+    /// Where the segment before it ends; what stands after that was never accepted.
+    #[serde(default)]
+    pub previous: Option<Position>,
+    /// The numbers to go on from.
+    #[serde(default)]
+    pub counters: Counters,
+    /// When it was begun.
+    pub begun: DateTime<Utc>,
+}
+
+/// What became of one message.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Message {
+    /// The claim of the file it came in.
+    pub claim: String,
+    /// Its number in the file, from 1.
+    pub number: usize,
+    /// The facility, or `desk`.
+    pub facility: String,
+    /// The received file, as in [`Move`].
+    pub file: String,
+    /// `SIU^S12`, `CDA`, or the command.
+    pub message_type: String,
+    /// MSH-10.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub control_id: Option<String>,
+    /// The case it is about, as far as that could be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub case: Option<String>,
+    /// When it was decided.
+    pub time: DateTime<Utc>,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The changes, by key.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<KeyChange>,
+    /// The documents that it brings, still to be moved into place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moves: Vec<Move>,
+}
+
+/// A received file is finished with.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Closing {
+    /// The claim.
+    pub claim: String,
+    /// How many messages the file had.
+    pub messages: usize,
+    /// What need not be remembered any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<KeyChange>,
+    /// The moves still to do: the file, its receipt, its sidecar, its refused messages.
+    pub moves: Vec<Move>,
+}
+
+/// A file to be moved, both names chosen. Names are relative to a place, with bytes that are not UTF-8, and `%`,
+/// written `%xx`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Move {
+    /// Where.
+    pub place: Place,
+    /// The name it has now.
+    pub from: String,
+    /// The name it gets.
+    pub to: String,
+}
+
+/// Where a move takes place.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Place {
+    /// In the folder of this facility.
+    Facility(String),
+    /// In the desk's folder.
+    Desk,
+    /// Among the documents.
+    Documents,
+}

@@ -1,0 +1,200 @@
+//! The disk as a test wants it: stopped, failing or forgetful at the n-th operation.
+//!
+//! After a stop every further operation fails, as if the process had died. [`Faults::forget`] then takes back what
+//! was never synced, as a power cut may. What is taken back is the worst that a file system with ordered metadata
+//! does: the content of a file lasts once the file or its file system is synced, a name once its folder or its file
+//! system is.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// What a test wants to go wrong, and what has happened so far.
+#[derive(Debug, Default)]
+pub struct Faults {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    calls: u64,
+    fault: Option<Fault>,
+    stopped: bool,
+    unsynced: Vec<Undo>,
+}
+
+/// What goes wrong, and when. Operations are counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The process ends just before this operation.
+    StopBefore(u64),
+    /// The process ends just after this operation.
+    StopAfter(u64),
+    /// This operation fails with this system error; the process lives on.
+    Fail(u64, i32),
+}
+
+/// How a step that was not synced is taken back.
+#[derive(Debug)]
+pub enum Undo {
+    /// A file was moved.
+    Renamed {
+        /// Where it was.
+        from: PathBuf,
+        /// Where it is.
+        to: PathBuf,
+    },
+    /// A file was made.
+    Created(PathBuf),
+    /// A folder was made.
+    MadeDir(PathBuf),
+    /// Something was written at the end of a file.
+    Grown {
+        /// The file.
+        path: PathBuf,
+        /// Its length before.
+        length: u64,
+    },
+    /// A file was removed; its content is kept here.
+    Removed {
+        /// The file.
+        path: PathBuf,
+        /// What it held.
+        content: Vec<u8>,
+    },
+    /// The content of this file is durable: takes nothing back.
+    FileSynced(PathBuf),
+    /// The names in this folder are durable: takes nothing back.
+    DirSynced(PathBuf),
+    /// Everything is durable: takes nothing back.
+    AllSynced,
+}
+
+impl Faults {
+    /// Nothing goes wrong: counts only.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// This goes wrong.
+    pub fn with(fault: Fault) -> Self {
+        let faults = Self::default();
+        faults.state().fault = Some(fault);
+        faults
+    }
+
+    /// How many operations there were.
+    pub fn calls(&self) -> u64 {
+        self.state().calls
+    }
+
+    /// Whether the process was stopped.
+    pub fn is_stopped(&self) -> bool {
+        self.state().stopped
+    }
+
+    /// Takes back, newest first, everything that was not synced.
+    pub fn forget(&self) {
+        let unsynced = std::mem::take(&mut self.state().unsynced);
+        for undo in unsynced.into_iter().rev() {
+            // A step may have been overtaken by a later one that lasted: then there is nothing to take back.
+            let _ = undo.take_back();
+        }
+    }
+
+    pub(super) fn around<T>(
+        &self,
+        action: &'static str,
+        operation: impl FnOnce() -> io::Result<T>,
+        undo: impl FnOnce() -> Option<Undo>,
+    ) -> io::Result<T> {
+        let mut state = self.state();
+        state.before(action)?;
+        let result = operation()?;
+        if let Some(undo) = undo() {
+            state.remember(undo);
+        }
+        state.after()?;
+        Ok(result)
+    }
+
+    pub(super) fn remove(&self, path: &Path) -> io::Result<()> {
+        let content = std::fs::read(path)?;
+        self.around(
+            "remove",
+            || std::fs::remove_file(path),
+            || {
+                Some(Undo::Removed {
+                    path: path.to_owned(),
+                    content,
+                })
+            },
+        )
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn before(&mut self, action: &'static str) -> io::Result<()> {
+        if self.stopped {
+            return Err(io::Error::other("the process was stopped by the test"));
+        }
+        self.calls += 1;
+        match self.fault {
+            Some(Fault::StopBefore(call)) if call == self.calls => {
+                self.stopped = true;
+                Err(io::Error::other(format!("stopped before: {action}")))
+            }
+            Some(Fault::Fail(call, code)) if call == self.calls => {
+                Err(io::Error::from_raw_os_error(code))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn after(&mut self) -> io::Result<()> {
+        if self.fault == Some(Fault::StopAfter(self.calls)) {
+            self.stopped = true;
+            return Err(io::Error::other("stopped by the test"));
+        }
+        Ok(())
+    }
+
+    fn remember(&mut self, step: Undo) {
+        match &step {
+            Undo::AllSynced => self.unsynced.clear(),
+            Undo::FileSynced(synced) => self
+                .unsynced
+                .retain(|undo| !matches!(undo, Undo::Grown { path, .. } if path == synced)),
+            Undo::DirSynced(synced) => self.unsynced.retain(|undo| match undo {
+                Undo::Created(path) | Undo::MadeDir(path) | Undo::Removed { path, .. } => {
+                    path.parent() != Some(synced)
+                }
+                Undo::Renamed { from, to } => {
+                    from.parent() != Some(synced) && to.parent() != Some(synced)
+                }
+                _ => true,
+            }),
+            _ => self.unsynced.push(step),
+        }
+    }
+}
+
+impl Undo {
+    fn take_back(self) -> io::Result<()> {
+        match self {
+            Undo::Renamed { from, to } => std::fs::rename(to, from),
+            Undo::Created(path) => std::fs::remove_file(path),
+            Undo::MadeDir(path) => std::fs::remove_dir(path),
+            Undo::Grown { path, length } => std::fs::OpenOptions::new()
+                .write(true)
+                .open(path)?
+                .set_len(length),
+            Undo::Removed { path, content } => std::fs::write(path, content),
+            Undo::FileSynced(_) | Undo::DirSynced(_) | Undo::AllSynced => Ok(()),
+        }
+    }
+}

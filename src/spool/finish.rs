@@ -1,0 +1,253 @@
+//! Where a received file ends: the names in done, error and acks, and the moves that take it there.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use super::claim::derived;
+use super::fs::{Dir, Fs, Result};
+
+/// The folder of refused files.
+pub const ERROR: &str = "error";
+/// The folder of receipts.
+pub const ACKS: &str = "outbox/acks";
+/// The folder of batches.
+pub const REPORTS: &str = "outbox/reports";
+/// Ends the name of a sidecar.
+pub const SIDECAR: &str = ".error.json";
+
+/// The folders below a station that were opened lately, so that a group opens each of them once.
+#[derive(Debug, Default)]
+pub struct Folders {
+    /// By the number of the station's folder, and the path below it.
+    open: RefCell<HashMap<(i32, OsString), Dir>>,
+}
+
+impl Folders {
+    /// The folder, opened; nothing where it is absent.
+    pub fn find(&self, fs: &Fs, root: &Dir, folder: &Path) -> Result<Option<Dir>> {
+        let key = (root.number(), folder.as_os_str().to_owned());
+        if let Some(dir) = self.open.borrow().get(&key) {
+            return Ok(Some(dir.clone()));
+        }
+        match fs.open_dir(root, folder) {
+            Ok(dir) => {
+                self.open.borrow_mut().insert(key, dir.clone());
+                Ok(Some(dir))
+            }
+            Err(error) if error.is_absent() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The folder, opened; made where it is absent.
+    pub fn make(&self, fs: &Fs, root: &Dir, folder: &Path) -> Result<Dir> {
+        if let Some(dir) = self.find(fs, root, folder)? {
+            return Ok(dir);
+        }
+        let dir = fs.make_dir(root, folder)?;
+        let key = (root.number(), folder.as_os_str().to_owned());
+        self.open.borrow_mut().insert(key, dir.clone());
+        Ok(dir)
+    }
+
+    /// Whether something lies under this path below a folder.
+    pub fn exists(&self, fs: &Fs, root: &Dir, path: &Path) -> Result<bool> {
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+            return Ok(true);
+        };
+        match self.find(fs, root, folder)? {
+            Some(dir) => fs.exists(&dir, name),
+            None => Ok(false),
+        }
+    }
+
+    /// Moves a file below a folder, both names chosen before.
+    ///
+    /// A move may be repeated: with its file gone from the old name it counts as done.
+    pub fn move_file(&self, fs: &Fs, root: &Dir, from: &Path, to: &Path) -> Result<()> {
+        let (from_dir, from_name) = self.parent(fs, root, from)?;
+        let (to_dir, to_name) = self.parent(fs, root, to)?;
+        match fs.rename(&from_dir, from_name, &to_dir, to_name) {
+            Err(error) if error.is_absent() && !fs.exists(&from_dir, from_name)? => Ok(()),
+            other => other,
+        }
+    }
+
+    /// The folder of a path below a station, opened, and the name in it.
+    pub fn parent<'p>(&self, fs: &Fs, root: &Dir, path: &'p Path) -> Result<(Dir, &'p OsStr)> {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let dir = self.make(fs, root, folder)?;
+        Ok((dir, path.file_name().unwrap_or_default()))
+    }
+
+    /// Looks again at what is there: folders may have been moved and made anew.
+    pub fn forget(&mut self) {
+        self.open.borrow_mut().clear();
+    }
+}
+
+/// The names that are given out, so that none is given twice before its file is there.
+#[derive(Debug, Default)]
+pub struct Names {
+    /// By the number of the station's folder: for the group in hand.
+    given: HashSet<(i32, OsString)>,
+    /// The same for the group that is on its way to the disk.
+    on_their_way: HashSet<(i32, OsString)>,
+    /// The last number given for a name on a day, so that the ten-thousandth file of a name is named as fast as the
+    /// second.
+    numbers: HashMap<(i32, OsString), u32>,
+}
+
+/// The number that sets files of the same name apart; the first has none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// The folder below the inbox, kept below done, error and acks.
+    pub folder: PathBuf,
+    /// The name with its number.
+    pub name: OsString,
+}
+
+impl Names {
+    /// Chooses the number of a received file: under the name it then has, and under each of the names made from it
+    /// by `also` (paths below the station's folder), nothing lies and nothing is to lie.
+    pub fn choose(
+        &mut self,
+        fs: &Fs,
+        folders: &Folders,
+        root: &Dir,
+        received: &Path,
+        day: &str,
+        also: &dyn Fn(&Named) -> Vec<PathBuf>,
+    ) -> Result<Named> {
+        let folder = received.parent().unwrap_or(Path::new("")).to_owned();
+        let file_name = received.file_name().unwrap_or(OsStr::new("file"));
+        let of_day = (
+            root.number(),
+            Path::new(day).join(received).into_os_string(),
+        );
+        let first = self.numbers.get(&of_day).copied().unwrap_or(1);
+        for number in first.. {
+            let named = Named {
+                folder: folder.clone(),
+                name: numbered(file_name, number),
+            };
+            let mut wanted = also(&named);
+            wanted.push(named.below(ERROR, ""));
+            let lies_elsewhere = [
+                done(day, &named),
+                named.below(ERROR, SIDECAR),
+                named.below(ACKS, ".ack"),
+                named.below(ACKS, ".outcome.json"),
+            ];
+            // What is given out has one of the wanted names: the others are made from it.
+            if !self.any_given(root, &wanted)
+                && all_free(fs, folders, root, &wanted)?
+                && all_free(fs, folders, root, &lies_elsewhere)?
+            {
+                if number > 1 {
+                    self.numbers.insert(of_day, number);
+                }
+                self.give(root, wanted);
+                return Ok(named);
+            }
+        }
+        Ok(Named {
+            folder,
+            name: derived(file_name, &super::claim::random(), ""),
+        })
+    }
+
+    /// Chooses a free name in one folder: `q1.xml`, else `q1.2.xml`, and so on.
+    pub fn choose_in(
+        &mut self,
+        fs: &Fs,
+        folders: &Folders,
+        root: &Dir,
+        folder: &str,
+        name: &OsStr,
+    ) -> Result<PathBuf> {
+        for number in 1_u32.. {
+            let path = Path::new(folder).join(numbered(name, number));
+            let wanted = std::slice::from_ref(&path);
+            if !self.any_given(root, wanted) && all_free(fs, folders, root, wanted)? {
+                self.give(root, vec![path.clone()]);
+                return Ok(path);
+            }
+        }
+        Ok(Path::new(folder).join(derived(name, &super::claim::random(), "")))
+    }
+
+    /// The files are in place, or will not be: their names are looked up on the disk again.
+    pub fn forget(&mut self) {
+        self.given.clear();
+        self.on_their_way.clear();
+        if self.numbers.len() > 100_000 {
+            self.numbers.clear();
+        }
+    }
+
+    /// The group in hand is on its way to the disk, and another begins.
+    pub fn turn(&mut self) {
+        self.on_their_way = std::mem::take(&mut self.given);
+    }
+
+    /// The group on its way has landed: its names are looked up on the disk again.
+    pub fn landed(&mut self) {
+        self.on_their_way.clear();
+    }
+
+    fn any_given(&self, root: &Dir, paths: &[PathBuf]) -> bool {
+        paths.iter().any(|path| {
+            let key = (root.number(), path.as_os_str().to_owned());
+            self.given.contains(&key) || self.on_their_way.contains(&key)
+        })
+    }
+
+    fn give(&mut self, root: &Dir, paths: Vec<PathBuf>) {
+        let paths = paths.into_iter();
+        self.given
+            .extend(paths.map(|path| (root.number(), path.into_os_string())));
+    }
+}
+
+fn all_free(fs: &Fs, folders: &Folders, root: &Dir, paths: &[PathBuf]) -> Result<bool> {
+    for path in paths {
+        if folders.exists(fs, root, path)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn numbered(name: &OsStr, number: u32) -> OsString {
+    match number {
+        1 => derived(name, "", ""),
+        number => derived(name, &format!(".{number}"), ""),
+    }
+}
+
+impl Named {
+    /// The path of the file in this folder, with something after its name.
+    pub fn below(&self, folder: &str, after: &str) -> PathBuf {
+        Path::new(folder)
+            .join(&self.folder)
+            .join(derived(&self.name, "", after))
+    }
+
+    /// The path of its n-th message in `error/`, with something after its name.
+    pub fn message(&self, number: usize, after: &str) -> PathBuf {
+        Path::new(ERROR)
+            .join(&self.folder)
+            .join(derived(&self.name, &format!(".m{number}"), after))
+    }
+}
+
+/// Where a file that was taken in goes on this day (`yyyy-mm-dd`).
+pub fn done(day: &str, named: &Named) -> PathBuf {
+    Path::new("done")
+        .join(day)
+        .join(&named.folder)
+        .join(&named.name)
+}

@@ -1,0 +1,746 @@
+//! Every disk operation of the product, and nothing else.
+//!
+//! All others go through here for three reasons: names are resolved beneath an open folder and never through a
+//! symbolic link, so that a facility cannot lead us elsewhere; renames never overwrite; and tests can stop, fail or
+//! forget at the n-th operation (see [`Faults`]). The database has its own files and is rebuilt from the journal
+//! after anything but a clean stop, so it needs no place here.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
+use rustix::io::Errno;
+
+use super::faults::{Faults, Undo};
+use super::lease;
+
+/// A disk operation failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {}: {source}", path.display())]
+pub struct FsError {
+    /// What was tried, in words.
+    pub action: &'static str,
+    /// On what.
+    pub path: PathBuf,
+    /// What the system said.
+    #[source]
+    pub source: io::Error,
+}
+
+impl FsError {
+    /// What kind of error the system reported.
+    pub fn kind(&self) -> io::ErrorKind {
+        self.source.kind()
+    }
+
+    /// Whether the thing named was not there.
+    pub fn is_absent(&self) -> bool {
+        self.kind() == io::ErrorKind::NotFound
+    }
+}
+
+/// The result of a disk operation.
+pub type Result<T> = std::result::Result<T, FsError>;
+
+/// An open folder; names given with it are resolved beneath it.
+#[derive(Debug, Clone)]
+pub struct Dir {
+    fd: Arc<OwnedFd>,
+    path: Arc<PathBuf>,
+}
+
+impl Dir {
+    /// Where the folder is, for messages to people and for walking it.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Tells open folders apart, cheaply.
+    pub fn number(&self) -> i32 {
+        self.fd.as_raw_fd()
+    }
+
+    fn join(&self, name: &OsStr) -> PathBuf {
+        self.path.join(name)
+    }
+}
+
+/// What a folder holds under a name.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// The name, as the file system has it.
+    pub name: OsString,
+    /// Whether it is a regular file, and no link.
+    pub is_file: bool,
+    /// Whether it is a folder.
+    pub is_dir: bool,
+}
+
+/// A file that was read whole.
+pub enum Reading {
+    /// Its bytes, and when it was last modified, as the file system says.
+    Whole(Vec<u8>, DateTime<Utc>),
+    /// A writer still has it open, or it changed while it was read: try again later.
+    StillWritten,
+    /// It is larger than allowed; its first bytes, and its size.
+    TooLarge(Vec<u8>, u64),
+}
+
+/// The disk; a clone reaches the same one.
+#[derive(Debug, Clone, Default)]
+pub struct Fs {
+    faults: Option<Arc<Faults>>,
+}
+
+impl Fs {
+    /// The disk as it is.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The disk as a test wants it: every operation asks `faults` first.
+    pub fn with_faults(faults: Arc<Faults>) -> Self {
+        Self {
+            faults: Some(faults),
+        }
+    }
+
+    fn call<T>(
+        &self,
+        action: &'static str,
+        path: impl FnOnce() -> PathBuf,
+        operation: impl FnOnce() -> io::Result<T>,
+        undo: impl FnOnce(PathBuf) -> Option<Undo>,
+    ) -> Result<T> {
+        let Some(faults) = &self.faults else {
+            return operation().map_err(|source| FsError {
+                action,
+                path: path(),
+                source,
+            });
+        };
+        let path = path();
+        faults
+            .around(action, operation, || undo(path.clone()))
+            .map_err(|source| FsError {
+                action,
+                path,
+                source,
+            })
+    }
+
+    /// Opens a folder that the configuration names; links above it are followed, since the operator set them.
+    pub fn open_root(&self, path: &Path) -> Result<Dir> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fd = self.call(
+            "open the folder",
+            || path.to_owned(),
+            || Ok(rustix::fs::open(path, flags, Mode::empty())?),
+            |_| None,
+        )?;
+        Ok(Dir {
+            fd: Arc::new(fd),
+            path: Arc::new(path.to_owned()),
+        })
+    }
+
+    /// Makes a folder that the configuration names, with those above it, where it is absent.
+    pub fn make_root(&self, path: &Path) -> Result<Dir> {
+        if !path.is_dir() {
+            self.call(
+                "make the folder",
+                || path.to_owned(),
+                || std::fs::create_dir_all(path),
+                |path| Some(Undo::MadeDir(path)),
+            )?;
+        }
+        self.open_root(path)
+    }
+
+    /// Opens a folder beneath another, through no link.
+    pub fn open_dir(&self, parent: &Dir, relative: &Path) -> Result<Dir> {
+        if relative.as_os_str().is_empty() {
+            return Ok(parent.clone());
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        let path = parent.path.join(relative);
+        let fd = self.call(
+            "open the folder",
+            || path.clone(),
+            || {
+                Ok(rustix::fs::openat2(
+                    &*parent.fd,
+                    relative,
+                    flags,
+                    Mode::empty(),
+                    resolve,
+                )?)
+            },
+            |_| None,
+        )?;
+        Ok(Dir {
+            fd: Arc::new(fd),
+            path: Arc::new(path),
+        })
+    }
+
+    /// Opens a folder beneath another, making it and those between where they are absent.
+    pub fn make_dir(&self, parent: &Dir, relative: &Path) -> Result<Dir> {
+        match self.open_dir(parent, relative) {
+            Err(error) if error.is_absent() => {}
+            other => return other,
+        }
+        let mut dir = parent.clone();
+        for part in relative.components() {
+            let name = part.as_os_str();
+            let made = self.call(
+                "make the folder",
+                || dir.join(name),
+                || {
+                    Ok(rustix::fs::mkdirat(
+                        &*dir.fd,
+                        name,
+                        Mode::from_raw_mode(0o750),
+                    )?)
+                },
+                |path| Some(Undo::MadeDir(path)),
+            );
+            match made {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => dir = self.open_dir(&dir, Path::new(name))?,
+            }
+        }
+        Ok(dir)
+    }
+
+    /// What lies in a folder, not below it.
+    pub fn list(&self, dir: &Dir) -> Result<Vec<Entry>> {
+        self.call(
+            "list the folder",
+            || dir.path.to_path_buf(),
+            || {
+                let mut entries = Vec::new();
+                for entry in rustix::fs::Dir::read_from(&*dir.fd)? {
+                    let entry = entry?;
+                    let name = OsStr::from_encoded(entry.file_name().to_bytes());
+                    if name == "." || name == ".." {
+                        continue;
+                    }
+                    let kind = match entry.file_type() {
+                        FileType::Unknown => stat_kind(&*dir.fd, &name)?,
+                        kind => kind,
+                    };
+                    entries.push(Entry {
+                        is_file: kind == FileType::RegularFile,
+                        is_dir: kind == FileType::Directory,
+                        name,
+                    });
+                }
+                Ok(entries)
+            },
+            |_| None,
+        )
+    }
+
+    /// Whether something lies under this name, a link included.
+    pub fn exists(&self, dir: &Dir, name: &OsStr) -> Result<bool> {
+        self.call(
+            "look for",
+            || dir.join(name),
+            || match rustix::fs::statat(&*dir.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(_) => Ok(true),
+                Err(Errno::NOENT) => Ok(false),
+                Err(error) => Err(error.into()),
+            },
+            |_| None,
+        )
+    }
+
+    /// The size of a file in bytes.
+    pub fn size(&self, dir: &Dir, name: &OsStr) -> Result<u64> {
+        self.call(
+            "look at",
+            || dir.join(name),
+            || {
+                let stat = rustix::fs::statat(&*dir.fd, name, AtFlags::SYMLINK_NOFOLLOW)?;
+                Ok(u64::try_from(stat.st_size).unwrap_or(0))
+            },
+            |_| None,
+        )
+    }
+
+    /// Moves a file; what lies under the new name already is never overwritten.
+    ///
+    /// # Errors
+    /// `AlreadyExists` where the new name is taken, `NotFound` where the old one is gone.
+    pub fn rename(&self, from: &Dir, name: &OsStr, to: &Dir, new_name: &OsStr) -> Result<()> {
+        self.call(
+            "move a file to",
+            || to.join(new_name),
+            || rename_without_overwriting(from, name, to, new_name),
+            |path| {
+                Some(Undo::Renamed {
+                    from: from.join(name),
+                    to: path,
+                })
+            },
+        )
+    }
+
+    /// Reads a regular file whole, through no link, and only once its writer has closed it.
+    pub fn read_settled(&self, dir: &Dir, name: &OsStr, limit: u64) -> Result<Reading> {
+        self.call(
+            "read",
+            || dir.join(name),
+            || {
+                let mut file = open_to_read(dir, name)?;
+                if lease::is_open_for_writing(&file) {
+                    return Ok(Reading::StillWritten);
+                }
+                let before = rustix::fs::fstat(&file)?;
+                if FileType::from_raw_mode(before.st_mode) != FileType::RegularFile {
+                    return Err(io::Error::new(
+                        io::ErrorKind::InvalidInput,
+                        "it is not a regular file",
+                    ));
+                }
+                let size = u64::try_from(before.st_size).unwrap_or(0);
+                if size > limit {
+                    let mut first = Vec::new();
+                    Read::by_ref(&mut file)
+                        .take(64 * 1024)
+                        .read_to_end(&mut first)?;
+                    return Ok(Reading::TooLarge(first, size));
+                }
+                let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
+                if let Err(error) = file.read_exact(&mut bytes) {
+                    // It became shorter while it was read.
+                    return match error.kind() {
+                        io::ErrorKind::UnexpectedEof => Ok(Reading::StillWritten),
+                        _ => Err(error),
+                    };
+                }
+                let after = rustix::fs::fstat(&file)?;
+                let unchanged = (before.st_size, before.st_mtime, before.st_mtime_nsec)
+                    == (after.st_size, after.st_mtime, after.st_mtime_nsec);
+                Ok(match unchanged {
+                    true => {
+                        let seconds = DateTime::from_timestamp(before.st_mtime, 0);
+                        Reading::Whole(bytes, seconds.unwrap_or_default())
+                    }
+                    false => Reading::StillWritten,
+                })
+            },
+            |_| None,
+        )
+    }
+
+    /// Reads a file of ours whole.
+    pub fn read(&self, dir: &Dir, name: &OsStr) -> Result<Vec<u8>> {
+        self.call(
+            "read",
+            || dir.join(name),
+            || {
+                let mut bytes = Vec::new();
+                open_to_read(dir, name)?.read_to_end(&mut bytes)?;
+                Ok(bytes)
+            },
+            |_| None,
+        )
+    }
+
+    /// Opens a file of ours to read it piece by piece.
+    pub fn open(&self, dir: &Dir, name: &OsStr) -> Result<File> {
+        self.call(
+            "open",
+            || dir.join(name),
+            || open_to_read(dir, name),
+            |_| None,
+        )
+    }
+
+    /// Writes a new file; it is seen by others only once it is renamed out of our folders.
+    pub fn write_new(&self, dir: &Dir, name: &OsStr, bytes: &[u8]) -> Result<()> {
+        let mut file = self.create(dir, name)?;
+        file.write_all(bytes).map_err(|source| FsError {
+            action: "write",
+            path: dir.join(name),
+            source,
+        })
+    }
+
+    /// Writes a file that can be made again at any time, in the place of the one before; nobody sees half of it.
+    pub fn replace(&self, dir: &Dir, name: &OsStr, bytes: &[u8]) -> Result<()> {
+        let mut aside = OsString::from(".");
+        aside.push(name);
+        if self.exists(dir, &aside)? {
+            self.remove(dir, &aside)?;
+        }
+        self.write_new(dir, &aside, bytes)?;
+        self.call(
+            "replace",
+            || dir.join(name),
+            || Ok(rustix::fs::renameat(&*dir.fd, &aside, &*dir.fd, name)?),
+            |_| None,
+        )
+    }
+
+    /// Makes a new file to be written piece by piece; each piece is an operation.
+    pub fn create(&self, dir: &Dir, name: &OsStr) -> Result<Writing> {
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = self.call(
+            "make the file",
+            || dir.join(name),
+            || {
+                let mode = Mode::from_raw_mode(0o640);
+                Ok(File::from(rustix::fs::openat(&*dir.fd, name, flags, mode)?))
+            },
+            |path| Some(Undo::Created(path)),
+        )?;
+        Ok(Writing {
+            fs: self.clone(),
+            file,
+            path: dir.join(name),
+            length: 0,
+        })
+    }
+
+    /// Opens a file of ours to write on at its end.
+    pub fn append(&self, dir: &Dir, name: &OsStr) -> Result<Writing> {
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let (file, length) = self.call(
+            "open for writing",
+            || dir.join(name),
+            || {
+                let mut file =
+                    File::from(rustix::fs::openat(&*dir.fd, name, flags, Mode::empty())?);
+                let length = file.seek(SeekFrom::End(0))?;
+                Ok((file, length))
+            },
+            |_| None,
+        )?;
+        Ok(Writing {
+            fs: self.clone(),
+            file,
+            path: dir.join(name),
+            length,
+        })
+    }
+
+    /// Removes a file of ours; nothing that was received is ever removed this way.
+    pub fn remove(&self, dir: &Dir, name: &OsStr) -> Result<()> {
+        let path = dir.join(name);
+        if let Some(faults) = &self.faults {
+            return faults.remove(&path).map_err(|source| FsError {
+                action: "remove",
+                path: path.clone(),
+                source,
+            });
+        }
+        self.call(
+            "remove",
+            || path,
+            || Ok(rustix::fs::unlinkat(&*dir.fd, name, AtFlags::empty())?),
+            |_| None,
+        )
+    }
+
+    /// Makes durable everything written so far on the file system that holds this folder.
+    pub fn sync_file_system(&self, dir: &Dir) -> Result<()> {
+        self.call(
+            "sync the file system of",
+            || dir.path.to_path_buf(),
+            || Ok(rustix::fs::syncfs(&*dir.fd)?),
+            |_| Some(Undo::AllSynced),
+        )
+    }
+
+    /// Makes durable the names in this folder.
+    pub fn sync_dir(&self, dir: &Dir) -> Result<()> {
+        self.call(
+            "sync the folder",
+            || dir.path.to_path_buf(),
+            || Ok(rustix::fs::fsync(&*dir.fd)?),
+            |path| Some(Undo::DirSynced(path)),
+        )
+    }
+
+    /// Takes a lock that lasts as long as the file stays open, and writes into it who holds it; nothing if another
+    /// process does.
+    pub fn lock(&self, dir: &Dir, name: &OsStr, holder: &[u8]) -> Result<Option<File>> {
+        self.call(
+            "lock",
+            || dir.join(name),
+            || {
+                let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                let mode = Mode::from_raw_mode(0o640);
+                let mut file = File::from(rustix::fs::openat(&*dir.fd, name, flags, mode)?);
+                match rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
+                {
+                    Ok(()) => {
+                        file.set_len(0)?;
+                        file.write_all(holder)?;
+                        Ok(Some(file))
+                    }
+                    Err(Errno::WOULDBLOCK) => Ok(None),
+                    Err(error) => Err(error.into()),
+                }
+            },
+            |_| None,
+        )
+    }
+
+    /// What is free on the file system of this folder: bytes, and inodes where it counts them.
+    pub fn free(&self, dir: &Dir) -> Result<Free> {
+        self.call(
+            "measure the free space of",
+            || dir.path.to_path_buf(),
+            || {
+                let stat = rustix::fs::fstatvfs(&*dir.fd)?;
+                Ok(Free {
+                    bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
+                    inodes: (stat.f_files > 0).then_some(stat.f_favail),
+                })
+            },
+            |_| None,
+        )
+    }
+
+    /// The device number of the file system that holds this folder.
+    pub fn device(&self, dir: &Dir) -> Result<u64> {
+        self.call(
+            "look at",
+            || dir.path.to_path_buf(),
+            || Ok(rustix::fs::fstat(&*dir.fd)?.st_dev),
+            |_| None,
+        )
+    }
+
+    /// Whether two folders that were opened are one and the same.
+    pub fn is_same(&self, one: &Dir, other: &Dir) -> Result<bool> {
+        let identity = |dir: &Dir| {
+            self.call(
+                "look at",
+                || dir.path.to_path_buf(),
+                || {
+                    let stat = rustix::fs::fstat(&*dir.fd)?;
+                    Ok((stat.st_dev, stat.st_ino))
+                },
+                |_| None,
+            )
+        };
+        Ok(identity(one)? == identity(other)?)
+    }
+
+    /// Whether the folder lies on a local file system, where the rules hold in full (DESIGN, "What must never break").
+    pub fn is_local(&self, dir: &Dir) -> Result<bool> {
+        const NETWORKED: [u64; 8] = [
+            0x6969,      // NFS
+            0x517b,      // SMB
+            0xfe53_4d42, // SMB2
+            0xff53_4d42, // CIFS
+            0x0102_1997, // 9p
+            0x00c3_6400, // Ceph
+            0x6573_5546, // FUSE: sshfs and the like
+            0x5346_414f, // AFS
+        ];
+        self.call(
+            "look at the file system of",
+            || dir.path.to_path_buf(),
+            || {
+                let kind = rustix::fs::fstatfs(&*dir.fd)?.f_type;
+                Ok(!NETWORKED.contains(&(kind as u64 & 0xffff_ffff)))
+            },
+            |_| None,
+        )
+    }
+}
+
+/// What is free on a file system.
+#[derive(Debug, Clone, Copy)]
+pub struct Free {
+    /// Bytes that we may use.
+    pub bytes: u64,
+    /// Inodes that we may use, where the file system counts them.
+    pub inodes: Option<u64>,
+}
+
+/// A file that is being written.
+#[derive(Debug)]
+pub struct Writing {
+    fs: Fs,
+    file: File,
+    path: PathBuf,
+    length: u64,
+}
+
+impl Writing {
+    /// How long the file is, in bytes, with what was written.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Makes the content durable.
+    pub fn sync(&self) -> Result<()> {
+        self.fs.call(
+            "sync",
+            || self.path.clone(),
+            || Ok(rustix::fs::fdatasync(self.file.as_fd())?),
+            |path| Some(Undo::FileSynced(path)),
+        )
+    }
+
+    /// Cuts the file to this length and writes on there.
+    pub fn truncate(&mut self, length: u64) -> Result<()> {
+        let file = &mut self.file;
+        self.fs.call(
+            "cut",
+            || self.path.clone(),
+            || {
+                file.set_len(length)?;
+                file.seek(SeekFrom::Start(length)).map(drop)
+            },
+            |_| None,
+        )?;
+        self.length = length;
+        Ok(())
+    }
+}
+
+impl Write for Writing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Some(faults) = self.fs.faults.clone() else {
+            let written = self.file.write(bytes)?;
+            self.length += written as u64;
+            return Ok(written);
+        };
+        let (before, path) = (self.length, self.path.clone());
+        let file = &mut self.file;
+        let written = faults.around(
+            "write",
+            || file.write(bytes),
+            || {
+                Some(Undo::Grown {
+                    path,
+                    length: before,
+                })
+            },
+        )?;
+        self.length += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+trait FromEncoded {
+    fn from_encoded(bytes: &[u8]) -> OsString;
+}
+
+impl FromEncoded for OsStr {
+    fn from_encoded(bytes: &[u8]) -> OsString {
+        std::os::unix::ffi::OsStringExt::from_vec(bytes.to_vec())
+    }
+}
+
+fn stat_kind(dir: impl AsFd, name: &OsStr) -> io::Result<FileType> {
+    let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok(FileType::from_raw_mode(stat.st_mode))
+}
+
+fn open_to_read(dir: &Dir, name: &OsStr) -> io::Result<File> {
+    // NONBLOCK, or opening a FIFO would wait for its writer for ever.
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    Ok(File::from(rustix::fs::openat(
+        &*dir.fd,
+        name,
+        flags,
+        Mode::empty(),
+    )?))
+}
+
+fn rename_without_overwriting(
+    from: &Dir,
+    name: &OsStr,
+    to: &Dir,
+    new_name: &OsStr,
+) -> io::Result<()> {
+    match rustix::fs::renameat_with(&*from.fd, name, &*to.fd, new_name, RenameFlags::NOREPLACE) {
+        // Some shares refuse the flag: a hard link refuses a taken name just as well.
+        Err(Errno::INVAL | Errno::NOSYS) => {
+            rustix::fs::linkat(&*from.fd, name, &*to.fd, new_name, AtFlags::empty())?;
+            Ok(rustix::fs::unlinkat(&*from.fd, name, AtFlags::empty())?)
+        }
+        other => Ok(other?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder() -> (tempfile::TempDir, Fs, Dir) {
+        let temporary = tempfile::tempdir().unwrap();
+        let fs = Fs::new();
+        let dir = fs.open_root(temporary.path()).unwrap();
+        (temporary, fs, dir)
+    }
+
+    #[test]
+    fn a_rename_never_overwrites() {
+        let (temporary, fs, dir) = folder();
+        fs.write_new(&dir, OsStr::new("a"), b"first").unwrap();
+        fs.write_new(&dir, OsStr::new("b"), b"second").unwrap();
+        let error = fs
+            .rename(&dir, OsStr::new("a"), &dir, OsStr::new("b"))
+            .unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(
+            std::fs::read(temporary.path().join("b")).unwrap(),
+            b"second"
+        );
+    }
+
+    #[test]
+    fn a_link_is_not_followed_and_a_pipe_not_waited_for() {
+        let (temporary, fs, dir) = folder();
+        std::fs::write(temporary.path().join("secret"), "x").unwrap();
+        std::os::unix::fs::symlink("secret", temporary.path().join("link")).unwrap();
+        std::os::unix::fs::symlink("/tmp", temporary.path().join("way-out")).unwrap();
+        rustix::fs::mknodat(
+            &*dir.fd,
+            "pipe",
+            FileType::Fifo,
+            Mode::from_raw_mode(0o600),
+            0,
+        )
+        .unwrap();
+        assert!(fs.read_settled(&dir, OsStr::new("link"), 10).is_err());
+        assert!(fs.read_settled(&dir, OsStr::new("pipe"), 10).is_err());
+        assert!(fs.open_dir(&dir, Path::new("way-out")).is_err());
+        assert!(fs.open_dir(&dir, Path::new("../")).is_err());
+    }
+
+    #[test]
+    fn a_file_is_read_only_once_its_writer_closed_it() {
+        let (temporary, fs, dir) = folder();
+        let mut writer = File::create(temporary.path().join("m.hl7")).unwrap();
+        writer.write_all(b"MSH|").unwrap();
+        let reading = fs.read_settled(&dir, OsStr::new("m.hl7"), 100).unwrap();
+        assert!(matches!(reading, Reading::StillWritten));
+        drop(writer);
+        let reading = fs.read_settled(&dir, OsStr::new("m.hl7"), 100).unwrap();
+        assert!(matches!(reading, Reading::Whole(bytes, _) if bytes == b"MSH|"));
+        let reading = fs.read_settled(&dir, OsStr::new("m.hl7"), 3).unwrap();
+        assert!(matches!(reading, Reading::TooLarge(first, 4) if first == b"MSH|"));
+    }
+}

@@ -1,0 +1,199 @@
+//! The folders of the spool, open (DESIGN, "Folders of the spool").
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::claim;
+use super::fs::{Dir, Fs, FsError};
+use crate::journal::Place;
+
+/// The lock of a spool and of each `work/`.
+pub const LOCK: &str = ".lock";
+
+/// Says which facility's a folder is, so that an empty mount point is never taken for it.
+pub const MARKER: &str = ".rcpspool";
+
+/// A folder of the spool cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LayoutError {
+    /// The disk failed.
+    #[error(transparent)]
+    Disk(#[from] FsError),
+    /// Another process has the spool.
+    #[error("{0}. Stop it first, or use another spool")]
+    InUse(Holder),
+    /// Durability cannot be had there.
+    #[error("{} lies on a network share, where the journal cannot be kept safely. Put the spool on a local disk; only facility folders (dir) may be on a share", .0.display())]
+    NotLocal(PathBuf),
+}
+
+/// Who has a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// The folder.
+    pub folder: PathBuf,
+    /// The process, as it wrote into the lock.
+    pub process: Option<u32>,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is in use by another rcpspool", self.folder.display())?;
+        match self.process {
+            Some(process) => write!(f, ", process {process}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The folders that belong to no facility.
+#[derive(Debug)]
+pub struct Spool {
+    /// The spool itself.
+    pub root: Dir,
+    /// The desk's folders.
+    pub desk: Station,
+    /// Attachments and PDFs.
+    pub documents: Dir,
+    /// The journal.
+    pub journal: Dir,
+    /// The folder of the database.
+    pub store: Dir,
+    /// The status page.
+    pub status: Dir,
+    _lock: File,
+}
+
+/// Where files arrive and leave: a facility's folder, or the desk's.
+#[derive(Debug)]
+pub struct Station {
+    /// Whose.
+    pub place: Place,
+    /// The folder.
+    pub root: Dir,
+    /// Files arrive here.
+    pub inbox: Dir,
+    /// Claimed files and prepared output.
+    pub work: Dir,
+    _lock: File,
+}
+
+/// What a marker says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Marker {
+    /// The facility.
+    pub facility: String,
+    /// 128 random bits.
+    pub id: String,
+}
+
+impl Spool {
+    /// Opens the spool, making the folders that are absent, and locks it.
+    pub fn open(fs: &Fs, path: &Path) -> Result<Self, LayoutError> {
+        let root = fs.make_root(path)?;
+        let lock = lock(fs, &root)?;
+        let make = |name: &str| fs.make_dir(&root, Path::new(name));
+        let (documents, journal, store) = (make("documents")?, make("journal")?, make("store")?);
+        for dir in [&documents, &journal, &store] {
+            if !fs.is_local(dir)? {
+                return Err(LayoutError::NotLocal(dir.path().to_owned()));
+            }
+        }
+        make("facilities")?;
+        make("desk/sessions")?;
+        let desk = Station::open(fs, Place::Desk, make("desk")?)?;
+        Ok(Self {
+            desk,
+            documents,
+            journal,
+            store,
+            status: make("status")?,
+            root,
+            _lock: lock,
+        })
+    }
+}
+
+impl Station {
+    /// Opens a facility's or the desk's folder, making the folders below it that are absent, and locks it.
+    pub fn open(fs: &Fs, place: Place, root: Dir) -> Result<Self, LayoutError> {
+        let make = |name: &str| fs.make_dir(&root, Path::new(name));
+        let work = make("work")?;
+        let lock = lock(fs, &work)?;
+        make("done")?;
+        make("error")?;
+        make("outbox/acks")?;
+        if matches!(place, Place::Facility(_)) {
+            make("outbox/reports")?;
+        }
+        Ok(Self {
+            place,
+            inbox: make("inbox")?,
+            work,
+            root,
+            _lock: lock,
+        })
+    }
+
+    /// The marker in the folder, if there is one that can be read.
+    pub fn read_marker(fs: &Fs, root: &Dir) -> Result<Option<Marker>, FsError> {
+        match fs.read(root, OsStr::new(MARKER)) {
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+            Err(error) if error.is_absent() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts a new marker into the folder, durably.
+    pub fn write_marker(fs: &Fs, root: &Dir, facility: &str) -> Result<Marker, FsError> {
+        let marker = Marker {
+            facility: facility.to_owned(),
+            id: claim::random(),
+        };
+        let text = serde_json::json!({ "facility": marker.facility, "id": marker.id }).to_string();
+        let prepared = format!("{MARKER}-{}", marker.id);
+        fs.write_new(root, OsStr::new(&prepared), text.as_bytes())?;
+        fs.sync_file_system(root)?;
+        fs.rename(root, OsStr::new(&prepared), root, OsStr::new(MARKER))?;
+        fs.sync_file_system(root)?;
+        Ok(marker)
+    }
+
+    /// Opens the inbox again where it was removed, or moved away, and made anew.
+    pub fn renew_inbox(&mut self, fs: &Fs) -> Result<(), FsError> {
+        let inbox = fs.make_dir(&self.root, Path::new("inbox"))?;
+        if !fs.is_same(&inbox, &self.inbox)? {
+            log::warn!("the inbox of {} was made anew", self.name());
+            self.inbox = inbox;
+        }
+        Ok(())
+    }
+
+    /// The facility's id, or `desk`.
+    pub fn name(&self) -> &str {
+        match &self.place {
+            Place::Facility(id) => id,
+            Place::Desk | Place::Documents => "desk",
+        }
+    }
+}
+
+/// Locks a folder; the lock says which process has it, for whoever comes second.
+fn lock(fs: &Fs, dir: &Dir) -> Result<File, LayoutError> {
+    let name = OsStr::new(LOCK);
+    let held = format!("{}\n", std::process::id());
+    match fs.lock(dir, name, held.as_bytes())? {
+        Some(file) => Ok(file),
+        None => {
+            let said = fs.read(dir, name).unwrap_or_default();
+            Err(LayoutError::InUse(Holder {
+                folder: dir.path().to_owned(),
+                process: String::from_utf8_lossy(&said).trim().parse().ok(),
+            }))
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The folders, and everything that moves between them.
+
+pub mod claim;
+pub mod faults;
+pub mod finish;
+pub mod fs;
+pub mod layout;
+mod lease;
+pub mod settle;
+pub mod sweep;
+pub mod watch;

@@ -1,0 +1,146 @@
+//! When a file in an inbox is whole: unchanged between two looks (DESIGN, "Taking files in").
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::sweep::{Found, Look, Sweep, age};
+
+/// What was seen of the files of one inbox.
+#[derive(Debug, Default)]
+pub struct Settling {
+    seen: BTreeMap<PathBuf, (Look, Instant)>,
+    arrived_whole: BTreeSet<PathBuf>,
+    next: Option<Duration>,
+}
+
+impl Settling {
+    /// A file came by a rename, whole: it needs no second look.
+    pub fn arrived_whole(&mut self, path: &Path) {
+        self.arrived_whole.insert(path.to_owned());
+    }
+
+    /// The files that are ready, in order, up to the first that still settles: what came later waits for it.
+    ///
+    /// Two looks are `settle` apart on the monotonic clock. On a local file system the time of the last change is the
+    /// kernel's own, so that one look at a file which nobody touched for `settle` is enough.
+    pub fn ready(&mut self, sweep: &Sweep, settle: Duration, local: bool) -> Vec<Found> {
+        let now = Instant::now();
+        let mut seen = BTreeMap::new();
+        let mut ready = Vec::new();
+        self.next = None;
+        for found in &sweep.files {
+            let first = match self.seen.get(&found.path) {
+                Some((look, first)) if *look == found.look => *first,
+                _ => now,
+            };
+            let unchanged = now.duration_since(first);
+            let unchanged = match local {
+                true => unchanged.max(age(found.look.changed).unwrap_or_default()),
+                false => unchanged,
+            };
+            let settled = unchanged >= settle || self.arrived_whole.contains(&found.path);
+            match self.next {
+                None if settled => {
+                    // Should it come again under this name, it may come in pieces.
+                    self.arrived_whole.remove(&found.path);
+                    ready.push(found.clone());
+                }
+                None => self.next = Some(settle.saturating_sub(unchanged)),
+                Some(_) => {}
+            }
+            seen.insert(found.path.clone(), (found.look, first));
+        }
+        self.seen = seen;
+        let present = &self.seen;
+        self.arrived_whole.retain(|path| present.contains_key(path));
+        ready
+    }
+
+    /// After what time the first that still settles may be ready, if there is one.
+    pub fn next(&self) -> Option<Duration> {
+        self.next
+    }
+
+    /// How many files were seen at the last look.
+    pub fn waiting(&self) -> usize {
+        self.seen.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sweep(files: &[(&str, u64)]) -> Sweep {
+        let files = files.iter().zip(0..).map(|((path, size), modified)| Found {
+            path: PathBuf::from(path),
+            look: Look {
+                inode: 1,
+                size: *size,
+                modified,
+                changed: i128::MAX,
+            },
+        });
+        Sweep {
+            files: files.collect(),
+            ..Sweep::default()
+        }
+    }
+
+    fn names(ready: &[Found]) -> Vec<&str> {
+        ready
+            .iter()
+            .filter_map(|found| found.path.to_str())
+            .collect()
+    }
+
+    #[test]
+    fn a_file_is_ready_once_it_stays_the_same() {
+        let mut settling = Settling::default();
+        let settle = Duration::from_millis(20);
+        assert!(settling.ready(&sweep(&[("a", 1)]), settle, true).is_empty());
+        assert!(settling.ready(&sweep(&[("a", 1)]), settle, true).is_empty());
+        std::thread::sleep(settle);
+        assert!(settling.ready(&sweep(&[("a", 2)]), settle, true).is_empty());
+        std::thread::sleep(settle);
+        assert_eq!(
+            names(&settling.ready(&sweep(&[("a", 2)]), settle, true)),
+            ["a"]
+        );
+    }
+
+    #[test]
+    fn what_came_whole_once_may_come_in_pieces_the_next_time() {
+        let mut settling = Settling::default();
+        let settle = Duration::from_secs(60);
+        settling.arrived_whole(Path::new("a"));
+        assert_eq!(
+            names(&settling.ready(&sweep(&[("a", 9)]), settle, true)),
+            ["a"]
+        );
+        assert_eq!(settling.next(), None);
+        assert!(settling.ready(&sweep(&[("a", 1)]), settle, true).is_empty());
+        assert!(
+            settling
+                .next()
+                .is_some_and(|next| next > Duration::from_secs(50))
+        );
+    }
+
+    #[test]
+    fn what_came_whole_waits_only_for_what_is_older() {
+        let mut settling = Settling::default();
+        let settle = Duration::from_secs(60);
+        settling.arrived_whole(Path::new("b"));
+        assert!(
+            settling
+                .ready(&sweep(&[("a", 1), ("b", 1)]), settle, true)
+                .is_empty()
+        );
+        assert_eq!(
+            names(&settling.ready(&sweep(&[("b", 1)]), settle, true)),
+            ["b"]
+        );
+    }
+}

@@ -1,0 +1,334 @@
+//! The keys of the store, typed: which key a record has, and by which further keys it is found.
+//!
+//! A key is words divided by `/`; a `/`, `%` or control character inside a word is written `%xx`. Keys that only
+//! lead to others (indices) have an empty JSON string as value, or the id they lead to.
+
+use crate::model::case::CaseState;
+use crate::model::change::{HistoryEntry, Record, Subject};
+use crate::model::document::Attached;
+use crate::model::identifiers::{
+    CaseId, ContentHash, DocumentId, FacilityId, Ins, Ipp, NetworkId, NoteId, SessionId,
+};
+
+/// Joins words to a key.
+fn key(words: &[&str]) -> String {
+    let mut key = String::with_capacity(words.iter().map(|word| word.len() + 1).sum());
+    for (place, word) in words.iter().enumerate() {
+        if place > 0 {
+            key.push('/');
+        }
+        for character in word.chars() {
+            match character {
+                '/' | '%' => {
+                    key.push_str(&format!("%{:02x}", u32::from(character)));
+                }
+                c if c.is_ascii_control() => key.push_str(&format!("%{:02x}", u32::from(c))),
+                c => key.push(c),
+            }
+        }
+    }
+    key
+}
+
+/// A prefix that only keys with exactly these first words have.
+fn prefix(words: &[&str]) -> String {
+    let mut prefix = key(words);
+    prefix.push('/');
+    prefix
+}
+
+/// The last word of a key, as it was given.
+pub fn last_word(key: &str) -> String {
+    let word = key.rsplit('/').next().unwrap_or_default();
+    let mut plain = String::with_capacity(word.len());
+    let mut rest = word;
+    while let Some(at) = rest.find('%') {
+        plain.push_str(&rest[..at]);
+        let code = rest
+            .get(at + 1..at + 3)
+            .and_then(|code| u8::from_str_radix(code, 16).ok());
+        match code {
+            Some(code) => {
+                plain.push(char::from(code));
+                rest = &rest[at + 3..];
+            }
+            None => {
+                plain.push('%');
+                rest = &rest[at + 1..];
+            }
+        }
+    }
+    plain.push_str(rest);
+    plain
+}
+
+pub fn patient(facility: &FacilityId, ipp: &Ipp) -> String {
+    key(&["patient", facility.as_str(), ipp.as_str()])
+}
+
+pub fn patients(facility: Option<&FacilityId>) -> String {
+    by_facility("patient", facility)
+}
+
+pub fn alias(facility: &FacilityId, old: &Ipp) -> String {
+    key(&["alias", facility.as_str(), old.as_str()])
+}
+
+pub fn ins(facility: &FacilityId, ins: &Ins) -> String {
+    prefix(&["ins", facility.as_str(), &ins.oid, &ins.value])
+}
+
+pub fn network(facility: &FacilityId, network: &NetworkId) -> String {
+    prefix(&["network", facility.as_str(), network.as_str()])
+}
+
+pub fn case(facility: &FacilityId, id: &CaseId) -> String {
+    key(&["case", facility.as_str(), id.as_str()])
+}
+
+pub fn cases(facility: Option<&FacilityId>) -> String {
+    by_facility("case", facility)
+}
+
+pub fn cases_of_patient(facility: &FacilityId, ipp: &Ipp) -> String {
+    prefix(&["patient-case", facility.as_str(), ipp.as_str()])
+}
+
+pub fn cases_of_session(session: &SessionId) -> String {
+    prefix(&["session-case", session.as_str()])
+}
+
+/// The cases that wait for a session, of all facilities.
+pub const UNSCHEDULED: &str = "unscheduled/";
+
+pub fn session(id: &SessionId) -> String {
+    key(&["session", id.as_str()])
+}
+
+/// All sessions.
+pub const SESSIONS: &str = "session/";
+
+pub fn sessions_on(date: chrono::NaiveDate) -> String {
+    prefix(&["session-date", &date.to_string()])
+}
+
+pub fn note(id: &NoteId) -> String {
+    key(&["note", id.as_str()])
+}
+
+/// All notes.
+pub const NOTES: &str = "note/";
+
+pub fn notes_of_patient(facility: &FacilityId, ipp: &Ipp) -> String {
+    prefix(&["patient-note", facility.as_str(), ipp.as_str()])
+}
+
+pub fn document(facility: &FacilityId, id: &DocumentId) -> String {
+    key(&["document", facility.as_str(), id.as_str()])
+}
+
+pub fn documents(facility: Option<&FacilityId>) -> String {
+    by_facility("document", facility)
+}
+
+pub fn documents_of_patient(facility: &FacilityId, ipp: &Ipp) -> String {
+    prefix(&["patient-document", facility.as_str(), ipp.as_str()])
+}
+
+pub fn documents_by_unique_id(facility: &FacilityId, unique_id: &str) -> String {
+    prefix(&["document-by-id", facility.as_str(), unique_id])
+}
+
+pub fn documents_awaiting(facility: &FacilityId, case: &CaseId) -> String {
+    prefix(&["awaiting", facility.as_str(), case.as_str()])
+}
+
+pub fn questionnaire(facility: &FacilityId, case: &CaseId) -> String {
+    key(&["questionnaire", facility.as_str(), case.as_str()])
+}
+
+/// The questionnaires of a case that others have taken the place of, the oldest first.
+pub fn former_questionnaires(facility: &FacilityId, case: &CaseId) -> String {
+    prefix(&["questionnaire-version", facility.as_str(), case.as_str()])
+}
+
+pub fn report(facility: &FacilityId, case: &CaseId) -> String {
+    key(&["report", facility.as_str(), case.as_str()])
+}
+
+pub fn reports(facility: Option<&FacilityId>) -> String {
+    by_facility("report", facility)
+}
+
+pub fn report_in_sequence(facility: &FacilityId, sequence: u64) -> String {
+    key(&[
+        "report-order",
+        facility.as_str(),
+        &format!("{sequence:016}"),
+    ])
+}
+
+pub fn cursor(facility: &FacilityId) -> String {
+    key(&["cursor", facility.as_str()])
+}
+
+pub fn batch(facility: &FacilityId, number: u64) -> String {
+    key(&["batch", facility.as_str(), &format!("{number:016}")])
+}
+
+pub fn batches(facility: Option<&FacilityId>) -> String {
+    by_facility("batch", facility)
+}
+
+pub fn applied(facility: &FacilityId, hash: &ContentHash) -> String {
+    key(&["applied", facility.as_str(), hash.as_str()])
+}
+
+pub fn command_done(id: &str) -> String {
+    key(&["command", id])
+}
+
+/// Which folder a facility's files are in, by the random id of its marker.
+pub fn marker(facility: &str) -> String {
+    key(&["marker", facility])
+}
+
+/// The path of a received file that is too long to stand in the name of its claim.
+pub fn long_name(claim: &str) -> String {
+    key(&["long-name", claim])
+}
+
+/// The outcomes so far of a file whose messages take more than one group.
+pub fn progress(claim: &str) -> String {
+    prefix(&["progress", claim])
+}
+
+pub fn progress_from(claim: &str, first: usize) -> String {
+    key(&["progress", claim, &format!("{first:08}")])
+}
+
+pub fn history(subject: &Subject) -> String {
+    match subject {
+        Subject::Case(facility, id) => prefix(&["history", "case", facility.as_str(), id.as_str()]),
+        Subject::Patient(facility, ipp) => {
+            prefix(&["history", "patient", facility.as_str(), ipp.as_str()])
+        }
+        Subject::Session(id) => prefix(&["history", "session", id.as_str()]),
+        Subject::Note(facility, id) => prefix(&["history", "note", facility.as_str(), id.as_str()]),
+    }
+}
+
+fn history_entry(entry: &HistoryEntry) -> String {
+    format!("{}{:016}", history(&entry.subject), entry.sequence)
+}
+
+fn by_facility(kind: &str, facility: Option<&FacilityId>) -> String {
+    match facility {
+        Some(facility) => prefix(&[kind, facility.as_str()]),
+        None => prefix(&[kind]),
+    }
+}
+
+/// The key of a record.
+pub fn of(record: &Record) -> String {
+    match record {
+        Record::Patient(it) => patient(&it.facility, &it.ipp),
+        Record::Alias { facility, old, .. } => alias(facility, old),
+        Record::Case(it) => case(&it.facility, &it.id),
+        Record::Session(it) => session(&it.id),
+        Record::Note(it) => note(&it.id),
+        Record::Document(it) => document(&it.facility, &it.id),
+        Record::Questionnaire(it) => questionnaire(&it.facility, &it.case),
+        Record::FormerQuestionnaire(it) => {
+            let former = former_questionnaires(&it.facility, &it.case);
+            format!("{former}{:08}", it.number)
+        }
+        Record::Report(it) => report(&it.facility, &it.case),
+        Record::Cursor(facility, _) => cursor(facility),
+        Record::Batch(it) => batch(&it.facility, it.number),
+        Record::Applied(facility, hash) => applied(facility, hash),
+        Record::CommandDone(id) => command_done(id),
+        Record::History(entry) => history_entry(entry),
+    }
+}
+
+/// The further keys by which a record is found, each with the word that its value leads to.
+pub fn indices(record: &Record) -> Vec<(String, String)> {
+    let lead_to = |mut prefix: String, word: &str| {
+        prefix.push_str(&key(&[word]));
+        (prefix, String::new())
+    };
+    match record {
+        Record::Patient(it) => {
+            let ipp = it.ipp.as_str();
+            let by_ins = it
+                .ins
+                .as_ref()
+                .map(|number| lead_to(ins(&it.facility, number), ipp));
+            let by_network = it
+                .network
+                .as_ref()
+                .map(|id| lead_to(network(&it.facility, id), ipp));
+            by_ins.into_iter().chain(by_network).collect()
+        }
+        Record::Case(it) => {
+            let id = it.id.as_str();
+            let mut keys = Vec::with_capacity(2);
+            if let Some(ipp) = &it.ipp {
+                keys.push(lead_to(cases_of_patient(&it.facility, ipp), id));
+            }
+            if let Some(session) = it.state.session() {
+                let mut of_session = cases_of_session(session);
+                of_session.push_str(&key(&[it.facility.as_str(), id]));
+                keys.push((of_session, String::new()));
+            }
+            if it.state == CaseState::Unscheduled {
+                let words = key(&[it.facility.as_str(), id]);
+                keys.push((format!("{UNSCHEDULED}{words}"), String::new()));
+            }
+            keys
+        }
+        Record::Session(it) => vec![lead_to(sessions_on(it.date), it.id.as_str())],
+        Record::Note(it) => vec![lead_to(
+            notes_of_patient(&it.facility, &it.ipp),
+            it.id.as_str(),
+        )],
+        Record::Document(it) => {
+            let id = it.id.as_str();
+            let mut keys = vec![lead_to(documents_of_patient(&it.facility, &it.ipp), id)];
+            for unique_id in &it.unique_ids {
+                keys.push(lead_to(documents_by_unique_id(&it.facility, unique_id), id));
+            }
+            if let (Some(case), Attached::Note(_)) = (&it.awaits, &it.attached) {
+                keys.push(lead_to(documents_awaiting(&it.facility, case), id));
+            }
+            keys
+        }
+        Record::Report(it) => it
+            .versions
+            .iter()
+            .map(|version| {
+                let leads_to = format!("{}/{}", version.version, key(&[it.case.as_str()]));
+                (report_in_sequence(&it.facility, version.sequence), leads_to)
+            })
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_cannot_run_into_each_other() {
+        let facility = FacilityId::new("demo");
+        let key = case(&facility, &CaseId::new("a/b%c\u{1}"));
+        assert_eq!(key, "case/demo/a%2fb%25c%01");
+        assert_eq!(last_word(&key), "a/b%c\u{1}");
+        assert!(
+            !case(&facility, &CaseId::new("1/2"))
+                .starts_with(&cases_of_patient(&facility, &Ipp::new("1")))
+        );
+    }
+}

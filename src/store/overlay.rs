@@ -1,0 +1,393 @@
+//! The view that decisions are made on: a store, and over it what the same group has decided already.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound::{Included, Unbounded};
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use super::{KeyChange, Store, StoreError, keys};
+use crate::model::case::Case;
+use crate::model::change::{Change, Record};
+use crate::model::document::Document;
+use crate::model::identifiers::{
+    CaseId, ContentHash, DocumentId, FacilityId, Ins, Ipp, NetworkId, NoteId, SessionId,
+};
+use crate::model::note::Note;
+use crate::model::patient::Patient;
+use crate::model::questionnaire::FilledQuestionnaire;
+use crate::model::report::{Batch, Cursor, Report};
+use crate::model::session::Session;
+use crate::model::view::{View, ViewError};
+
+/// Resolved changes, by key.
+pub type Changes = BTreeMap<String, Option<Box<RawValue>>>;
+
+/// Changes that no longer change.
+pub type Decided = Arc<Changes>;
+
+/// A store with changes over it that it does not have yet.
+pub struct Overlay<'s> {
+    store: &'s dyn Store,
+    /// What the group before decided, which the store may not have yet.
+    decided: Option<Decided>,
+    written: Changes,
+    /// What the store answered: a decision asks for the same record several times.
+    read: RefCell<HashMap<String, Option<Vec<u8>>>>,
+    /// The same for small ranges of keys.
+    scanned: RefCell<HashMap<String, BTreeMap<String, Vec<u8>>>>,
+}
+
+impl<'s> Overlay<'s> {
+    /// The store as it is.
+    pub fn new(store: &'s dyn Store) -> Self {
+        Self {
+            store,
+            decided: None,
+            written: Changes::new(),
+            read: RefCell::default(),
+            scanned: RefCell::default(),
+        }
+    }
+
+    /// The store with these changes, whether it has them yet or not.
+    pub fn over(store: &'s dyn Store, decided: Decided) -> Self {
+        Self {
+            decided: Some(decided),
+            ..Self::new(store)
+        }
+    }
+
+    /// Applies changes and gives them resolved, by key, indices included.
+    pub fn apply(&mut self, changes: &[Change]) -> Result<Vec<KeyChange>, ViewError> {
+        let mut resolved = Vec::with_capacity(changes.len() * 3);
+        for change in changes {
+            let written = resolved.len();
+            match change {
+                Change::Put(record) => {
+                    let key = keys::of(record);
+                    let before = self.indices_before(record, &key)?;
+                    let after = keys::indices(record);
+                    for (gone, _) in before.iter().filter(|old| !after.contains(old)) {
+                        resolved.push((gone.clone(), None));
+                    }
+                    for (index, leads_to) in after.iter().filter(|new| !before.contains(new)) {
+                        resolved.push((index.clone(), Some(to_json(leads_to)?)));
+                    }
+                    resolved.push((key, Some(value_of(record)?)));
+                }
+                Change::EndNote(note) => {
+                    let record = Record::Note(note.clone());
+                    for (gone, _) in keys::indices(&record) {
+                        resolved.push((gone, None));
+                    }
+                    resolved.push((keys::of(&record), None));
+                }
+            }
+            self.write(&resolved[written..]);
+        }
+        Ok(resolved)
+    }
+
+    /// Applies changes that are resolved already.
+    pub fn write(&mut self, changes: &[KeyChange]) {
+        for (key, value) in changes {
+            self.written.insert(key.clone(), value.clone());
+        }
+    }
+
+    /// Everything written over the store, by key.
+    pub fn into_changes(self) -> Changes {
+        self.written
+    }
+
+    /// The record of a key, read as its type.
+    pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, ViewError> {
+        let decided = || self.decided.as_ref()?.get(key);
+        if let Some(written) = self.written.get(key).or_else(decided) {
+            return written
+                .as_deref()
+                .map(|value| from_json(key, value.get().as_bytes()))
+                .transpose();
+        }
+        if let Some(read) = self.read.borrow().get(key) {
+            return read
+                .as_deref()
+                .map(|value| from_json(key, value))
+                .transpose();
+        }
+        let value = self.store.get(key)?;
+        let record = value
+            .as_deref()
+            .map(|value| from_json(key, value))
+            .transpose();
+        self.read.borrow_mut().insert(key.to_owned(), value);
+        record
+    }
+
+    /// The records whose keys start with this prefix, in the order of their keys.
+    pub fn all<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<T>, ViewError> {
+        self.pairs(prefix)?
+            .iter()
+            .map(|(key, value)| from_json(key, value))
+            .collect()
+    }
+
+    /// The keys that start with this prefix.
+    pub fn keys(&self, prefix: &str) -> Result<Vec<String>, ViewError> {
+        Ok(self.pairs(prefix)?.into_keys().collect())
+    }
+
+    fn pairs(&self, prefix: &str) -> Result<BTreeMap<String, Vec<u8>>, ViewError> {
+        let mut pairs = self.stored(prefix)?;
+        for changes in self.decided.as_deref().into_iter().chain([&self.written]) {
+            let written = changes.range::<str, _>((Included(prefix), Unbounded));
+            for (key, value) in written.take_while(|(key, _)| key.starts_with(prefix)) {
+                match value {
+                    Some(value) => pairs.insert(key.clone(), value.get().as_bytes().to_vec()),
+                    None => pairs.remove(key),
+                };
+            }
+        }
+        Ok(pairs)
+    }
+
+    /// What the store has below a prefix. Small answers are kept: many messages of a group ask for the same session.
+    fn stored(&self, prefix: &str) -> Result<BTreeMap<String, Vec<u8>>, ViewError> {
+        const KEPT: usize = 16;
+        if let Some(known) = self.scanned.borrow().get(prefix) {
+            return Ok(known.clone());
+        }
+        let mut pairs = BTreeMap::new();
+        self.store.scan(prefix, &mut |key, value| {
+            pairs.insert(key.to_owned(), value.to_vec());
+            true
+        })?;
+        if pairs.len() <= KEPT {
+            self.scanned
+                .borrow_mut()
+                .insert(prefix.to_owned(), pairs.clone());
+        }
+        Ok(pairs)
+    }
+
+    fn indices_before(
+        &self,
+        record: &Record,
+        key: &str,
+    ) -> Result<Vec<(String, String)>, ViewError> {
+        let before = match record {
+            Record::Patient(_) => self.get(key)?.map(Record::Patient),
+            Record::Case(_) => self.get(key)?.map(Record::Case),
+            Record::Session(_) => self.get(key)?.map(Record::Session),
+            Record::Note(_) => self.get(key)?.map(Record::Note),
+            Record::Document(_) => self.get(key)?.map(Record::Document),
+            Record::Report(_) => self.get(key)?.map(Record::Report),
+            _ => None,
+        };
+        Ok(before.as_ref().map(keys::indices).unwrap_or_default())
+    }
+
+    fn led_to<T: DeserializeOwned>(
+        &self,
+        prefix: &str,
+        target: impl Fn(&str) -> String,
+    ) -> Result<Vec<T>, ViewError> {
+        let mut found = Vec::new();
+        for key in self.keys(prefix)? {
+            if let Some(record) = self.get(&target(&key))? {
+                found.push(record);
+            }
+        }
+        Ok(found)
+    }
+
+    fn case_by_index(&self, prefix: &str) -> Result<Vec<Case>, ViewError> {
+        // What follows the prefix is the facility and the case, written as in the case's own key.
+        self.led_to(prefix, |key| format!("case/{}", &key[prefix.len()..]))
+    }
+}
+
+impl View for Overlay<'_> {
+    fn patient(&self, facility: &FacilityId, ipp: &Ipp) -> Result<Option<Patient>, ViewError> {
+        self.get(&keys::patient(facility, ipp))
+    }
+
+    fn survivor(&self, facility: &FacilityId, ipp: &Ipp) -> Result<Ipp, ViewError> {
+        let mut survivor = ipp.clone();
+        while let Some(next) = self.get::<Ipp>(&keys::alias(facility, &survivor))? {
+            survivor = next;
+        }
+        Ok(survivor)
+    }
+
+    fn patients_with_ins(&self, facility: &FacilityId, ins: &Ins) -> Result<Vec<Ipp>, ViewError> {
+        let found = self.keys(&keys::ins(facility, ins))?;
+        Ok(found
+            .iter()
+            .map(|key| Ipp::new(keys::last_word(key)))
+            .collect())
+    }
+
+    fn network_is_known(
+        &self,
+        facility: &FacilityId,
+        network: &NetworkId,
+    ) -> Result<bool, ViewError> {
+        Ok(!self.keys(&keys::network(facility, network))?.is_empty())
+    }
+
+    fn case(&self, facility: &FacilityId, id: &CaseId) -> Result<Option<Case>, ViewError> {
+        self.get(&keys::case(facility, id))
+    }
+
+    fn cases_of_patient(&self, facility: &FacilityId, ipp: &Ipp) -> Result<Vec<Case>, ViewError> {
+        self.led_to(&keys::cases_of_patient(facility, ipp), |key| {
+            keys::case(facility, &CaseId::new(keys::last_word(key)))
+        })
+    }
+
+    fn cases_of_session(&self, session: &SessionId) -> Result<Vec<Case>, ViewError> {
+        self.case_by_index(&keys::cases_of_session(session))
+    }
+
+    fn unscheduled_cases(&self) -> Result<Vec<Case>, ViewError> {
+        self.case_by_index(keys::UNSCHEDULED)
+    }
+
+    fn session(&self, id: &SessionId) -> Result<Option<Session>, ViewError> {
+        self.get(&keys::session(id))
+    }
+
+    fn sessions_on(&self, date: NaiveDate) -> Result<Vec<Session>, ViewError> {
+        self.led_to(&keys::sessions_on(date), |key| {
+            keys::session(&SessionId::new(keys::last_word(key)))
+        })
+    }
+
+    fn note(&self, id: &NoteId) -> Result<Option<Note>, ViewError> {
+        self.get(&keys::note(id))
+    }
+
+    fn notes_of_patient(&self, facility: &FacilityId, ipp: &Ipp) -> Result<Vec<Note>, ViewError> {
+        self.led_to(&keys::notes_of_patient(facility, ipp), |key| {
+            keys::note(&NoteId::new(keys::last_word(key)))
+        })
+    }
+
+    fn document(
+        &self,
+        facility: &FacilityId,
+        id: &DocumentId,
+    ) -> Result<Option<Document>, ViewError> {
+        self.get(&keys::document(facility, id))
+    }
+
+    fn documents_of_patient(
+        &self,
+        facility: &FacilityId,
+        ipp: &Ipp,
+    ) -> Result<Vec<Document>, ViewError> {
+        self.led_to(&keys::documents_of_patient(facility, ipp), |key| {
+            keys::document(facility, &DocumentId::new(keys::last_word(key)))
+        })
+    }
+
+    fn documents_by_unique_id(
+        &self,
+        facility: &FacilityId,
+        unique_id: &str,
+    ) -> Result<Vec<Document>, ViewError> {
+        self.led_to(&keys::documents_by_unique_id(facility, unique_id), |key| {
+            keys::document(facility, &DocumentId::new(keys::last_word(key)))
+        })
+    }
+
+    fn documents_awaiting(
+        &self,
+        facility: &FacilityId,
+        case: &CaseId,
+    ) -> Result<Vec<Document>, ViewError> {
+        self.led_to(&keys::documents_awaiting(facility, case), |key| {
+            keys::document(facility, &DocumentId::new(keys::last_word(key)))
+        })
+    }
+
+    fn questionnaire(
+        &self,
+        facility: &FacilityId,
+        case: &CaseId,
+    ) -> Result<Option<FilledQuestionnaire>, ViewError> {
+        self.get(&keys::questionnaire(facility, case))
+    }
+
+    fn report(&self, facility: &FacilityId, case: &CaseId) -> Result<Option<Report>, ViewError> {
+        self.get(&keys::report(facility, case))
+    }
+
+    fn cursor(&self, facility: &FacilityId) -> Result<Cursor, ViewError> {
+        Ok(self.get(&keys::cursor(facility))?.unwrap_or_default())
+    }
+
+    fn report_in_sequence(
+        &self,
+        facility: &FacilityId,
+        sequence: u64,
+    ) -> Result<Option<(CaseId, u32)>, ViewError> {
+        let leads_to: Option<String> = self.get(&keys::report_in_sequence(facility, sequence))?;
+        Ok(leads_to.and_then(|leads_to| {
+            let (version, case) = leads_to.split_once('/')?;
+            Some((CaseId::new(keys::last_word(case)), version.parse().ok()?))
+        }))
+    }
+
+    fn batch(&self, facility: &FacilityId, number: u64) -> Result<Option<Batch>, ViewError> {
+        self.get(&keys::batch(facility, number))
+    }
+
+    fn is_applied(&self, facility: &FacilityId, hash: &ContentHash) -> Result<bool, ViewError> {
+        Ok(self
+            .get::<String>(&keys::applied(facility, hash))?
+            .is_some())
+    }
+
+    fn is_command_done(&self, id: &str) -> Result<bool, ViewError> {
+        Ok(self.get::<String>(&keys::command_done(id))?.is_some())
+    }
+}
+
+impl From<StoreError> for ViewError {
+    fn from(error: StoreError) -> Self {
+        ViewError(error.to_string())
+    }
+}
+
+fn value_of(record: &Record) -> Result<Box<RawValue>, ViewError> {
+    match record {
+        Record::Patient(it) => to_json(it),
+        Record::Alias { survivor, .. } => to_json(survivor),
+        Record::Case(it) => to_json(it),
+        Record::Session(it) => to_json(it),
+        Record::Note(it) => to_json(it),
+        Record::Document(it) => to_json(it),
+        Record::Questionnaire(it) | Record::FormerQuestionnaire(it) => to_json(it),
+        Record::Report(it) => to_json(it),
+        Record::Cursor(_, it) => to_json(it),
+        Record::Batch(it) => to_json(it),
+        Record::Applied(..) | Record::CommandDone(_) => to_json(&""),
+        Record::History(it) => to_json(it),
+    }
+}
+
+/// A value as the store holds it.
+pub fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<Box<RawValue>, ViewError> {
+    serde_json::value::to_raw_value(value).map_err(|error| ViewError(error.to_string()))
+}
+
+fn from_json<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<T, ViewError> {
+    serde_json::from_slice(value).map_err(|error| ViewError(format!("{key}: {error}")))
+}
