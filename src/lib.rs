@@ -15,6 +15,7 @@
 pub mod cda;
 pub mod config;
 pub mod hl7;
+pub mod intake;
 pub mod journal;
 pub mod model;
 pub mod spool;

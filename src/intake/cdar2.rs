@@ -1,0 +1,732 @@
+//! Scheduling by CDA R2: a case with its questionnaire is put before a session (SPEC 5 and 9).
+
+use chrono::{DateTime, NaiveDate, Utc};
+
+use super::identity::{self, Demographics, IppRead, RequiredPlaces, Said};
+use super::scheduling::{self, By, Found, Received};
+use super::{Content, Context, Decided, Decision, Stop, content, siu};
+use crate::cda::Cda;
+use crate::cda::header::{Header, Identifier, NamePart, PatientRole, Person, Written, places};
+use crate::config::{CdaCaseId, Facility};
+use crate::hl7::Timestamp;
+use crate::model::case::{Case, CaseState, LastCda};
+use crate::model::change::{Record, Subject};
+use crate::model::document::{Attached, ContentType, Document, DocumentKind, DocumentVersion};
+use crate::model::identifiers::{
+    CaseId, ContentHash, DocumentId, Ins, Ipp, NetworkId, PathwayId, Rpps, SessionId,
+};
+use crate::model::outcome::{Place, Reason, Refusal, Verdict, Warning, WarningCode};
+use crate::model::patient::{Authority, Physician};
+use crate::model::questionnaire::FilledQuestionnaire;
+use crate::model::session::SessionState;
+use crate::model::view::{View, ViewError};
+
+/// The root of session ids (CI-SIS, FRCP).
+const SESSION_ROOT: &str = "1.2.250.1.213.1.1.9";
+
+/// The root of the national ids of meetings (CI-SIS, FRCP).
+const MEETING_ROOT: &str = "1.2.250.1.161.1.20.3.1";
+
+/// The roots under which an INS is sent: NIR, NIA, test, demonstration.
+const INS_ROOTS: [&str; 4] = [
+    "1.2.250.1.213.1.4.8",
+    "1.2.250.1.213.1.4.9",
+    "1.2.250.1.213.1.4.10",
+    "1.2.250.1.213.1.4.11",
+];
+
+/// What every root of an INS starts with, that of the computed INS of former years too.
+const INS_ROOT: &str = "1.2.250.1.213.1.4.";
+
+/// How histories name the document.
+const BY: &str = "CDA";
+
+/// Decides on a CDA document, of which `bytes` are the file as received.
+pub fn decide<'m>(
+    bytes: &'m [u8],
+    cda: &Cda,
+    view: &dyn View,
+    context: &Context<'_>,
+) -> Decided<'m> {
+    let facility = context.facility;
+    let header = &cda.header;
+    check_code(header, facility)?;
+    let (id, place) = case_id(header, facility).ok_or_else(|| missing("case id", places::ORDER))?;
+    let this = LastCda {
+        set_id: header.set_id.as_ref().map(Identifier::entity),
+        version: header.version_number,
+        time: time(header, facility)?,
+    };
+    let known = view.case(&facility.id, &id)?;
+    if let Some(case) = &known {
+        if let CaseState::Completed(session) = &case.state {
+            return Err(Refusal::new(
+                Reason::CaseCompleted,
+                format!(
+                    "expected a case that is open, found {id}, which was completed in {session}"
+                ),
+            )
+            .at(place)
+            .with_value(id.as_str())
+            .into());
+        }
+        if case.cda.as_ref().is_some_and(|last| is_older(&this, last)) {
+            return Ok(Decision::unchanged(Verdict::Stale));
+        }
+    }
+    let flow = Flow {
+        bytes,
+        cda,
+        facility,
+        view,
+        this,
+    };
+    flow.schedule(id, known)
+}
+
+/// Whether a document is older than the last one of its case (SPEC 5, last paragraph).
+fn is_older(this: &LastCda, last: &LastCda) -> bool {
+    let same_set = this.set_id.is_some() && this.set_id == last.set_id;
+    match (this.version, last.version) {
+        (Some(this), Some(last)) if same_set => this < last,
+        _ => this
+            .time
+            .zip(last.time)
+            .is_some_and(|(this, last)| this < last),
+    }
+}
+
+fn check_code(header: &Header, facility: &Facility) -> Result<(), Refusal> {
+    let code = header.code.as_ref().map(|code| code.text.as_str());
+    let accepted = &facility.cda.document_codes;
+    if code.is_some_and(|code| accepted.iter().any(|accepted| accepted == code)) {
+        return Ok(());
+    }
+    let refusal = Refusal::new(
+        Reason::UnsupportedDocument,
+        format!(
+            "expected a document with the code {}, found {}",
+            accepted.join(" or "),
+            code.map_or("none", |_| "another")
+        ),
+    )
+    .at(Place::named(places::CODE));
+    Err(match code {
+        Some(code) => refusal.with_value(code),
+        None => refusal,
+    })
+}
+
+/// The id of the case, and where it stands: the first of the configured places that has one.
+pub fn case_id(header: &Header, facility: &Facility) -> Option<(CaseId, Place)> {
+    let found = facility.cda.case_id.iter().find_map(|place| match place {
+        CdaCaseId::Order => header.orders.first(),
+        CdaCaseId::SetId => header.set_id.as_ref(),
+    })?;
+    Some((CaseId::new(found.value()), Place::named(found.place)))
+}
+
+fn time(header: &Header, facility: &Facility) -> Result<Option<DateTime<Utc>>, Refusal> {
+    let Some(written) = &header.effective_time else {
+        return Ok(None);
+    };
+    match Timestamp::parse(&written.text) {
+        Ok(time) => Ok(Some(time.instant(facility.timezone))),
+        Err(error) => Err(Refusal::new(Reason::InvalidDate, error.to_string())
+            .at(Place::named(written.place))
+            .with_value(&written.text)),
+    }
+}
+
+fn missing(name: &str, place: &str) -> Refusal {
+    Refusal::new(
+        Reason::MissingField,
+        format!("expected the {name}, found nothing"),
+    )
+    .at(Place::named(place))
+}
+
+/// A document about a case that is neither completed nor ahead of it.
+struct Flow<'a, 'm> {
+    bytes: &'m [u8],
+    cda: &'a Cda,
+    facility: &'a Facility,
+    view: &'a dyn View,
+    this: LastCda,
+}
+
+impl<'m> Flow<'_, 'm> {
+    fn schedule(&self, id: CaseId, known: Option<Case>) -> Decided<'m> {
+        let mut decision = Decision::unchanged(match known {
+            None => Verdict::Accepted,
+            Some(_) => Verdict::Updated,
+        });
+        let header = &self.cda.header;
+        let asked = Asked::read(header, self.facility, &mut decision.warnings)?;
+        let read = read_ipp(&header.patient, self.facility)?;
+        let ipp = self.view.survivor(&self.facility.id, &read.ipp)?;
+        let mut case = known.unwrap_or_else(|| siu::new_case(&self.facility.id, id));
+        if let Some(own) = case.ipp.as_ref().filter(|own| **own != ipp) {
+            return Err(Refusal::new(
+                Reason::CasePatientMismatch,
+                format!(
+                    "expected the patient {own}, whose case {} is, found {}",
+                    case.id, read.ipp
+                ),
+            )
+            .at(read.place)
+            .with_value(read.ipp.as_str())
+            .into());
+        }
+        case.ipp = Some(ipp.clone());
+        self.check_patient(&mut decision, &mut case, read, ipp, &asked)?;
+
+        let mut doubts = Vec::new();
+        let (found, pathway) = self.find_session(&asked, &mut doubts)?;
+        case.submitter = Some(asked.submitter);
+        case.lead = Some(asked.lead);
+        case.network = asked.network.or(case.network);
+        case.date = Some(asked.date);
+        case.pathway = Some(pathway);
+        if case.state == CaseState::Cancelled {
+            decision.warnings.push(
+                Warning::new(
+                    WarningCode::CaseCancelled,
+                    format!(
+                        "the case {} is cancelled and stays so; its questionnaire is kept",
+                        case.id
+                    ),
+                )
+                .at(Place::named(places::ORDER)),
+            );
+        } else {
+            decision.warnings.append(&mut doubts);
+            let received = Received {
+                bytes: self.bytes.into(),
+                content_type: ContentType::Cda,
+                file_name: self.file_name(&case),
+                time: self.this.time,
+                place: Some(Place::named(places::ENCOUNTER)),
+            };
+            scheduling::place_case(self.view, &mut decision, &mut case, &found, received, BY)?;
+        }
+        self.fill_questionnaire(&mut decision, &mut case)?;
+        if case.state != CaseState::Cancelled {
+            case.scheduling_warnings = scheduling::codes_of(&decision.warnings);
+        }
+        scheduling::join_awaiting(self.view, &mut decision, &mut case)?;
+        self.keep_document(&mut decision, &mut case)?;
+        case.cda = Some(self.this.clone());
+        decision.changes.push(Record::Case(case).into());
+        Ok(decision)
+    }
+
+    /// Compares with the known patient, or creates one.
+    fn check_patient(
+        &self,
+        decision: &mut Decision<'m>,
+        case: &mut Case,
+        read: IppRead,
+        ipp: Ipp,
+        asked: &Asked<'_>,
+    ) -> Result<(), Stop> {
+        let header = &self.cda.header;
+        let warnings = &mut decision.warnings;
+        let mut demographics = demographics(&header.patient, self.facility, warnings)?;
+        if let Some(patient) = self.view.patient(&self.facility.id, &ipp)? {
+            let traits = demographics.traits();
+            let place = Place::named(places::NAME);
+            case.identity_mismatch |= identity::check_identity(&patient, &traits, place, warnings)?;
+            return Ok(());
+        }
+        demographics.ins = identity::keep_own_ins(
+            demographics.ins,
+            std::slice::from_ref(&ipp),
+            self.view,
+            self.facility,
+            warnings,
+        )?;
+        demographics.network = asked.network.clone().map_or(Said::Absent, Said::Given);
+        let read = IppRead { ipp, ..read };
+        let patient = identity::new_patient(self.facility, &read, demographics)?;
+        decision.history.push((
+            Subject::Patient(patient.facility.clone(), patient.ipp.clone()),
+            format!("created by {BY}"),
+        ));
+        decision.changes.push(Record::Patient(patient).into());
+        Ok(())
+    }
+
+    /// The session that the ids of the encounter lead to, and the pathway of the case (SPEC 5, "Which session").
+    fn find_session(
+        &self,
+        asked: &Asked<'_>,
+        doubts: &mut Vec<Warning>,
+    ) -> Result<(Found, PathwayId), ViewError> {
+        for id in asked
+            .encounters
+            .iter()
+            .filter(|id| id.is_under(SESSION_ROOT))
+        {
+            let Some(session) = self.view.session(&SessionId::new(id.value()))? else {
+                continue;
+            };
+            if session.date != asked.date {
+                doubts.push(
+                    Warning::new(
+                        WarningCode::SessionDateMismatch,
+                        format!(
+                            "expected the session {} on {}, as the document says, but it is on {}; it is looked for by pathway",
+                            session.id, asked.date, session.date
+                        ),
+                    )
+                    .at(Place::named(places::SESSION_DATE)),
+                );
+            } else if session.state == SessionState::Planned {
+                return Ok((Found::Session(session), PathwayId::new(id.value())));
+            }
+        }
+        let sessions = scheduling::planned_on(self.view, asked.date)?;
+        let root = self.facility.cda.pathway_root.as_deref();
+        let mut ambiguous = false;
+        for by in [By::Pathway, By::Family] {
+            for id in asked
+                .encounters
+                .iter()
+                .filter(|id| root.is_none_or(|root| id.is_under(root)))
+            {
+                let id = PathwayId::new(id.value());
+                match scheduling::among(&sessions, &id, by) {
+                    Found::Session(session) => return Ok((Found::Session(session), id)),
+                    Found::Ambiguous => ambiguous = true,
+                    Found::NotFound => {}
+                }
+            }
+        }
+        let named = asked
+            .encounters
+            .iter()
+            .find(|id| id.is_under(MEETING_ROOT))
+            .unwrap_or(asked.first);
+        let found = match ambiguous {
+            true => Found::Ambiguous,
+            false => Found::NotFound,
+        };
+        Ok((found, PathwayId::new(named.value())))
+    }
+
+    /// Fills the questionnaire from the body; the former one stays readable.
+    fn fill_questionnaire(
+        &self,
+        decision: &mut Decision<'m>,
+        case: &mut Case,
+    ) -> Result<(), ViewError> {
+        let Some(questionnaire) = &self.cda.questionnaire else {
+            decision.warnings.push(
+                Warning::new(
+                    WarningCode::QuestionnaireNotStructured,
+                    "expected a structured body (level 3), found none; the questionnaire is not filled",
+                )
+                .at(Place::named("component")),
+            );
+            return Ok(());
+        };
+        let former = self.view.questionnaire(&case.facility, &case.id)?;
+        let number = former
+            .as_ref()
+            .map_or(0, |former| former.number)
+            .saturating_add(1);
+        let what = match former {
+            Some(former) => {
+                let former = Record::FormerQuestionnaire(Box::new(former));
+                decision.changes.push(former.into());
+                "replaced"
+            }
+            None => "filled",
+        };
+        scheduling::tell(decision, case, format!("questionnaire {what} by {BY}"));
+        let filled = FilledQuestionnaire {
+            facility: case.facility.clone(),
+            case: case.id.clone(),
+            number,
+            filled_by: ContentHash::of(self.bytes),
+            time: self.this.time,
+            questionnaire: questionnaire.clone(),
+        };
+        decision
+            .changes
+            .push(Record::Questionnaire(Box::new(filled)).into());
+        case.has_questionnaire = true;
+        Ok(())
+    }
+
+    /// Keeps the received document in the case, as the next version of the one with its ids.
+    fn keep_document(&self, decision: &mut Decision<'m>, case: &mut Case) -> Result<(), ViewError> {
+        let Some(ipp) = case.ipp.clone() else {
+            return Ok(());
+        };
+        let header = &self.cda.header;
+        let ids: Vec<String> = [&header.set_id, &header.id]
+            .into_iter()
+            .flatten()
+            .map(Identifier::entity)
+            .collect();
+        let hash = ContentHash::of(self.bytes);
+        let mut document = match self.known_document(ids.first(), &ipp, case, decision)? {
+            Some(known) => known,
+            None => {
+                let key = ids.first().map_or(hash.as_str(), String::as_str);
+                let key = format!("{}\n{key}", case.id);
+                Document {
+                    facility: case.facility.clone(),
+                    ipp,
+                    id: DocumentId::new(scheduling::made_id("cda", &case.facility, &key)),
+                    attached: Attached::Case(case.id.clone()),
+                    kind: DocumentKind::Document,
+                    unique_ids: Vec::new(),
+                    awaits: None,
+                    versions: Vec::new(),
+                    deleted: false,
+                }
+            }
+        };
+        for id in ids {
+            if !document.unique_ids.contains(&id) {
+                document.unique_ids.push(id);
+            }
+        }
+        document.deleted = false;
+        let current = document.current();
+        if current.is_none_or(|current| current.sha256 != hash) {
+            let version = current
+                .map_or(0, |current| current.version)
+                .saturating_add(1);
+            document.versions.push(DocumentVersion {
+                version,
+                file_name: self.file_name(case),
+                content_type: ContentType::Cda,
+                size: u64::try_from(self.bytes.len()).unwrap_or(u64::MAX),
+                sha256: hash.clone(),
+                time: self.this.time,
+            });
+        }
+        // The note of a case without session keeps the same bytes.
+        if decision.contents.iter().all(|content| content.hash != hash) {
+            decision.contents.push(Content::new(self.bytes));
+        }
+        if matches!(document.attached, Attached::Case(_)) {
+            if !case.documents.contains(&document.id) {
+                case.documents.push(document.id.clone());
+                scheduling::tell(decision, case, format!("document {} joined", document.id));
+            }
+            decision.changes.push(Record::Document(document).into());
+            return Ok(());
+        }
+        scheduling::join(self.view, decision, case, vec![document])
+    }
+
+    /// The document of this patient that answers to the id, if it is in this case or on a note.
+    fn known_document(
+        &self,
+        unique_id: Option<&String>,
+        ipp: &Ipp,
+        case: &Case,
+        decision: &mut Decision<'m>,
+    ) -> Result<Option<Document>, ViewError> {
+        let Some(unique_id) = unique_id else {
+            return Ok(None);
+        };
+        let answering = self
+            .view
+            .documents_by_unique_id(&case.facility, unique_id)?;
+        let mut found: Option<Document> = None;
+        for mut document in answering {
+            if document.ipp != *ipp {
+                decision.warnings.push(
+                    Warning::new(
+                        WarningCode::DocumentIdReused,
+                        "expected a unique id of the document's own, found one that another patient's document has",
+                    )
+                    .at(Place::named(places::SET_ID)),
+                );
+                continue;
+            }
+            if case.documents.contains(&document.id) {
+                // It may have joined by this very decision.
+                document.attached = Attached::Case(case.id.clone());
+                document.awaits = None;
+            }
+            let is_here = document.attached == Attached::Case(case.id.clone());
+            let is_free = matches!(document.attached, Attached::Note(_));
+            let is_document = document.kind == DocumentKind::Document;
+            if is_document && (is_here || is_free && found.is_none()) {
+                let is_better = found.as_ref().is_none_or(|found| {
+                    found.deleted || matches!(found.attached, Attached::Note(_))
+                });
+                if is_better {
+                    found = Some(document);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn file_name(&self, case: &Case) -> String {
+        content::display_name(&format!("CDA_{}", case.id), ContentType::Cda)
+    }
+}
+
+/// What the document asks for, in the order of the table in SPEC 5.
+struct Asked<'h> {
+    submitter: Physician,
+    lead: Physician,
+    network: Option<NetworkId>,
+    encounters: &'h [Identifier],
+    /// The first of the encounter's ids.
+    first: &'h Identifier,
+    date: NaiveDate,
+}
+
+impl<'h> Asked<'h> {
+    fn read(
+        header: &'h Header,
+        facility: &Facility,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Self, Refusal> {
+        let submitter = physician(
+            header.submitter.as_ref(),
+            "RPPS of the physician who submits the case",
+            places::SUBMITTER,
+            warnings,
+        )?;
+        let lead = physician(
+            header.lead.as_ref(),
+            "RPPS of the lead physician",
+            places::LEAD,
+            warnings,
+        )?;
+        let root = facility.cda.network_root.as_deref();
+        let network = header
+            .patient
+            .organizations
+            .iter()
+            .find(|id| root.is_some_and(|root| id.is_under(root)))
+            .and_then(|id| id.extension.clone());
+        let first = header
+            .encounters
+            .first()
+            .ok_or_else(|| missing("id of a pathway, family or session", places::ENCOUNTER))?;
+        Ok(Self {
+            submitter,
+            lead,
+            network: network.map(NetworkId::new),
+            encounters: &header.encounters,
+            first,
+            date: session_date(header.session_date.as_ref())?,
+        })
+    }
+}
+
+fn physician(
+    person: Option<&Person>,
+    name: &str,
+    place: &'static str,
+    warnings: &mut Vec<Warning>,
+) -> Result<Physician, Refusal> {
+    let place = person.map_or(place, |person| person.place);
+    let Some((person, number)) = person.and_then(|it| Some((it, it.rpps.as_deref()?))) else {
+        return Err(missing(name, place));
+    };
+    let rpps = Rpps::new(number);
+    identity::warn_of_rpps(&rpps, Place::named(place), warnings);
+    Ok(Physician {
+        rpps,
+        family: person.family.clone(),
+        given: person.given.clone(),
+    })
+}
+
+/// The calendar date as written, never shifted.
+fn session_date(written: Option<&Written>) -> Result<NaiveDate, Refusal> {
+    let written = written.ok_or_else(|| missing("date of the session", places::SESSION_DATE))?;
+    Timestamp::parse(&written.text)
+        .ok()
+        .and_then(|time| time.date())
+        .ok_or_else(|| {
+            Refusal::new(
+                Reason::InvalidDate,
+                "expected the date of the session as yyyymmdd, with or without a time, found another text",
+            )
+            .at(Place::named(written.place))
+            .with_value(&written.text)
+        })
+}
+
+/// Reads the facility's patient id (SPEC 5): that with the facility's root, else the only one that is no INS.
+fn read_ipp(patient: &PatientRole, facility: &Facility) -> Result<IppRead, Refusal> {
+    let place = || Place::named(places::PATIENT_ID);
+    let candidates: Vec<(&Identifier, &str)> = patient
+        .ids
+        .iter()
+        .filter(|id| match (&facility.ipp_oid, &id.root) {
+            (Some(own), _) => id.is_under(own),
+            (None, Some(root)) => !root.starts_with(INS_ROOT),
+            (None, None) => true,
+        })
+        .filter_map(|id| Some((id, id.extension.as_deref()?)))
+        .collect();
+    let Some((chosen, value)) = candidates.first() else {
+        return Err(Refusal::new(
+            Reason::MissingIpp,
+            match &facility.ipp_oid {
+                Some(own) => format!("expected a patient id with the root {own}, found none"),
+                None => "expected a patient id besides the INS, found none".to_owned(),
+            },
+        )
+        .at(place()));
+    };
+    if candidates.iter().any(|(_, other)| other != value) {
+        return Err(Refusal::new(
+            Reason::AmbiguousIpp,
+            match &facility.ipp_oid {
+                Some(own) => format!("expected one patient id with the root {own}, found several that differ"),
+                None => "expected one patient id besides the INS, found several that differ, and no ipp_oid says which is the facility's".to_owned(),
+            },
+        )
+        .at(place()));
+    }
+    let authority = Authority {
+        namespace: chosen.authority.clone().unwrap_or_default(),
+        universal_id: chosen.root.clone().unwrap_or_default(),
+        universal_id_type: if chosen.root.is_some() { "ISO" } else { "" }.to_owned(),
+    };
+    Ok(IppRead {
+        ipp: Ipp::new(*value),
+        authority: (authority != Authority::default()).then_some(authority),
+        untyped: false,
+        place: place(),
+    })
+}
+
+/// Reads everything that the document says about the patient, in the order of the table in SPEC 5.
+fn demographics(
+    patient: &PatientRole,
+    facility: &Facility,
+    warnings: &mut Vec<Warning>,
+) -> Result<Demographics, Refusal> {
+    let given = |text: Option<&str>| text.map_or(Said::Absent, |text| Said::Given(text.to_owned()));
+    let qualified = NamePart::qualified;
+    let birth_given_name = qualified(&patient.given, "BR");
+    let given_name = qualified(&patient.given, "CL")
+        .or(birth_given_name)
+        .or_else(|| patient.given.first().map(|name| name.text.as_str()));
+    let birth_name = qualified(&patient.family, "BR").or(match patient.family.as_slice() {
+        [only] if only.qualifiers.is_empty() => Some(only.text.as_str()),
+        _ => None,
+    });
+    let usual_name = qualified(&patient.family, "CL").or_else(|| qualified(&patient.family, "SP"));
+    Ok(Demographics {
+        ins: ins(patient, warnings),
+        social_security_number: Said::Absent,
+        given_name: given(given_name),
+        birth_given_name: given(birth_given_name),
+        birth_name: given(birth_name),
+        usual_name: given(usual_name),
+        sex: match &patient.gender {
+            Some(code) => Said::Given(identity::read_sex(&code.text, Place::named(code.place))?),
+            None => Said::Absent,
+        },
+        birth_date: match &patient.birth_time {
+            Some(time) => Said::Given(identity::read_birth_date(
+                &time.text,
+                Place::named(time.place),
+            )?),
+            None => Said::Absent,
+        },
+        phone: match phone(patient) {
+            Some(number) => {
+                let place = Place::named(places::TELECOM);
+                Said::Given(identity::read_phone(number, &facility.region, place)?)
+            }
+            None => Said::Absent,
+        },
+        email: match patient.telecoms.iter().find(|it| it.scheme == "mailto") {
+            Some(telecom) => {
+                let place = Place::named(places::TELECOM);
+                Said::Given(identity::read_email(&telecom.address, place)?)
+            }
+            None => Said::Absent,
+        },
+        address: address(patient, warnings),
+        identity_status: Said::Absent,
+        network: Said::Absent,
+        physician: Said::Absent,
+        places: RequiredPlaces {
+            given_name: Place::named(places::GIVEN),
+            birth_name: Place::named(places::FAMILY),
+            sex: Place::named(places::GENDER),
+            birth_date: Place::named(places::BIRTH_TIME),
+        },
+    })
+}
+
+fn ins(patient: &PatientRole, warnings: &mut Vec<Warning>) -> Said<Ins> {
+    let mut found = Said::Absent;
+    for id in &patient.ids {
+        let (Some(root), Some(value)) = (&id.root, &id.extension) else {
+            continue;
+        };
+        if !INS_ROOTS.contains(&root.as_str()) {
+            continue;
+        }
+        let ins = Ins {
+            value: value.clone(),
+            oid: root.clone(),
+        };
+        let ins = identity::valid_ins(ins, Place::named(id.place), warnings);
+        if let (Some(ins), None) = (ins, found.as_given()) {
+            found = Said::Given(ins);
+        }
+    }
+    found
+}
+
+/// The phone number to use: the mobile one, else that at home, else the first.
+fn phone(patient: &PatientRole) -> Option<&str> {
+    let numbers = || patient.telecoms.iter().filter(|it| it.scheme == "tel");
+    let chosen = numbers()
+        .find(|it| it.is_for(&["MC"]))
+        .or_else(|| numbers().find(|it| it.is_for(&["H", "HP"])))
+        .or_else(|| numbers().next())?;
+    Some(&chosen.address)
+}
+
+/// The address at home, else the first.
+fn address(
+    patient: &PatientRole,
+    warnings: &mut Vec<Warning>,
+) -> Said<crate::model::patient::Address> {
+    let written = || {
+        patient
+            .addresses
+            .iter()
+            .filter(|address| !address.is_empty())
+    };
+    let chosen = written()
+        .find(|address| address.uses.iter().any(|own| own == "H"))
+        .or_else(|| written().next());
+    let Some(chosen) = chosen.cloned() else {
+        return Said::Absent;
+    };
+    let parts = [
+        chosen.street,
+        chosen.city,
+        chosen.postal_code,
+        chosen.country,
+    ];
+    identity::whole_address(parts, Place::named(places::ADDRESS), warnings)
+        .map_or(Said::Absent, Said::Given)
+}
+
+#[cfg(test)]
+mod tests;

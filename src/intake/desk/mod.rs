@@ -1,0 +1,594 @@
+//! The desk: the side that runs the meetings, its commands and its lists of sessions (SPEC 7).
+//!
+//! The command line writes the same files as the meeting tool does, so there is one way in: [`parse`] reads a file of
+//! commands, [`decide`] says what one of them does, [`decide_sessions`] what a list of sessions does.
+
+mod command;
+mod sessions;
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Utc};
+use chrono_tz::Tz;
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny};
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+
+use crate::model::case::{Participant, ReportItem};
+use crate::model::identifiers::{CaseId, FacilityId, Ipp, NoteId, Rpps, SessionId};
+use crate::model::outcome::{Place, Reason, Refusal};
+use crate::model::patient::Physician;
+
+pub use command::{decide, matching};
+pub use sessions::decide_sessions;
+
+/// One command of a file.
+#[derive(Debug)]
+pub struct ParsedCommand {
+    /// Its text, to be split off into a file of its own if it is refused.
+    pub json: String,
+    /// What it asks for, or why that cannot be understood.
+    pub command: Result<Command, Refusal>,
+}
+
+/// A command with what every command may carry.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Command {
+    /// The id by which it is done once.
+    pub id: Option<String>,
+    /// When it was given, if it says so.
+    pub time: Option<DateTime<Utc>>,
+    /// What is to be done.
+    pub action: Action,
+}
+
+impl Command {
+    /// The word in `command`.
+    pub fn word(&self) -> &'static str {
+        match &self.action {
+            Action::Schedule(_) => "schedule",
+            Action::Unschedule(_) => "unschedule",
+            Action::Reopen(_) => "reopen",
+            Action::Cancel(_) => "cancel",
+            Action::Attach(_) => "attach",
+            Action::Complete(_) => "complete",
+            Action::Redeliver(_) => "redeliver",
+            Action::Retry(_) => "retry",
+        }
+    }
+
+    /// The facility that it is about; `retry` names files instead.
+    pub fn facility(&self) -> Option<&FacilityId> {
+        match &self.action {
+            Action::Schedule(it) => Some(&it.facility),
+            Action::Unschedule(it) | Action::Reopen(it) | Action::Cancel(it) => Some(&it.facility),
+            Action::Attach(it) => Some(&it.facility),
+            Action::Complete(it) => Some(&it.facility),
+            Action::Redeliver(it) => Some(&it.facility),
+            Action::Retry(_) => None,
+        }
+    }
+}
+
+/// What a command asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Action {
+    /// Put a case, a patient or a note's case into a session.
+    Schedule(Schedule),
+    /// Take a case out of its session.
+    Unschedule(CaseKey),
+    /// Open a completed or cancelled case again.
+    Reopen(CaseKey),
+    /// The case is not to be discussed.
+    Cancel(CaseKey),
+    /// Put the documents of a note into a case.
+    Attach(Attach),
+    /// The case was discussed: make its report.
+    Complete(Complete),
+    /// Let reports leave again.
+    Redeliver(Redeliver),
+    /// Take refused files in again.
+    Retry(Retry),
+}
+
+/// Declares the keys of a command besides those that every command may carry: whatever else stands there is refused.
+macro_rules! keys {
+    ($(#[$doc:meta])* $name:ident { $($(#[$key_doc:meta])* $key:ident: $type:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name {
+            #[serde(rename = "command")]
+            _command: IgnoredAny,
+            #[serde(default, rename = "id")]
+            _id: IgnoredAny,
+            #[serde(default, rename = "time")]
+            _time: IgnoredAny,
+            $($(#[$key_doc])* pub $key: $type,)*
+        }
+    };
+}
+
+keys! {
+    /// `schedule`: exactly one of `case`, `ipp` and `note`.
+    Schedule {
+        /// The facility.
+        facility: FacilityId,
+        /// A known case.
+        case: Option<CaseId>,
+        /// A known patient, for whom a case is made.
+        ipp: Option<Ipp>,
+        /// A note: the case it stands for, else a new one.
+        note: Option<NoteId>,
+        /// Into which session.
+        session: SessionId,
+        /// The id of the case that is made.
+        case_id: Option<CaseId>,
+        /// Who submits the case.
+        submitter: Option<Person>,
+        /// Who leads.
+        lead: Option<Person>,
+    }
+}
+
+keys! {
+    /// `unschedule`, `reopen` and `cancel`.
+    CaseKey {
+        /// The facility.
+        facility: FacilityId,
+        /// The case.
+        case: CaseId,
+    }
+}
+
+keys! {
+    /// `attach`.
+    Attach {
+        /// The note whose documents are meant.
+        note: NoteId,
+        /// The facility.
+        facility: FacilityId,
+        /// The case that they join.
+        case: CaseId,
+    }
+}
+
+keys! {
+    /// `complete`.
+    Complete {
+        /// The facility.
+        facility: FacilityId,
+        /// The case.
+        case: CaseId,
+        /// The decision of the meeting.
+        decision: Option<String>,
+        /// Who took part.
+        #[serde(default)]
+        participants: Vec<Participant>,
+        /// Further lines of the report.
+        #[serde(default)]
+        items: Vec<ReportItem>,
+        /// The bare name of the PDF, in the same inbox, that is the report.
+        #[serde(default, deserialize_with = "bare_file_name")]
+        pdf: Option<String>,
+    }
+}
+
+keys! {
+    /// `redeliver`: exactly one of `since` and `batch`.
+    Redeliver {
+        /// The facility.
+        facility: FacilityId,
+        /// The reports of the batches made since then.
+        since: Option<Since>,
+        /// Those of this batch.
+        batch: Option<u64>,
+    }
+}
+
+keys! {
+    /// `retry`.
+    Retry {
+        /// The refused files, each as a path below the spool's folder or a facility's `error/`.
+        files: Vec<String>,
+    }
+}
+
+/// A physician as a command names one.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Person {
+    /// The national number.
+    pub rpps: String,
+    /// Family name.
+    #[serde(default)]
+    pub family: Option<String>,
+    /// Given name.
+    #[serde(default)]
+    pub given: Option<String>,
+}
+
+impl Person {
+    fn physician(&self) -> Physician {
+        let filled = |text: &Option<String>| text.clone().filter(|text| !text.trim().is_empty());
+        Physician {
+            rpps: Rpps::new(&self.rpps),
+            family: filled(&self.family),
+            given: filled(&self.given),
+        }
+    }
+}
+
+/// A time as people and programs write it: with an offset, or in the facility's time zone, or a day alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Since {
+    /// With an offset.
+    Instant(DateTime<Utc>),
+    /// Without.
+    Local(NaiveDateTime),
+}
+
+impl Since {
+    fn instant(self, zone: Tz) -> DateTime<Utc> {
+        match self {
+            Since::Instant(instant) => instant,
+            Since::Local(local) => zone
+                .from_local_datetime(&local)
+                .earliest()
+                .map_or_else(|| local.and_utc(), |time| time.with_timezone(&Utc)),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Since {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let instant = DateTime::parse_from_rfc3339(&text)
+            .map(|time| Since::Instant(time.with_timezone(&Utc)))
+            .ok();
+        let local = || {
+            ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"]
+                .iter()
+                .find_map(|format| NaiveDateTime::parse_from_str(&text, format).ok())
+        };
+        let day = || {
+            NaiveDate::parse_from_str(&text, "%Y-%m-%d")
+                .map(|day| day.and_time(NaiveTime::MIN))
+                .ok()
+        };
+        instant
+            .or_else(|| local().or_else(day).map(Since::Local))
+            .ok_or_else(|| {
+                D::Error::custom(format_args!(
+                    "expected a time such as 2025-04-01T13:00:00Z or 2025-04-01, found \"{text}\""
+                ))
+            })
+    }
+}
+
+fn bare_file_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let name = Option::<String>::deserialize(deserializer)?;
+    let is_path = |name: &String| {
+        name.is_empty()
+            || name.starts_with('.')
+            || name.contains(['/', '\\'])
+            || name.contains('\0')
+    };
+    if name.as_ref().is_some_and(is_path) {
+        return Err(D::Error::custom(
+            "`pdf` must be the bare name of a file that lies beside this one in the desk's inbox",
+        ));
+    }
+    Ok(name)
+}
+
+/// The PDF that must be there before the command can be decided.
+pub fn pdf_named(command: &Command) -> Option<&str> {
+    match &command.action {
+        Action::Complete(complete) => complete.pdf.as_deref(),
+        _ => None,
+    }
+}
+
+/// Reads a file of commands: one object, or a list of them, of which each stands by itself (SPEC 7).
+pub fn parse(bytes: &[u8]) -> Result<Vec<ParsedCommand>, Refusal> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
+        let at = Start::FILE.after(&String::from_utf8_lossy(before));
+        Refusal::new(
+            Reason::BadCommand,
+            "expected JSON in UTF-8, found bytes that are not UTF-8",
+        )
+        .at(at.place())
+    })?;
+    let file = Start::FILE;
+    let commands: Vec<&RawValue> = if text.trim_start().starts_with('[') {
+        serde_json::from_str(text).map_err(|error| file.refusal(&error))?
+    } else {
+        vec![serde_json::from_str(text).map_err(|error| file.refusal(&error))?]
+    };
+    if commands.is_empty() {
+        return Err(Refusal::new(
+            Reason::BadCommand,
+            "expected at least one command, found an empty list",
+        )
+        .at(file.place()));
+    }
+    let mut start = file;
+    let mut read_up_to = 0usize;
+    let mut parsed = Vec::with_capacity(commands.len());
+    for command in commands {
+        let json = command.get();
+        // The text of a command is a part of the file's: where it starts is the distance of the two.
+        let offset = (json.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
+        start = start.after(text.get(read_up_to..offset).unwrap_or_default());
+        read_up_to = offset;
+        parsed.push(ParsedCommand {
+            json: json.to_owned(),
+            command: read(json, start),
+        });
+    }
+    Ok(parsed)
+}
+
+/// What every command may carry; the rest is read once the command is known.
+#[derive(Deserialize)]
+struct Common {
+    command: String,
+    id: Option<String>,
+    time: Option<DateTime<Utc>>,
+}
+
+fn read(json: &str, start: Start) -> Result<Command, Refusal> {
+    let common: Common = start.json(json)?;
+    let action = match common.command.as_str() {
+        "schedule" => Action::Schedule(start.json(json)?),
+        "unschedule" => Action::Unschedule(start.json(json)?),
+        "reopen" => Action::Reopen(start.json(json)?),
+        "cancel" => Action::Cancel(start.json(json)?),
+        "attach" => Action::Attach(start.json(json)?),
+        "complete" => Action::Complete(start.json(json)?),
+        "redeliver" => Action::Redeliver(start.json(json)?),
+        "retry" => Action::Retry(start.json(json)?),
+        other => {
+            return Err(Refusal::new(
+                Reason::BadCommand,
+                format!(
+                    "expected schedule, unschedule, reopen, cancel, attach, complete, redeliver or retry as \
+                     `command`, found \"{other}\""
+                ),
+            )
+            .at(start.place())
+            .with_value(other));
+        }
+    };
+    Ok(Command {
+        id: common.id,
+        time: common.time,
+        action,
+    })
+}
+
+/// Where some JSON starts in its file: lines and columns count from 1, columns in bytes as in [`serde_json`].
+#[derive(Debug, Clone, Copy)]
+struct Start {
+    line: usize,
+    column: usize,
+}
+
+impl Start {
+    const FILE: Self = Self { line: 1, column: 1 };
+
+    /// Where what follows this text starts.
+    fn after(self, text: &str) -> Self {
+        let lines = text.matches('\n').count();
+        let last = text.rsplit('\n').next().unwrap_or_default();
+        Self {
+            line: self.line.saturating_add(lines),
+            column: last
+                .len()
+                .saturating_add(if lines == 0 { self.column } else { 1 }),
+        }
+    }
+
+    fn json<T: DeserializeOwned>(self, json: &str) -> Result<T, Refusal> {
+        serde_json::from_str(json).map_err(|error| self.refusal(&error))
+    }
+
+    fn refusal(self, error: &serde_json::Error) -> Refusal {
+        let place = match error.line() {
+            0 => self,
+            1 => Self {
+                line: self.line,
+                column: self.column.saturating_add(error.column().saturating_sub(1)),
+            },
+            line => Self {
+                line: self.line.saturating_add(line - 1),
+                column: error.column(),
+            },
+        };
+        let message = error.to_string();
+        let message = message
+            .rsplit_once(" at line ")
+            .map_or(message.as_str(), |(message, _)| message);
+        Refusal::new(Reason::BadCommand, message).at(place.place())
+    }
+
+    fn place(self) -> Place {
+        Place::named(format!("line {}, column {}", self.line, self.column))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(json: &str) -> (String, String) {
+        let refusal = match parse(json.as_bytes()) {
+            Err(refusal) => refusal,
+            Ok(mut commands) => commands.remove(0).command.unwrap_err(),
+        };
+        assert_eq!(refusal.reason, Reason::BadCommand);
+        (refusal.place.unwrap().shown, refusal.message)
+    }
+
+    #[test]
+    fn a_list_has_a_result_for_each_command() {
+        let file = "\u{feff}[\n  {\"command\":\"cancel\",\"facility\":\"demo\",\"case\":\"C-1\"},\n\
+                    \x20 {\"command\":\"fly\"},\n  {\"command\":\"reopen\",\n   \"facility\":7,\"case\":\"C-1\"}\n]";
+        let commands = parse(file.as_bytes()).unwrap();
+        assert_eq!(commands.len(), 3);
+        let first = commands[0].command.as_ref().unwrap();
+        assert_eq!(first.word(), "cancel");
+        assert_eq!(first.facility(), Some(&FacilityId::new("demo")));
+        assert_eq!(commands[1].json, "{\"command\":\"fly\"}");
+        let places: Vec<String> = commands[1..]
+            .iter()
+            .map(|command| command.command.as_ref().unwrap_err())
+            .map(|refusal| refusal.place.clone().unwrap().shown)
+            .collect();
+        assert_eq!(places, ["line 3, column 3", "line 5, column 15"]);
+    }
+
+    #[test]
+    fn every_command_is_read() {
+        for (json, word) in [
+            (
+                r#"{"command":"schedule","id":"1","time":"2025-04-01T10:00:00+02:00","facility":"f","case":"c","session":"s"}"#,
+                "schedule",
+            ),
+            (
+                r#"{"command":"schedule","facility":"f","ipp":"1","session":"s","case_id":"c","submitter":{"rpps":"1","family":"a","given":"b"},"lead":{"rpps":"2"}}"#,
+                "schedule",
+            ),
+            (
+                r#"{"command":"schedule","facility":"f","note":"n","session":"s"}"#,
+                "schedule",
+            ),
+            (
+                r#"{"command":"unschedule","facility":"f","case":"c"}"#,
+                "unschedule",
+            ),
+            (
+                r#"{"command":"reopen","facility":"f","case":"c"}"#,
+                "reopen",
+            ),
+            (
+                r#"{"command":"cancel","facility":"f","case":"c"}"#,
+                "cancel",
+            ),
+            (
+                r#"{"command":"attach","note":"n","facility":"f","case":"c"}"#,
+                "attach",
+            ),
+            (
+                r#"{"command":"complete","facility":"f","case":"c","decision":"d","participants":[{"rpps":"1","family":"a","given":"b","role":"r"}],"items":[{"code":"1","label":"l","value":"v"}],"pdf":"a.pdf"}"#,
+                "complete",
+            ),
+            (
+                r#"{"command":"complete","facility":"f","case":"c"}"#,
+                "complete",
+            ),
+            (
+                r#"{"command":"redeliver","facility":"f","since":"2025-04-01"}"#,
+                "redeliver",
+            ),
+            (
+                r#"{"command":"redeliver","facility":"f","batch":3}"#,
+                "redeliver",
+            ),
+            (r#"{"command":"retry","files":["a.hl7"]}"#, "retry"),
+        ] {
+            let mut commands = parse(json.as_bytes()).unwrap();
+            let command = commands.remove(0).command.unwrap();
+            assert_eq!(command.word(), word);
+            assert_eq!(pdf_named(&command).is_some(), json.contains("a.pdf"));
+            assert_eq!(command.time.is_some(), json.contains("\"time\""));
+            assert_eq!(command.id.is_some(), json.contains("\"id\""));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_said_with_line_and_column() {
+        for (json, place, words) in [
+            ("", "line 1, column 1", "EOF"),
+            ("[]", "line 1, column 1", "empty list"),
+            ("{\n\"command\": }", "line 2, column 12", "expected value"),
+            ("7", "line 1, column 1", "invalid type"),
+            ("{}", "line 1, column 2", "missing field `command`"),
+            (
+                r#"{"command":"cancel","case":"c"}"#,
+                "line 1, column 31",
+                "missing field `facility`",
+            ),
+            (
+                r#"{"command":"cancel","facility":"f","case":"c","x":1}"#,
+                "line 1, column 49",
+                "unknown field `x`",
+            ),
+            (
+                r#"{"command":"cancel","facility":"f","case":"c","case":"d"}"#,
+                "line 1, column 52",
+                "duplicate field `case`",
+            ),
+            (
+                r#"{"command":"cancel","facility":"f","case":"c","id":1}"#,
+                "line 1, column 52",
+                "invalid type",
+            ),
+            (
+                r#"{"command":"cancel","facility":"f","case":"c","time":"x"}"#,
+                "line 1, column 56",
+                "invalid",
+            ),
+            (
+                r#"{"command":"complete","facility":"f","case":"c","pdf":"../a.pdf"}"#,
+                "line 1, column 65",
+                "bare name",
+            ),
+            (
+                r#"{"command":"complete","facility":"f","case":"c","pdf":""}"#,
+                "line 1, column 57",
+                "bare name",
+            ),
+            (
+                r#"{"command":"redeliver","facility":"f","since":"soon"}"#,
+                "line 1, column 53",
+                "such as 2025-04-01",
+            ),
+            (
+                r#"{"command":"retry","files":"a"}"#,
+                "line 1, column 30",
+                "expected a sequence",
+            ),
+        ] {
+            let (shown, message) = refusal(json);
+            assert!(message.contains(words), "{json}: {message}");
+            assert_eq!(shown, place, "{json}: {message}");
+        }
+        assert!(
+            parse(b"{\"command\":\"caf\xe9\"}")
+                .unwrap_err()
+                .place
+                .unwrap()
+                .shown
+                .contains("column 16")
+        );
+    }
+
+    #[test]
+    fn a_time_without_offset_is_the_facilitys() {
+        for (text, instant) in [
+            ("2025-04-01T13:00:00Z", "2025-04-01T13:00:00Z"),
+            ("2025-04-01T13:00:00+02:00", "2025-04-01T11:00:00Z"),
+            ("2025-04-01T13:00", "2025-04-01T11:00:00Z"),
+            ("2025-04-01", "2025-03-31T22:00:00Z"),
+        ] {
+            let since: Since = serde_json::from_value(text.into()).unwrap();
+            assert_eq!(
+                since.instant(chrono_tz::Europe::Paris),
+                instant.parse::<DateTime<Utc>>().unwrap(),
+                "{text}"
+            );
+        }
+    }
+}

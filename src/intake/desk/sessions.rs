@@ -1,0 +1,664 @@
+//! Lists of sessions: CSV as spreadsheets write it (SPEC 7).
+//!
+//! A list is taken as a whole or not at all: one wrong cell refuses it, with its line and column. Sessions that a list
+//! does not name stay as they are, and so do the data of a known session whose column it does not have.
+
+use std::collections::HashMap;
+
+use chrono::{NaiveDate, NaiveTime};
+
+use super::command::leave_session;
+use crate::intake::{Decided, Decision, DeskContext};
+use crate::model::case::CaseState;
+use crate::model::change::{Record, Subject};
+use crate::model::identifiers::{PathwayId, Rpps, SessionId};
+use crate::model::outcome::{Place, Reason, Refusal, Verdict, Warning, WarningCode};
+use crate::model::patient::Physician;
+use crate::model::session::{Session, SessionState};
+use crate::model::view::View;
+
+/// The columns that a list may have.
+const COLUMNS: [&str; 10] = [
+    "id",
+    "label",
+    "date",
+    "start",
+    "pathway_id",
+    "family_id",
+    "lead_rpps",
+    "lead_family",
+    "lead_given",
+    "state",
+];
+
+/// Decides a list of sessions: what is new, what changed, and which cases a cancelled session leaves behind.
+pub fn decide_sessions(
+    bytes: &[u8],
+    view: &dyn View,
+    _context: &DeskContext<'_>,
+) -> Decided<'static> {
+    let table = Table::read(bytes)?;
+    let mut decision = Decision::unchanged(Verdict::Duplicate);
+    let mut lines: HashMap<SessionId, usize> = HashMap::new();
+    for row in &table.rows {
+        let id = SessionId::new(row.required("id")?);
+        if let Some(line) = lines.insert(id.clone(), row.line) {
+            return Err(row
+                .refuse(
+                    "id",
+                    format!("the session stands in line {line} already: name it once"),
+                )
+                .into());
+        }
+        let known = view.session(&id)?;
+        let session = row.session(id, known.as_ref(), &mut decision.warnings)?;
+        if known.as_ref() == Some(&session) {
+            continue;
+        }
+        decision.verdict = match (&known, decision.verdict) {
+            (None, _) | (_, Verdict::Accepted) => Verdict::Accepted,
+            (Some(_), _) => Verdict::Updated,
+        };
+        decision.history.push((
+            Subject::Session(session.id.clone()),
+            what_changed(known.as_ref(), &session),
+        ));
+        let was_cancelled = known.is_some_and(|known| known.state == SessionState::Cancelled);
+        if session.state == SessionState::Cancelled && !was_cancelled {
+            for mut case in view.cases_of_session(&session.id)? {
+                if matches!(case.state, CaseState::Scheduled(_)) {
+                    leave_session(view, &mut decision, &mut case)?;
+                    decision.changes.push(Record::Case(case).into());
+                }
+            }
+        }
+        decision.changes.push(Record::Session(session).into());
+    }
+    Ok(decision)
+}
+
+fn what_changed(known: Option<&Session>, session: &Session) -> String {
+    let Some(known) = known else {
+        return format!(
+            "{} on {}, by the desk's list",
+            session.state.word(),
+            session.date
+        );
+    };
+    let mut changed = Vec::new();
+    if known.state != session.state {
+        changed.push(session.state.word().to_owned());
+    }
+    if known.date != session.date {
+        changed.push(format!("moved from {} to {}", known.date, session.date));
+    }
+    let others = [
+        ("label", known.label != session.label),
+        ("start", known.start != session.start),
+        ("pathway", known.pathway_id != session.pathway_id),
+        ("family", known.family_id != session.family_id),
+        ("lead", known.lead != session.lead),
+    ];
+    for (what, _) in others.iter().filter(|(_, differs)| *differs) {
+        changed.push(format!("{what} changed"));
+    }
+    format!("{}, by the desk's list", changed.join(", "))
+}
+
+/// A list with its header understood.
+#[derive(Debug)]
+struct Table {
+    rows: Vec<Row>,
+}
+
+/// One line of a list: its cells by column.
+#[derive(Debug)]
+struct Row {
+    line: usize,
+    cells: HashMap<&'static str, String>,
+}
+
+impl Table {
+    fn read(bytes: &[u8]) -> Result<Self, Refusal> {
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        let text = std::str::from_utf8(bytes).map_err(|error| {
+            let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
+            bad_csv(
+                "expected text in UTF-8, found bytes that are not UTF-8: save the list as \"CSV UTF-8\"",
+                lines_in(before),
+                None,
+            )
+        })?;
+        let header = text.lines().find(|line| !line.trim().is_empty());
+        let separator = header
+            .and_then(|header| header.chars().find(|letter| matches!(letter, ';' | ',')))
+            .unwrap_or(',');
+        let mut records = records(text, separator)?.into_iter();
+        let Some(header) = records.next() else {
+            return Err(bad_csv(
+                "expected a header line, found an empty file",
+                1,
+                None,
+            ));
+        };
+        let columns = header.columns()?;
+        let rows = records
+            .map(|record| record.row(&columns))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { rows })
+    }
+}
+
+impl Row {
+    /// The cell of a column, without the white space around it; none where the list has no such column.
+    fn cell(&self, column: &str) -> Option<&str> {
+        self.cells.get(column).map(|cell| cell.trim())
+    }
+
+    fn required(&self, column: &str) -> Result<&str, Refusal> {
+        self.cell(column)
+            .filter(|cell| !cell.is_empty())
+            .ok_or_else(|| {
+                self.refuse(
+                    column,
+                    format!("expected the {column} of the session, found nothing"),
+                )
+            })
+    }
+
+    /// The cell of a datum that may be empty; where the list has no such column, what is known.
+    fn optional<T>(
+        &self,
+        column: &str,
+        known: Option<T>,
+        read: impl FnOnce(&str) -> T,
+    ) -> Option<T> {
+        match self.cell(column) {
+            None => known,
+            Some("") => None,
+            Some(cell) => Some(read(cell)),
+        }
+    }
+
+    fn session(
+        &self,
+        id: SessionId,
+        known: Option<&Session>,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Session, Refusal> {
+        let label = match (known, self.cell("label")) {
+            (Some(known), None) => known.label.clone(),
+            _ => self.required("label")?.to_owned(),
+        };
+        let date = match (known, self.cell("date")) {
+            (Some(known), None) => known.date,
+            _ => self.date()?,
+        };
+        let state = match self.cell("state").unwrap_or_default() {
+            "" => known.map_or(SessionState::Planned, |known| known.state),
+            cell => self.state(cell)?,
+        };
+        let known_start = known.and_then(|known| known.start.clone());
+        let start = self.optional("start", known_start, str::to_owned);
+        if let Some(start) = self.cell("start").filter(|start| !start.is_empty())
+            && !is_time(start)
+        {
+            return Err(self
+                .refuse("start", "expected a time such as 14:00, found another text")
+                .with_value(start));
+        }
+        let pathway = |cell: &str| PathwayId::new(cell);
+        Ok(Session {
+            id,
+            label,
+            date,
+            start,
+            pathway_id: self.optional(
+                "pathway_id",
+                known.and_then(|known| known.pathway_id.clone()),
+                pathway,
+            ),
+            family_id: self.optional(
+                "family_id",
+                known.and_then(|known| known.family_id.clone()),
+                pathway,
+            ),
+            lead: self.lead(known.and_then(|known| known.lead.as_ref()), warnings),
+            state,
+        })
+    }
+
+    fn date(&self) -> Result<NaiveDate, Refusal> {
+        let cell = self.required("date")?;
+        // A year of two digits would be read as one of the first century.
+        let has_full_year = cell.split(['/', '-']).any(|part| part.len() == 4);
+        ["%Y-%m-%d", "%d/%m/%Y"]
+            .iter()
+            .find_map(|format| NaiveDate::parse_from_str(cell, format).ok())
+            .filter(|_| has_full_year)
+            .ok_or_else(|| {
+                self.refuse(
+                    "date",
+                    "expected a date such as 2025-04-03 or 03/04/2025, found another text",
+                )
+                .with_value(cell)
+            })
+    }
+
+    fn state(&self, cell: &str) -> Result<SessionState, Refusal> {
+        [
+            SessionState::Planned,
+            SessionState::Closed,
+            SessionState::Cancelled,
+        ]
+        .into_iter()
+        .find(|state| state.word().eq_ignore_ascii_case(cell))
+        .ok_or_else(|| {
+            self.refuse(
+                "state",
+                "expected planned, closed or cancelled, found another text",
+            )
+            .with_value(cell)
+        })
+    }
+
+    fn lead(&self, known: Option<&Physician>, warnings: &mut Vec<Warning>) -> Option<Physician> {
+        let known_rpps = known.map(|lead| lead.rpps.clone());
+        let rpps = self.optional("lead_rpps", known_rpps, Rpps::new);
+        let known_family = known.and_then(|lead| lead.family.clone());
+        let family = self.optional("lead_family", known_family, str::to_owned);
+        let known_given = known.and_then(|lead| lead.given.clone());
+        let given = self.optional("lead_given", known_given, str::to_owned);
+        if rpps.is_none() && family.is_none() && given.is_none() {
+            return None;
+        }
+        let is_sent = self.cell("lead_rpps").is_some_and(|cell| !cell.is_empty());
+        if is_sent && rpps.as_ref().is_some_and(|rpps| !rpps.is_valid()) {
+            warnings.push(
+                Warning::new(
+                    WarningCode::RppsInvalid,
+                    "expected an RPPS number of 11 digits with a valid key, found another; it is kept as sent",
+                )
+                .at(place(self.line, Some("lead_rpps"))),
+            );
+        }
+        Some(Physician {
+            rpps: rpps.unwrap_or_else(|| Rpps::new("")),
+            family,
+            given,
+        })
+    }
+
+    fn refuse(&self, column: &str, message: impl Into<String>) -> Refusal {
+        bad_csv(message, self.line, Some(column))
+    }
+}
+
+fn is_time(text: &str) -> bool {
+    let text = text.replace(['h', 'H'], ":");
+    let text = text
+        .strip_suffix(':')
+        .map_or(text.clone(), |hour| format!("{hour}:00"));
+    ["%H:%M", "%H:%M:%S"]
+        .iter()
+        .any(|format| NaiveTime::parse_from_str(&text, format).is_ok())
+}
+
+/// A record as it stands in the file.
+#[derive(Debug)]
+struct RawRecord {
+    line: usize,
+    cells: Vec<String>,
+}
+
+impl RawRecord {
+    /// Read as the header: which column each cell names; spreadsheets leave empty ones at the end.
+    fn columns(&self) -> Result<Vec<Option<&'static str>>, Refusal> {
+        let mut columns = Vec::with_capacity(self.cells.len());
+        for cell in &self.cells {
+            let name = cell.trim();
+            let column = COLUMNS
+                .into_iter()
+                .find(|column| column.eq_ignore_ascii_case(name));
+            if column.is_none() && !name.is_empty() {
+                return Err(bad_csv(
+                    format!("expected the columns {}, found another", COLUMNS.join(", ")),
+                    self.line,
+                    Some(name),
+                )
+                .with_value(name));
+            }
+            if column.is_some() && columns.contains(&column) {
+                return Err(bad_csv(
+                    "the column stands twice in the header",
+                    self.line,
+                    Some(name),
+                ));
+            }
+            columns.push(column);
+        }
+        if !columns.contains(&Some("id")) {
+            return Err(bad_csv(
+                "expected a header line with a column id",
+                self.line,
+                Some("id"),
+            ));
+        }
+        Ok(columns)
+    }
+
+    fn row(self, columns: &[Option<&'static str>]) -> Result<Row, Refusal> {
+        let mut cells: HashMap<&'static str, String> = columns
+            .iter()
+            .flatten()
+            .map(|column| (*column, String::new()))
+            .collect();
+        for (number, cell) in self.cells.into_iter().enumerate() {
+            match columns.get(number) {
+                Some(Some(column)) => {
+                    cells.insert(*column, cell);
+                }
+                _ if cell.trim().is_empty() => {}
+                _ => {
+                    return Err(bad_csv(
+                        format!(
+                            "expected {} cells as in the header, found more: put a text that has the separator in it in quotes",
+                            columns.len()
+                        ),
+                        self.line,
+                        Some(&number.saturating_add(1).to_string()),
+                    ));
+                }
+            }
+        }
+        Ok(Row {
+            line: self.line,
+            cells,
+        })
+    }
+}
+
+/// Splits the text into records (RFC 4180): a quoted cell may hold separators, line breaks and doubled quotes.
+fn records(text: &str, separator: char) -> Result<Vec<RawRecord>, Refusal> {
+    let mut records = Vec::new();
+    let mut record = RawRecord {
+        line: 1,
+        cells: Vec::new(),
+    };
+    let mut cell = String::new();
+    let mut line = 1usize;
+    let mut letters = text.chars().peekable();
+    loop {
+        if letters.peek() == Some(&'"') && cell.trim().is_empty() {
+            let opened = line;
+            letters.next();
+            cell.clear();
+            loop {
+                match letters.next() {
+                    Some('"') if letters.next_if_eq(&'"').is_some() => cell.push('"'),
+                    Some('"') => break,
+                    Some(letter) => {
+                        line = line.saturating_add(usize::from(letter == '\n'));
+                        cell.push(letter);
+                    }
+                    None => {
+                        return Err(bad_csv(
+                            "a quote is opened and never closed",
+                            opened,
+                            Some(&record.cells.len().saturating_add(1).to_string()),
+                        ));
+                    }
+                }
+            }
+        }
+        match letters.next() {
+            Some(letter) if letter == separator => record.cells.push(std::mem::take(&mut cell)),
+            end @ (None | Some('\n' | '\r')) => {
+                if end == Some('\r') {
+                    letters.next_if_eq(&'\n');
+                }
+                record.cells.push(std::mem::take(&mut cell));
+                if record.cells.iter().any(|cell| !cell.trim().is_empty()) {
+                    records.push(record);
+                }
+                if end.is_none() {
+                    return Ok(records);
+                }
+                line = line.saturating_add(1);
+                record = RawRecord {
+                    line,
+                    cells: Vec::new(),
+                };
+            }
+            Some(letter) => cell.push(letter),
+        }
+    }
+}
+
+/// The number of the line in which the text after these bytes stands.
+fn lines_in(before: &[u8]) -> usize {
+    memchr::memchr_iter(b'\n', before).count().saturating_add(1)
+}
+
+fn bad_csv(message: impl Into<String>, line: usize, column: Option<&str>) -> Refusal {
+    Refusal::new(Reason::BadCsv, message).at(place(line, column))
+}
+
+fn place(line: usize, column: Option<&str>) -> Place {
+    Place::named(match column {
+        Some(column) => format!("line {line}, column {column}"),
+        None => format!("line {line}"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use chrono::DateTime;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::intake::testing::{World, session, told};
+    use crate::intake::{Stop, siu};
+    use crate::model::case::Case;
+    use crate::model::identifiers::{CaseId, FacilityId, Ipp};
+    use crate::model::note::NoteReason;
+    use crate::model::outcome::Outcome;
+
+    const HEADER: &str =
+        "id,label,date,start,pathway_id,family_id,lead_rpps,lead_family,lead_given,state";
+
+    fn import(world: &mut World, list: &[u8]) -> String {
+        let config = Config::demo(Path::new("spool"));
+        let context = DeskContext {
+            config: &config,
+            time: DateTime::UNIX_EPOCH,
+            now: DateTime::UNIX_EPOCH,
+        };
+        let decided = decide_sessions(list, &world.view(), &context);
+        let outcome = match decided {
+            Ok(decision) => {
+                let changes = world.view().apply(&decision.changes).unwrap();
+                crate::store::apply_all(&world.store, &changes).unwrap();
+                world.history.extend(decision.history);
+                Outcome::Taken {
+                    verdict: decision.verdict,
+                    warnings: decision.warnings,
+                }
+            }
+            Err(Stop::Refused(refusal)) => Outcome::Rejected(refusal),
+            Err(Stop::View(error)) => panic!("{error}"),
+        };
+        told(&outcome)
+    }
+
+    fn known(world: &World, id: &str) -> Session {
+        world.view().session(&SessionId::new(id)).unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_list_is_read_as_spreadsheets_write_it() {
+        let list = "\u{feff}ID; Label ;date;start;pathway_id;family_id;lead_rpps;lead_family;lead_given;state;;\r\n\
+            S-1;\"RCP \"\"Sein\"\";\r\nmatin\";03/04/2025;14:00;P1;F1;810100094977;MARTIN;Zoé;;;\r\n\
+            \r\n\
+            S-2;RCP 2;2025-04-10;;;;;;;closed\r\n";
+        let mut world = World::new();
+        assert_eq!(import(&mut world, list.as_bytes()), "accepted");
+        let first = known(&world, "S-1");
+        assert_eq!(first.label, "RCP \"Sein\";\r\nmatin");
+        assert_eq!(first.date.to_string(), "2025-04-03");
+        assert_eq!(first.start.as_deref(), Some("14:00"));
+        assert_eq!(first.pathway_id, Some(PathwayId::new("P1")));
+        assert_eq!(first.family_id, Some(PathwayId::new("F1")));
+        let lead = first.lead.unwrap();
+        assert_eq!(
+            (lead.rpps.as_str(), lead.name().unwrap().as_str()),
+            ("10100094977", "MARTIN Zoé")
+        );
+        assert_eq!(first.state, SessionState::Planned);
+        let second = known(&world, "S-2");
+        assert_eq!(
+            (second.start, second.pathway_id, second.lead),
+            (None, None, None)
+        );
+        assert_eq!(second.state, SessionState::Closed);
+        assert_eq!(import(&mut world, list.as_bytes()), "duplicate");
+    }
+
+    #[test]
+    fn a_wrong_cell_refuses_the_whole_list() {
+        let good = "S-1,RCP,2025-04-03,14:00,P1,F1,,,,planned";
+        for (list, expected) in [
+            (String::new(), "bad-csv line 1"),
+            (
+                "label,date\nRCP,2025-04-03".to_owned(),
+                "bad-csv line 1, column id",
+            ),
+            ("id,labl\nS-1,RCP".to_owned(), "bad-csv line 1, column labl"),
+            ("id,label,id\n".to_owned(), "bad-csv line 1, column id"),
+            (
+                format!("{HEADER}\n{good}\nS-2,RCP,2025-02-30"),
+                "bad-csv line 3, column date",
+            ),
+            (
+                format!("{HEADER}\n{good}\nS-2,RCP,04/30/2025"),
+                "bad-csv line 3, column date",
+            ),
+            (
+                format!("{HEADER}\n{good}\nS-2,RCP,03/04/25"),
+                "bad-csv line 3, column date",
+            ),
+            (
+                format!("{HEADER}\n{good}\nS-2,RCP,"),
+                "bad-csv line 3, column date",
+            ),
+            (
+                format!("{HEADER}\n{good}\nS-2,,2025-04-03"),
+                "bad-csv line 3, column label",
+            ),
+            (
+                format!("{HEADER}\n{good}\n,RCP,2025-04-03"),
+                "bad-csv line 3, column id",
+            ),
+            (
+                format!("{HEADER}\n{good}\n{good}"),
+                "bad-csv line 3, column id",
+            ),
+            (
+                format!("{HEADER}\n{good}\nS-2,RCP,2025-04-03,25:00"),
+                "bad-csv line 3, column start",
+            ),
+            (
+                format!("{HEADER}\n\n\"S\n-2\",RCP,2025-04-03,,,,,,,gone"),
+                "bad-csv line 3, column state",
+            ),
+            (
+                format!("{HEADER}\n\"S\n-2\",RCP,2025-04-03\nS-3,RCP,x"),
+                "bad-csv line 4, column date",
+            ),
+            (
+                format!("{HEADER}\r\n{good}\r\nS-2,a,b,c,d,e,f,g,h,i,j"),
+                "bad-csv line 3, column 11",
+            ),
+            (
+                format!("{HEADER}\n{good}\n\"S-2,RCP"),
+                "bad-csv line 3, column 1",
+            ),
+        ] {
+            let mut world = World::new();
+            assert_eq!(import(&mut world, list.as_bytes()), expected, "{list}");
+            assert!(world.everything().is_empty(), "{list}");
+        }
+        let latin = [HEADER.as_bytes(), b"\nS-1,caf\xe9,2025-04-03"].concat();
+        assert_eq!(import(&mut World::new(), &latin), "bad-csv line 2");
+    }
+
+    #[test]
+    fn a_known_session_is_updated_and_keeps_its_cases() {
+        let mut world = World::new();
+        world.session("S-1", "2025-04-03", "P1", "F1");
+        world.put([Record::Case(case(
+            "C-1",
+            CaseState::Scheduled(SessionId::new("S-1")),
+        ))]);
+        assert_eq!(import(&mut world, b"date;id\n2025-04-04;S-1"), "updated");
+        let expected = session("S-1", "2025-04-04", "P1", "F1");
+        assert_eq!(known(&world, "S-1"), expected);
+        assert!(world.case("C-1").unwrap().state.session().is_some());
+        assert_eq!(
+            import(&mut world, b"id,pathway_id,lead_rpps,start\nS-1,,7,14h30"),
+            "updated rpps-invalid"
+        );
+        let session = known(&world, "S-1");
+        assert_eq!(
+            (session.pathway_id, session.start.as_deref()),
+            (None, Some("14h30"))
+        );
+        assert_eq!(import(&mut world, b"id,lead_rpps\nS-1,"), "updated");
+        assert_eq!(known(&world, "S-1").lead, None);
+        assert_eq!(world.history.len(), 3);
+    }
+
+    #[test]
+    fn a_cancelled_session_leaves_its_cases_on_notes() {
+        let mut world = World::new();
+        world.session("S-1", "2025-04-03", "P1", "F1");
+        let in_session = SessionId::new("S-1");
+        world.put([
+            Record::Case(case("C-1", CaseState::Scheduled(in_session.clone()))),
+            Record::Case(case("C-2", CaseState::Completed(in_session))),
+        ]);
+        assert_eq!(import(&mut world, b"id,state\nS-1,Cancelled"), "updated");
+        let left = world.case("C-1").unwrap();
+        assert_eq!(left.state, CaseState::Unscheduled);
+        let note = world.view().note(&left.note.unwrap()).unwrap().unwrap();
+        assert_eq!(
+            (note.reason, note.documents.len()),
+            (NoteReason::SessionCancelled, 0)
+        );
+        assert!(matches!(
+            world.case("C-2").unwrap().state,
+            CaseState::Completed(_)
+        ));
+        assert_eq!(import(&mut world, b"id,state\nS-1,planned"), "updated");
+        assert_eq!(world.case("C-1").unwrap().state, CaseState::Unscheduled);
+    }
+
+    fn case(id: &str, state: CaseState) -> Case {
+        Case {
+            ipp: Some(Ipp::new("1")),
+            state,
+            ..siu::new_case(&FacilityId::new("demo"), CaseId::new(id))
+        }
+    }
+
+    #[test]
+    fn no_bytes_are_too_strange() {
+        use proptest::prelude::*;
+        proptest!(|(text in any::<String>())| {
+            let _ = Table::read(text.as_bytes());
+            let _ = Table::read(format!("id,label\n{text}").as_bytes());
+        });
+    }
+}

@@ -1,0 +1,878 @@
+//! Documents sent for a patient, by ORU, OUL and MDM (SPEC 6).
+//!
+//! Each OBX that carries a file is a document: it is found to be new, the next version of a known one, or the end of
+//! one, and joins a case or waits on a note of the patient. A message is all or nothing.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chrono::{DateTime, Utc};
+
+use super::content::{self, CdaIds};
+use super::identity::{self, text};
+use super::{Content, Context, Decided, Decision, Stop, route, scheduling};
+use crate::config::{Facility, FieldPath};
+use crate::hl7::{Field, Message, Path, Segment, Value};
+use crate::model::case::Case;
+use crate::model::change::{Record, Subject};
+use crate::model::document::{Attached, ContentType, Document, DocumentKind, DocumentVersion};
+use crate::model::identifiers::{CaseId, ContentHash, DocumentId, Ipp, NetworkId, NoteId};
+use crate::model::note::{Note, NoteReason};
+use crate::model::outcome::{Reason, Refusal, Verdict, Warning, WarningCode};
+use crate::model::patient::Patient;
+use crate::model::view::{View, ViewError};
+
+/// Decides an ORU, OUL or MDM message.
+pub fn decide<'m>(message: &Message<'m>, view: &dyn View, context: &Context<'_>) -> Decided<'m> {
+    let is_mdm = message.message_code().trim() == "MDM";
+    let event = message.trigger().trim().to_owned();
+    let sent = sent_documents(message, &event);
+    if sent.is_empty() {
+        return without_document(message, is_mdm, &event);
+    }
+    let mut flow = Flow {
+        message,
+        view,
+        facility: context.facility,
+        transport: if is_mdm { message.first("TXA") } else { None },
+        time: match text(&message.header().field(7).component(1)) {
+            Some(_) => Some(identity::message_time(message, context.facility)?),
+            None => None,
+        },
+        by: format!("{}^{event}", message.message_code().trim()),
+        decision: Decision::unchanged(Verdict::Ignored),
+        patients: HashMap::new(),
+        cases: BTreeMap::new(),
+        documents: BTreeMap::new(),
+        times_sent: HashMap::new(),
+        message_hash: None,
+    };
+    for (number, sent) in sent.iter().enumerate() {
+        let verdict = flow.take(sent, number)?;
+        flow.decision.verdict = weightier(flow.decision.verdict, verdict);
+    }
+    Ok(flow.finish())
+}
+
+/// A message that carries no document: only the even events of MDM must (HL7 v2.5 chapter 9.6).
+fn without_document<'m>(message: &Message<'m>, is_mdm: bool, event: &str) -> Decided<'m> {
+    let must = is_mdm && matches!(event, "T02" | "T04" | "T06" | "T08" | "T10");
+    let deletes = |obx: Segment<'_>| text(&obx.field(11).simple()).as_deref() == Some("D");
+    if must && !message.all("OBX").any(deletes) {
+        return Err(Refusal::new(
+            Reason::MissingSegment,
+            format!("expected an OBX of type ED with the document in MDM^{event}, found none"),
+        )
+        .into());
+    }
+    Ok(Decision::unchanged(Verdict::Ignored))
+}
+
+/// What is told of a message with several documents: that something new came says more than that something changed.
+fn weightier(one: Verdict, other: Verdict) -> Verdict {
+    let weight = |verdict| match verdict {
+        Verdict::Accepted => 4,
+        Verdict::Updated => 3,
+        Verdict::Duplicate => 2,
+        Verdict::Stale => 1,
+        Verdict::Ignored => 0,
+    };
+    if weight(other) > weight(one) {
+        other
+    } else {
+        one
+    }
+}
+
+/// What is to become of a document (OBX-11).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Status {
+    /// New, or the next version of the one with its unique id.
+    Final,
+    /// The next version of one that is known by any of its ids.
+    Replace,
+    /// The end of a known one.
+    Delete,
+}
+
+impl Status {
+    fn of(obx: &Segment<'_>, event: &str) -> Self {
+        match (text(&obx.field(11).simple()).as_deref(), event) {
+            (Some("C"), _) | (None, "T10") => Status::Replace,
+            (Some("D" | "W"), _) | (None, "T11") => Status::Delete,
+            _ => Status::Final,
+        }
+    }
+}
+
+/// An OBX that is a document, with the segments that it belongs to.
+#[derive(Debug, Clone, Copy)]
+struct Sent<'m> {
+    obx: Segment<'m>,
+    status: Status,
+    pid: Option<Segment<'m>>,
+    orc: Option<Segment<'m>>,
+    obr: Option<Segment<'m>>,
+}
+
+/// The documents of a message, each with the nearest PID, ORC and OBR above it (SPEC 2, "Groups").
+fn sent_documents<'m>(message: &Message<'m>, event: &str) -> Vec<Sent<'m>> {
+    let mut found = Vec::new();
+    let (mut pid, mut orc, mut obr) = (None, None, None);
+    for segment in message.segments() {
+        match segment.name() {
+            // The orders above belong to the patient before.
+            "PID" => (pid, orc, obr) = (Some(segment), None, None),
+            "ORC" => orc = Some(segment),
+            "OBR" => obr = Some(segment),
+            "OBX" => {
+                let status = Status::of(&segment, event);
+                if is_document(&segment, status) {
+                    found.push(Sent {
+                        obx: segment,
+                        status,
+                        pid,
+                        orc,
+                        obr,
+                    });
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Whether an OBX carries a document: metadata of the transport and bodies of mails do not count.
+fn is_document(obx: &Segment<'_>, status: Status) -> bool {
+    let carries_file = match text(&obx.field(2).simple()).as_deref() {
+        Some("ED") => true,
+        // What is deleted has no value, so it needs no type of one.
+        None => status == Status::Delete,
+        Some(_) => false,
+    };
+    let observation = obx.field(3);
+    let part = |number| text(&observation.component(number)).unwrap_or_default();
+    carries_file
+        && part(3) != "MetaDMPMSS"
+        && !part(1).starts_with("CORPSMAIL")
+        && !part(2).starts_with("XDM/1.0/DDM")
+}
+
+/// The patient of a PID, as it was found.
+#[derive(Debug, Clone)]
+struct Found {
+    patient: Patient,
+    /// Something of the identity differs: nothing may join a case unseen.
+    differs: bool,
+}
+
+/// Where a document wants to go.
+enum Destination {
+    /// Into this case of the patient; whether the message claims it, or an order's number only hints at it.
+    Case { case: Box<Case>, claimed: bool },
+    /// Onto a note, until this case comes.
+    Awaits { case: CaseId, claimed: bool },
+    /// Onto a note.
+    Nowhere,
+}
+
+/// The ids of a sent document, each with the number of its place where the message repeats it (`#2`).
+#[derive(Debug, Default)]
+struct Ids {
+    /// By which it is identified.
+    unique: Option<String>,
+    /// All that it came with and will answer to.
+    own: Vec<String>,
+    /// By which the document to replace or delete is looked for, in turn.
+    meant: Vec<String>,
+}
+
+/// A decoded file.
+struct File {
+    bytes: Vec<u8>,
+    content_type: ContentType,
+    file_name: String,
+}
+
+/// The decision in the making: what earlier documents of the message changed counts for the later ones.
+struct Flow<'f, 'm> {
+    message: &'f Message<'m>,
+    view: &'f dyn View,
+    facility: &'f Facility,
+    /// TXA, of an MDM.
+    transport: Option<Segment<'m>>,
+    time: Option<DateTime<Utc>>,
+    by: String,
+    decision: Decision<'m>,
+    patients: HashMap<u32, Found>,
+    cases: BTreeMap<CaseId, Case>,
+    documents: BTreeMap<DocumentId, Document>,
+    times_sent: HashMap<(Ipp, String), usize>,
+    message_hash: Option<ContentHash>,
+}
+
+impl<'m> Flow<'_, 'm> {
+    /// Takes in one document; the changed cases are put at the end.
+    fn take(&mut self, sent: &Sent<'m>, number: usize) -> Result<Verdict, Stop> {
+        let found = self.patient_of(sent)?;
+        let ipp = found.patient.ipp.clone();
+        if sent.status == Status::Delete {
+            let ids = self.ids(sent, &ipp, None);
+            return self.delete(sent, &ipp, &ids);
+        }
+        let destination = self.destination(sent, &found)?;
+        let file = self.file(sent)?;
+        let cda = (file.content_type == ContentType::Cda).then(|| CdaIds::read(&file.bytes));
+        let ids = self.ids(sent, &ipp, cda.as_ref());
+        let known = match sent.status {
+            Status::Replace => self.first_known(&ids.meant, &ipp)?,
+            _ => match &ids.unique {
+                Some(unique) => self.known(unique, &ipp)?,
+                None => None,
+            },
+        };
+        if known.is_none() && sent.status == Status::Replace {
+            self.warn_unknown(sent, "replaced; it is kept as a new one");
+        }
+        // A document in a case is not overwritten by one that may be another person's.
+        let in_a_case = |known: &Document| matches!(known.attached, Attached::Case(_));
+        match known {
+            Some(known) if !(found.differs && in_a_case(&known)) => {
+                self.add_version(known, file, ids, destination, found.differs)?;
+                Ok(Verdict::Updated)
+            }
+            None if ids.unique.is_some() => {
+                self.add_new(&ipp, file, ids, destination, found.differs, number)?;
+                Ok(Verdict::Accepted)
+            }
+            _ => {
+                let nameless = Ids {
+                    unique: None,
+                    own: if found.differs { Vec::new() } else { ids.own },
+                    meant: Vec::new(),
+                };
+                self.add_new(&ipp, file, nameless, destination, found.differs, number)?;
+                Ok(Verdict::Accepted)
+            }
+        }
+    }
+
+    fn finish(mut self) -> Decision<'m> {
+        for case in self.cases.into_values() {
+            self.decision.changes.push(Record::Case(case).into());
+        }
+        self.decision
+    }
+
+    /// The patient of the document's PID (SPEC 6, "Patient").
+    fn patient_of(&mut self, sent: &Sent<'m>) -> Result<Found, Stop> {
+        let Some(pid) = sent.pid else {
+            return Err(Refusal::new(
+                Reason::MissingSegment,
+                "expected a PID above the OBX, which says whose document it is, found none",
+            )
+            .at(sent.obx.position())
+            .into());
+        };
+        if let Some(found) = self.patients.get(&pid.occurrence()) {
+            return Ok(found.clone());
+        }
+        let patient = self.find_patient(&pid)?;
+        let traits = identity::traits(&pid);
+        let differs = identity::check_identity(
+            &patient,
+            &traits,
+            pid.field(5).position(),
+            &mut self.decision.warnings,
+        )?;
+        self.warn_of_network(&patient)?;
+        let found = Found { patient, differs };
+        self.patients.insert(pid.occurrence(), found.clone());
+        Ok(found)
+    }
+
+    fn find_patient(&mut self, pid: &Segment<'m>) -> Result<Patient, Stop> {
+        let traits = identity::traits(pid);
+        let ins = identity::ins(pid, &mut self.decision.warnings).given();
+        let mut by_ins = Vec::new();
+        if let Some(ins) = &ins {
+            for ipp in self.view.patients_with_ins(&self.facility.id, ins)? {
+                let survivor = self.view.survivor(&self.facility.id, &ipp)?;
+                if !by_ins.contains(&survivor) {
+                    by_ins.push(survivor);
+                }
+            }
+        }
+        let read = match identity::ipp(pid, self.facility) {
+            Ok(read) => Some(read),
+            Err(refusal) if refusal.reason != Reason::MissingIpp => return Err(refusal.into()),
+            Err(refusal) if pid.field(3).is_empty() => return Err(refusal.into()),
+            Err(_) => None,
+        };
+        if let Some(read) = &read {
+            let survivor = self.view.survivor(&self.facility.id, &read.ipp)?;
+            let known = self.view.patient(&self.facility.id, &survivor)?;
+            let counts = |known: &Patient| {
+                let name = traits.birth_name.as_deref();
+                let same_name =
+                    name.is_some_and(|name| crate::model::name::same(name, &known.birth_name));
+                let date = traits.birth_date;
+                same_name && date.is_some_and(|date| date.agrees_with(&known.birth_date))
+            };
+            if let Some(known) = known.filter(|known| !read.untyped || counts(known)) {
+                if !by_ins.is_empty() && !by_ins.contains(&known.ipp) {
+                    return Err(Refusal::new(
+                        Reason::IdentityMismatch,
+                        "expected IPP and INS of one patient, but the INS is known as another's",
+                    )
+                    .at(pid.field(3).position())
+                    .into());
+                }
+                read.warn(&mut self.decision.warnings);
+                return Ok(known);
+            }
+        }
+        let has_own_ipp = read.as_ref().is_some_and(|read| !read.untyped);
+        let is_verified = pid
+            .field(32)
+            .repetitions()
+            .any(|status| text(&status.simple()).as_deref() == Some("VALI"));
+        if let ([only], false, true) = (by_ins.as_slice(), has_own_ipp, is_verified)
+            && let Some(known) = self.view.patient(&self.facility.id, only)?
+            && identity::compare(&known, &traits) == identity::Agreement::Same
+        {
+            return Ok(known);
+        }
+        Err(Refusal::new(
+            Reason::UnknownPatient,
+            match (&read, &ins) {
+                (Some(read), _) if read.untyped => {
+                    "expected a known patient: an id without type counts only with the birth name and date of birth that are known for it"
+                }
+                (Some(_), _) => "expected the IPP of a known patient, found one that is not known",
+                (None, Some(_)) => {
+                    "expected a known patient: an INS counts only where it is verified (PID-32 VALI), one patient has it, and nothing contradicts"
+                }
+                (None, None) => "expected an IPP or INS of a known patient, found neither",
+            },
+        )
+        .at(read.map_or_else(|| pid.field(3).position().into(), |read| read.place))
+        .into())
+    }
+
+    fn warn_of_network(&mut self, patient: &Patient) -> Result<(), ViewError> {
+        let Some(value) =
+            identity::configured(self.message, &self.facility.fields.document_network)
+        else {
+            return Ok(());
+        };
+        let Some(network) = text(&value.simple()).map(NetworkId::new) else {
+            return Ok(());
+        };
+        if patient.network.as_ref() != Some(&network)
+            && self.view.network_is_known(&self.facility.id, &network)?
+        {
+            self.decision.warnings.push(
+                Warning::new(
+                    WarningCode::NetworkMismatch,
+                    "expected the network of the patient, found that of others",
+                )
+                .at(value.position()),
+            );
+        }
+        Ok(())
+    }
+
+    /// The case that the message claims, else one that an order's number hints at (SPEC 6, "Case").
+    fn destination(&mut self, sent: &Sent<'m>, found: &Found) -> Result<Destination, Stop> {
+        let ipp = &found.patient.ipp;
+        let claimed = self.first_value(&self.facility.documents.case_id, sent);
+        if let Some((id, value)) = claimed {
+            return match self.case(&id)? {
+                Some(case) if case.ipp.as_ref() == Some(ipp) => Ok(Destination::Case {
+                    case: Box::new(case),
+                    claimed: true,
+                }),
+                Some(case) if case.ipp.is_some() => Err(Refusal::new(
+                    Reason::CasePatientMismatch,
+                    format!("expected a case of the patient {ipp}, but {id} is another's"),
+                )
+                .at(value.position())
+                .with_value(id.as_str())
+                .into()),
+                _ => {
+                    self.decision.warnings.push(
+                        Warning::new(
+                            WarningCode::UnknownCase,
+                            format!("the case {id} is not known yet: the document waits for it on a note"),
+                        )
+                        .at(value.position()),
+                    );
+                    Ok(Destination::Awaits {
+                        case: id,
+                        claimed: true,
+                    })
+                }
+            };
+        }
+        let mut hinted = None;
+        for path in &self.facility.documents.case_hint {
+            let Some((id, _)) = self.value(path, sent) else {
+                continue;
+            };
+            match self.case(&id)? {
+                Some(case) if case.ipp.as_ref() == Some(ipp) => {
+                    return Ok(Destination::Case {
+                        case: Box::new(case),
+                        claimed: false,
+                    });
+                }
+                _ => hinted = hinted.or(Some(id)),
+            }
+        }
+        Ok(
+            hinted.map_or(Destination::Nowhere, |case| Destination::Awaits {
+                case,
+                claimed: false,
+            }),
+        )
+    }
+
+    fn first_value(&self, paths: &[FieldPath], sent: &Sent<'m>) -> Option<(CaseId, Value<'m>)> {
+        paths.iter().find_map(|path| self.value(path, sent))
+    }
+
+    /// The case id at a configured position: of the segments that an OBX belongs to, those that are nearest to it.
+    fn value(&self, path: &FieldPath, sent: &Sent<'m>) -> Option<(CaseId, Value<'m>)> {
+        let path: Path = path.as_str().parse().ok()?;
+        let segment = match path.segment() {
+            "PID" => sent.pid,
+            "ORC" => sent.orc,
+            "OBR" => sent.obr,
+            "OBX" => Some(sent.obx),
+            other => self.message.first(other),
+        }?;
+        let repetition = segment
+            .field(path.field())
+            .repetition(path.repetition().max(1));
+        let value: Value<'m> = match (path.component(), path.subcomponent()) {
+            (0, _) => repetition.into(),
+            (component, 0) => repetition.component(component).into(),
+            (component, part) => repetition.component(component).subcomponent(part).into(),
+        };
+        Some((CaseId::new(text(&value.simple())?), value))
+    }
+
+    fn case(&self, id: &CaseId) -> Result<Option<Case>, ViewError> {
+        match self.cases.get(id) {
+            Some(case) => Ok(Some(case.clone())),
+            None => self.view.case(&self.facility.id, id),
+        }
+    }
+
+    /// Decodes the file of an OBX and tells what it is (SPEC 6, "Content").
+    fn file(&self, sent: &Sent<'m>) -> Result<File, Refusal> {
+        let value = sent.obx.field(5).repetition(1);
+        let (encoding, encoded) = (value.component(4), value.component(5));
+        let bare = value.component(1);
+        let said = text(&encoding.simple());
+        let has_file = |value: &Value<'_>| !value.is_empty() && !value.is_delete();
+        let encoded = match &said {
+            _ if has_file(&encoded) => encoded,
+            None if has_file(&bare) => bare,
+            _ => {
+                return Err(Refusal::new(
+                    Reason::MissingField,
+                    "expected the document in base64, found nothing",
+                )
+                .at(encoded.position()));
+            }
+        };
+        if let Some(said) = said.filter(|said| !said.eq_ignore_ascii_case("Base64")) {
+            return Err(Refusal::new(
+                Reason::BadBase64,
+                "expected a document in Base64, found another encoding named",
+            )
+            .at(encoding.position())
+            .with_value(&said));
+        }
+        let bytes = content::decode_base64(encoded.raw()).map_err(|error| {
+            Refusal::new(Reason::BadBase64, error.to_string()).at(encoded.position())
+        })?;
+        let accepted = &self.facility.documents.types;
+        let content_type = content::content_type(&bytes);
+        let content_type = content_type
+            .filter(|found| accepted.contains(found))
+            .ok_or_else(|| {
+                let words: Vec<&str> = accepted.iter().map(|accepted| accepted.word()).collect();
+                Refusal::new(
+                    Reason::DocumentType,
+                    format!(
+                        "expected a document of one of the kinds {}, found {}",
+                        words.join(", "),
+                        content_type.map_or("content of an unknown kind", ContentType::word)
+                    ),
+                )
+                .at(encoded.position())
+            })?;
+        let observation = sent.obx.field(3);
+        let name = self
+            .message
+            .first("TXA")
+            .and_then(|txa| text(&txa.field(16)))
+            .or_else(|| text(&observation.component(2)))
+            .or_else(|| text(&observation.component(1)))
+            .ok_or_else(|| {
+                Refusal::new(
+                    Reason::MissingField,
+                    "expected the name of the document in TXA-16 or OBX-3, found nothing",
+                )
+                .at(observation.component(1).position())
+            })?;
+        Ok(File {
+            bytes,
+            content_type,
+            file_name: content::display_name(&name, content_type),
+        })
+    }
+
+    /// The ids of a document, in the order in which they count (SPEC 6, "Identity of a document").
+    fn ids(&mut self, sent: &Sent<'m>, ipp: &Ipp, cda: Option<&CdaIds>) -> Ids {
+        let of_transport = |number| self.transport.and_then(|txa| identifier(txa.field(number)));
+        let (transport, parent) = (of_transport(12), of_transport(13));
+        let order = sent.obr.and_then(|obr| identifier(obr.field(3)));
+        let observation = text(&sent.obx.field(3).component(1)).unwrap_or_default();
+        let part = text(&sent.obx.field(4)).unwrap_or_default();
+        // The line ends tell these from each other and from every id that a sender can write.
+        let whole_order = order
+            .as_ref()
+            .map(|order| format!("{order}\n{observation}\n{part}"));
+        let order = order.map(|order| format!("{order}\n{observation}"));
+        let (set_id, id) = cda.map_or((None, None), |cda| (cda.set_id.clone(), cda.id.clone()));
+        let parents = cda.map(|cda| cda.parents.clone()).unwrap_or_default();
+
+        let mut numbered: HashMap<String, String> = HashMap::new();
+        let mut number = |id: String| {
+            if let Some(known) = numbered.get(&id) {
+                return known.clone();
+            }
+            let times = self
+                .times_sent
+                .entry((ipp.clone(), id.clone()))
+                .or_insert(0);
+            *times = times.saturating_add(1);
+            let with_number = match *times {
+                1 => id.clone(),
+                times => format!("{id}#{times}"),
+            };
+            numbered.insert(id, with_number.clone());
+            with_number
+        };
+        let own: Vec<String> = [&transport, &set_id, &id, &whole_order, &order]
+            .into_iter()
+            .flatten()
+            .map(|id| number(id.clone()))
+            .collect();
+        let meant = [transport, parent, set_id, id]
+            .into_iter()
+            .flatten()
+            .chain(parents)
+            .chain([whole_order, order].into_iter().flatten())
+            .map(number)
+            .collect();
+        Ids {
+            unique: own.first().cloned(),
+            own,
+            meant,
+        }
+    }
+
+    /// The patient's document that answers to this id.
+    fn known(&self, id: &str, ipp: &Ipp) -> Result<Option<Document>, ViewError> {
+        let mut answering: Vec<Document> = self
+            .view
+            .documents_by_unique_id(&self.facility.id, id)?
+            .into_iter()
+            .filter(|document| !self.documents.contains_key(&document.id))
+            .chain(self.documents.values().cloned())
+            .filter(|document| document.unique_ids.iter().any(|own| own == id))
+            .filter(|document| document.ipp == *ipp && document.kind == DocumentKind::Document)
+            .collect();
+        // A merge can bring two of them together: the one that is still there is meant.
+        answering.sort_by(|one, other| (!one.deleted, &one.id).cmp(&(!other.deleted, &other.id)));
+        Ok(answering.pop())
+    }
+
+    fn first_known(&self, ids: &[String], ipp: &Ipp) -> Result<Option<Document>, ViewError> {
+        for id in ids {
+            if let Some(known) = self.known(id, ipp)? {
+                return Ok(Some(known));
+            }
+        }
+        Ok(None)
+    }
+
+    fn delete(&mut self, sent: &Sent<'m>, ipp: &Ipp, ids: &Ids) -> Result<Verdict, Stop> {
+        let Some(mut document) = self.first_known(&ids.meant, ipp)? else {
+            self.warn_unknown(sent, "deleted");
+            return Ok(Verdict::Ignored);
+        };
+        let current = document.current().and_then(|current| current.time);
+        if self
+            .time
+            .zip(current)
+            .is_some_and(|(time, current)| time < current)
+        {
+            return Ok(Verdict::Stale);
+        }
+        if document.deleted {
+            return Ok(Verdict::Duplicate);
+        }
+        document.deleted = true;
+        self.tell(&document, format!("document {} deleted", document.id));
+        self.put(document);
+        Ok(Verdict::Updated)
+    }
+
+    fn warn_unknown(&mut self, sent: &Sent<'m>, what: &str) {
+        self.decision.warnings.push(
+            Warning::new(
+                WarningCode::UnknownDocument,
+                format!("expected a known document of the patient to be {what}, found none with these ids"),
+            )
+            .at(sent.obx.position()),
+        );
+    }
+
+    /// Adds a file to a known document, and moves the document if this version names another place for it.
+    fn add_version(
+        &mut self,
+        mut document: Document,
+        file: File,
+        ids: Ids,
+        destination: Destination,
+        differs: bool,
+    ) -> Result<(), Stop> {
+        self.keep(&mut document, file);
+        for id in ids.own {
+            if !document.unique_ids.contains(&id) {
+                document.unique_ids.push(id);
+            }
+        }
+        self.tell(
+            &document,
+            format!("document {} has one more version", document.id),
+        );
+        let on_a_note = matches!(document.attached, Attached::Note(_));
+        match destination {
+            _ if differs => self.wait(document, NoteReason::IdentityMismatch, None, None)?,
+            Destination::Case { case, claimed } if on_a_note || claimed => {
+                self.join(document, *case)?;
+            }
+            Destination::Awaits {
+                case,
+                claimed: true,
+            } if on_a_note => {
+                let awaits = Some(case.clone());
+                self.wait(document, NoteReason::UnknownCase, Some(case), awaits)?;
+            }
+            Destination::Awaits { case, .. } if on_a_note && document.awaits.is_none() => {
+                document.awaits = Some(case);
+                self.put(document);
+            }
+            _ => self.put(document),
+        }
+        Ok(())
+    }
+
+    fn add_new(
+        &mut self,
+        ipp: &Ipp,
+        file: File,
+        ids: Ids,
+        destination: Destination,
+        differs: bool,
+        number: usize,
+    ) -> Result<(), Stop> {
+        let key = match &ids.unique {
+            Some(unique) => format!("{ipp}\n{unique}"),
+            None => format!("{}\n{number}", self.message_hash()),
+        };
+        if let Some(unique) = &ids.unique {
+            let answering = self
+                .view
+                .documents_by_unique_id(&self.facility.id, unique)?;
+            if answering.iter().any(|document| document.ipp != *ipp) {
+                self.decision.warnings.push(Warning::new(
+                    WarningCode::DocumentIdReused,
+                    "expected a unique id of the document's own, found one that another patient's document has",
+                ));
+            }
+        }
+        let id = DocumentId::new(scheduling::made_id("document", &self.facility.id, &key));
+        let note = self.note_of(&id);
+        let mut document = Document {
+            facility: self.facility.id.clone(),
+            ipp: ipp.clone(),
+            id,
+            attached: Attached::Note(note),
+            kind: DocumentKind::Document,
+            unique_ids: ids.own,
+            awaits: None,
+            versions: Vec::new(),
+            deleted: false,
+        };
+        self.keep(&mut document, file);
+        match destination {
+            _ if differs => self.wait(document, NoteReason::IdentityMismatch, None, None)?,
+            Destination::Case { case, .. } => self.join(document, *case)?,
+            Destination::Awaits {
+                case,
+                claimed: true,
+            } => {
+                let awaits = Some(case.clone());
+                self.wait(document, NoteReason::UnknownCase, Some(case), awaits)?;
+            }
+            Destination::Awaits { case, .. } => {
+                self.wait(document, NoteReason::NoCase, None, Some(case))?;
+            }
+            Destination::Nowhere => self.wait(document, NoteReason::NoCase, None, None)?,
+        }
+        Ok(())
+    }
+
+    /// Adds a version at its place in time (MSH-7): what is older than the current one becomes an older version.
+    fn keep(&mut self, document: &mut Document, file: File) {
+        let size = u64::try_from(file.bytes.len()).unwrap_or(u64::MAX);
+        let content = Content::new(file.bytes);
+        let newer = |known: &&DocumentVersion| match (known.time, self.time) {
+            (Some(known), Some(time)) => known > time,
+            _ => false,
+        };
+        let newer = document.versions.iter().rev().take_while(newer).count();
+        let place = document.versions.len().saturating_sub(newer);
+        if newer == 0 {
+            document.deleted = false;
+        }
+        document.versions.insert(
+            place,
+            DocumentVersion {
+                version: 0,
+                file_name: file.file_name,
+                content_type: file.content_type,
+                size,
+                sha256: content.hash.clone(),
+                time: self.time,
+            },
+        );
+        for (version, number) in document.versions.iter_mut().zip(1..) {
+            version.version = number;
+        }
+        self.decision.contents.push(content);
+    }
+
+    /// Puts a document into a case.
+    fn join(&mut self, mut document: Document, mut case: Case) -> Result<(), Stop> {
+        if let Attached::Case(old) = &document.attached {
+            if *old == case.id {
+                self.put(document);
+                return Ok(());
+            }
+            if let Some(mut old) = self.case(old)? {
+                old.documents.retain(|id| *id != document.id);
+                self.cases.insert(old.id.clone(), old);
+            }
+        }
+        let before = document.clone();
+        document.attached = Attached::Case(case.id.clone());
+        document.awaits = None;
+        self.documents.insert(document.id.clone(), document);
+        scheduling::join(self.view, &mut self.decision, &mut case, vec![before])?;
+        self.cases.insert(case.id.clone(), case);
+        Ok(())
+    }
+
+    /// Leaves a document on a note of its patient.
+    fn wait(
+        &mut self,
+        mut document: Document,
+        reason: NoteReason,
+        case: Option<CaseId>,
+        awaits: Option<CaseId>,
+    ) -> Result<(), Stop> {
+        let id = match &document.attached {
+            Attached::Note(note) => note.clone(),
+            Attached::Case(_) => self.note_of(&document.id),
+        };
+        let known = self.view.note(&id)?;
+        let mut note = known.unwrap_or_else(|| Note {
+            id: id.clone(),
+            facility: document.facility.clone(),
+            ipp: document.ipp.clone(),
+            case: None,
+            reason,
+            documents: Vec::new(),
+        });
+        note.reason = reason;
+        note.case = case.or(note.case);
+        if !note.documents.contains(&document.id) {
+            note.documents.push(document.id.clone());
+        }
+        document.attached = Attached::Note(id.clone());
+        document.awaits = awaits;
+        self.decision.history.push((
+            Subject::Note(self.facility.id.clone(), id),
+            format!(
+                "document {} waits here ({}), by {}",
+                document.id,
+                reason.word(),
+                self.by
+            ),
+        ));
+        self.decision.changes.push(Record::Note(note).into());
+        self.put(document);
+        Ok(())
+    }
+
+    fn note_of(&self, document: &DocumentId) -> NoteId {
+        let made = scheduling::made_id("document-note", &self.facility.id, document.as_str());
+        NoteId::new(made)
+    }
+
+    fn put(&mut self, document: Document) {
+        self.documents.insert(document.id.clone(), document.clone());
+        self.decision
+            .changes
+            .push(Record::Document(document).into());
+    }
+
+    /// Adds a line to the history of the case or note that a document is attached to.
+    fn tell(&mut self, document: &Document, what: String) {
+        let facility = self.facility.id.clone();
+        let subject = match &document.attached {
+            Attached::Case(case) => Subject::Case(facility, case.clone()),
+            Attached::Note(note) => Subject::Note(facility, note.clone()),
+        };
+        self.decision
+            .history
+            .push((subject, format!("{what}, by {}", self.by)));
+    }
+
+    /// The hash of the message as it is compared (SPEC 9); only documents without an id of their own need it.
+    fn message_hash(&mut self) -> ContentHash {
+        let message = self.message;
+        self.message_hash
+            .get_or_insert_with(|| route::hash_of(message))
+            .clone()
+    }
+}
+
+/// A whole entity identifier (EI), without the empty components at its end; nothing where it says nothing.
+fn identifier(field: Field<'_>) -> Option<String> {
+    let whole = text(&field.as_repetition())?;
+    let whole = whole.trim_end_matches('^').trim();
+    (!whole.is_empty()).then(|| whole.to_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,905 @@
+//! Documents: each rule of SPEC 6, by messages.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::*;
+use crate::intake::testing::{World, told};
+use crate::model::case::CaseState;
+use crate::model::date::PartialDate;
+use crate::model::identifiers::{FacilityId, Ins, SessionId};
+use crate::model::outcome::Outcome;
+use crate::model::patient::Sex;
+
+const PDF: &str = "JVBERi0xLjQK";
+const INS: &str = "279035121518989";
+const INS_OID: &str = "1.2.250.1.213.1.4.10";
+
+fn demo() -> FacilityId {
+    FacilityId::new("demo")
+}
+
+fn patient(ipp: &str, birth_name: &str, network: &str) -> Patient {
+    Patient {
+        facility: demo(),
+        ipp: Ipp::new(ipp),
+        authority: None,
+        ins: None,
+        social_security_number: None,
+        birth_name: birth_name.to_owned(),
+        usual_name: birth_name.to_owned(),
+        given_name: "ANNE".to_owned(),
+        birth_given_name: None,
+        sex: Sex::F,
+        birth_date: "1979-03-28".parse::<PartialDate>().unwrap(),
+        phone: None,
+        email: None,
+        address: None,
+        network: Some(NetworkId::new(network)),
+        identity_status: None,
+        physician: None,
+        demographics_time: None,
+    }
+}
+
+/// Patients 1 (with an INS) and 2, each with a case.
+fn world() -> World {
+    let mut world = World::new();
+    world.put([
+        Record::Patient(Patient {
+            ins: Some(Ins {
+                value: INS.to_owned(),
+                oid: INS_OID.to_owned(),
+            }),
+            ..patient("1", "LECOEUR", "N1")
+        }),
+        Record::Patient(patient("2", "DURAND", "N2")),
+        Record::Case(case("C-1", "1")),
+        Record::Case(case("C-2", "2")),
+    ]);
+    world
+}
+
+fn case(id: &str, ipp: &str) -> Case {
+    Case {
+        state: CaseState::Scheduled(SessionId::new("S-1")),
+        ipp: Some(Ipp::new(ipp)),
+        ..crate::intake::siu::new_case(&demo(), CaseId::new(id))
+    }
+}
+
+fn header(kind: &str, time: &str) -> String {
+    format!("MSH|^~\\&|LAB|CHU|RCP|CHU|{time}||{kind}|1|P|2.5|||||FRA|UTF-8\r")
+}
+
+fn pid(identifiers: &str) -> String {
+    format!("PID|1||{identifiers}||Lecœur^Anne^^^^^L||19790328|F\r")
+}
+
+/// An ORU with an order and these OBX.
+fn oru(time: &str, order: &str, observations: &str) -> String {
+    format!(
+        "{}{}{order}{observations}",
+        header("ORU^R01", time),
+        pid("1^^^CHU^PI")
+    )
+}
+
+fn obx(number: &str, content: &str, status: &str) -> String {
+    format!("OBX|1|ED|{number}||^^PDF^Base64^{content}||||||{status}\r")
+}
+
+fn mdm(event: &str, time: &str, txa_12: &str, txa_13: &str, txa_14: &str, status: &str) -> String {
+    format!(
+        "{}{}TXA|1|CR|PDF|||||||||{txa_12}|{txa_13}|{txa_14}||courrier.pdf\r{}",
+        header(&format!("MDM^{event}"), time),
+        pid("1^^^CHU^PI"),
+        obx("CR", &pdf(time), status)
+    )
+}
+
+/// A PDF that differs by this text.
+fn pdf(text: &str) -> String {
+    STANDARD.encode(format!("%PDF-1.4 {text}"))
+}
+
+/// The documents of a patient without the messages that notes keep.
+fn documents(world: &World, ipp: &str) -> Vec<Document> {
+    let mut documents = world
+        .view()
+        .documents_of_patient(&demo(), &Ipp::new(ipp))
+        .unwrap();
+    documents.retain(|document| document.kind == DocumentKind::Document);
+    documents
+}
+
+fn only_document(world: &World) -> Document {
+    let documents = documents(world, "1");
+    assert_eq!(documents.len(), 1, "{documents:#?}");
+    documents[0].clone()
+}
+
+#[test]
+fn a_document_is_kept_under_its_name() {
+    let html = STANDARD.encode("<html/>");
+    for (observation, value, told_as, name) in [
+        (
+            "CR^Compte rendu",
+            "^^PDF^Base64^JVBERi0xLjQK",
+            "accepted",
+            "Compte rendu.pdf",
+        ),
+        ("CR", "^^PDF^BASE64^JVBERi0xLjQK", "accepted", "CR.pdf"),
+        ("CR", "JVBERi0xLjQK", "accepted", "CR.pdf"),
+        ("CR", "^^^^JVBERi0x\\.br\\LjQK", "accepted", "CR.pdf"),
+        ("CR", "^^PDF^Base64^JVBERi0x\nLjQK", "accepted", "CR.pdf"),
+        ("CR", "^TEXT^^Base64^Ym9uam91cg==", "accepted", "CR.txt"),
+        ("../a/b.pdf", "JVBERi0xLjQK", "accepted", "b.pdf"),
+        ("", "JVBERi0xLjQK", "missing-field OBX-3.1", ""),
+        ("CR", "", "missing-field OBX-5.5", ""),
+        ("CR", "\"\"", "missing-field OBX-5.5", ""),
+        ("CR", "^^PDF^Base64^\"\"", "missing-field OBX-5.5", ""),
+        ("CR", "x^^PDF^Base64^", "missing-field OBX-5.5", ""),
+        ("CR", "^^PDF^A^JVBERi0xLjQK", "bad-base64 OBX-5.4", ""),
+        ("CR", "^^PDF^Base64^JVBE.i0x", "bad-base64 OBX-5.5", ""),
+        ("CR", "JVBERi0xL", "bad-base64 OBX-5.1", ""),
+        ("CR", &html, "document-type OBX-5.1", ""),
+    ] {
+        let mut world = world();
+        let message = oru(
+            "20250101",
+            "",
+            &format!("OBX|1|ED|{observation}||{value}||||||F\r"),
+        );
+        let outcome = world.receive(&message);
+        assert_eq!(told(&outcome), told_as, "{observation} {value}");
+        if name.is_empty() {
+            assert!(documents(&world, "1").is_empty());
+            let value = outcome.refusal().unwrap().value.clone().unwrap_or_default();
+            assert!(!value.contains("JVB"));
+            continue;
+        }
+        let document = only_document(&world);
+        let version = document.current().unwrap();
+        assert_eq!(version.file_name, name);
+        assert_eq!(version.size, world.contents[&version.sha256].len() as u64);
+        let notes = world.notes("1");
+        assert_eq!(notes.len(), 1);
+        assert_eq!(notes[0].reason, NoteReason::NoCase);
+        assert_eq!(notes[0].documents, std::slice::from_ref(&document.id));
+        assert_eq!(document.attached, Attached::Note(notes[0].id.clone()));
+    }
+}
+
+#[test]
+fn only_accepted_kinds_are_kept() {
+    let mut world = World::configured("[facility.documents]\ntypes = [\"pdf\"]");
+    world.put([Record::Patient(patient("1", "LECOEUR", "N1"))]);
+    let text = STANDARD.encode("bonjour");
+    let outcome = world.receive(&oru("20250101", "", &obx("CR", &text, "F")));
+    assert_eq!(told(&outcome), "document-type OBX-5.5");
+    let outcome = world.receive(&oru("20250101", "", &obx("CR", PDF, "F")));
+    assert_eq!(told(&outcome), "accepted");
+}
+
+#[test]
+fn what_is_no_document_is_never_decoded() {
+    for observation in [
+        "TX|CR||JVBERi0xLjQK",
+        "|CR||^^PDF^Base64^JVBERi0xLjQK",
+        "ED|CORPSMAIL_PS^Corps du mail^MetaDMPMSS||^^^Base64^Q2h.l",
+        "ED|CORPSMAIL_PAT||^^^Base64^!",
+        "ED|X^Y^MetaDMPMSS||^^^Base64^!",
+        "ED|X^XDM/1.0/DDM+zip||^^^Base64^!",
+    ] {
+        let segment = format!("OBX|1|{observation}||||||F\r");
+        let outcome = world().receive(&oru("20250101", "", &segment));
+        assert_eq!(told(&outcome), "ignored", "{observation}");
+        let both = segment + &obx("CR", PDF, "F");
+        let mut world = world();
+        assert_eq!(
+            told(&world.receive(&oru("20250101", "", &both))),
+            "accepted"
+        );
+        assert_eq!(documents(&world, "1").len(), 1);
+    }
+}
+
+#[test]
+fn a_message_without_document_is_refused_only_where_it_must_have_one() {
+    let without = |kind: &str, segments: &str| {
+        let message = format!(
+            "{}{}{segments}",
+            header(kind, "20250101"),
+            pid("1^^^CHU^PI")
+        );
+        told(&world().receive(&message))
+    };
+    for event in ["T02", "T04", "T06", "T08", "T10"] {
+        assert_eq!(
+            without(&format!("MDM^{event}"), "TXA|1\r"),
+            "missing-segment"
+        );
+        let deleted = "TXA|1\rOBX|1|TX|CR||x||||||D\r";
+        assert_eq!(without(&format!("MDM^{event}"), deleted), "ignored");
+    }
+    for event in ["T01", "T03", "T05", "T07", "T09", "T11"] {
+        assert_eq!(without(&format!("MDM^{event}"), "TXA|1\r"), "ignored");
+    }
+    for kind in ["ORU^R01", "OUL^R21", "OUL^R22", "OUL^R23", "OUL^R24"] {
+        assert_eq!(without(kind, "OBX|1|NM|NA||140\r"), "ignored", "{kind}");
+    }
+    let orphan = format!("{}{}", header("ORU^R01", "20250101"), obx("CR", PDF, "F"));
+    assert_eq!(told(&world().receive(&orphan)), "missing-segment OBX");
+}
+
+#[test]
+fn the_patient_is_found_by_ipp_or_ins() {
+    let ins = format!("{INS}^^^ASIP-SANTE-INS-NIR&{INS_OID}&ISO^INS");
+    let other_oid = format!("{INS}^^^ASIP-SANTE-INS-NIR&1.2.250.1.213.1.4.8&ISO^INS");
+    let broken = "279035121518988^^^ASIP-SANTE-INS-NIR&1.2.250.1.213.1.4.10&ISO^INS";
+    let both = format!("1^^^CHU^PI~{ins}");
+    let two_patients = format!("2^^^CHU^PI~{ins}");
+    let unknown_and_ins = format!("9^^^CHU^PI~{ins}");
+    let untyped_and_ins = format!("1~{ins}");
+    let names = "Lecœur^Anne^^^^^L";
+    let verified = "||||||||||||||||||||||||VALI";
+    let cases = [
+        ("1^^^CHU^PI", names, "19790328|F", "accepted"),
+        ("1^^^CHU^PI", "", "|", "accepted"),
+        ("1^^^CHU^PI", "LECOEUR^X", "1979|F", "accepted"),
+        (
+            "1^^^CHU^PI",
+            "Autre^Anne^^^^^L",
+            "19790328|F",
+            "accepted identity-mismatch",
+        ),
+        (
+            "1^^^CHU^PI",
+            names,
+            "19800101|F",
+            "accepted identity-mismatch",
+        ),
+        (
+            "1^^^CHU^PI",
+            names,
+            "19790328|M",
+            "accepted identity-mismatch",
+        ),
+        (
+            "1^^^CHU^PI",
+            "Autre^Anne^^^^^L",
+            "19800101|F",
+            "identity-mismatch PID-5",
+        ),
+        ("9^^^CHU^PI", names, "19790328|F", "unknown-patient PID-3.1"),
+        (
+            "1^^^A^PI~2^^^B^PI",
+            names,
+            "19790328|F",
+            "ambiguous-ipp PID-3",
+        ),
+        ("1^^^LIS", names, "19790328|F", "accepted ipp-untyped"),
+        (
+            "1^^^LIS",
+            names,
+            "19790328|M",
+            "accepted ipp-untyped identity-mismatch",
+        ),
+        ("1^^^LIS", names, "19790329|F", "unknown-patient PID-3.1"),
+        ("1^^^LIS", names, "|F", "unknown-patient PID-3.1"),
+        ("1^^^LIS", "", "19790328|F", "unknown-patient PID-3.1"),
+        ("", names, "19790328|F", "missing-ipp PID-3"),
+        ("4^^^CHU^AN", names, "19790328|F", "unknown-patient PID-3"),
+        (&both, names, "19790328|F", "accepted"),
+        (&two_patients, "", "|", "identity-mismatch PID-3"),
+        (
+            &unknown_and_ins,
+            names,
+            "19790328|F|VALI",
+            "unknown-patient PID-3.1",
+        ),
+        (
+            &untyped_and_ins,
+            names,
+            "19790328|F",
+            "accepted ipp-untyped",
+        ),
+        (&ins, names, "19790328|F|VALI", "accepted"),
+        (&ins, "", "||VALI", "accepted"),
+        (&ins, names, "19790328|F", "unknown-patient PID-3"),
+        (&ins, names, "19790328|F|PROV", "unknown-patient PID-3"),
+        (&ins, names, "19790328|M|VALI", "unknown-patient PID-3"),
+        (
+            &ins,
+            "Autre^Anne^^^^^L",
+            "19790328|F|VALI",
+            "unknown-patient PID-3",
+        ),
+        (
+            &other_oid,
+            names,
+            "19790328|F|VALI",
+            "unknown-patient PID-3",
+        ),
+        (broken, names, "19790328|F|VALI", "unknown-patient PID-3"),
+    ];
+    for (identifiers, name, rest, expected) in cases {
+        let rest = rest
+            .replace("|VALI", verified)
+            .replace("|PROV", &verified.replace("VALI", "PROV"));
+        let message = format!(
+            "{}PID|1||{identifiers}||{name}||{rest}\r{}",
+            header("ORU^R01", "20250101"),
+            obx("CR", PDF, "F")
+        );
+        let mut world = world();
+        let outcome = world.receive(&message);
+        assert_eq!(told(&outcome), expected, "{identifiers} {name} {rest}");
+        let kept = usize::from(matches!(outcome, Outcome::Taken { .. }));
+        assert_eq!(documents(&world, "1").len(), kept);
+    }
+}
+
+#[test]
+fn phone_and_address_are_not_read() {
+    let message = format!(
+        "{}PID|1||1^^^CHU^PI||Lecœur^Anne^^^^^L||19790328|U|||x||0^PRN^CP\r{}",
+        header("ORU^R01", "20250101"),
+        obx("CR", PDF, "F")
+    );
+    assert_eq!(told(&world().receive(&message)), "accepted");
+}
+
+#[test]
+fn an_ins_of_two_patients_finds_nobody() {
+    let mut world = world();
+    world.put([Record::Patient(Patient {
+        ins: Some(Ins {
+            value: INS.to_owned(),
+            oid: INS_OID.to_owned(),
+        }),
+        ..patient("2", "LECOEUR", "N2")
+    })]);
+    let message = format!(
+        "{}PID|1||{INS}^^^ASIP-SANTE-INS-NIR&{INS_OID}&ISO^INS||Lecœur^Anne^^^^^L||19790328|F||||||||||||||||||||||||VALI\r{}",
+        header("ORU^R01", "20250101"),
+        obx("CR", PDF, "F")
+    );
+    assert_eq!(told(&world.receive(&message)), "unknown-patient PID-3");
+}
+
+#[test]
+fn a_case_is_claimed_or_hinted_at() {
+    for (claim, order, expected, joined, awaits) in [
+        ("C-1", "", "accepted", Some("C-1"), None),
+        ("C-1", "ORC|RE|C-2\r", "accepted", Some("C-1"), None),
+        ("C-2", "", "case-patient-mismatch TXA-14.1", None, None),
+        ("C-9", "", "accepted unknown-case", None, Some("C-9")),
+        (
+            "C-9",
+            "ORC|RE|C-1\r",
+            "accepted unknown-case",
+            None,
+            Some("C-9"),
+        ),
+        ("", "ORC|RE|C-1\r", "accepted", Some("C-1"), None),
+        ("", "ORC|RE|O-1\rOBR|1|C-1\r", "accepted", Some("C-1"), None),
+        ("", "ORC|RE|C-2\r", "accepted", None, Some("C-2")),
+        ("", "OBR|1|O-1^LAB\r", "accepted", None, Some("O-1")),
+        ("", "", "accepted", None, None),
+    ] {
+        let mut world = world();
+        let message =
+            mdm("T02", "20250101", "D1", "", claim, "F").replace("TXA|", &format!("{order}TXA|"));
+        assert_eq!(told(&world.receive(&message)), expected, "{claim} {order}");
+        if expected.contains("mismatch") {
+            assert!(documents(&world, "1").is_empty());
+            continue;
+        }
+        let document = only_document(&world);
+        assert_eq!(document.awaits.as_ref().map(CaseId::as_str), awaits);
+        match joined {
+            Some(case) => {
+                assert_eq!(document.attached, Attached::Case(CaseId::new(case)));
+                assert_eq!(world.case(case).unwrap().documents, [document.id]);
+                assert!(world.notes("1").is_empty());
+            }
+            None => {
+                let [note] = &world.notes("1")[..] else {
+                    panic!()
+                };
+                let claimed = expected.contains("unknown-case");
+                assert_eq!(note.case.is_some(), claimed);
+                let reason = if claimed {
+                    NoteReason::UnknownCase
+                } else {
+                    NoteReason::NoCase
+                };
+                assert_eq!(note.reason, reason);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_document_waits_for_its_case_unless_the_identity_differs() {
+    let siu = format!(
+        "{}SCH||C-9|||||||||^^^20250403\r{}AIL|1||^^^P1\rAIP|1||10100094977^A^B\r",
+        header("SIU^S12", "20250102"),
+        pid("1^^^CHU^PI")
+    );
+    let claim = mdm("T02", "20250101", "D1", "", "C-9", "F");
+    let mut waiting = world();
+    waiting.receive(&claim);
+    assert_eq!(told(&waiting.receive(&siu)), "accepted session-not-found");
+    let document = only_document(&waiting);
+    assert_eq!(
+        document.attached,
+        Attached::Case(CaseId::new("C-9")),
+        "whatever the state of the case"
+    );
+    assert_eq!(waiting.case("C-9").unwrap().documents, [document.id]);
+    let reasons: Vec<_> = waiting.notes("1").iter().map(|note| note.reason).collect();
+    assert_eq!(reasons, [NoteReason::SessionNotFound], "its own note ended");
+
+    let mut doubtful = world();
+    let other_sex = claim.replace("|19790328|F", "|19790328|M");
+    assert_eq!(
+        told(&doubtful.receive(&other_sex)),
+        "accepted identity-mismatch unknown-case"
+    );
+    assert_eq!(only_document(&doubtful).awaits, None);
+    doubtful.receive(&siu);
+    assert!(doubtful.case("C-9").unwrap().documents.is_empty());
+}
+
+#[test]
+fn the_configuration_says_where_a_case_id_stands() {
+    let mut world = World::configured(
+        "[facility.documents]\ncase_id = [\"OBR-18\", \"PV1-19.1\"]\ncase_hint = []",
+    );
+    world.put([
+        Record::Patient(patient("1", "LECOEUR", "N1")),
+        Record::Case(case("C-1", "1")),
+    ]);
+    let order = "OBR|1|C-1||||||||||||||||C-7\r";
+    let outcome = world.receive(&oru("20250101", order, &obx("CR", PDF, "F")));
+    assert_eq!(told(&outcome), "accepted unknown-case");
+    let visit = "PV1|1||||||||||||||||||C-1^^^CHU\r";
+    let outcome = world.receive(&oru("20250102", visit, &obx("CR", PDF, "F")));
+    assert_eq!(told(&outcome), "accepted");
+    assert_eq!(world.case("C-1").unwrap().documents.len(), 1);
+}
+
+#[test]
+fn each_document_belongs_to_the_segments_above_it() {
+    let mut world = world();
+    let message = format!(
+        "{}{}ORC|RE|C-1\rOBR|1||A1\r{}OBR|2||A2\r{}PID|2||2^^^CHU^PI\rOBR|1|C-2|A1\r{}",
+        header("ORU^R01", "20250101"),
+        pid("1^^^CHU^PI"),
+        obx("CR", PDF, "F"),
+        obx("CR", PDF, "F"),
+        obx("CR", PDF, "F"),
+    );
+    assert_eq!(told(&world.receive(&message)), "accepted");
+    assert_eq!(documents(&world, "1").len(), 2);
+    assert_eq!(documents(&world, "2").len(), 1);
+    assert_eq!(world.case("C-1").unwrap().documents.len(), 2);
+    assert_eq!(world.case("C-2").unwrap().documents.len(), 1);
+}
+
+#[test]
+fn one_refused_document_refuses_the_message() {
+    let mut world = world();
+    let before = world.everything();
+    let message = oru(
+        "20250101",
+        "",
+        &(obx("A", PDF, "F") + &obx("B", "JVB!", "F")),
+    );
+    assert_eq!(told(&world.receive(&message)), "bad-base64 OBX(2)-5.5");
+    assert_eq!(world.everything(), before);
+}
+
+#[test]
+fn the_network_must_not_be_that_of_others() {
+    for (network, expected) in [
+        ("N1", "accepted"),
+        ("N2", "accepted network-mismatch"),
+        ("N3", "accepted"),
+        ("", "accepted"),
+    ] {
+        let message = oru("20250101", "", &(obx("A", PDF, "F") + &obx("B", PDF, "F")))
+            .replace("|RCP|", &format!("|{network}|"));
+        assert_eq!(told(&world().receive(&message)), expected, "{network}");
+    }
+}
+
+/// What is told of each message, and the documents left: how many versions, and whether deleted.
+fn life(messages: &[String]) -> (Vec<String>, Vec<(usize, bool)>) {
+    let mut world = world();
+    let outcomes = messages
+        .iter()
+        .map(|message| told(&world.receive(message)))
+        .collect();
+    let mut documents: Vec<_> = documents(&world, "1")
+        .iter()
+        .map(|document| (document.versions.len(), document.deleted))
+        .collect();
+    documents.sort_unstable();
+    (outcomes, documents)
+}
+
+/// What is tried, the messages, what is told of each, and the documents left: their versions, and whether deleted.
+type Row = (
+    &'static str,
+    Vec<String>,
+    Vec<&'static str>,
+    Vec<(usize, bool)>,
+);
+
+#[test]
+fn a_document_lives_by_its_ids() {
+    let f = |time: &str, id: &str| mdm("T02", time, id, "", "", "F");
+    let rows: Vec<Row> = vec![
+        (
+            "the same id again is the next version, whatever the event",
+            vec![f("1", "D1"), mdm("T08", "2", "D1^^", "", "", "")],
+            vec!["accepted", "updated"],
+            vec![(2, false)],
+        ),
+        (
+            "another id is another document",
+            vec![f("1", "D1"), f("2", "D1^X")],
+            vec!["accepted", "accepted"],
+            vec![(1, false), (1, false)],
+        ),
+        (
+            "without an id always new",
+            vec![f("1", ""), f("2", "")],
+            vec!["accepted", "accepted"],
+            vec![(1, false), (1, false)],
+        ),
+        (
+            "C replaces by TXA-13, and the new id names it too",
+            vec![
+                f("1", "D1"),
+                mdm("T10", "2", "D2", "D1", "", "C"),
+                mdm("T10", "3", "D3", "D2", "", ""),
+                mdm("T02", "4", "D1", "", "", "F"),
+            ],
+            vec!["accepted", "updated", "updated", "updated"],
+            vec![(4, false)],
+        ),
+        (
+            "replacing an unknown one",
+            vec![mdm("T10", "2", "D2", "D1", "", "")],
+            vec!["accepted unknown-document"],
+            vec![(1, false)],
+        ),
+        (
+            "D, W and T11 delete",
+            vec![
+                f("1", "D1"),
+                mdm("T04", "2", "D1", "", "", "D"),
+                mdm("T02", "3", "D1", "", "", "W"),
+            ],
+            vec!["accepted", "updated", "duplicate"],
+            vec![(1, true)],
+        ),
+        (
+            "T11 without status",
+            vec![f("1", "D1"), mdm("T11", "2", "", "D1", "", "")],
+            vec!["accepted", "updated"],
+            vec![(1, true)],
+        ),
+        (
+            "a status decides before the event",
+            vec![f("1", "D1"), mdm("T11", "2", "D1", "", "", "F")],
+            vec!["accepted", "updated"],
+            vec![(2, false)],
+        ),
+        (
+            "a deleted one comes back with a new version",
+            vec![
+                f("1", "D1"),
+                mdm("T04", "2", "D1", "", "", "D"),
+                f("3", "D1"),
+            ],
+            vec!["accepted", "updated", "updated"],
+            vec![(2, false)],
+        ),
+        (
+            "deleting an unknown one",
+            vec![mdm("T04", "2", "D1", "", "", "D")],
+            vec!["ignored unknown-document"],
+            vec![],
+        ),
+        (
+            "a deletion before the current version",
+            vec![f("3", "D1"), mdm("T04", "2", "D1", "", "", "D")],
+            vec!["accepted", "stale"],
+            vec![(1, false)],
+        ),
+    ];
+    for (name, messages, outcomes, documents) in rows {
+        let messages: Vec<String> = messages
+            .into_iter()
+            .map(|message| {
+                ["1", "2", "3", "4"].iter().fold(message, |message, day| {
+                    message.replace(&format!("|CHU|{day}|"), &format!("|CHU|2025010{day}|"))
+                })
+            })
+            .collect();
+        let (told, found) = life(&messages);
+        assert_eq!(told, outcomes, "{name}");
+        assert_eq!(found, documents, "{name}");
+    }
+}
+
+#[test]
+fn a_late_version_becomes_an_older_one() {
+    let mut world = world();
+    for time in ["20250103", "20250101", "20250102"] {
+        world.receive(&mdm("T02", time, "D1", "", "", "F"));
+    }
+    let document = only_document(&world);
+    let order: Vec<_> = document
+        .versions
+        .iter()
+        .map(|version| String::from_utf8_lossy(&world.contents[&version.sha256]).into_owned())
+        .collect();
+    assert_eq!(
+        order,
+        [
+            "%PDF-1.4 20250101",
+            "%PDF-1.4 20250102",
+            "%PDF-1.4 20250103"
+        ]
+    );
+    assert_eq!(document.current().unwrap().version, 3);
+    assert_eq!(document.current(), document.versions.last());
+}
+
+#[test]
+fn orders_identify_documents_too() {
+    let order = "ORC|NW|9^N|A1^labo\rOBR|1|9^N|A1^labo|CR\r";
+    let mut world = world();
+    let both = obx("CR", &pdf("a"), "F") + &obx("CR", &pdf("b"), "F");
+    assert_eq!(
+        told(&world.receive(&oru("20250101", order, &both))),
+        "accepted"
+    );
+    assert_eq!(
+        documents(&world, "1").len(),
+        2,
+        "one id twice in a message: two documents"
+    );
+    let both = obx("CR", &pdf("c"), "C") + &obx("CR", &pdf("d"), "C");
+    assert_eq!(
+        told(&world.receive(&oru("20250102", order, &both))),
+        "updated"
+    );
+    assert_eq!(
+        documents(&world, "1")
+            .iter()
+            .map(|document| document.versions.len())
+            .collect::<Vec<_>>(),
+        [2, 2]
+    );
+    let other = obx("CR", &pdf("e"), "F").replace("CR||", "CR|2|");
+    assert_eq!(
+        told(&world.receive(&oru("20250103", order, &other))),
+        "accepted",
+        "OBX-4 counts"
+    );
+    let deleted = "OBX|1|ED|CR||!||||||D\r";
+    assert_eq!(
+        told(&world.receive(&oru("20250104", order, deleted))),
+        "updated",
+        "not decoded"
+    );
+    let gone = documents(&world, "1")
+        .iter()
+        .filter(|document| document.deleted)
+        .count();
+    assert_eq!(gone, 1);
+}
+
+#[test]
+fn a_cda_brings_its_own_ids() {
+    let cda = |id: &str, set: &str, parent: &str| {
+        STANDARD.encode(format!(
+            "<ClinicalDocument xmlns='urn:hl7-org:v3'><id root='{id}'/><setId root='{set}'/>\
+             <relatedDocument><parentDocument><id root='{parent}'/></parentDocument></relatedDocument></ClinicalDocument>"
+        ))
+    };
+    let mut world = world();
+    let first = oru("20250101", "", &obx("CR", &cda("1.1", "1.0", "9"), "F"));
+    assert_eq!(told(&world.receive(&first)), "accepted");
+    let next = oru("20250102", "", &obx("CR", &cda("1.2", "1.0", "9"), "F"));
+    assert_eq!(told(&world.receive(&next)), "updated", "the same setId");
+    let replacing = oru("20250103", "", &obx("CR", &cda("2.1", "2.0", "1.2"), "C"));
+    assert_eq!(
+        told(&world.receive(&replacing)),
+        "updated",
+        "by parentDocument"
+    );
+    let by_id = oru("20250104", "", &obx("CR", &cda("2.1", "3.0", "8"), "C"));
+    assert_eq!(told(&world.receive(&by_id)), "updated", "by id");
+    let document = only_document(&world);
+    assert_eq!(document.versions.len(), 4);
+    assert_eq!(document.current().unwrap().file_name, "CR.xml");
+}
+
+#[test]
+fn an_id_of_another_patients_document_is_warned_of() {
+    let mut world = world();
+    world.receive(&mdm("T02", "20250101", "D1", "", "", "F"));
+    let message = mdm("T02", "20250102", "D1", "", "", "F")
+        .replace(&pid("1^^^CHU^PI"), "PID|1||2^^^CHU^PI\r");
+    assert_eq!(
+        told(&world.receive(&message)),
+        "accepted document-id-reused"
+    );
+    assert_eq!(
+        told(&world.receive(&message.replace("20250102", "20250103"))),
+        "updated"
+    );
+    assert_eq!(documents(&world, "2").len(), 1);
+    assert_eq!(documents(&world, "1").len(), 1);
+}
+
+#[test]
+fn a_doubtful_version_does_not_reach_a_case() {
+    let mut world = world();
+    world.receive(&mdm("T02", "20250101", "D1", "", "C-1", "F"));
+    let message = mdm("T02", "20250102", "D1", "", "C-1", "F").replace("19790328", "19800101");
+    assert_eq!(told(&world.receive(&message)), "accepted identity-mismatch");
+    assert_eq!(world.case("C-1").unwrap().documents.len(), 1);
+    assert_eq!(documents(&world, "1").len(), 2);
+    assert_eq!(world.notes("1").len(), 1);
+}
+
+#[test]
+fn a_version_with_a_case_takes_the_document_along() {
+    let mut world = world();
+    world.receive(&mdm("T02", "20250101", "D1", "", "", "F"));
+    assert_eq!(world.notes("1").len(), 1);
+    assert_eq!(
+        told(&world.receive(&mdm("T02", "20250102", "D1", "", "C-1", "F"))),
+        "updated"
+    );
+    assert!(world.notes("1").is_empty());
+    world.put([Record::Case(case("C-3", "1"))]);
+    world.receive(&mdm("T02", "20250103", "D1", "", "C-3", "F"));
+    assert!(world.case("C-1").unwrap().documents.is_empty());
+    let document = only_document(&world);
+    assert_eq!(
+        world.case("C-3").unwrap().documents,
+        std::slice::from_ref(&document.id)
+    );
+    assert_eq!(document.versions.len(), 3);
+    assert_eq!(document.attached, Attached::Case(CaseId::new("C-3")));
+}
+
+#[test]
+fn the_sample_of_the_interface_documentation_is_taken() {
+    let sample = "MSH|^~\\&|DaVinci|MIPS|665458c6e55fcb3ce37040c6|MIPS|20250325141632||OUL^R22|P25006368_20250325141632|P|2.5||||||8859/15\r\
+        EVN||20250325141632|20250325141632\r\
+        PID|1||2345^^^LIS||XXXX^XXXXX||19600829|F|||&XXXXX^^XXXXXX^^12345|||||||2345678765||||||||||||N\r\
+        PV1||I|||||||||||||||||125146142\r\
+        ORC|SC||P25/006368||CM||^^^20250317143845^^R||20250325141632|||CRUN^CRUTU^XXXXXX-XXXXX||||20250314135522|||R\r\
+        OBR|1|^DAVINCI|P25/006368^20250320140758|HIS_PDFReport^^Glims^HIS_PDFReport^^DaVinci||20250313135500|20250314135542|20250325092717||||||||CRUN^CRUTU^XXXXXX-XXXXXX|||||||||F|||||||XXXX&XXXXX&XXXXX\r\
+        OBX|1|ED|HIS_PDFReport^^DaVinci^HIS_PDFReport^^DaVinci||JVBERi0xLjQNJeLjz9MNMSAwIG9iago8PAo=||||||F|||20250325092717\r";
+    let mut world = world();
+    assert_eq!(told(&world.receive(sample)), "unknown-patient PID-3.1");
+    world.put([Record::Patient(Patient {
+        birth_date: "1960-08-29".parse().unwrap(),
+        ..patient("2345", "XXXX", "665458c6e55fcb3ce37040c6")
+    })]);
+    assert_eq!(told(&world.receive(sample)), "accepted ipp-untyped");
+    let [document] = &documents(&world, "2345")[..] else {
+        panic!()
+    };
+    assert_eq!(document.current().unwrap().file_name, "HIS_PDFReport.pdf");
+    assert_eq!(document.current().unwrap().content_type, ContentType::Pdf);
+    assert_eq!(document.awaits, None);
+    assert_eq!(told(&world.receive(sample)), "duplicate");
+}
+
+#[test]
+fn the_national_samples_replace_and_delete() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/samples/hl7v2");
+    if !folder.is_dir() {
+        println!("no samples beside the project: skipped");
+        return;
+    }
+    for names in [
+        [
+            "mdm_t02_initial.er7",
+            "mdm_t10_replace.er7",
+            "mdm_delete.er7",
+        ],
+        [
+            "oru_r01_initial.hl7",
+            "oru_r01_replace.hl7",
+            "oru_r01_delete.hl7",
+        ],
+    ] {
+        let mut world = World::new();
+        world.put([Record::Patient(Patient {
+            ins: Some(Ins {
+                value: INS.to_owned(),
+                oid: INS_OID.to_owned(),
+            }),
+            ..patient("000003", "PAT-TROIS", "N1")
+        })]);
+        for (name, expected) in names.into_iter().zip(["accepted", "updated", "updated"]) {
+            let bytes = std::fs::read(folder.join(name)).unwrap();
+            let outcome = world.receive_bytes(&bytes);
+            assert!(
+                told(&outcome).starts_with(expected),
+                "{name}: {}",
+                told(&outcome)
+            );
+        }
+        let [document] = &documents(&world, "000003")[..] else {
+            panic!()
+        };
+        assert!(document.deleted);
+        assert_eq!(document.versions.len(), 2);
+        assert_eq!(document.current().unwrap().content_type, ContentType::Cda);
+    }
+}
+
+#[test]
+fn no_message_is_too_strange() {
+    use proptest::prelude::*;
+    let piece = prop::sample::select(vec![
+        "OBX|1|ED|",
+        "OBX|1||",
+        "ORC|",
+        "OBR|1|",
+        "TXA|1|",
+        "PID|1||1^^^CHU^PI\r",
+        "PID|1||1\r",
+        "|",
+        "||||||",
+        "^",
+        "~",
+        "&",
+        "\\",
+        "\\.br\\",
+        "\"\"",
+        "\r",
+        "Base64",
+        "JVBERi0xLjQK",
+        "F",
+        "C",
+        "D",
+        "C-1",
+        "D1",
+        "#2",
+        "é",
+    ]);
+    let message = prop::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat());
+    let kinds = prop::sample::select(vec!["ORU^R01", "OUL^R22", "MDM^T02", "MDM^T10", "MDM^T11"]);
+    proptest!(ProptestConfig::with_cases(200), |(kind in kinds, messages in prop::collection::vec(message, 1..4))| {
+        let mut world = world();
+        for message in messages {
+            let before = world.everything();
+            let message = format!("{}{}{message}", header(kind, "20250101"), pid("1^^^CHU^PI"));
+            let outcome = world.receive(&message);
+            if outcome.refusal().is_some() {
+                prop_assert_eq!(world.everything(), before);
+            } else if outcome.word() != "ignored" {
+                let after = world.everything();
+                world.receive(&message);
+                prop_assert_eq!(world.everything(), after, "the same message again changes nothing");
+            }
+        }
+    });
+}

@@ -1,0 +1,1456 @@
+//! Whom a message is about: the PID read into typed data, and compared with what is known (SPEC 3).
+//!
+//! A datum is said, erased, or not said at all ([`Said`]). Reading refuses what would not be a patient; creating and
+//! updating one, and comparing two, work on what was read, so that a CDA and a PID are treated alike.
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, Utc};
+
+use crate::config::{Facility, FieldPath};
+use crate::hl7::{Field, Message, Path, Position, Repetition, Segment, Timestamp, Value};
+use crate::model::contact::{Email, Phone};
+use crate::model::date::PartialDate;
+use crate::model::identifiers::{Ins, Ipp, NetworkId, Rpps};
+use crate::model::name;
+use crate::model::outcome::{Place, Reason, Refusal, Warning, WarningCode};
+use crate::model::patient::{Address, Authority, Patient, Physician, Sex};
+use crate::model::view::{View, ViewError};
+
+/// How the authority of an INS is named in PID-3.4.
+const INS_AUTHORITY: &str = "ASIP-SANTE-INS";
+
+/// What a message says about one datum (SPEC 2): `""` erases, an empty field says nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Said<T> {
+    /// Nothing: what is known stays.
+    #[default]
+    Absent,
+    /// `""`: what is known is erased.
+    Delete,
+    /// A value.
+    Given(T),
+}
+
+impl<T> Said<T> {
+    /// The value, if one is given.
+    pub fn given(self) -> Option<T> {
+        match self {
+            Said::Given(value) => Some(value),
+            Said::Absent | Said::Delete => None,
+        }
+    }
+
+    /// The value, if one is given.
+    pub fn as_given(&self) -> Option<&T> {
+        match self {
+            Said::Given(value) => Some(value),
+            Said::Absent | Said::Delete => None,
+        }
+    }
+
+    /// What is known once this was said.
+    pub fn over(self, known: Option<T>) -> Option<T> {
+        match self {
+            Said::Absent => known,
+            Said::Delete => None,
+            Said::Given(value) => Some(value),
+        }
+    }
+
+    /// The same of a value made from this one.
+    pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Said<U> {
+        match self {
+            Said::Absent => Said::Absent,
+            Said::Delete => Said::Delete,
+            Said::Given(value) => Said::Given(make(value)),
+        }
+    }
+}
+
+/// The facility's patient id as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IppRead {
+    /// The id.
+    pub ipp: Ipp,
+    /// Who assigned it, where the message says so.
+    pub authority: Option<Authority>,
+    /// Whether no type said that it is the facility's: the warning `ipp-untyped` is due.
+    pub untyped: bool,
+    /// Where it stands.
+    pub place: Place,
+}
+
+impl IppRead {
+    /// Adds the warning `ipp-untyped` where it is due.
+    pub fn warn(&self, warnings: &mut Vec<Warning>) {
+        if self.untyped {
+            warnings.push(
+                Warning::new(
+                    WarningCode::IppUntyped,
+                    "expected the patient id with type PI, found one without type; it was taken as the IPP",
+                )
+                .at(self.place.clone()),
+            );
+        }
+    }
+}
+
+/// Where the required data stand in the message, for refusals that name them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequiredPlaces {
+    /// Of the given name.
+    pub given_name: Place,
+    /// Of the birth name.
+    pub birth_name: Place,
+    /// Of the sex.
+    pub sex: Place,
+    /// Of the date of birth.
+    pub birth_date: Place,
+}
+
+/// What a message says about a patient, besides the ids of the facility (SPEC 3).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Demographics {
+    /// The INS with its OID; only one with a valid key gets here.
+    pub ins: Said<Ins>,
+    /// The social security number.
+    pub social_security_number: Said<String>,
+    /// The given name used day by day, where it is said apart from that of the birth certificate.
+    pub given_name: Said<String>,
+    /// The given name of the birth certificate.
+    pub birth_given_name: Said<String>,
+    /// The birth name.
+    pub birth_name: Said<String>,
+    /// The name used day by day, where it is said apart from the birth name.
+    pub usual_name: Said<String>,
+    /// The sex.
+    pub sex: Said<Sex>,
+    /// The date of birth.
+    pub birth_date: Said<PartialDate>,
+    /// The phone number.
+    pub phone: Said<Phone>,
+    /// The e-mail address.
+    pub email: Said<Email>,
+    /// The address, whole.
+    pub address: Said<Address>,
+    /// Whether the identity was verified.
+    pub identity_status: Said<String>,
+    /// The department or service.
+    pub network: Said<NetworkId>,
+    /// The patient's physician.
+    pub physician: Said<Physician>,
+    /// Where what is required stands.
+    pub places: RequiredPlaces,
+}
+
+/// What of an identity is compared with the known one; only what is there.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Traits {
+    /// The birth name.
+    pub birth_name: Option<String>,
+    /// The given name of the birth certificate (the `L` repetition of PID-5).
+    pub birth_given_name: Option<String>,
+    /// The date of birth.
+    pub birth_date: Option<PartialDate>,
+    /// The sex.
+    pub sex: Option<Sex>,
+}
+
+impl Demographics {
+    /// What of it is compared.
+    pub fn traits(&self) -> Traits {
+        Traits {
+            birth_name: self.birth_name.as_given().cloned(),
+            birth_given_name: self.birth_given_name.as_given().cloned(),
+            birth_date: self.birth_date.as_given().copied(),
+            sex: self.sex.as_given().copied(),
+        }
+    }
+}
+
+impl From<Position> for Place {
+    fn from(position: Position) -> Self {
+        Self {
+            shown: position.to_string(),
+            erl: Some(position.erl()),
+        }
+    }
+}
+
+/// The text of a value without the white space around it; none where nothing is said or it is erased.
+pub fn text(value: &Value<'_>) -> Option<String> {
+    if value.is_empty() || value.is_delete() {
+        return None;
+    }
+    let text = value.text();
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// What a field or component says, as text.
+pub fn said(value: &Value<'_>) -> Said<String> {
+    if value.is_delete() {
+        return Said::Delete;
+    }
+    text(value).map_or(Said::Absent, Said::Given)
+}
+
+/// The value at a configured position, if its segment is there.
+pub fn configured<'a>(message: &Message<'a>, path: &FieldPath) -> Option<Value<'a>> {
+    let path: Path = path.as_str().parse().ok()?;
+    message.get(&path)
+}
+
+/// When the message was made (MSH-7), by which messages are ordered (SPEC 9).
+pub fn message_time(message: &Message<'_>, facility: &Facility) -> Result<DateTime<Utc>, Refusal> {
+    let value = message.header().field(7).component(1);
+    let Some(text) = text(&value) else {
+        return Err(Refusal::new(
+            Reason::MissingField,
+            "expected the time of the message, by which older ones are told, found nothing",
+        )
+        .at(message.header().field(7).position()));
+    };
+    Timestamp::parse(&text)
+        .map(|time| time.instant(facility.timezone))
+        .map_err(|error| {
+            Refusal::new(Reason::InvalidDate, error.to_string())
+                .at(value.position())
+                .with_value(&text)
+        })
+}
+
+/// The first segment of this name, which the flow needs.
+pub fn required_segment<'m>(message: &Message<'m>, name: &str) -> Result<Segment<'m>, Refusal> {
+    message.first(name).ok_or_else(|| {
+        Refusal::new(
+            Reason::MissingSegment,
+            format!("expected a segment {name}, found none"),
+        )
+        .at(Position::of_segment(name))
+    })
+}
+
+/// The text of a value that is required.
+pub fn required_text(value: &Value<'_>, name: &str) -> Result<String, Refusal> {
+    text(value).ok_or_else(|| {
+        Refusal::new(
+            Reason::MissingField,
+            format!("expected the {name}, found nothing"),
+        )
+        .at(value.position())
+    })
+}
+
+/// Reads the facility's patient id from PID-3 (SPEC 3).
+pub fn ipp(pid: &Segment<'_>, facility: &Facility) -> Result<IppRead, Refusal> {
+    read_ipp(pid.field(3), facility)
+}
+
+/// Reads the facility's patient id from a list of identifiers: PID-3, or MRG-1 for the one that is merged away.
+///
+/// Of several with type `PI`, the one counts that the facility's `ipp_authority` assigned. Without any `PI`, the only
+/// one without a type counts, unless it is an INS.
+pub fn read_ipp(identifiers: Field<'_>, facility: &Facility) -> Result<IppRead, Refusal> {
+    let with_id: Vec<Repetition<'_>> = identifiers
+        .repetitions()
+        .filter(|repetition| text(&repetition.component(1)).is_some())
+        .collect();
+    let of_type = |code: Option<&str>| -> Vec<Repetition<'_>> {
+        with_id
+            .iter()
+            .filter(|repetition| text(&repetition.component(5).simple()).as_deref() == code)
+            .copied()
+            .collect()
+    };
+    let typed = of_type(Some("PI"));
+    if let Some(first) = typed.first() {
+        let own: Vec<_> = match &facility.ipp_authority {
+            Some(authority) if typed.len() > 1 => typed
+                .iter()
+                .filter(|repetition| is_assigned_by(repetition, authority))
+                .copied()
+                .collect(),
+            _ => Vec::new(),
+        };
+        let candidates = if own.is_empty() { &typed } else { &own };
+        let chosen = candidates.first().unwrap_or(first);
+        let value = chosen.component(1).text();
+        if candidates
+            .iter()
+            .any(|other| other.component(1).text().trim() != value.trim())
+        {
+            return Err(Refusal::new(
+                Reason::AmbiguousIpp,
+                match &facility.ipp_authority {
+                    Some(authority) => format!(
+                        "expected one patient id of type PI assigned by \"{authority}\", found {} that differ",
+                        candidates.len()
+                    ),
+                    None => format!(
+                        "expected one patient id of type PI, found {} that differ, and no ipp_authority says which is the facility's",
+                        candidates.len()
+                    ),
+                },
+            )
+            .at(identifiers.position()));
+        }
+        return Ok(ipp_of(*chosen, false));
+    }
+    let untyped: Vec<_> = of_type(None)
+        .into_iter()
+        .filter(|repetition| !is_ins(repetition))
+        .collect();
+    match untyped.as_slice() {
+        [only] => Ok(ipp_of(*only, true)),
+        _ => Err(Refusal::new(
+            Reason::MissingIpp,
+            format!(
+                "expected a patient id of type PI, or a single one without type; found {} identifiers, {} of them without type",
+                with_id.len(),
+                untyped.len()
+            ),
+        )
+        .at(identifiers.position())),
+    }
+}
+
+fn ipp_of(repetition: Repetition<'_>, untyped: bool) -> IppRead {
+    let id = repetition.component(1);
+    let part = |number| text(&repetition.component(4).subcomponent(number)).unwrap_or_default();
+    let authority = Authority {
+        namespace: part(1),
+        universal_id: part(2),
+        universal_id_type: part(3),
+    };
+    IppRead {
+        ipp: Ipp::new(text(&id).unwrap_or_default()),
+        authority: (authority != Authority::default()).then_some(authority),
+        untyped,
+        place: id.position().into(),
+    }
+}
+
+fn is_assigned_by(repetition: &Repetition<'_>, authority: &str) -> bool {
+    [1, 2]
+        .into_iter()
+        .filter_map(|part| text(&repetition.component(4).subcomponent(part)))
+        .any(|assigned_by| assigned_by == authority)
+}
+
+fn is_ins(repetition: &Repetition<'_>) -> bool {
+    repetition.component(4).text().contains(INS_AUTHORITY)
+}
+
+/// Reads the INS: the first with a valid key; the others are warned of and not kept.
+///
+/// Whether it is already another patient's is asked by [`keep_own_ins`].
+pub fn ins(pid: &Segment<'_>, warnings: &mut Vec<Warning>) -> Said<Ins> {
+    let mut found = Said::Absent;
+    for repetition in pid.field(3).repetitions().filter(is_ins) {
+        let value = repetition.component(1);
+        if value.is_delete() && found == Said::Absent {
+            found = Said::Delete;
+        }
+        let Some(number) = text(&value) else { continue };
+        let ins = Ins {
+            value: number,
+            oid: text(&repetition.component(4).subcomponent(2)).unwrap_or_default(),
+        };
+        let ins = valid_ins(ins, value.position(), warnings);
+        if let (Some(ins), None) = (ins, found.as_given()) {
+            found = Said::Given(ins);
+        }
+    }
+    found
+}
+
+/// The INS if its key is right; else it is warned of and not kept.
+pub fn valid_ins(ins: Ins, place: impl Into<Place>, warnings: &mut Vec<Warning>) -> Option<Ins> {
+    if ins.has_valid_key() {
+        return Some(ins);
+    }
+    warnings.push(
+        Warning::new(
+            WarningCode::InsInvalid,
+            "expected an INS of 15 characters that ends in its key, found another; it is not kept",
+        )
+        .at(place),
+    );
+    None
+}
+
+/// Keeps what is said of an INS unless it is already another patient's (warning `ins-duplicate`).
+///
+/// `own` are the IPPs of the patient: the one in use, and those that are being merged into it.
+pub fn keep_own_ins(
+    said: Said<Ins>,
+    own: &[Ipp],
+    view: &dyn View,
+    facility: &Facility,
+    warnings: &mut Vec<Warning>,
+) -> Result<Said<Ins>, ViewError> {
+    let Said::Given(ins) = &said else {
+        return Ok(said);
+    };
+    for other in view.patients_with_ins(&facility.id, ins)? {
+        let other = view.survivor(&facility.id, &other)?;
+        if !own.contains(&other) {
+            warnings.push(Warning::new(
+                WarningCode::InsDuplicate,
+                format!("expected an INS that is nobody else's, found that of the patient {other}; it is not kept"),
+            ));
+            return Ok(Said::Absent);
+        }
+    }
+    Ok(said)
+}
+
+/// Reads everything that a PID says about a patient, and what the message says at the configured positions.
+pub fn demographics(
+    pid: &Segment<'_>,
+    message: &Message<'_>,
+    facility: &Facility,
+    warnings: &mut Vec<Warning>,
+) -> Result<Demographics, Refusal> {
+    let names = Names::of(pid);
+    let legal = |component| names.legal.map(|name| name.component(component));
+    let display = |component| names.display.map(|name| name.component(component));
+    let said_in = |value: Option<Value<'_>>| value.map_or(Said::Absent, |value| said(&value));
+    // PID-5 as a whole, erased, erases both names.
+    let erased = |said: Said<String>| match said {
+        Said::Absent if pid.field(5).is_delete() => Said::Delete,
+        said => said,
+    };
+    Ok(Demographics {
+        ins: ins(pid, warnings),
+        social_security_number: said(&pid.field(19).component(1)),
+        given_name: said_in(display(2).map(Into::into)),
+        birth_given_name: erased(said_in(legal(2).map(Into::into))),
+        birth_name: erased(said_in(legal(1).map(|name| name.simple()))),
+        usual_name: said_in(display(1).map(|name| name.simple())),
+        sex: sex(pid)?,
+        birth_date: birth_date(pid)?,
+        phone: phone(pid.field(13), &facility.region)?,
+        email: email(pid.field(13))?,
+        address: address(pid.field(11), warnings),
+        identity_status: said(&pid.field(32).component(1)),
+        network: configured(message, &facility.fields.network).map_or(Said::Absent, |value| {
+            said(&value.simple()).map(NetworkId::new)
+        }),
+        physician: configured(message, &facility.fields.physician).map_or(Said::Absent, |value| {
+            if value.is_delete() {
+                return Said::Delete;
+            }
+            physician(value.as_repetition(), warnings).map_or(Said::Absent, Said::Given)
+        }),
+        places: RequiredPlaces {
+            given_name: names.place_of(2),
+            birth_name: names.place_of(1),
+            sex: pid.field(8).component(1).position().into(),
+            birth_date: pid.field(7).component(1).position().into(),
+        },
+    })
+}
+
+/// Reads only what is compared, and refuses nothing: what cannot be read is not there.
+pub fn traits(pid: &Segment<'_>) -> Traits {
+    let names = Names::of(pid);
+    Traits {
+        birth_name: names
+            .legal
+            .and_then(|name| text(&name.component(1).simple())),
+        birth_given_name: names.legal.and_then(|name| text(&name.component(2))),
+        birth_date: birth_date(pid).ok().and_then(Said::given),
+        sex: sex(pid).ok().and_then(Said::given),
+    }
+}
+
+/// The repetitions of PID-5 that count.
+struct Names<'a> {
+    field: Field<'a>,
+    /// Of type `L`, the name of the birth certificate; else the only one without a type.
+    legal: Option<Repetition<'a>>,
+    /// Of type `D`, the name used day by day.
+    display: Option<Repetition<'a>>,
+}
+
+impl<'a> Names<'a> {
+    fn of(pid: &Segment<'a>) -> Self {
+        let field = pid.field(5);
+        let of_type = |code: Option<&str>| {
+            field
+                .repetitions()
+                .filter(|name| !name.is_empty() && !name.is_delete())
+                .filter(|name| text(&name.component(7).simple()).as_deref() == code)
+                .collect::<Vec<_>>()
+        };
+        let legal = match of_type(Some("L")).first() {
+            Some(legal) => Some(*legal),
+            None => match of_type(None).as_slice() {
+                [only] => Some(*only),
+                _ => None,
+            },
+        };
+        Self {
+            field,
+            legal,
+            display: of_type(Some("D")).first().copied(),
+        }
+    }
+
+    fn place_of(&self, component: u32) -> Place {
+        let name = self.legal.unwrap_or_else(|| self.field.repetition(1));
+        name.component(component).position().into()
+    }
+}
+
+fn sex(pid: &Segment<'_>) -> Result<Said<Sex>, Refusal> {
+    let value = pid.field(8).component(1);
+    match said(&value.simple()) {
+        Said::Absent => Ok(Said::Absent),
+        Said::Delete => Ok(Said::Delete),
+        Said::Given(code) => read_sex(&code, value.position()).map(Said::Given),
+    }
+}
+
+/// The sex of a code (SPEC 3).
+pub fn read_sex(code: &str, place: impl Into<Place>) -> Result<Sex, Refusal> {
+    match code {
+        "M" => Ok(Sex::M),
+        "F" => Ok(Sex::F),
+        other => Err(Refusal::new(
+            Reason::SexNotSupported,
+            format!(
+                "expected the sex M or F, found \"{}\"",
+                other.chars().take(20).collect::<String>()
+            ),
+        )
+        .at(place)
+        .with_value(other)),
+    }
+}
+
+fn birth_date(pid: &Segment<'_>) -> Result<Said<PartialDate>, Refusal> {
+    let value = pid.field(7).component(1);
+    match said(&value.simple()) {
+        Said::Absent => Ok(Said::Absent),
+        Said::Delete => Ok(Said::Delete),
+        Said::Given(text) => read_birth_date(&text, value.position()).map(Said::Given),
+    }
+}
+
+/// The date of birth, to the precision in which it is written.
+pub fn read_birth_date(text: &str, place: impl Into<Place>) -> Result<PartialDate, Refusal> {
+    Timestamp::parse(text)
+        .map(|time| time.partial_date())
+        .map_err(|_| {
+            Refusal::new(
+                Reason::InvalidDate,
+                "expected the date of birth as yyyymmdd (or yyyy, yyyymm), found what is no date",
+            )
+            .at(place)
+            .with_value(text)
+        })
+}
+
+/// How a phone number is preferred: mobile, then fixed, and at work only if there is no other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum PhoneKind {
+    Mobile,
+    Fixed,
+    AtWork,
+}
+
+impl PhoneKind {
+    fn of(telecom: &Repetition<'_>) -> Option<Self> {
+        let purpose = text(&telecom.component(2).simple());
+        let equipment = text(&telecom.component(3).simple());
+        match (purpose.as_deref(), equipment.as_deref()) {
+            (Some("NET"), _) => None,
+            (Some("WPN"), Some("CP" | "PH") | None) => Some(Self::AtWork),
+            (_, Some("CP")) => Some(Self::Mobile),
+            (Some(_), None) | (_, Some("PH")) => Some(Self::Fixed),
+            (None, None) if untyped_email(telecom).is_none() => Some(Self::Fixed),
+            _ => None,
+        }
+    }
+}
+
+/// Chooses the phone number of PID-13, of which only the chosen one must be valid.
+fn phone(telecoms: Field<'_>, region: &str) -> Result<Said<Phone>, Refusal> {
+    if telecoms.is_delete() {
+        return Ok(Said::Delete);
+    }
+    let mut erased = false;
+    let chosen = telecoms
+        .repetitions()
+        .filter_map(|telecom| {
+            let kind = PhoneKind::of(&telecom)?;
+            erased |= telecom.component(1).is_delete();
+            number_of(&telecom).map(|(number, place)| (kind, number, place))
+        })
+        .min_by_key(|(kind, ..)| *kind);
+    match chosen {
+        None if erased => Ok(Said::Delete),
+        None => Ok(Said::Absent),
+        Some((_, number, place)) => read_phone(&number, region, place).map(Said::Given),
+    }
+}
+
+/// A phone number that must be valid (SPEC 3).
+pub fn read_phone(number: &str, region: &str, place: impl Into<Place>) -> Result<Phone, Refusal> {
+    Phone::parse(number, region).ok_or_else(|| {
+        Refusal::new(
+            Reason::InvalidPhone,
+            format!("expected a valid phone number (national in {region}, or starting with +), found another"),
+        )
+        .at(place)
+        .with_value(number)
+    })
+}
+
+/// The number of an XTN (HL7 v2.5 chapter 2.A.89): as one text, or in parts.
+fn number_of(telecom: &Repetition<'_>) -> Option<(String, Position)> {
+    for whole in [1, 12] {
+        let component = telecom.component(whole);
+        if let Some(number) = text(&component) {
+            return Some((number, component.position()));
+        }
+    }
+    let part = |number| text(&telecom.component(number)).unwrap_or_default();
+    let (country, area, local) = (part(5), part(6), part(7));
+    if local.is_empty() {
+        return None;
+    }
+    let number = match country.trim_start_matches('+').trim_start_matches("00") {
+        "" => format!("{area}{local}"),
+        country => format!("+{country} {area}{local}"),
+    };
+    Some((number, telecom.component(7).position()))
+}
+
+fn email(telecoms: Field<'_>) -> Result<Said<Email>, Refusal> {
+    if telecoms.is_delete() {
+        return Ok(Said::Delete);
+    }
+    let mut erased = false;
+    for telecom in telecoms.repetitions() {
+        let is_internet = text(&telecom.component(3).simple())
+            .is_some_and(|equipment| equipment.eq_ignore_ascii_case("Internet"))
+            || text(&telecom.component(2).simple()).as_deref() == Some("NET");
+        let component = if is_internet {
+            erased |= telecom.component(4).is_delete() || telecom.component(1).is_delete();
+            match with_at(&telecom) {
+                Some(address) => address,
+                None => telecom.component(4),
+            }
+        } else if let Some(address) = untyped_email(&telecom) {
+            address
+        } else {
+            continue;
+        };
+        let Some(address) = text(&component) else {
+            continue;
+        };
+        return read_email(&address, component.position()).map(Said::Given);
+    }
+    Ok(if erased { Said::Delete } else { Said::Absent })
+}
+
+/// An e-mail address that must be valid (SPEC 3).
+pub fn read_email(address: &str, place: impl Into<Place>) -> Result<Email, Refusal> {
+    Email::parse(address).ok_or_else(|| {
+        Refusal::new(
+            Reason::InvalidEmail,
+            "expected an e-mail address such as name@example.fr, found another text",
+        )
+        .at(place)
+        .with_value(address)
+    })
+}
+
+/// The component that holds an e-mail address, in a repetition that says neither what for nor by which equipment.
+fn untyped_email<'a>(telecom: &Repetition<'a>) -> Option<crate::hl7::Component<'a>> {
+    let typed = [2, 3]
+        .into_iter()
+        .any(|part| text(&telecom.component(part)).is_some());
+    if typed { None } else { with_at(telecom) }
+}
+
+/// PID-13.4, or the old place 13.1, whichever looks like an e-mail address.
+fn with_at<'a>(telecom: &Repetition<'a>) -> Option<crate::hl7::Component<'a>> {
+    [4, 1]
+        .into_iter()
+        .map(|part| telecom.component(part))
+        .find(|component| component.text().contains('@'))
+}
+
+/// Reads the address from PID-11: all four parts, or none.
+fn address(addresses: Field<'_>, warnings: &mut Vec<Warning>) -> Said<Address> {
+    if addresses.is_delete() {
+        return Said::Delete;
+    }
+    let parts = |address: &Repetition<'_>| {
+        let street = address.component(1);
+        let street = text(&street.subcomponent(1)).or_else(|| {
+            let number_and_name: Vec<String> = [3, 2]
+                .into_iter()
+                .filter_map(|part| text(&street.subcomponent(part)))
+                .collect();
+            (!number_and_name.is_empty()).then(|| number_and_name.join(" "))
+        });
+        let part = |number| text(&address.component(number).simple());
+        [street, part(3), part(5), part(6)]
+    };
+    let kind = |address: &Repetition<'_>| text(&address.component(7).simple());
+    let candidates: Vec<Repetition<'_>> = addresses
+        .repetitions()
+        .filter(|address| parts(address).iter().any(Option::is_some))
+        .collect();
+    let chosen = candidates
+        .iter()
+        .find(|address| kind(address).as_deref() == Some("H"))
+        .or_else(|| {
+            candidates
+                .iter()
+                .find(|address| !matches!(kind(address).as_deref(), Some("BDL" | "BR" | "N")))
+        });
+    let Some(chosen) = chosen else {
+        let erased = addresses.repetitions().any(|address| {
+            [1, 3, 5, 6]
+                .into_iter()
+                .all(|part| address.component(part).is_delete())
+        });
+        return if erased { Said::Delete } else { Said::Absent };
+    };
+    whole_address(parts(chosen), chosen.position(), warnings).map_or(Said::Absent, Said::Given)
+}
+
+/// The address of a street, a city, a postal code and a country if all are there; else it is warned of and not kept.
+pub fn whole_address(
+    parts: [Option<String>; 4],
+    place: impl Into<Place>,
+    warnings: &mut Vec<Warning>,
+) -> Option<Address> {
+    match parts {
+        [Some(street), Some(city), Some(postal_code), Some(country)] => Some(Address {
+            street,
+            city,
+            postal_code,
+            country,
+        }),
+        parts => {
+            let missing: Vec<&str> = ["street", "city", "postal code", "country"]
+                .into_iter()
+                .zip(parts)
+                .filter_map(|(name, part)| part.is_none().then_some(name))
+                .collect();
+            warnings.push(
+                Warning::new(
+                    WarningCode::AddressPartial,
+                    format!(
+                        "expected street, city, postal code and country, found no {}; the address is not kept",
+                        missing.join(", no ")
+                    ),
+                )
+                .at(place),
+            );
+            None
+        }
+    }
+}
+
+/// Reads a physician: RPPS, family and given name in the first three components (XCN); none without a number.
+pub fn physician(person: Repetition<'_>, warnings: &mut Vec<Warning>) -> Option<Physician> {
+    let number = person.component(1);
+    let rpps = Rpps::new(&text(&number.simple())?);
+    warn_of_rpps(&rpps, number.position(), warnings);
+    Some(Physician {
+        rpps,
+        family: text(&person.component(2).simple()),
+        given: text(&person.component(3)),
+    })
+}
+
+/// Adds the warning `rpps-invalid` where it is due: the number is kept as sent.
+pub fn warn_of_rpps(rpps: &Rpps, place: impl Into<Place>, warnings: &mut Vec<Warning>) {
+    if !rpps.is_valid() {
+        warnings.push(
+            Warning::new(
+                WarningCode::RppsInvalid,
+                "expected an RPPS number of 11 digits with a valid key, found another; it is kept as sent",
+            )
+            .at(place),
+        );
+    }
+}
+
+/// Makes a new patient of what was read; what is required must be there (SPEC 3).
+pub fn new_patient(
+    facility: &Facility,
+    read: &IppRead,
+    demographics: Demographics,
+) -> Result<Patient, Refusal> {
+    let places = demographics.places.clone();
+    let birth_given_name = demographics.birth_given_name.given();
+    let given_name = demographics
+        .given_name
+        .given()
+        .or_else(|| birth_given_name.clone())
+        .ok_or_else(|| missing("given name", &places.given_name))?;
+    let birth_name = demographics
+        .birth_name
+        .given()
+        .ok_or_else(|| missing("birth name", &places.birth_name))?;
+    let sex = demographics
+        .sex
+        .given()
+        .ok_or_else(|| missing("sex", &places.sex))?;
+    let birth_date = demographics
+        .birth_date
+        .given()
+        .ok_or_else(|| missing("date of birth", &places.birth_date))?;
+    Ok(Patient {
+        facility: facility.id.clone(),
+        ipp: read.ipp.clone(),
+        authority: read.authority.clone(),
+        ins: demographics.ins.given(),
+        social_security_number: demographics.social_security_number.given(),
+        usual_name: demographics
+            .usual_name
+            .given()
+            .unwrap_or_else(|| birth_name.clone()),
+        birth_name,
+        given_name,
+        birth_given_name,
+        sex,
+        birth_date,
+        phone: demographics.phone.given(),
+        email: demographics.email.given(),
+        address: demographics.address.given(),
+        network: demographics.network.given(),
+        identity_status: demographics.identity_status.given(),
+        physician: demographics.physician.given(),
+        demographics_time: None,
+    })
+}
+
+/// Changes a known patient by what was read: what is not said stays, what is required cannot be erased (SPEC 2).
+///
+/// A usual name that was only the birth name's stand-in follows the birth name, and the given name likewise.
+pub fn update(
+    known: &Patient,
+    read: &IppRead,
+    demographics: Demographics,
+) -> Result<Patient, Refusal> {
+    let places = demographics.places.clone();
+    let usual_stands_in = known.usual_name == known.birth_name;
+    let given_stands_in = known
+        .birth_given_name
+        .as_ref()
+        .is_none_or(|name| *name == known.given_name);
+    let birth_name = require(
+        demographics.birth_name,
+        &known.birth_name,
+        "birth name",
+        &places.birth_name,
+    )?;
+    let given_name = match (demographics.given_name, &demographics.birth_given_name) {
+        (Said::Given(name), _) => name,
+        (Said::Delete, Said::Given(name)) => name.clone(),
+        (Said::Delete, Said::Absent) => known
+            .birth_given_name
+            .clone()
+            .ok_or_else(|| cannot_erase("given name", &places.given_name))?,
+        (Said::Absent, Said::Given(name)) if given_stands_in => name.clone(),
+        (Said::Absent, Said::Delete) if given_stands_in => {
+            return Err(cannot_erase("given name", &places.given_name));
+        }
+        (Said::Delete, Said::Delete) => {
+            return Err(cannot_erase("given name", &places.given_name));
+        }
+        (Said::Absent, _) => known.given_name.clone(),
+    };
+    let usual_name = match demographics.usual_name {
+        Said::Given(name) => name,
+        Said::Absent if !usual_stands_in => known.usual_name.clone(),
+        Said::Absent | Said::Delete => birth_name.clone(),
+    };
+    Ok(Patient {
+        facility: known.facility.clone(),
+        ipp: known.ipp.clone(),
+        authority: read.authority.clone().or_else(|| known.authority.clone()),
+        ins: demographics.ins.over(known.ins.clone()),
+        social_security_number: demographics
+            .social_security_number
+            .over(known.social_security_number.clone()),
+        birth_name,
+        usual_name,
+        given_name,
+        birth_given_name: demographics
+            .birth_given_name
+            .over(known.birth_given_name.clone()),
+        sex: require(demographics.sex, &known.sex, "sex", &places.sex)?,
+        birth_date: require(
+            demographics.birth_date,
+            &known.birth_date,
+            "date of birth",
+            &places.birth_date,
+        )?,
+        phone: demographics.phone.over(known.phone.clone()),
+        email: demographics.email.over(known.email.clone()),
+        address: demographics.address.over(known.address.clone()),
+        network: demographics.network.over(known.network.clone()),
+        identity_status: demographics
+            .identity_status
+            .over(known.identity_status.clone()),
+        physician: demographics.physician.over(known.physician.clone()),
+        demographics_time: known.demographics_time,
+    })
+}
+
+fn require<T: Clone>(said: Said<T>, known: &T, name: &str, place: &Place) -> Result<T, Refusal> {
+    match said {
+        Said::Given(value) => Ok(value),
+        Said::Absent => Ok(known.clone()),
+        Said::Delete => Err(cannot_erase(name, place)),
+    }
+}
+
+fn missing(name: &str, place: &Place) -> Refusal {
+    Refusal::new(
+        Reason::MissingField,
+        format!("expected the {name} of a patient who is not known yet, found nothing"),
+    )
+    .at(place.clone())
+}
+
+fn cannot_erase(name: &str, place: &Place) -> Refusal {
+    Refusal::new(
+        Reason::MissingField,
+        format!("expected the {name}, found \"\": it is required and cannot be erased"),
+    )
+    .at(place.clone())
+}
+
+/// How an identity that was read goes with the known one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Agreement {
+    /// Nothing that is there differs.
+    Same,
+    /// So little differs that it may be the same person: these data, in words.
+    Differs(Vec<&'static str>),
+    /// Birth name and birth date both differ: another person.
+    Contradicts,
+}
+
+/// Compares what is there with the known patient: names folded, dates to the coarser precision (SPEC 3).
+pub fn compare(known: &Patient, read: &Traits) -> Agreement {
+    let name_differs = read
+        .birth_name
+        .as_ref()
+        .is_some_and(|read| !name::same(read, &known.birth_name));
+    let date_differs = read
+        .birth_date
+        .is_some_and(|read| !read.agrees_with(&known.birth_date));
+    let sex_differs = read.sex.is_some_and(|read| read != known.sex);
+    if name_differs && date_differs {
+        return Agreement::Contradicts;
+    }
+    let differing: Vec<&'static str> = [
+        (name_differs, "birth name"),
+        (date_differs, "date of birth"),
+        (sex_differs, "sex"),
+    ]
+    .into_iter()
+    .filter_map(|(differs, what)| differs.then_some(what))
+    .collect();
+    if differing.is_empty() {
+        Agreement::Same
+    } else {
+        Agreement::Differs(differing)
+    }
+}
+
+/// Compares for the flows that do not change a known patient: refuses a contradiction, warns of a difference.
+///
+/// Answers whether the warning `identity-mismatch` was given.
+pub fn check_identity(
+    known: &Patient,
+    read: &Traits,
+    place: impl Into<Place>,
+    warnings: &mut Vec<Warning>,
+) -> Result<bool, Refusal> {
+    match compare(known, read) {
+        Agreement::Same => Ok(false),
+        Agreement::Differs(what) => {
+            warnings.push(
+                Warning::new(
+                    WarningCode::IdentityMismatch,
+                    format!(
+                        "expected the identity known for {}, found another {}; the known one stays",
+                        known.ipp,
+                        what.join(" and ")
+                    ),
+                )
+                .at(place),
+            );
+            Ok(true)
+        }
+        Agreement::Contradicts => Err(Refusal::new(
+            Reason::IdentityMismatch,
+            format!(
+                "expected the patient known as {}, found another birth name and another date of birth",
+                known.ipp
+            ),
+        )
+        .at(place)),
+    }
+}
+
+/// Whether this is surely the known patient: birth name, given name of the birth certificate, date of birth and sex
+/// are all there and all agree. Twins share the rest (SPEC 4).
+pub fn is_surely(known: &Patient, read: &Traits) -> bool {
+    let given_name: Cow<'_, str> = match &known.birth_given_name {
+        Some(name) => Cow::Borrowed(name),
+        None => Cow::Borrowed(&known.given_name),
+    };
+    read.birth_name
+        .as_ref()
+        .is_some_and(|read| name::same(read, &known.birth_name))
+        && read
+            .birth_given_name
+            .as_ref()
+            .is_some_and(|read| name::same(read, &given_name))
+        && read
+            .birth_date
+            .is_some_and(|read| read.agrees_with(&known.birth_date))
+        && read.sex == Some(known.sex)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::intake::testing::World;
+
+    const NIR: &str = "ASIP-SANTE-INS-NIR&1.2.250.1.213.1.4.8&ISO";
+
+    fn refused<T>(result: Result<T, Refusal>) -> String {
+        match result {
+            Ok(_) => "taken".to_owned(),
+            Err(refusal) => format!(
+                "{} {}",
+                refusal.reason.code(),
+                refusal.place.unwrap_or_default().shown
+            ),
+        }
+    }
+
+    fn codes(warnings: &[Warning]) -> Vec<&'static str> {
+        warnings.iter().map(|warning| warning.code.code()).collect()
+    }
+
+    /// Reads the demographics of a PID that has these fields.
+    fn read(fields: &[(usize, &str)]) -> Result<(Demographics, Vec<Warning>), Refusal> {
+        let mut pid = vec![""; 41];
+        pid[0] = "PID";
+        for (number, value) in fields {
+            pid[*number] = value;
+        }
+        let bytes = format!(
+            "MSH|^~\\&|||||20250401||ADT^A28|1|P|2.5\r{}\r",
+            pid.join("|")
+        );
+        let message = Message::parse(bytes.as_bytes()).unwrap();
+        let mut warnings = Vec::new();
+        let demographics = demographics(
+            &message.first("PID").unwrap(),
+            &message,
+            &World::new().facility,
+            &mut warnings,
+        )?;
+        Ok((demographics, warnings))
+    }
+
+    fn known() -> Patient {
+        let (demographics, _) =
+            read(&[(5, "MARTIN^Léa^^^^^L"), (7, "19700102"), (8, "F")]).unwrap();
+        let ipp = IppRead {
+            ipp: Ipp::new("P-1"),
+            authority: None,
+            untyped: false,
+            place: Place::default(),
+        };
+        new_patient(&World::new().facility, &ipp, demographics).unwrap()
+    }
+
+    #[test]
+    fn the_ipp_is_the_facilitys() {
+        let ins = format!("279035121518989^^^{NIR}^INS");
+        let untyped_ins = format!("279035121518989^^^{NIR}");
+        for (identifiers, authority, expected) in [
+            ("1^^^CHU&1.2&ISO^PI", None, "1"),
+            ("1^^^CHU^PI", Some("OTHER"), "1"),
+            (" 1 ^^^^PI", None, "1"),
+            ("7^^^X^AN~1^^^^PI", None, "1"),
+            ("1^^^A^PI~2^^^B^PI", Some("B"), "2"),
+            ("1^^^A&1.2&ISO^PI~2^^^B&1.3&ISO^PI", Some("1.3"), "2"),
+            ("1^^^A^PI~1^^^B^PI", None, "1"),
+            ("1^^^A^PI~2^^^B^PI", None, "ambiguous-ipp PID-3"),
+            ("1^^^A^PI~2^^^B^PI", Some("C"), "ambiguous-ipp PID-3"),
+            ("1^^^B^PI~2^^^B^PI", Some("B"), "ambiguous-ipp PID-3"),
+            ("^^^A^PI~2^^^B^PI", None, "2"),
+            ("\"\"^^^A^PI", None, "missing-ipp PID-3"),
+            ("2345^^^LIS", None, "2345 untyped"),
+            (&format!("2345~{ins}"), None, "2345 untyped"),
+            (&format!("{untyped_ins}~2345"), None, "2345 untyped"),
+            (&untyped_ins, None, "missing-ipp PID-3"),
+            (&ins, None, "missing-ipp PID-3"),
+            ("1~2", None, "missing-ipp PID-3"),
+            ("1^^^^AN", None, "missing-ipp PID-3"),
+            ("^^^^PI", None, "missing-ipp PID-3"),
+            ("", None, "missing-ipp PID-3"),
+        ] {
+            let mut facility = World::new().facility;
+            facility.ipp_authority = authority.map(str::to_owned);
+            let bytes = format!("MSH|^~\\&|\rPID|1||{identifiers}\r");
+            let message = Message::parse(bytes.as_bytes()).unwrap();
+            let result = ipp(&message.first("PID").unwrap(), &facility);
+            let found = match result {
+                Ok(read) if read.untyped => format!("{} untyped", read.ipp),
+                Ok(read) => read.ipp.to_string(),
+                refused_ => refused(refused_),
+            };
+            assert_eq!(found, expected, "{identifiers}");
+        }
+    }
+
+    #[test]
+    fn the_place_and_authority_of_the_ipp_are_kept() {
+        let message = Message::parse(b"MSH|^~\\&|\rPID|1||9^^^X^AN~1^^^CHU&1.2&ISO^PI\r").unwrap();
+        let read = ipp(&message.first("PID").unwrap(), &World::new().facility).unwrap();
+        let authority = read.authority.unwrap();
+        assert_eq!(
+            (
+                authority.namespace.as_str(),
+                authority.universal_id.as_str(),
+                authority.universal_id_type.as_str()
+            ),
+            ("CHU", "1.2", "ISO")
+        );
+        assert_eq!(read.place.shown, "PID-3(2).1");
+        assert_eq!(read.place.erl.unwrap(), "PID^1^3^2^1");
+    }
+
+    #[test]
+    fn an_ins_has_a_valid_key() {
+        for (identifiers, expected, warned) in [
+            (
+                format!("279035121518989^^^{NIR}^INS"),
+                Some("279035121518989"),
+                0,
+            ),
+            (
+                format!("1^^^^PI~279035121518989^^^{NIR}"),
+                Some("279035121518989"),
+                0,
+            ),
+            (format!("279035121518988^^^{NIR}^INS"), None, 1),
+            (
+                format!("279035121518988^^^{NIR}~279035121518989^^^{NIR}"),
+                Some("279035121518989"),
+                1,
+            ),
+            (format!("^^^{NIR}^INS"), None, 0),
+            ("279035121518989^^^CHU^INS".to_owned(), None, 0),
+        ] {
+            let (demographics, warnings) = read(&[(3, &identifiers)]).unwrap();
+            let ins = demographics.ins.given();
+            assert_eq!(
+                ins.as_ref().map(|ins| ins.value.as_str()),
+                expected,
+                "{identifiers}"
+            );
+            assert!(ins.is_none_or(|ins| ins.oid == "1.2.250.1.213.1.4.8"));
+            assert_eq!(
+                codes(&warnings),
+                vec!["ins-invalid"; warned],
+                "{identifiers}"
+            );
+        }
+    }
+
+    #[test]
+    fn names_are_told_by_their_type() {
+        for (names, birth, usual, given, birth_given) in [
+            ("MARTIN^Léa^^^^^L", "MARTIN", "MARTIN", "Léa", "Léa"),
+            (
+                "MARTIN^Léa^^^^^D~DUPONT^Léa Marie^^^^^L",
+                "DUPONT",
+                "MARTIN",
+                "Léa",
+                "Léa Marie",
+            ),
+            (
+                "DUPONT^Léa^^^^^L~MARTIN^^^^^^D",
+                "DUPONT",
+                "MARTIN",
+                "Léa",
+                "Léa",
+            ),
+            ("MARTIN^Léa", "MARTIN", "MARTIN", "Léa", "Léa"),
+            (
+                "MARTIN^Léa~DUPONT^Lili^^^^^D",
+                "MARTIN",
+                "DUPONT",
+                "Lili",
+                "Léa",
+            ),
+            ("MARTIN&de&^Léa^^^^^L", "MARTIN", "MARTIN", "Léa", "Léa"),
+            (" O\\T\\K ^ Léa ^^^^^L", "O&K", "O&K", "Léa", "Léa"),
+        ] {
+            let fields = [(5, names), (7, "1970"), (8, "M")];
+            let patient = read(&fields).and_then(|(demographics, _)| {
+                let ipp = IppRead {
+                    ipp: Ipp::new("1"),
+                    authority: None,
+                    untyped: false,
+                    place: Place::default(),
+                };
+                new_patient(&World::new().facility, &ipp, demographics)
+            });
+            let patient = patient.unwrap();
+            assert_eq!(patient.birth_name, birth, "{names}");
+            assert_eq!(patient.usual_name, usual, "{names}");
+            assert_eq!(patient.given_name, given, "{names}");
+            assert_eq!(
+                patient.birth_given_name.as_deref(),
+                Some(birth_given),
+                "{names}"
+            );
+        }
+        for names in [
+            "MARTIN^Léa^^^^^D",
+            "MARTIN^Léa~MARTIN^Lili",
+            "MARTIN^Léa^^^^^M",
+            "",
+        ] {
+            let (demographics, _) = read(&[(5, names)]).unwrap();
+            assert_eq!(demographics.birth_name, Said::Absent, "{names}");
+        }
+    }
+
+    #[test]
+    fn an_update_keeps_names_that_stood_apart() {
+        let mut known = known();
+        known.usual_name = "DUPONT".to_owned();
+        known.given_name = "Lili".to_owned();
+        let ipp = IppRead {
+            ipp: known.ipp.clone(),
+            authority: None,
+            untyped: false,
+            place: Place::default(),
+        };
+        let (said, _) = read(&[(5, "MARTEL^Léna^^^^^L")]).unwrap();
+        let updated = update(&known, &ipp, said).unwrap();
+        assert_eq!(
+            (updated.birth_name.as_str(), updated.usual_name.as_str()),
+            ("MARTEL", "DUPONT")
+        );
+        assert_eq!(
+            (
+                updated.given_name.as_str(),
+                updated.birth_given_name.as_deref()
+            ),
+            ("Lili", Some("Léna"))
+        );
+        let (said, _) = read(&[(5, "MARTEL^\"\"^^^^^L")]).unwrap();
+        assert_eq!(update(&known, &ipp, said).unwrap().birth_given_name, None);
+        let (said, _) = read(&[(5, "MARTEL^\"\"^^^^^L~\"\"^\"\"^^^^^D")]).unwrap();
+        assert_eq!(refused(update(&known, &ipp, said)), "missing-field PID-5.2");
+    }
+
+    #[test]
+    fn dates_of_birth_may_be_partial() {
+        for (sent, expected) in [
+            ("19730416", "1973-04-16"),
+            ("19501104000000", "1950-11-04"),
+            ("197304", "1973-04"),
+            ("1973", "1973"),
+        ] {
+            let (demographics, _) = read(&[(7, sent)]).unwrap();
+            assert_eq!(
+                demographics.birth_date.given().unwrap().to_string(),
+                expected
+            );
+        }
+        for sent in ["19730230", "16/04/1973", "73", "unknown"] {
+            assert_eq!(refused(read(&[(7, sent)])), "invalid-date PID-7.1");
+        }
+    }
+
+    #[test]
+    fn the_phone_number_is_chosen_by_its_kind() {
+        let fixed = "0142515151^PRN^PH";
+        let mobile = "0612345678^PRN^CP";
+        let work = "0142515152^WPN^PH";
+        for (telecoms, expected) in [
+            (format!("{fixed}~{mobile}"), "+33612345678"),
+            (format!("{work}~{fixed}"), "+33142515151"),
+            (work.to_owned(), "+33142515152"),
+            (format!("0612345679^WPN^CP~{fixed}"), "+33142515151"),
+            ("0142515151".to_owned(), "+33142515151"),
+            ("0142515151^PRN".to_owned(), "+33142515151"),
+            (format!("0142515151~{mobile}"), "+33612345678"),
+            ("^PRN^CP^^33^6^12345678".to_owned(), "+33612345678"),
+            ("^PRN^PH^^^01^42515151".to_owned(), "+33142515151"),
+            ("^WPN^PH^^^^^^^^^0546442221".to_owned(), "+33546442221"),
+            (format!("^PRN^CP~{fixed}"), "+33142515151"),
+            (format!("nothing^PRN^FX~{fixed}"), "+33142515151"),
+            (format!("1234^WPN^PH~{fixed}"), "+33142515151"),
+            ("0692123456^PRN^CP".to_owned(), "+262692123456"),
+            (format!("\"\"^PRN^CP~{fixed}"), "+33142515151"),
+            ("\"\"^PRN^CP".to_owned(), "erased"),
+            ("\"\"".to_owned(), "erased"),
+            ("a@b.fr".to_owned(), "nothing"),
+            ("^NET^Internet^a@b.fr".to_owned(), "nothing"),
+            ("^^^^^".to_owned(), "nothing"),
+            (String::new(), "nothing"),
+            (format!("1234^PRN^CP~{fixed}"), "invalid-phone PID-13.1"),
+            (format!("{fixed}~1234^PRN^CP"), "invalid-phone PID-13(2).1"),
+            ("^PRN^CP^^^^^^^^^1234".to_owned(), "invalid-phone PID-13.12"),
+            ("^PRN^CP^^33^6^1".to_owned(), "invalid-phone PID-13.7"),
+        ] {
+            let found = match read(&[(13, &telecoms)]) {
+                Ok((demographics, _)) => match demographics.phone {
+                    Said::Given(phone) => phone.as_str().to_owned(),
+                    Said::Delete => "erased".to_owned(),
+                    Said::Absent => "nothing".to_owned(),
+                },
+                refusal => refused(refusal),
+            };
+            assert_eq!(found, expected, "{telecoms}");
+        }
+    }
+
+    #[test]
+    fn the_email_is_told_by_its_kind() {
+        for (telecoms, expected) in [
+            ("^NET^Internet^a@b.fr", "a@b.fr"),
+            ("^PRN^Internet^a@b.fr", "a@b.fr"),
+            ("^NET^^a@b.fr", "a@b.fr"),
+            ("^NET^X.400^a@b.fr", "a@b.fr"),
+            ("0142515151^PRN^PH~^^^a@b.fr", "a@b.fr"),
+            ("a@b.fr", "a@b.fr"),
+            ("a@b.fr^NET", "a@b.fr"),
+            ("^NET^Internet~^NET^Internet^c@d.fr", "c@d.fr"),
+            ("^NET^Internet^\"\"", "erased"),
+            ("\"\"", "erased"),
+            ("0142515151^PRN^PH^a@b.fr", "nothing"),
+            ("^NET^Internet", "nothing"),
+            ("^NET^Internet^a@b", "invalid-email PID-13.4"),
+            ("^NET^Internet^nobody", "invalid-email PID-13.4"),
+            ("0142515151^PRN^PH~a@b", "invalid-email PID-13(2).1"),
+        ] {
+            let found = match read(&[(13, telecoms)]) {
+                Ok((demographics, _)) => match demographics.email {
+                    Said::Given(email) => email.as_str().to_owned(),
+                    Said::Delete => "erased".to_owned(),
+                    Said::Absent => "nothing".to_owned(),
+                },
+                refusal => refused(refusal),
+            };
+            assert_eq!(found, expected, "{telecoms}");
+        }
+    }
+
+    #[test]
+    fn an_address_is_whole_or_not_kept() {
+        let birth_place = "^^Lyon^^69000^FRA^BDL";
+        for (addresses, expected, warned) in [
+            (
+                "1 rue X^^Paris^^75001^FRA^H".to_owned(),
+                Some("1 rue X, 75001 Paris, FRA"),
+                0,
+            ),
+            (
+                "&rue X&1^^Paris^^75001^FRA".to_owned(),
+                Some("1 rue X, 75001 Paris, FRA"),
+                0,
+            ),
+            (
+                "&rue X^^Paris^^75001^FRA^H".to_owned(),
+                Some("rue X, 75001 Paris, FRA"),
+                0,
+            ),
+            (
+                format!("{birth_place}~1 rue X^^Paris^^75001^FRA^C"),
+                Some("1 rue X, 75001 Paris, FRA"),
+                0,
+            ),
+            (
+                format!("2 rue Y^^Metz^^57000^FRA^O~{birth_place}~1 rue X^^Paris^^75001^FRA^H"),
+                Some("1 rue X, 75001 Paris, FRA"),
+                0,
+            ),
+            (birth_place.to_owned(), None, 0),
+            ("1 rue X^^Paris^^75001^^H".to_owned(), None, 1),
+            ("^^^^^FRA^H".to_owned(), None, 1),
+            ("^^^^^^H".to_owned(), None, 0),
+            (String::new(), None, 0),
+        ] {
+            let (demographics, warnings) = read(&[(11, &addresses)]).unwrap();
+            let found = demographics.address.given().map(|address| {
+                format!(
+                    "{}, {} {}, {}",
+                    address.street, address.postal_code, address.city, address.country
+                )
+            });
+            assert_eq!(found.as_deref(), expected, "{addresses}");
+            assert_eq!(
+                codes(&warnings),
+                vec!["address-partial"; warned],
+                "{addresses}"
+            );
+        }
+        for addresses in ["\"\"", "\"\"^^\"\"^^\"\"^\"\""] {
+            assert_eq!(read(&[(11, addresses)]).unwrap().0.address, Said::Delete);
+        }
+    }
+
+    #[test]
+    fn identities_are_compared_in_what_is_there() {
+        use Agreement::{Contradicts, Differs, Same};
+        for (name, date, sex, expected) in [
+            ("MARTIN", "19700102", "F", Same),
+            ("märtin", "1970", "F", Same),
+            ("", "", "", Same),
+            ("DUPONT", "19700102", "F", Differs(vec!["birth name"])),
+            ("MARTIN", "197002", "F", Differs(vec!["date of birth"])),
+            ("MARTIN", "", "M", Differs(vec!["sex"])),
+            ("DUPONT", "", "M", Differs(vec!["birth name", "sex"])),
+            ("DUPONT", "1971", "F", Contradicts),
+        ] {
+            let (demographics, _) =
+                read(&[(5, &format!("{name}^^^^^^L")), (7, date), (8, sex)]).unwrap();
+            assert_eq!(
+                compare(&known(), &demographics.traits()),
+                expected,
+                "{name} {date} {sex}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_compared() {
+        let message =
+            Message::parse(b"MSH|^~\\&|\rPID|||||MARTIN^L\xC3\xA9a||unknown|U|||||1234\r").unwrap();
+        let traits = traits(&message.first("PID").unwrap());
+        assert_eq!(compare(&known(), &traits), Agreement::Same);
+        assert_eq!(traits.birth_given_name.as_deref(), Some("Léa"));
+        assert_eq!((traits.birth_date, traits.sex), (None, None));
+        assert!(!is_surely(&known(), &traits));
+    }
+}

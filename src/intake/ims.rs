@@ -1,0 +1,798 @@
+//! Patients by ADT: created, updated, merged (SPEC 3; IHE PAM, Patient Identification Management).
+//!
+//! ADT is the authority on identities: unlike the flows that only name a patient, it may change one.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use super::identity::{self, Agreement, IppRead, Said};
+use super::{Context, Decided, Decision, Stop, scheduling};
+use crate::config::Facility;
+use crate::hl7::{Message, Position, Segment};
+use crate::model::change::{Record, Subject};
+use crate::model::identifiers::Ipp;
+use crate::model::outcome::{Place, Reason, Refusal, Verdict, Warning, WarningCode};
+use crate::model::patient::Patient;
+use crate::model::view::{View, ViewError};
+
+/// Decides on A01, A04, A05, A08, A28, A31 (create or update) and A40 (merge).
+pub fn decide<'m>(message: &Message<'m>, view: &dyn View, context: &Context<'_>) -> Decided<'m> {
+    match message.trigger().trim() {
+        "A40" => merge(message, view, context.facility),
+        trigger => create_or_update(message, view, context.facility, trigger),
+    }
+}
+
+fn create_or_update<'m>(
+    message: &Message<'m>,
+    view: &dyn View,
+    facility: &Facility,
+    trigger: &str,
+) -> Decided<'m> {
+    let pid = identity::required_segment(message, "PID")?;
+    let read = identity::ipp(&pid, facility)?;
+    let survivor = view.survivor(&facility.id, &read.ipp)?;
+    if survivor != read.ipp {
+        let mut decision = Decision::unchanged(Verdict::Ignored);
+        decision.warnings.push(merged_away(&read, &survivor));
+        return Ok(decision);
+    }
+    let time = identity::message_time(message, facility)?;
+    let known = view.patient(&facility.id, &read.ipp)?;
+    if is_stale(known.as_ref(), time) {
+        return Ok(Decision::unchanged(Verdict::Stale));
+    }
+    let mut decision = Decision::unchanged(match known {
+        None => Verdict::Accepted,
+        Some(_) => Verdict::Updated,
+    });
+    read.warn(&mut decision.warnings);
+    let patient = Source {
+        message,
+        facility,
+        view,
+        time,
+        about_one: true,
+    }
+    .patient(&pid, read, known, &[survivor], &mut decision.warnings)?;
+    let what = match decision.verdict {
+        Verdict::Accepted => "created",
+        _ => "updated",
+    };
+    decision.history.push((
+        Subject::Patient(facility.id.clone(), patient.ipp.clone()),
+        format!("{what} by ADT^{trigger}"),
+    ));
+    decision.changes.push(Record::Patient(patient).into());
+    Ok(decision)
+}
+
+/// Whether a later ADT was applied already; equal is not older (SPEC 9).
+fn is_stale(known: Option<&Patient>, time: DateTime<Utc>) -> bool {
+    known
+        .and_then(|patient| patient.demographics_time)
+        .is_some_and(|last| time < last)
+}
+
+/// What the PIDs of a message are read with.
+#[derive(Clone, Copy)]
+struct Source<'a, 'm> {
+    message: &'a Message<'m>,
+    facility: &'a Facility,
+    view: &'a dyn View,
+    time: DateTime<Utc>,
+    /// Whether the message is about one patient, so that what is not in the PID is that patient's too.
+    about_one: bool,
+}
+
+impl Source<'_, '_> {
+    /// The patient once this PID was applied; `own` are all IPPs that are this patient's.
+    fn patient(
+        &self,
+        pid: &Segment<'_>,
+        read: IppRead,
+        known: Option<Patient>,
+        own: &[Ipp],
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Patient, Stop> {
+        let mut demographics = identity::demographics(pid, self.message, self.facility, warnings)?;
+        if !self.about_one {
+            demographics.network = Said::Absent;
+            demographics.physician = Said::Absent;
+        }
+        demographics.ins =
+            identity::keep_own_ins(demographics.ins, own, self.view, self.facility, warnings)?;
+        let mut patient = match known {
+            None => identity::new_patient(self.facility, &read, demographics)?,
+            Some(known) => {
+                let traits = demographics.traits();
+                let updated = identity::update(&known, &read, demographics)?;
+                warn_of_change(identity::compare(&known, &traits), pid, &known, warnings);
+                updated
+            }
+        };
+        patient.demographics_time = Some(self.time);
+        Ok(patient)
+    }
+}
+
+fn warn_of_change(
+    agreement: Agreement,
+    pid: &Segment<'_>,
+    known: &Patient,
+    warnings: &mut Vec<Warning>,
+) {
+    let what = match agreement {
+        Agreement::Same => return,
+        Agreement::Differs(what) => what.join(" and "),
+        Agreement::Contradicts => "birth name and date of birth".to_owned(),
+    };
+    warnings.push(
+        Warning::new(
+            WarningCode::IdentityChanged,
+            format!(
+                "expected the identity known for {}, found another {what}; it was changed",
+                known.ipp
+            ),
+        )
+        .at(pid.field(5).position()),
+    );
+}
+
+/// A40: everything of the old IPPs moves to the surviving one (SPEC 3, "Merge").
+fn merge<'m>(message: &Message<'m>, view: &dyn View, facility: &Facility) -> Decided<'m> {
+    let time = identity::message_time(message, facility)?;
+    let pairs = pairs(message)?;
+    let mut decision = Decision::unchanged(Verdict::Updated);
+    let mut merging = Merging {
+        source: Source {
+            message,
+            facility,
+            view,
+            time,
+            about_one: pairs.len() == 1,
+        },
+        survivors: BTreeMap::new(),
+        patients: BTreeMap::new(),
+    };
+    for pair in &pairs {
+        merging.apply(pair, &mut decision)?;
+    }
+    merging.write(&mut decision)?;
+    Ok(decision)
+}
+
+/// A surviving patient, and those that are merged into it.
+struct Pair<'m> {
+    survivor: Segment<'m>,
+    old: Vec<Segment<'m>>,
+}
+
+/// The PIDs of the message, each with the MRGs that follow it.
+fn pairs<'m>(message: &Message<'m>) -> Result<Vec<Pair<'m>>, Refusal> {
+    let mut pairs: Vec<Pair<'m>> = Vec::new();
+    for segment in message.segments() {
+        match (segment.name(), pairs.last_mut()) {
+            ("PID", _) => pairs.push(Pair {
+                survivor: segment,
+                old: Vec::new(),
+            }),
+            ("MRG", Some(pair)) => pair.old.push(segment),
+            ("MRG", None) => {
+                return Err(Refusal::new(
+                    Reason::MissingSegment,
+                    "expected the PID of the surviving patient before MRG, found none",
+                )
+                .at(Position::of_segment("PID")));
+            }
+            _ => {}
+        }
+    }
+    if pairs.is_empty() {
+        identity::required_segment(message, "PID")?;
+    }
+    match pairs.iter().find(|pair| pair.old.is_empty()) {
+        None => Ok(pairs),
+        Some(pair) => Err(Refusal::new(
+            Reason::MissingSegment,
+            format!(
+                "expected an MRG after each PID of a merge, found none after {}",
+                pair.survivor.position()
+            ),
+        )
+        .at(Position::of_segment("MRG"))),
+    }
+}
+
+/// What the pairs of a message add up to, before any of it is written: one pair may build on another.
+struct Merging<'a, 'm> {
+    source: Source<'a, 'm>,
+    /// The IPPs merged away by this message, each with what it was merged into.
+    survivors: BTreeMap<Ipp, Ipp>,
+    /// The surviving patients as they are to be.
+    patients: BTreeMap<Ipp, Patient>,
+}
+
+impl Merging<'_, '_> {
+    fn apply(&mut self, pair: &Pair<'_>, decision: &mut Decision<'_>) -> Result<(), Stop> {
+        let facility = self.source.facility;
+        let read = identity::ipp(&pair.survivor, facility)?;
+        read.warn(&mut decision.warnings);
+        let survivor = self.survivor(&read.ipp)?;
+        for merged in &pair.old {
+            let old = identity::read_ipp(merged.field(1), facility)?;
+            old.warn(&mut decision.warnings);
+            if old.ipp == survivor || old.ipp == read.ipp {
+                return Err(cycle(&old, &read).into());
+            }
+            if self.survivor(&old.ipp)? != survivor {
+                self.survivors.insert(old.ipp, survivor.clone());
+            }
+        }
+        if survivor != read.ipp {
+            decision.warnings.push(merged_away(&read, &survivor));
+            return Ok(());
+        }
+        let known = self.patient(&survivor)?;
+        if is_stale(known.as_ref(), self.source.time) {
+            return Ok(());
+        }
+        if known.is_none() {
+            decision.verdict = Verdict::Accepted;
+        }
+        let mut own: Vec<Ipp> = vec![survivor.clone()];
+        for old in self.survivors.keys() {
+            if self.survivor(old)? == survivor {
+                own.push(old.clone());
+            }
+        }
+        let patient =
+            self.source
+                .patient(&pair.survivor, read, known, &own, &mut decision.warnings)?;
+        self.patients.insert(survivor, patient);
+        Ok(())
+    }
+
+    /// Where an IPP leads, with what this message merges.
+    fn survivor(&self, ipp: &Ipp) -> Result<Ipp, ViewError> {
+        let mut ipp = ipp.clone();
+        loop {
+            let next = match self.survivors.get(&ipp) {
+                Some(survivor) => survivor.clone(),
+                None => self.source.view.survivor(&self.source.facility.id, &ipp)?,
+            };
+            if next == ipp {
+                return Ok(ipp);
+            }
+            ipp = next;
+        }
+    }
+
+    fn patient(&self, ipp: &Ipp) -> Result<Option<Patient>, ViewError> {
+        match self.patients.get(ipp) {
+            Some(patient) => Ok(Some(patient.clone())),
+            None => self.source.view.patient(&self.source.facility.id, ipp),
+        }
+    }
+
+    fn write(mut self, decision: &mut Decision<'_>) -> Result<(), ViewError> {
+        let facility = &self.source.facility.id;
+        let merged: Vec<Ipp> = self.survivors.keys().cloned().collect();
+        for old in &merged {
+            let survivor = self.survivor(old)?;
+            self.take_ins(old, &survivor, decision)?;
+            self.patients.remove(old);
+            decision.changes.push(
+                Record::Alias {
+                    facility: facility.clone(),
+                    old: old.clone(),
+                    survivor: survivor.clone(),
+                }
+                .into(),
+            );
+            self.move_everything(old, &survivor, decision)?;
+            for (ipp, what) in [
+                (&survivor, format!("IPP {old} merged into it by ADT^A40")),
+                (old, format!("merged into {survivor} by ADT^A40")),
+            ] {
+                let subject = Subject::Patient(facility.clone(), ipp.clone());
+                decision.history.push((subject, what));
+            }
+        }
+        for patient in self.patients.into_values() {
+            decision.changes.push(Record::Patient(patient).into());
+        }
+        Ok(())
+    }
+
+    /// The INS of a patient that is merged away finds the survivor from now on.
+    fn take_ins(
+        &mut self,
+        old: &Ipp,
+        survivor: &Ipp,
+        decision: &mut Decision<'_>,
+    ) -> Result<(), ViewError> {
+        let Some(mut gone) = self.source.view.patient(&self.source.facility.id, old)? else {
+            return Ok(());
+        };
+        if let (Some(ins), Some(mut heir)) = (gone.ins.take(), self.patient(survivor)?)
+            && heir.ins.is_none()
+        {
+            heir.ins = Some(ins);
+            self.patients.insert(survivor.clone(), heir);
+        }
+        // Patients are looked for by INS and network; the one that is gone must not be found.
+        gone.network = None;
+        decision.changes.push(Record::Patient(gone).into());
+        Ok(())
+    }
+
+    fn move_everything(
+        &self,
+        old: &Ipp,
+        survivor: &Ipp,
+        decision: &mut Decision<'_>,
+    ) -> Result<(), ViewError> {
+        let Source { view, facility, .. } = self.source;
+        for mut case in view.cases_of_patient(&facility.id, old)? {
+            case.ipp = Some(survivor.clone());
+            scheduling::tell(
+                decision,
+                &case,
+                format!("moved from patient {old} to {survivor} by ADT^A40"),
+            );
+            decision.changes.push(Record::Case(case).into());
+        }
+        for mut note in view.notes_of_patient(&facility.id, old)? {
+            note.ipp = survivor.clone();
+            decision.changes.push(Record::Note(note).into());
+        }
+        for mut document in view.documents_of_patient(&facility.id, old)? {
+            document.ipp = survivor.clone();
+            decision.changes.push(Record::Document(document).into());
+        }
+        Ok(())
+    }
+}
+
+fn merged_away(read: &IppRead, survivor: &Ipp) -> Warning {
+    Warning::new(
+        WarningCode::MergedIpp,
+        format!(
+            "expected a patient id in use, found {}, which was merged into {survivor}; its demographics are not read",
+            read.ipp
+        ),
+    )
+    .at(read.place.clone())
+}
+
+fn cycle(old: &IppRead, survivor: &IppRead) -> Refusal {
+    let place: Place = old.place.clone();
+    Refusal::new(
+        Reason::MergeCycle,
+        format!(
+            "expected to merge {} into another patient, found {}, which leads back to it",
+            old.ipp, survivor.ipp
+        ),
+    )
+    .at(place)
+    .with_value(old.ipp.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::intake::testing::{World, told};
+    use crate::model::document::{Attached, Document, DocumentKind};
+    use crate::model::identifiers::{CaseId, DocumentId, Ins, NoteId};
+    use crate::model::note::{Note, NoteReason};
+
+    const INS: &str = "279035121518989^^^ASIP-SANTE-INS-NIR&1.2.250.1.213.1.4.8&ISO^INS";
+
+    /// An ADT of this event and minute; `pid` is PID-3 and what follows.
+    fn adt(event: &str, minute: u32, pid: &str) -> String {
+        format!(
+            "MSH|^~\\&|GAM|CHU|RCP|RCP|202504011{minute:03}00||ADT^{event}^ADT_A01|7|P|2.5^FRA^2.11|||||FRA|UNICODE UTF-8\r\
+             EVN||20250401\rPID|1||{pid}\r"
+        )
+    }
+
+    fn lea(ipp: &str) -> String {
+        format!("{ipp}^^^CHU&1.2.3&ISO^PI||MARTIN^Léa^^^^^L||19700102|F")
+    }
+
+    fn merge(minute: u32, pairs: &[(&str, &str)]) -> String {
+        let mut message = adt("A40", minute, "").replace("PID|1||\r", "");
+        for (survivor, old) in pairs {
+            message.push_str(&format!("PID|1||{}\rMRG|{old}^^^CHU^PI\r", lea(survivor)));
+        }
+        message
+    }
+
+    #[test]
+    fn patients_are_created_and_updated() {
+        for event in ["A01", "A04", "A05", "A28", "A08", "A31"] {
+            let mut world = World::new();
+            assert_eq!(
+                told(&world.receive(&adt(event, 1, &lea("P-1")))),
+                "accepted"
+            );
+            let again = adt(event, 2, &lea("P-1")).replace("Léa", "Lea");
+            assert_eq!(told(&world.receive(&again)), "updated");
+            let patient = world.patient("P-1").unwrap();
+            assert_eq!(patient.given_name, "Lea");
+            assert_eq!(patient.authority.unwrap().universal_id, "1.2.3");
+        }
+    }
+
+    #[test]
+    fn other_events_are_ignored() {
+        let mut world = World::new();
+        for event in ["A02", "A03", "A11", "A24", "A34", "Z99", ""] {
+            assert_eq!(told(&world.receive(&adt(event, 1, &lea("P-1")))), "ignored");
+        }
+        assert!(world.everything().is_empty());
+    }
+
+    #[test]
+    fn network_and_physician_are_read_where_the_configuration_says() {
+        let pv1 = "PV1|1|O|WARD^^^^^^^^NET-1||||810102078838^Médecin^Audrey\r";
+        let mut world = World::new();
+        world.receive(&(adt("A01", 1, &lea("P-1")) + pv1));
+        let patient = world.patient("P-1").unwrap();
+        assert_eq!(patient.network.unwrap().as_str(), "NET-1");
+        let physician = patient.physician.unwrap();
+        assert_eq!(physician.rpps.as_str(), "10102078838");
+        assert_eq!(physician.name().unwrap(), "Médecin Audrey");
+        world.receive(&(adt("A01", 2, &lea("P-1")) + "PV1|1|O|^^^^^^^^\"\"||||\"\"\r"));
+        let patient = world.patient("P-1").unwrap();
+        assert_eq!((patient.network, patient.physician), (None, None));
+
+        let mut world =
+            World::configured("[facility.fields]\nnetwork = \"PV1-10\"\nphysician = \"PV1-8\"");
+        world.receive(&(adt("A01", 1, &lea("P-1")) + "PV1|1|O||||||10102078838||NET-2\r"));
+        let patient = world.patient("P-1").unwrap();
+        assert_eq!(patient.network.unwrap().as_str(), "NET-2");
+        assert_eq!(patient.physician.unwrap().rpps.as_str(), "10102078838");
+    }
+
+    #[test]
+    fn the_latest_counts_by_the_time_of_the_message() {
+        let mut world = World::new();
+        assert_eq!(
+            told(&world.receive(&adt("A31", 5, &lea("P-1")))),
+            "accepted"
+        );
+        let older = adt("A31", 4, &lea("P-1")).replace("|F", "|X");
+        assert_eq!(told(&world.receive(&older)), "stale");
+        let same = adt("A08", 5, &lea("P-1")).replace("MARTIN", "DUPONT");
+        assert_eq!(told(&world.receive(&same)), "updated identity-changed");
+        assert_eq!(world.patient("P-1").unwrap().birth_name, "DUPONT");
+        assert_eq!(world.patient("P-1").unwrap().usual_name, "DUPONT");
+        let both = adt("A08", 6, &lea("P-1")).replace("19700102", "19700103");
+        assert_eq!(told(&world.receive(&both)), "updated identity-changed");
+        let without = adt("A31", 7, &lea("P-1")).replace("20250401100700", "");
+        assert_eq!(told(&world.receive(&without)), "missing-field MSH-7");
+    }
+
+    #[test]
+    fn an_empty_field_keeps_and_two_quotes_erase() {
+        let full = format!(
+            "P-1^^^CHU^PI~{INS}||MARTIN^Léa^^^^^L~DUPONT^Lili^^^^^D||19700102|F|||\
+             1 rue X^^Paris^^75001^FRA^H||0612345678^PRN^CP~^NET^Internet^a@b.fr||||||123||||||||||||VALI"
+        );
+        let full = full.replace("|123||||||||||||VALI", "|123|||||||||||||VALI");
+        let mut world = World::new();
+        assert_eq!(told(&world.receive(&adt("A28", 1, &full))), "accepted");
+        let known = world.patient("P-1").unwrap();
+        assert_eq!(known.identity_status.as_deref(), Some("VALI"));
+        assert_eq!(known.social_security_number.as_deref(), Some("123"));
+        assert_eq!(known.phone.as_ref().unwrap().as_str(), "+33612345678");
+        assert_eq!(known.email.as_ref().unwrap().as_str(), "a@b.fr");
+        assert_eq!(known.address.as_ref().unwrap().street, "1 rue X");
+        assert_eq!(known.ins.as_ref().unwrap().oid, "1.2.250.1.213.1.4.8");
+        assert_eq!(
+            (known.usual_name.as_str(), known.given_name.as_str()),
+            ("DUPONT", "Lili")
+        );
+
+        assert_eq!(
+            told(&world.receive(&adt("A31", 2, "P-1^^^CHU^PI||^^^||||||^^^||~"))),
+            "updated"
+        );
+        let mut kept = world.patient("P-1").unwrap();
+        kept.demographics_time = known.demographics_time;
+        assert_eq!(kept, known);
+
+        let erase = format!(
+            "P-1^^^CHU^PI~\"\"^^^ASIP-SANTE-INS-NIR||MARTIN^Léa^^^^^L~\"\"^\"\"^^^^^D|||||{}|{}",
+            "|\"\"||\"\"|||||", "\"\"|||||||||||||\"\""
+        );
+        assert_eq!(told(&world.receive(&adt("A31", 3, &erase))), "updated");
+        let erased = world.patient("P-1").unwrap();
+        assert_eq!((erased.ins, erased.phone, erased.email), (None, None, None));
+        assert_eq!(
+            (erased.address, erased.social_security_number),
+            (None, None)
+        );
+        assert_eq!(erased.identity_status, None);
+        assert_eq!(
+            (erased.usual_name.as_str(), erased.given_name.as_str()),
+            ("MARTIN", "Léa")
+        );
+    }
+
+    #[test]
+    fn what_is_required_cannot_be_erased() {
+        let mut world = World::new();
+        world.receive(&adt("A28", 1, &lea("P-1")));
+        for (from, to, expected) in [
+            ("MARTIN", "\"\"", "missing-field PID-5.1"),
+            ("MARTIN^Léa^^^^^L", "\"\"", "missing-field PID-5.1"),
+            ("Léa", "\"\"", "missing-field PID-5.2"),
+            ("19700102", "\"\"", "missing-field PID-7.1"),
+            ("|F", "|\"\"", "missing-field PID-8.1"),
+        ] {
+            for ipp in ["P-1", "P-2"] {
+                let message = adt("A31", 2, &lea(ipp).replace(from, to));
+                let expected = match (from, ipp) {
+                    ("MARTIN^Léa^^^^^L", "P-2") => "missing-field PID-5.2",
+                    _ => expected,
+                };
+                assert_eq!(told(&world.receive(&message)), expected, "{from} {ipp}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_ins_is_one_patients_only() {
+        let mut world = World::new();
+        let with_ins = |ipp: &str| lea(ipp).replace("||MARTIN", &format!("~{INS}||MARTIN"));
+        world.receive(&adt("A28", 1, &with_ins("P-1")));
+        assert_eq!(
+            told(&world.receive(&adt("A28", 1, &with_ins("P-2")))),
+            "accepted ins-duplicate"
+        );
+        assert_eq!(world.patient("P-2").unwrap().ins, None);
+        assert_eq!(
+            told(&world.receive(&adt("A31", 2, &with_ins("P-1")))),
+            "updated"
+        );
+        let wrong = with_ins("P-1").replace("518989", "518980");
+        assert_eq!(
+            told(&world.receive(&adt("A31", 3, &wrong))),
+            "updated ins-invalid"
+        );
+        assert!(world.patient("P-1").unwrap().ins.is_some());
+    }
+
+    #[test]
+    fn everything_of_the_old_ipp_moves() {
+        let mut world = World::new();
+        world.session("S-1", "2025-04-15", "PATH", "");
+        world.receive(&adt(
+            "A28",
+            1,
+            &lea("OLD").replace("||MARTIN", &format!("~{INS}||MARTIN")),
+        ));
+        let siu = |case: &str, date: &str, ipp: &str| {
+            format!(
+                "MSH|^~\\&|||||20250401||SIU^S12|1|P|2.5\rSCH||{case}|||||||||^^^{date}\r\
+                 PID|1||{}\rAIL|1||^^^PATH\rAIP|1||10100094977\r",
+                lea(ipp)
+            )
+        };
+        world.receive(&siu("C-1", "20250415", "OLD"));
+        world.receive(&siu("C-2", "20250416", "OLD"));
+        let facility = world.facility.id.clone();
+        world.put([
+            Record::Note(Note {
+                id: NoteId::new("N"),
+                facility: facility.clone(),
+                ipp: Ipp::new("OLD"),
+                case: None,
+                reason: NoteReason::NoCase,
+                documents: vec![DocumentId::new("D")],
+            }),
+            Record::Document(Document {
+                facility: facility.clone(),
+                ipp: Ipp::new("OLD"),
+                id: DocumentId::new("D"),
+                attached: Attached::Note(NoteId::new("N")),
+                kind: DocumentKind::Document,
+                unique_ids: vec!["U".to_owned()],
+                awaits: Some(CaseId::new("C-3")),
+                versions: Vec::new(),
+                deleted: false,
+            }),
+        ]);
+        // The merge is older than what is known: it counts, its demographics do not matter.
+        assert_eq!(
+            told(&world.receive(&merge(0, &[("NEW", "OLD")]))),
+            "accepted"
+        );
+        let new = Ipp::new("NEW");
+        assert_eq!(
+            world.view().survivor(&facility, &Ipp::new("OLD")).unwrap(),
+            new
+        );
+        assert_eq!(
+            world
+                .view()
+                .cases_of_patient(&facility, &new)
+                .unwrap()
+                .len(),
+            2
+        );
+        assert_eq!(world.notes("NEW").len(), 2);
+        assert_eq!(
+            world
+                .view()
+                .documents_of_patient(&facility, &new)
+                .unwrap()
+                .len(),
+            2
+        );
+        assert!(world.notes("OLD").is_empty());
+        let ins = Ins {
+            value: "279035121518989".into(),
+            oid: "1.2.250.1.213.1.4.8".into(),
+        };
+        assert_eq!(
+            world.view().patients_with_ins(&facility, &ins).unwrap(),
+            [new]
+        );
+
+        // Messages that still carry the old IPP reach the survivor.
+        assert_eq!(
+            told(&world.receive(&siu("C-3", "20250415", "OLD"))),
+            "accepted"
+        );
+        let case = world.case("C-3").unwrap();
+        assert_eq!(case.ipp, Some(Ipp::new("NEW")));
+        assert_eq!(case.documents, [DocumentId::new("D")]);
+        assert_eq!(world.notes("NEW").len(), 1);
+        assert_eq!(
+            told(&world.receive(&adt("A31", 9, &lea("OLD")))),
+            "ignored merged-ipp"
+        );
+        assert_eq!(
+            world
+                .view()
+                .document(&facility, &DocumentId::new("D"))
+                .unwrap()
+                .unwrap()
+                .attached,
+            Attached::Case(CaseId::new("C-3"))
+        );
+    }
+
+    #[test]
+    fn merges_make_chains_and_no_circles() {
+        let survivor = |world: &World, ipp: &str| {
+            let ipp = world
+                .view()
+                .survivor(&world.facility.id, &Ipp::new(ipp))
+                .unwrap();
+            ipp.as_str().to_owned()
+        };
+        for messages in [
+            vec![merge(1, &[("B", "A")]), merge(2, &[("C", "B")])],
+            vec![merge(1, &[("B", "A"), ("C", "B")])],
+            vec![merge(1, &[("C", "B"), ("B", "A")])],
+            vec![merge(2, &[("C", "B")]), merge(1, &[("B", "A")])],
+        ] {
+            let mut world = World::new();
+            for message in &messages {
+                let told = told(&world.receive(message));
+                assert!(
+                    told.starts_with("accepted") || told == "updated merged-ipp",
+                    "{told}"
+                );
+            }
+            for ipp in ["A", "B", "C"] {
+                assert_eq!(survivor(&world, ipp), "C");
+            }
+            assert!(world.patient("C").is_some());
+            let before = world.everything();
+            for (new, old) in [("A", "C"), ("B", "C"), ("C", "C")] {
+                let outcome = world.receive(&merge(3, &[(new, old)]));
+                assert_eq!(told(&outcome), "merge-cycle MRG-1.1", "{new} {old}");
+            }
+            let circle = merge(3, &[("D", "C"), ("C", "D")]);
+            assert_eq!(told(&world.receive(&circle)), "merge-cycle MRG(2)-1.1");
+            assert_eq!(world.everything(), before);
+            assert_eq!(told(&world.receive(&merge(4, &[("C", "A")]))), "updated");
+        }
+    }
+
+    #[test]
+    fn a_merge_is_never_stale_but_its_demographics_are() {
+        let mut world = World::new();
+        world.receive(&adt("A28", 5, &lea("NEW").replace("MARTIN", "DUPONT")));
+        assert_eq!(
+            told(&world.receive(&merge(4, &[("NEW", "OLD")]))),
+            "updated"
+        );
+        assert_eq!(world.patient("NEW").unwrap().birth_name, "DUPONT");
+        let ipp = world
+            .view()
+            .survivor(&world.facility.id, &Ipp::new("OLD"))
+            .unwrap();
+        assert_eq!(ipp.as_str(), "NEW");
+        assert_eq!(
+            told(&world.receive(&merge(6, &[("NEW", "OLD")]))),
+            "updated identity-changed"
+        );
+        assert_eq!(world.patient("NEW").unwrap().birth_name, "MARTIN");
+    }
+
+    #[test]
+    fn both_may_have_the_same_ins() {
+        let mut world = World::new();
+        let with_ins = lea("OLD").replace("||MARTIN", &format!("~{INS}||MARTIN"));
+        world.receive(&adt("A28", 1, &with_ins));
+        world.receive(&adt("A28", 1, &lea("NEW")));
+        let message = merge(2, &[("NEW", "OLD")]).replace("||MARTIN", &format!("~{INS}||MARTIN"));
+        assert_eq!(told(&world.receive(&message)), "updated");
+        assert!(world.patient("NEW").unwrap().ins.is_some());
+    }
+
+    #[test]
+    fn a_merge_needs_its_segments() {
+        let whole = merge(1, &[("B", "A"), ("D", "C")]);
+        for (from, to, expected) in [
+            ("MRG|C", "ZRG|C", "missing-segment MRG"),
+            ("PID|", "ZID|", "missing-segment PID"),
+            ("MRG|A^", "MRG|^", "missing-ipp MRG-1"),
+            ("MRG|C^", "MRG|^", "missing-ipp MRG(2)-1"),
+            ("MARTIN", "", "missing-field PID-5.1"),
+            ("MRG|A^^^CHU^PI", "MRG|A^^^CHU", "accepted ipp-untyped"),
+        ] {
+            let mut world = World::new();
+            let outcome = world.receive(&whole.replace(from, to));
+            assert_eq!(told(&outcome), expected, "{from} → {to}");
+        }
+    }
+
+    #[test]
+    fn a_merge_of_several_leaves_network_and_physician_alone() {
+        let visit = "PV1|1|O|^^^^^^^^NET||||10102078838\r";
+        let mut world = World::new();
+        world.receive(&(merge(1, &[("B", "A"), ("D", "C")]) + visit));
+        for ipp in ["B", "D"] {
+            assert_eq!(world.patient(ipp).unwrap().network, None);
+            assert_eq!(world.patient(ipp).unwrap().physician, None);
+        }
+        world.receive(&(merge(2, &[("B", "A")]) + visit));
+        assert_eq!(world.patient("B").unwrap().network.unwrap().as_str(), "NET");
+        assert!(world.patient("B").unwrap().physician.is_some());
+    }
+
+    #[test]
+    fn the_french_samples_are_taken() {
+        let samples = std::path::Path::new("../shared/samples/hl7v2");
+        if !samples.exists() {
+            println!("skipped: there is no ../shared/samples");
+            return;
+        }
+        let mut world = World::new();
+        for (file, told_, physician) in [
+            ("adt_a01_admission.er7", "accepted", None),
+            ("adt_a01_pam_fr.er7", "updated", Some("01234567897")),
+        ] {
+            let bytes = std::fs::read(samples.join(file)).unwrap();
+            assert_eq!(told(&world.receive_bytes(&bytes)), told_, "{file}");
+            let patient = world.patient("000003").unwrap();
+            assert_eq!(patient.birth_name, "PAT-TROIS");
+            assert_eq!(patient.ins.unwrap().oid, "1.2.250.1.213.1.4.10");
+            assert_eq!(patient.address.unwrap().street, "28 Av de Breteuil");
+            assert_eq!(patient.identity_status.as_deref(), Some("VALI"));
+            assert_eq!(
+                patient.physician.as_ref().map(|it| it.rpps.as_str()),
+                physician
+            );
+        }
+    }
+}

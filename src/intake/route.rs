@@ -1,0 +1,561 @@
+//! Which flow a message goes to, and what is asked of every message before it gets there (SPEC 2, 9, 10).
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::identity::text;
+use super::{Context, Decided, Decision, cdar2, documents, ims, siu};
+use crate::cda::Cda;
+use crate::config::Facility;
+use crate::hl7::{CharsetWarning, Message, Value};
+use crate::model::change::Record;
+use crate::model::identifiers::{CaseId, ContentHash, hexadecimal};
+use crate::model::outcome::{Reason, Refusal, Verdict, Warning, WarningCode};
+use crate::model::view::View;
+
+/// Where a message goes, by MSH-9 (SPEC 2, "Message types").
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    /// Patients.
+    Ims,
+    /// Scheduling.
+    Siu,
+    /// Documents.
+    Documents,
+    /// Nothing that concerns the meetings.
+    Ignored,
+}
+
+/// Decides on a message: whether it may be read at all, whether it came before, and then by its flow.
+pub fn decide<'m>(message: &Message<'m>, view: &dyn View, context: &Context<'_>) -> Decided<'m> {
+    check_key(message, context.facility)?;
+    let (code, trigger) = message_type(message);
+    if code == "ACK" {
+        return Ok(Decision::unchanged(Verdict::Ignored));
+    }
+    check_version(message, context.versions)?;
+    let flow = flow(message, &code, &trigger)?;
+    if flow == Flow::Ignored {
+        return Ok(Decision::unchanged(Verdict::Ignored));
+    }
+    if matches!(code.as_str(), "SIU" | "MDM") || (code == "ADT" && trigger != "A40") {
+        check_single_patient(message)?;
+    }
+    let hash = hash_of(message);
+    if view.is_applied(&context.facility.id, &hash)? {
+        return Ok(Decision::unchanged(Verdict::Duplicate));
+    }
+    let mut decision = match flow {
+        Flow::Ims => ims::decide(message, view, context)?,
+        Flow::Siu => siu::decide(message, view, context)?,
+        Flow::Documents => documents::decide(message, view, context)?,
+        Flow::Ignored => Decision::unchanged(Verdict::Ignored),
+    };
+    decision.warnings.splice(..0, charset_warnings(message));
+    if matches!(decision.verdict, Verdict::Accepted | Verdict::Updated) {
+        let applied = Record::Applied(context.facility.id.clone(), hash);
+        decision.changes.push(applied.into());
+    }
+    Ok(decision)
+}
+
+/// Decides on a CDA document: whether it came before, and then by its flow.
+pub fn decide_cda<'m>(
+    bytes: &'m [u8],
+    cda: &Cda,
+    view: &dyn View,
+    context: &Context<'_>,
+) -> Decided<'m> {
+    let hash = ContentHash::of(bytes);
+    if view.is_applied(&context.facility.id, &hash)? {
+        return Ok(Decision::unchanged(Verdict::Duplicate));
+    }
+    let mut decision = cdar2::decide(bytes, cda, view, context)?;
+    if matches!(decision.verdict, Verdict::Accepted | Verdict::Updated) {
+        let applied = Record::Applied(context.facility.id.clone(), hash);
+        decision.changes.push(applied.into());
+    }
+    Ok(decision)
+}
+
+/// The flow of a message type.
+fn flow(message: &Message<'_>, code: &str, trigger: &str) -> Result<Flow, Refusal> {
+    match (code, trigger) {
+        ("ADT", "A01" | "A04" | "A05" | "A08" | "A28" | "A31" | "A40") => Ok(Flow::Ims),
+        ("ADT", _) => Ok(Flow::Ignored),
+        ("SIU", "S12" | "S13" | "S14" | "S15" | "S17") => Ok(Flow::Siu),
+        ("SIU", _) => Ok(Flow::Ignored),
+        ("ORU", "R01") | ("OUL", "R21" | "R22" | "R23" | "R24") => Ok(Flow::Documents),
+        (
+            "MDM",
+            "T01" | "T02" | "T03" | "T04" | "T05" | "T06" | "T07" | "T08" | "T09" | "T10" | "T11",
+        ) => Ok(Flow::Documents),
+        _ => Err(unsupported(message, code, trigger)),
+    }
+}
+
+fn unsupported(message: &Message<'_>, code: &str, trigger: &str) -> Refusal {
+    let shown: String = format!("{code}^{trigger}").chars().take(40).collect();
+    Refusal::new(
+        Reason::UnsupportedMessage,
+        format!("expected ADT, SIU, ORU^R01, MDM^T01 to T11 or OUL^R21 to R24, found \"{shown}\""),
+    )
+    .at(message.header().field(9).position())
+    .with_value(&shown)
+}
+
+/// MSH-4.1 must be the facility's key where it has one (SPEC 10). What came is never repeated: it may be a key.
+fn check_key(message: &Message<'_>, facility: &Facility) -> Result<(), Refusal> {
+    let Some(key) = &facility.api_key else {
+        return Ok(());
+    };
+    let sent = message.header().field(4).component(1);
+    if key.matches(sent.text().as_bytes()) {
+        return Ok(());
+    }
+    let found = if sent.is_empty() {
+        "nothing"
+    } else {
+        "another text"
+    };
+    Err(Refusal::new(
+        Reason::Unauthorised,
+        format!("expected the facility's API key in MSH-4.1, found {found}"),
+    )
+    .at(sent.position()))
+}
+
+fn check_version(message: &Message<'_>, versions: &[String]) -> Result<(), Refusal> {
+    let value = message.header().field(12).component(1);
+    let version = text(&value).unwrap_or_default();
+    if versions.contains(&version) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        Reason::UnsupportedVersion,
+        format!(
+            "expected HL7 version {}, found \"{}\"",
+            versions.join(", "),
+            version.chars().take(20).collect::<String>()
+        ),
+    )
+    .at(value.position())
+    .with_value(&version))
+}
+
+/// A second PID would leave open whom the message is about.
+fn check_single_patient(message: &Message<'_>) -> Result<(), Refusal> {
+    match message.all("PID").nth(1) {
+        None => Ok(()),
+        Some(second) => Err(Refusal::new(
+            Reason::Malformed,
+            "expected one PID in a message of this type, found a second one",
+        )
+        .at(second.position())),
+    }
+}
+
+/// The hash by which the same message is known again: of its bytes with segment ends normalised (SPEC 9).
+pub fn hash_of(message: &Message<'_>) -> ContentHash {
+    let mut hash = Sha256::new();
+    for piece in message.normalised() {
+        hash.update(piece);
+    }
+    ContentHash::new(hexadecimal(&hash.finalize()))
+}
+
+/// The doubts about the character set of a message, as warnings.
+pub fn charset_warnings(message: &Message<'_>) -> Vec<Warning> {
+    let declared = message.header().field(18);
+    message
+        .charset_warnings()
+        .iter()
+        .map(|doubt| match doubt {
+            CharsetWarning::Unknown => Warning::new(
+                WarningCode::CharsetUnknown,
+                "expected a known character set in MSH-18, found another; the message was read as UTF-8",
+            ),
+            CharsetWarning::Mismatch => Warning::new(
+                WarningCode::CharsetMismatch,
+                format!(
+                    "expected text in the character set of MSH-18, found bytes that are not; the message was read as {}",
+                    message.charset().name()
+                ),
+            ),
+        })
+        .map(|warning| warning.at(declared.position()))
+        .collect()
+}
+
+fn message_type(message: &Message<'_>) -> (String, String) {
+    (
+        message.message_code().trim().to_owned(),
+        message.trigger().trim().to_owned(),
+    )
+}
+
+/// What receipts, sidecars and histories say of a message, whatever becomes of it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Described {
+    /// MSH-9.1 and 9.2: `SIU^S12`.
+    pub message_type: String,
+    /// MSH-9.2, the event: `S12`.
+    pub event: String,
+    /// MSH-10.
+    pub control_id: Option<String>,
+    /// The case that the message names, whether it is known or not.
+    pub case: Option<CaseId>,
+    /// MSH-3 in components.
+    pub sending_application: Vec<String>,
+    /// MSH-4 in components; the facility's id where it has an API key, since the key stands there (SPEC 10).
+    pub sending_facility: Vec<String>,
+    /// MSH-5 in components.
+    pub receiving_application: Vec<String>,
+    /// MSH-6 in components.
+    pub receiving_facility: Vec<String>,
+    /// MSH-11.1, P or D or T.
+    pub processing_id: Option<String>,
+    /// MSH-12.1.
+    pub version: Option<String>,
+}
+
+impl Described {
+    /// What is not an HL7 message: the kind of document, a list, or a command.
+    pub fn named(kind: &str) -> Self {
+        Self {
+            message_type: kind.to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// Whether the message is itself an acknowledgement, which is never acknowledged.
+    pub fn is_acknowledgement(&self) -> bool {
+        self.message_type == "ACK" || self.message_type.starts_with("ACK^")
+    }
+}
+
+/// Describes a message; never fails, however little of it can be read.
+pub fn describe(message: &Message<'_>, facility: &Facility) -> Described {
+    let header = message.header();
+    let components = |number: u32| -> Vec<String> {
+        let field = header.field(number);
+        // An HD has three components (HL7 v2.5 chapter 2.A.36).
+        let mut texts: Vec<String> = (1..=3)
+            .map(|part| text(&field.component(part)).unwrap_or_default())
+            .collect();
+        while texts.last().is_some_and(String::is_empty) {
+            texts.pop();
+        }
+        texts
+    };
+    let (code, trigger) = message_type(message);
+    let named_case = match code.as_str() {
+        "SIU" => message
+            .first("SCH")
+            .and_then(|schedule| text(&schedule.field(2).component(1))),
+        "MDM" | "ORU" | "OUL" => facility
+            .documents
+            .case_id
+            .iter()
+            .filter_map(|path| super::identity::configured(message, path))
+            .find_map(|value: Value<'_>| text(&value.simple())),
+        _ => None,
+    };
+    Described {
+        message_type: if trigger.is_empty() {
+            code
+        } else {
+            format!("{code}^{trigger}")
+        },
+        event: trigger,
+        control_id: text(&header.field(10).component(1)),
+        case: named_case.map(CaseId::new),
+        sending_application: components(3),
+        sending_facility: match facility.api_key {
+            Some(_) => vec![facility.id.as_str().to_owned()],
+            None => components(4),
+        },
+        receiving_application: components(5),
+        receiving_facility: components(6),
+        processing_id: text(&header.field(11).component(1)),
+        version: text(&header.field(12).component(1)),
+    }
+}
+
+/// Describes a CDA document, of which nothing is known where it could not be read.
+pub fn describe_cda(cda: Option<&Cda>, facility: &Facility) -> Described {
+    Described {
+        case: cda
+            .and_then(|cda| cdar2::case_id(&cda.header, facility))
+            .map(|(id, _)| id),
+        ..Described::named("CDA")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::intake::testing::{World, told};
+    use crate::model::outcome::Outcome;
+
+    fn message(header: &[(usize, &str)]) -> String {
+        let mut fields = vec![
+            "MSH",
+            "^~\\&",
+            "GAM",
+            "CHU",
+            "RCP",
+            "RCP",
+            "20250401",
+            "",
+            "ADT^A28^ADT_A05",
+            "7",
+            "P",
+            "2.5",
+        ];
+        fields.resize(18, "");
+        for (number, value) in header {
+            fields[*number - 1] = value;
+        }
+        format!(
+            "{}\rPID|1||P-1^^^CHU^PI||MARTIN^Lea^^^^^L||19700102|F\r",
+            fields.join("|")
+        )
+    }
+
+    #[test]
+    fn messages_go_by_their_type() {
+        for (types, expected) in [
+            (
+                &["ADT^A28", "ADT^A01^ADT_A01", " ADT ^ A31 "][..],
+                "accepted",
+            ),
+            (
+                &[
+                    "ADT^A02",
+                    "ADT^A60",
+                    "ADT",
+                    "SIU^S16",
+                    "SIU^S26",
+                    "ACK",
+                    "ACK^A01^ACK",
+                ],
+                "ignored",
+            ),
+            (
+                &["SIU^S12", "SIU^S13", "SIU^S14", "SIU^S15", "SIU^S17"],
+                "missing-segment SCH",
+            ),
+            (&["ADT^A40"], "missing-segment MRG"),
+            (
+                &[
+                    "ORM^O01", "ORU^R30", "MDM^T12", "OUL^R20", "MFN^M02", "QBP^Q22", "", "adt^a28",
+                ],
+                "unsupported-message MSH-9",
+            ),
+        ] {
+            for code in types {
+                let mut world = World::new();
+                assert_eq!(
+                    told(&world.receive(&message(&[(9, code)]))),
+                    expected,
+                    "{code}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn versions_are_those_of_the_configuration() {
+        for (version, expected) in [
+            ("2.5", "accepted"),
+            ("2.5.1", "accepted"),
+            ("2.6", "accepted"),
+            ("2.7", "accepted"),
+            ("2.7.1", "accepted"),
+            ("2.5^FRA^2.11", "accepted"),
+            ("2.3.1", "unsupported-version MSH-12.1"),
+            ("2.8", "unsupported-version MSH-12.1"),
+            ("", "unsupported-version MSH-12.1"),
+        ] {
+            let mut world = World::new();
+            assert_eq!(
+                told(&world.receive(&message(&[(12, version)]))),
+                expected,
+                "{version}"
+            );
+        }
+        let mut world = World::new();
+        world.versions = vec!["2.3.1".to_owned()];
+        assert_eq!(told(&world.receive(&message(&[(12, "2.3.1")]))), "accepted");
+    }
+
+    #[test]
+    fn the_same_message_is_applied_once() {
+        let mut world = World::new();
+        assert_eq!(told(&world.receive(&message(&[]))), "accepted");
+        let before = world.everything();
+        for same in [
+            message(&[]),
+            message(&[]).replace('\r', "\r\n"),
+            message(&[]).replace('\r', "\n\n"),
+            message(&[]).trim_end().to_owned(),
+        ] {
+            assert_eq!(told(&world.receive(&same)), "duplicate");
+        }
+        assert_eq!(world.everything(), before);
+        // The control id is no key.
+        assert_eq!(
+            told(&world.receive(&message(&[(7, "20250402")]))),
+            "updated"
+        );
+    }
+
+    #[test]
+    fn what_was_not_applied_is_not_remembered() {
+        let mut world = World::new();
+        let refused = message(&[]).replace("|F", "|");
+        for _ in 0..2 {
+            assert_eq!(told(&world.receive(&refused)), "missing-field PID-8.1");
+        }
+        world.receive(&message(&[]));
+        let stale = message(&[(7, "20250331")]);
+        for _ in 0..2 {
+            assert_eq!(told(&world.receive(&stale)), "stale");
+        }
+    }
+
+    #[test]
+    fn a_second_patient_refuses_the_message() {
+        let second = "PID|2||P-2^^^^PI\r";
+        for (code, expected) in [
+            ("ADT^A28", "malformed PID(2)"),
+            ("SIU^S12", "malformed PID(2)"),
+            ("SIU^S15", "malformed PID(2)"),
+            ("MDM^T02", "malformed PID(2)"),
+            ("ADT^A17", "ignored"),
+            ("ADT^A40", "missing-segment MRG"),
+        ] {
+            let mut world = World::new();
+            let outcome = world.receive(&(message(&[(9, code)]) + second));
+            assert_eq!(told(&outcome), expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn the_key_is_asked_for_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = folder.path().join("key");
+        std::fs::write(&key, "s3cr3t&k\n").unwrap();
+        for (sent, expected) in [
+            (r"s3cr3t\T\k", "accepted"),
+            ("s3cr3t&k^ignored", "accepted"),
+            ("s3cr3t", "unauthorised MSH-4.1"),
+            ("s3cr3tk0", "unauthorised MSH-4.1"),
+            ("", "unauthorised MSH-4.1"),
+        ] {
+            let mut world = World::configured(&format!("api_key_file = {key:?}"));
+            let outcome = world.receive(&message(&[(4, sent)]));
+            assert_eq!(told(&outcome), expected, "{sent}");
+            assert!(!format!("{outcome:?}").contains("s3cr3t"));
+        }
+        let mut world = World::configured(&format!("api_key_file = {key:?}"));
+        let outcome = world.receive(&message(&[(4, "wrong"), (9, "XYZ"), (12, "1.0")]));
+        assert_eq!(told(&outcome), "unauthorised MSH-4.1");
+    }
+
+    #[test]
+    fn doubts_about_the_character_set_are_told() {
+        let mut world = World::new();
+        let unknown = message(&[(18, "KLINGON")]);
+        assert_eq!(told(&world.receive(&unknown)), "accepted charset-unknown");
+        let mismatch = message(&[(18, "8859/1")]).replace("Lea", "Léa");
+        assert_eq!(told(&world.receive(&mismatch)), "updated charset-mismatch");
+        assert_eq!(world.patient("P-1").unwrap().given_name, "Léa");
+    }
+
+    #[test]
+    fn a_message_is_described_whatever_it_is() {
+        let facility = World::new().facility;
+        let text = "MSH|^~\\&|GAM&1.2&ISO|CHU^1.3^ISO|RCP||20250401||SIU^S12^SIU_S12|42|P|2.5^FRA\rSCH||C-1^GAM\r";
+        let described = describe(&Message::parse(text.as_bytes()).unwrap(), &facility);
+        assert_eq!(described.message_type, "SIU^S12");
+        assert_eq!(described.event, "S12");
+        assert_eq!(described.control_id.as_deref(), Some("42"));
+        assert_eq!(described.case, Some(CaseId::new("C-1")));
+        assert_eq!(described.sending_facility, ["CHU", "1.3", "ISO"]);
+        assert_eq!(described.receiving_application, ["RCP"]);
+        assert!(described.receiving_facility.is_empty());
+        assert_eq!(described.processing_id.as_deref(), Some("P"));
+        assert_eq!(described.version.as_deref(), Some("2.5"));
+        assert!(!described.is_acknowledgement());
+
+        let text = "MSH|^~\\&|||||||MDM^T02\rTXA|1|||||||||||||C-2^GAM\r";
+        let described = describe(&Message::parse(text.as_bytes()).unwrap(), &facility);
+        assert_eq!(described.case, Some(CaseId::new("C-2")));
+
+        let described = describe(&Message::parse(b"MSH|^~\\&|").unwrap(), &facility);
+        assert_eq!(described, Described::default());
+        let described = describe(
+            &Message::parse(b"MSH|^~\\&|||||||ACK^A01").unwrap(),
+            &facility,
+        );
+        assert!(described.is_acknowledgement());
+    }
+
+    /// A field of a segment of any message, put out of order.
+    fn odd() -> impl Strategy<Value = (usize, usize, String)> {
+        let value = prop_oneof![
+            Just(String::new()),
+            Just("\"\"".to_owned()),
+            "[0-9]{1,14}",
+            "[A-Z0-9^&~\\\\\" .@+-]{0,24}",
+            "\\PC{0,12}",
+        ];
+        (0..6_usize, 1..20_usize, value)
+    }
+
+    proptest! {
+        #[test]
+        fn no_message_is_too_odd_to_be_decided_on(
+            trigger in prop::sample::select(vec!["SIU^S12", "SIU^S14", "SIU^S15", "ADT^A31", "ADT^A40"]),
+            odds in prop::collection::vec(odd(), 0..4),
+        ) {
+            let whole = "MSH|^~\\&|GAM|CHU|RCP|RCP|20250401||TYPE|7|P|2.5|||||FRA|UTF-8\n\
+                SCH||C-1|||||||||^^^20250415\n\
+                PID|1||P-1^^^CHU^PI||MARTIN^Lea^^^^^L||19700102|F|||1 rue X^^Paris^^75001^FRA^H||0142515151^PRN^PH\n\
+                MRG|P-2^^^CHU^PI\nAIL|1||^^^PATH^^^^^NET\nAIP|1||10100094977^Durand^Paul";
+            let mut segments: Vec<Vec<String>> = whole
+                .replace("TYPE", trigger)
+                .lines()
+                .map(|line| line.split('|').map(str::to_owned).collect())
+                .collect();
+            for (segment, field, value) in odds {
+                // What is before MSH-3 says how to read the message, and is the business of the reader.
+                let field = if segment == 0 { field.max(2) } else { field };
+                if let Some(place) = segments[segment].get_mut(field) {
+                    *place = value;
+                }
+            }
+            let text: Vec<String> = segments.iter().map(|fields| fields.join("|")).collect();
+            let mut world = World::new();
+            world.session("S-1", "2025-04-15", "PATH", "");
+            let before = world.everything();
+            let outcome = world.receive(&text.join("\r"));
+            if outcome.refusal().is_some() {
+                prop_assert_eq!(world.everything(), before);
+            }
+            let again = told(&world.receive(&text.join("\r")));
+            match outcome {
+                Outcome::Rejected(_) => prop_assert_eq!(again, told(&outcome)),
+                Outcome::Taken { verdict: Verdict::Accepted | Verdict::Updated, .. } => {
+                    prop_assert!(again.starts_with("duplicate"), "{}", again);
+                }
+                Outcome::Taken { .. } => prop_assert_eq!(again, told(&outcome)),
+            }
+        }
+    }
+}

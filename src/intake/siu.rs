@@ -1,0 +1,991 @@
+//! Scheduling by SIU: a case is put before a session, moved, or cancelled (SPEC 4 and 9).
+
+use chrono::{DateTime, NaiveDate, Utc};
+
+use super::identity::{self, IppRead, Traits, configured, text};
+use super::route;
+use super::scheduling::{self, Received};
+use super::{Context, Decided, Decision, Stop};
+use crate::config::Facility;
+use crate::hl7::{Message, Position, Segment, Timestamp};
+use crate::model::case::{Case, CaseState};
+use crate::model::change::{Change, Record, Subject};
+use crate::model::identifiers::{CaseId, FacilityId, Ipp, NetworkId, PathwayId};
+use crate::model::outcome::{Place, Reason, Refusal, Verdict, Warning};
+use crate::model::patient::{Patient, Physician};
+use crate::model::view::{View, ViewError};
+
+/// Decides on S12, S13, S14 (schedule) and S15, S17 (cancel).
+pub fn decide<'m>(message: &Message<'m>, view: &dyn View, context: &Context<'_>) -> Decided<'m> {
+    let facility = context.facility;
+    let schedule = identity::required_segment(message, "SCH")?;
+    let id = CaseId::new(identity::required_text(
+        &schedule.field(2).component(1),
+        "case id",
+    )?);
+    let time = identity::message_time(message, facility)?;
+    let known = view.case(&facility.id, &id)?;
+    if let Some(case) = &known {
+        if let CaseState::Completed(session) = &case.state {
+            return Err(completed(case, session.as_str(), &schedule).into());
+        }
+        if case.siu_time.is_some_and(|last| time < last) {
+            return Ok(Decision::unchanged(Verdict::Stale));
+        }
+    }
+    let appointment = Appointment {
+        message,
+        facility,
+        view,
+        trigger: message.trigger().trim().to_owned(),
+        time,
+    };
+    match appointment.trigger.as_str() {
+        "S15" | "S17" => appointment.cancel(id, known),
+        _ => appointment.schedule(id, known),
+    }
+}
+
+/// A message about a case that is neither completed nor ahead of it in time.
+struct Appointment<'a, 'm> {
+    message: &'a Message<'m>,
+    facility: &'a Facility,
+    view: &'a dyn View,
+    trigger: String,
+    time: DateTime<Utc>,
+}
+
+impl<'m> Appointment<'_, 'm> {
+    /// S12, S13 and S14 carry the whole scheduling: it takes the place of what was known.
+    fn schedule(&self, id: CaseId, known: Option<Case>) -> Decided<'m> {
+        let by = self.by();
+        let mut decision = Decision::unchanged(match known {
+            None => Verdict::Accepted,
+            Some(_) => Verdict::Updated,
+        });
+        let pid = identity::required_segment(self.message, "PID")?;
+        let read = identity::ipp(&pid, self.facility)?;
+        read.warn(&mut decision.warnings);
+        let mut demographics =
+            identity::demographics(&pid, self.message, self.facility, &mut decision.warnings)?;
+        let asked = Asked::read(self.message, self.facility, &mut decision.warnings)?;
+
+        let ipp = self.view.survivor(&self.facility.id, &read.ipp)?;
+        let traits = demographics.traits();
+        let mut case = known.unwrap_or_else(|| new_case(&self.facility.id, id));
+        if let Some(former) = case.ipp.take_if(|former| *former != ipp) {
+            self.check_change_of_patient(&case, &former, &read, &traits)?;
+            decision.changes.extend(self.documents_moved(&case, &ipp)?);
+            scheduling::tell(
+                &mut decision,
+                &case,
+                format!("moved from patient {former} to {ipp} by {by}"),
+            );
+        }
+        case.ipp = Some(ipp.clone());
+
+        match self.view.patient(&self.facility.id, &ipp)? {
+            Some(patient) => {
+                case.identity_mismatch |= identity::check_identity(
+                    &patient,
+                    &traits,
+                    pid.field(5).position(),
+                    &mut decision.warnings,
+                )?;
+            }
+            None => {
+                demographics.ins = identity::keep_own_ins(
+                    demographics.ins,
+                    std::slice::from_ref(&ipp),
+                    self.view,
+                    self.facility,
+                    &mut decision.warnings,
+                )?;
+                if let Some(network) = &asked.network {
+                    demographics.network = identity::Said::Given(network.clone());
+                }
+                let read = IppRead { ipp, ..read };
+                let patient = identity::new_patient(self.facility, &read, demographics)?;
+                decision.history.push((
+                    Subject::Patient(patient.facility.clone(), patient.ipp.clone()),
+                    format!("created by {by}"),
+                ));
+                decision.changes.push(Record::Patient(patient).into());
+            }
+        }
+
+        case.submitter = Some(asked.submitter);
+        case.lead = asked.lead;
+        case.network = asked.network;
+        case.date = Some(asked.date);
+        case.siu_time = Some(self.time);
+        let found = scheduling::find_session(self.view, asked.date, &asked.pathway)?;
+        case.pathway = Some(asked.pathway);
+        let mut received = Received::hl7(self.message, self.facility, self.time);
+        received.place = Some(asked.pathway_place);
+        scheduling::place_case(self.view, &mut decision, &mut case, &found, received, &by)?;
+        scheduling::join_awaiting(self.view, &mut decision, &mut case)?;
+        let charset = route::charset_warnings(self.message);
+        case.scheduling_warnings = scheduling::codes_of(charset.iter().chain(&decision.warnings));
+        decision.changes.push(Record::Case(case).into());
+        Ok(decision)
+    }
+
+    /// S15 and S17 need only the case id; a case that was never seen is remembered as cancelled.
+    fn cancel(&self, id: CaseId, known: Option<Case>) -> Decided<'m> {
+        let mut decision = Decision::unchanged(match known {
+            None => Verdict::Accepted,
+            Some(_) => Verdict::Updated,
+        });
+        let mut case = known.unwrap_or_else(|| new_case(&self.facility.id, id));
+        let pid = self.message.first("PID");
+        if let Some(pid) = pid.filter(|pid| !pid.field(3).is_empty()) {
+            let read = identity::ipp(&pid, self.facility)?;
+            read.warn(&mut decision.warnings);
+            let ipp = self.view.survivor(&self.facility.id, &read.ipp)?;
+            match &case.ipp {
+                Some(own) if *own != ipp => return Err(other_patient(&case, own, &read).into()),
+                Some(_) => {}
+                None => {
+                    let patient = self.view.patient(&self.facility.id, &ipp)?;
+                    case.ipp = patient.map(|patient| patient.ipp);
+                }
+            }
+        }
+        case.siu_time = Some(self.time);
+        scheduling::cancel(self.view, &mut decision, &mut case, &self.by())?;
+        scheduling::join_awaiting(self.view, &mut decision, &mut case)?;
+        decision.changes.push(Record::Case(case).into());
+        Ok(decision)
+    }
+
+    /// A case stays with its patient, unless an S14 says that it is surely the same person under another IPP.
+    fn check_change_of_patient(
+        &self,
+        case: &Case,
+        former: &Ipp,
+        read: &IppRead,
+        traits: &Traits,
+    ) -> Result<(), Stop> {
+        let patient = self.view.patient(&self.facility.id, former)?;
+        let is_same_person =
+            |patient: Option<Patient>| patient.is_some_and(|p| identity::is_surely(&p, traits));
+        if self.trigger == "S14" && is_same_person(patient) {
+            return Ok(());
+        }
+        Err(other_patient(case, former, read).into())
+    }
+
+    /// The documents of a case go with it to its new patient.
+    fn documents_moved(&self, case: &Case, ipp: &Ipp) -> Result<Vec<Change>, ViewError> {
+        let mut moved = Vec::with_capacity(case.documents.len());
+        for id in &case.documents {
+            if let Some(mut document) = self.view.document(&self.facility.id, id)? {
+                document.ipp = ipp.clone();
+                moved.push(Record::Document(document).into());
+            }
+        }
+        Ok(moved)
+    }
+
+    fn by(&self) -> String {
+        format!("SIU^{}", self.trigger)
+    }
+}
+
+/// What the message asks for, in the order of the table in SPEC 4.
+struct Asked {
+    submitter: Physician,
+    lead: Option<Physician>,
+    network: Option<NetworkId>,
+    pathway: PathwayId,
+    pathway_place: Place,
+    date: NaiveDate,
+}
+
+impl Asked {
+    fn read(
+        message: &Message<'_>,
+        facility: &Facility,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Self, Refusal> {
+        let submitter = submitter(message, warnings)?;
+        let lead = personnel(message, 2)
+            .and_then(|lead| identity::physician(lead.field(3).repetition(1), warnings));
+        let location = location(message)?;
+        let pathway = location.field(3).component(4);
+        Ok(Self {
+            submitter,
+            lead,
+            network: text(&location.field(3).component(9)).map(NetworkId::new),
+            pathway: PathwayId::new(identity::required_text(
+                &pathway.simple(),
+                "pathway or family id",
+            )?),
+            pathway_place: pathway.position().into(),
+            date: session_date(message, facility)?,
+        })
+    }
+}
+
+fn submitter(message: &Message<'_>, warnings: &mut Vec<Warning>) -> Result<Physician, Refusal> {
+    let first = identity::required_segment(message, "AIP")?;
+    let Some(submitter) = personnel(message, 1) else {
+        return Err(Refusal::new(
+            Reason::MissingField,
+            "expected an AIP with AIP-1 = 1 for the physician who submits the case, found none",
+        )
+        .at(first.field(1).position()));
+    };
+    identity::physician(submitter.field(3).repetition(1), warnings).ok_or_else(|| {
+        Refusal::new(
+            Reason::MissingField,
+            "expected the RPPS of the physician who submits the case, found nothing",
+        )
+        .at(submitter.field(3).component(1).position())
+    })
+}
+
+/// The first AIP of this number: by AIP-1, or where that is empty by its place among them.
+fn personnel<'m>(message: &Message<'m>, number: u32) -> Option<Segment<'m>> {
+    message.all("AIP").find(|resource| {
+        text(&resource.field(1).simple()).map_or(resource.occurrence() == number, |sent| {
+            sent.parse() == Ok(number)
+        })
+    })
+}
+
+/// The first AIL that names a pathway.
+fn location<'m>(message: &Message<'m>) -> Result<Segment<'m>, Refusal> {
+    let first = identity::required_segment(message, "AIL")?;
+    let with_pathway = message
+        .all("AIL")
+        .find(|location| text(&location.field(3).component(4).simple()).is_some());
+    Ok(with_pathway.unwrap_or(first))
+}
+
+/// The calendar date as written, never shifted: the first value at the configured positions.
+fn session_date(message: &Message<'_>, facility: &Facility) -> Result<NaiveDate, Refusal> {
+    for path in &facility.fields.session_date {
+        let Some(value) = configured(message, path) else {
+            continue;
+        };
+        let Some(sent) = text(&value.simple()) else {
+            continue;
+        };
+        return Timestamp::parse(&sent)
+            .ok()
+            .and_then(|time| time.date())
+            .ok_or_else(|| {
+                Refusal::new(
+                    Reason::InvalidDate,
+                    "expected the date of the session as yyyymmdd, with or without a time, found another text",
+                )
+                .at(value.position())
+                .with_value(&sent)
+            });
+    }
+    let places: Vec<&str> = facility
+        .fields
+        .session_date
+        .iter()
+        .map(|path| path.as_str())
+        .collect();
+    let refusal = Refusal::new(
+        Reason::MissingField,
+        format!(
+            "expected the date of the session in {}, found nothing",
+            places.join(" or ")
+        ),
+    );
+    let first: Option<Position> = facility
+        .fields
+        .session_date
+        .first()
+        .and_then(|path| path.as_str().parse().ok());
+    Err(match first {
+        Some(position) => refusal.at(position),
+        None => refusal,
+    })
+}
+
+/// A case of which nothing but its id is known yet.
+pub(super) fn new_case(facility: &FacilityId, id: CaseId) -> Case {
+    Case {
+        facility: facility.clone(),
+        id,
+        ipp: None,
+        state: CaseState::Unscheduled,
+        submitter: None,
+        lead: None,
+        pathway: None,
+        date: None,
+        network: None,
+        scheduling_warnings: Vec::new(),
+        identity_mismatch: false,
+        cancelled_in: None,
+        note: None,
+        documents: Vec::new(),
+        siu_time: None,
+        cda: None,
+        has_questionnaire: false,
+        completion: None,
+    }
+}
+
+fn completed(case: &Case, session: &str, schedule: &Segment<'_>) -> Refusal {
+    Refusal::new(
+        Reason::CaseCompleted,
+        format!(
+            "expected a case that is open, found {}, which was completed in {session}",
+            case.id
+        ),
+    )
+    .at(schedule.field(2).component(1).position())
+    .with_value(case.id.as_str())
+}
+
+fn other_patient(case: &Case, own: &Ipp, read: &IppRead) -> Refusal {
+    Refusal::new(
+        Reason::CasePatientMismatch,
+        format!(
+            "expected the patient {own}, whose case {} is, found {}",
+            case.id, read.ipp
+        ),
+    )
+    .at(read.place.clone())
+    .with_value(read.ipp.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::intake::testing::{World, told};
+    use crate::model::document::{Attached, ContentType, DocumentKind};
+    use crate::model::identifiers::SessionId;
+    use crate::model::note::NoteReason;
+    use crate::model::outcome::WarningCode;
+    use crate::model::session::SessionState;
+
+    /// The sample of the interface documentation.
+    const DOCUMENTED: &str = r"MSH|^~\&|AXIGATE|AXIGATE|||20250408154719||SIU^S12^SIU_S12|43228|P|2.5|||||FR|8859/15|FRA
+SCH|59384|59384||||RCP_IHU_P_CX_IH_67d443f1bdfe7d0fb1eabdd4^RCP -Infertilité|||15|Min|^^^20250408165500^20250408171000|||||||||10003425302^MANSION ADM^Fredéric ^^^^^^^L^^^RPPS|||||PLANNED
+TQ1|1|||||15^Min|20250408165500|20250408171000|R
+PID|||5100001073^^^^PI||TEST^TEST^^^M.^^L||19501104000000|M||||||||||||||||||||||N||PROV
+PV1|1|O|8154||||||||||||||||
+RGS|1
+AIS|1||RCP_IHU_P_CX_IH_67d443f1bdfe7d0fb1eabdd4^RCP -Infertilité|20250408165500|0|Min|15|Min
+AIL|1||8154^^^67d443f1bdfe7d0fb1eabdd4^^^^^67d441a5bdfe7d0fb1eaad51|||20250408165500|0|Min|15|Min
+AIP|1||10100094977^Infertilité -^CO^^^^^^^L^^^RPPS|||20250408165500|||15|Min";
+
+    /// A whole message; single segments are exchanged by the tests.
+    const WHOLE: &str = r"MSH|^~\&|GAM|CHU|RCP|RCP|20250401100000+0000||SIU^S12^SIU_S12|1|P|2.5|||||FRA|UTF-8
+SCH|C-2|C-1^GAM|||||||||^^^20250415093000
+PID|1||P-1^^^CHU^PI||MARTIN^Léa^^^^^L||19700102|F
+AIL|1||LOC^^^PATH^^^^^NET
+AIP|1||10100094977^Durand^Paul
+AIP|2||810102078838^Médecin^Audrey";
+
+    fn with(changes: &[(&str, &str)]) -> String {
+        changes
+            .iter()
+            .fold(WHOLE.to_owned(), |message, (from, to)| {
+                assert!(message.contains(from), "{from}");
+                message.replace(from, to)
+            })
+    }
+
+    fn at(trigger: &str, minute: u32) -> String {
+        with(&[
+            ("S12", trigger),
+            ("20250401100000", &format!("202504011{minute:03}00")),
+        ])
+    }
+
+    fn world() -> World {
+        let mut world = World::new();
+        world.session("S-1", "2025-04-15", "PATH", "FAM");
+        world
+    }
+
+    fn state(world: &World) -> Option<CaseState> {
+        world.case("C-1").map(|case| case.state)
+    }
+
+    fn scheduled(session: &str) -> Option<CaseState> {
+        Some(CaseState::Scheduled(SessionId::new(session)))
+    }
+
+    #[test]
+    fn the_documented_sample_is_scheduled() {
+        let mut world = World::new();
+        world.session(
+            "S-1",
+            "2025-04-08",
+            "67d443f1bdfe7d0fb1eabdd4",
+            "67d441a5bdfe7d0fb1eaad00",
+        );
+        let (bytes, _, _) = encoding_rs::ISO_8859_15.encode(DOCUMENTED);
+        assert_eq!(told(&world.receive_bytes(&bytes)), "accepted");
+        let case = world.case("59384").unwrap();
+        assert_eq!(case.state, scheduled("S-1").unwrap());
+        assert_eq!(case.ipp, Some(Ipp::new("5100001073")));
+        let submitter = case.submitter.unwrap();
+        assert_eq!(submitter.rpps.as_str(), "10100094977");
+        assert_eq!(submitter.name().unwrap(), "Infertilité - CO");
+        assert_eq!(case.lead, None);
+        assert_eq!(case.pathway.unwrap().as_str(), "67d443f1bdfe7d0fb1eabdd4");
+        assert_eq!(case.network.unwrap().as_str(), "67d441a5bdfe7d0fb1eaad51");
+        assert_eq!(case.date.unwrap().to_string(), "2025-04-08");
+        assert!(case.scheduling_warnings.is_empty());
+        let patient = world.patient("5100001073").unwrap();
+        assert_eq!(
+            patient.network.unwrap().as_str(),
+            "67d441a5bdfe7d0fb1eaad51"
+        );
+        assert_eq!(
+            (patient.birth_name.as_str(), patient.usual_name.as_str()),
+            ("TEST", "TEST")
+        );
+        assert_eq!(patient.birth_date.to_string(), "1950-11-04");
+        assert_eq!(patient.identity_status.as_deref(), Some("PROV"));
+        assert_eq!(patient.demographics_time, None);
+    }
+
+    #[test]
+    fn every_datum_is_read_from_its_place() {
+        let mut world = world();
+        assert_eq!(told(&world.receive(WHOLE)), "accepted");
+        let case = world.case("C-1").unwrap();
+        assert_eq!(case.submitter.unwrap().name().unwrap(), "Durand Paul");
+        let lead = case.lead.unwrap();
+        assert_eq!(lead.rpps.as_str(), "10102078838");
+        assert_eq!(
+            (lead.family.as_deref(), lead.given.as_deref()),
+            (Some("Médecin"), Some("Audrey"))
+        );
+        assert_eq!(case.network.unwrap().as_str(), "NET");
+        assert_eq!(case.pathway.unwrap().as_str(), "PATH");
+    }
+
+    #[test]
+    fn what_is_required_is_asked_for_by_its_place() {
+        let aip = "AIP|1||10100094977^Durand^Paul";
+        for (from, to, expected) in [
+            ("SCH|C-2|", "ZCH|C-2|", "missing-segment SCH"),
+            ("C-1^GAM", "^GAM", "missing-field SCH-2.1"),
+            ("C-1^GAM", "\"\"^GAM", "missing-field SCH-2.1"),
+            ("20250401100000+0000", "", "missing-field MSH-7"),
+            ("20250401100000+0000", "yesterday", "invalid-date MSH-7.1"),
+            ("PID|1|", "ZID|1|", "missing-segment PID"),
+            ("P-1^^^CHU^PI", "", "missing-ipp PID-3"),
+            ("MARTIN^Léa", "^Léa", "missing-field PID-5.1"),
+            ("MARTIN^Léa", "MARTIN^", "missing-field PID-5.2"),
+            ("19700102", "", "missing-field PID-7.1"),
+            ("19700102", "19700231", "invalid-date PID-7.1"),
+            ("19700102|F", "19700102|", "missing-field PID-8.1"),
+            ("19700102|F", "19700102|U", "sex-not-supported PID-8.1"),
+            (
+                "19700102|F",
+                "19700102|F|||||1234",
+                "invalid-phone PID-13.1",
+            ),
+            (
+                "19700102|F",
+                "19700102|F|||||^NET^Internet^a@b",
+                "invalid-email PID-13.4",
+            ),
+            ("AIP|", "ZIP|", "missing-segment AIP"),
+            (aip, "AIP|3||10100094977", "missing-field AIP-1"),
+            (aip, "AIP|1||^Durand", "missing-field AIP-3.1"),
+            ("AIL|", "ZIL|", "missing-segment AIL"),
+            ("^PATH^", "^^", "missing-field AIL-3.4"),
+            ("20250415093000", "", "missing-field SCH-11.4"),
+            ("20250415093000", "202504", "invalid-date SCH-11.4"),
+            ("20250415093000", "soon", "invalid-date SCH-11.4"),
+        ] {
+            let mut world = world();
+            let before = world.everything();
+            assert_eq!(
+                told(&world.receive(&with(&[(from, to)]))),
+                expected,
+                "{from} → {to}"
+            );
+            assert_eq!(world.everything(), before, "{from} → {to}");
+        }
+    }
+
+    #[test]
+    fn data_are_found_in_their_fallback_places() {
+        let aips = "AIP|1||10100094977^Durand^Paul\nAIP|2||810102078838^Médecin^Audrey";
+        let ail = "AIL|1||LOC^^^PATH^^^^^NET";
+        for (from, to) in [
+            ("^^^20250415093000", "\nTQ1|1||||||20250415"),
+            ("^^^20250415093000", "\nAIS|1|||20250415235959-0800"),
+            ("^^^20250415093000", "\"\"\nTQ1|1||||||20250415"),
+            (
+                aips,
+                "AIP|||10100094977^Durand^Paul\nAIP|||10102078838^Médecin",
+            ),
+            (
+                aips,
+                "AIP|2||10102078838^Médecin\nAIP|1||10100094977^Durand^Paul\nAIP|1||10102078838",
+            ),
+            (
+                ail,
+                "AIL|1||LOC\nAIL|2||LOC^^^PATH^^^^^NET\nAIL|3||LOC^^^OTHER^^^^^OTHER",
+            ),
+            ("UTF-8", ""),
+        ] {
+            let mut world = world();
+            assert_eq!(
+                told(&world.receive(&with(&[(from, to)]))),
+                "accepted",
+                "{to}"
+            );
+            let case = world.case("C-1").unwrap();
+            assert_eq!(case.state, scheduled("S-1").unwrap(), "{to}");
+            assert_eq!(case.submitter.unwrap().rpps.as_str(), "10100094977", "{to}");
+            assert_eq!(case.lead.unwrap().rpps.as_str(), "10102078838", "{to}");
+            assert_eq!(case.network.unwrap().as_str(), "NET", "{to}");
+        }
+    }
+
+    #[test]
+    fn the_places_of_the_date_are_configuration() {
+        let mut world = World::configured("[facility.fields]\nsession_date = [\"SCH-12.1\"]");
+        world.session("S-1", "2025-04-16", "PATH", "");
+        let message = with(&[("20250415093000", "20250415|20250416")]);
+        assert_eq!(told(&world.receive(&message)), "accepted");
+        assert_eq!(state(&world), scheduled("S-1"));
+        assert_eq!(
+            told(&world.receive(&with(&[("C-1", "C-9")]))),
+            "missing-field SCH-12.1"
+        );
+    }
+
+    #[test]
+    fn a_wrong_rpps_is_kept_and_warned_of() {
+        let mut world = world();
+        let message = with(&[
+            ("10100094977", "10100094978"),
+            ("|2||810102078838^Médecin^Audrey", "|2"),
+        ]);
+        assert_eq!(told(&world.receive(&message)), "accepted rpps-invalid");
+        let case = world.case("C-1").unwrap();
+        assert_eq!(case.submitter.unwrap().rpps.as_str(), "10100094978");
+        assert_eq!(case.lead, None);
+        assert_eq!(case.scheduling_warnings, [WarningCode::RppsInvalid]);
+    }
+
+    #[test]
+    fn exactly_one_planned_session_takes_the_case() {
+        for (sessions, expected) in [
+            (&[("A", "PATH", "")][..], "accepted"),
+            (&[("A", "OTHER", "PATH")], "accepted"),
+            (&[("A", "PATH", "X"), ("B", "Y", "PATH")], "accepted"),
+            (
+                &[("A", "PATH", ""), ("B", "PATH", "")],
+                "accepted session-ambiguous",
+            ),
+            (
+                &[("A", "X", "PATH"), ("B", "Y", "PATH")],
+                "accepted session-ambiguous",
+            ),
+            (&[("A", "X", "Y")], "accepted session-not-found"),
+            (&[], "accepted session-not-found"),
+        ] {
+            let mut world = World::new();
+            world.session("Z", "2025-04-16", "PATH", "PATH");
+            for (id, pathway, family) in sessions {
+                world.session(id, "2025-04-15", pathway, family);
+            }
+            for (id, state) in [("C", SessionState::Closed), ("D", SessionState::Cancelled)] {
+                let mut session = crate::intake::testing::session(id, "2025-04-15", "PATH", "");
+                session.state = state;
+                world.put([Record::Session(session)]);
+            }
+            assert_eq!(told(&world.receive(WHOLE)), expected, "{sessions:?}");
+            let expected = if expected == "accepted" {
+                scheduled("A")
+            } else {
+                Some(CaseState::Unscheduled)
+            };
+            assert_eq!(state(&world), expected);
+        }
+    }
+
+    #[test]
+    fn a_case_without_session_waits_on_a_note_with_its_message() {
+        let mut world = World::new();
+        assert_eq!(told(&world.receive(WHOLE)), "accepted session-not-found");
+        let case = world.case("C-1").unwrap();
+        assert_eq!(case.scheduling_warnings, [WarningCode::SessionNotFound]);
+        let [note] = &world.notes("P-1")[..] else {
+            panic!()
+        };
+        assert_eq!(case.note.as_ref(), Some(&note.id));
+        assert_eq!(note.reason, NoteReason::SessionNotFound);
+        assert_eq!(note.case, Some(case.id.clone()));
+        let kept = world
+            .view()
+            .document(&note.facility, &note.documents[0])
+            .unwrap()
+            .unwrap();
+        assert_eq!(kept.kind, DocumentKind::Message);
+        assert_eq!(kept.attached, Attached::Note(note.id.clone()));
+        let version = kept.current().unwrap();
+        assert_eq!(version.content_type, ContentType::Hl7);
+        assert_eq!(version.file_name, "SIU_S12.hl7");
+        let content = &world.contents[&version.sha256];
+        assert_eq!(
+            String::from_utf8_lossy(content),
+            WHOLE.replace('\n', "\r") + "\r"
+        );
+        assert_eq!(u64::try_from(content.len()).unwrap(), version.size);
+
+        world.session("S-1", "2025-04-15", "PATH", "");
+        world.session("S-2", "2025-04-15", "PATH", "");
+        assert_eq!(
+            told(&world.receive(&at("S14", 1))),
+            "updated session-ambiguous"
+        );
+        let [note] = &world.notes("P-1")[..] else {
+            panic!()
+        };
+        assert_eq!(note.reason, NoteReason::SessionAmbiguous);
+        assert_eq!(note.documents.len(), 1);
+        let mut session = crate::intake::testing::session("S-2", "2025-04-15", "PATH", "");
+        session.state = SessionState::Cancelled;
+        world.put([Record::Session(session)]);
+        assert_eq!(told(&world.receive(&at("S14", 2))), "updated");
+        assert_eq!(state(&world), scheduled("S-1"));
+        assert!(world.notes("P-1").is_empty());
+        let case = world.case("C-1").unwrap();
+        assert_eq!((case.note, case.scheduling_warnings), (None, Vec::new()));
+    }
+
+    #[test]
+    fn the_key_is_not_kept_with_the_message() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = folder.path().join("key");
+        std::fs::write(&key, "s3cr3t&k\n").unwrap();
+        let mut world = World::configured(&format!("api_key_file = {key:?}"));
+        let message = with(&[("|CHU|", r"|s3cr3t\T\k^x|")]);
+        assert_eq!(told(&world.receive(&message)), "accepted session-not-found");
+        let kept: Vec<&str> = world
+            .contents
+            .values()
+            .map(|kept| std::str::from_utf8(kept).unwrap())
+            .collect();
+        assert!(
+            kept[0].starts_with("MSH|^~\\&|GAM|demo|RCP|RCP|2025"),
+            "{}",
+            kept[0]
+        );
+        assert!(
+            world
+                .everything()
+                .iter()
+                .all(|(_, value)| !String::from_utf8_lossy(value).contains("s3cr3t"))
+        );
+        let message = Message::parse(message.as_bytes()).unwrap();
+        let described = route::describe(&message, &world.facility);
+        assert_eq!(described.sending_facility, ["demo"]);
+        assert!(!format!("{described:?}").contains("s3cr3t"));
+    }
+
+    #[test]
+    fn the_latest_scheduling_replaces() {
+        let mut world = world();
+        world.receive(WHOLE);
+        let moved = at("S13", 1)
+            .replace("20250415", "20250501")
+            .replace("\nAIP|2||810102078838^Médecin^Audrey", "")
+            .replace("^^^^^NET", "");
+        assert_eq!(told(&world.receive(&moved)), "updated session-not-found");
+        let case = world.case("C-1").unwrap();
+        assert_eq!(case.state, CaseState::Unscheduled);
+        assert_eq!((case.lead, case.network), (None, None));
+        assert_eq!(case.date.unwrap().to_string(), "2025-05-01");
+        assert!(
+            world
+                .view()
+                .cases_of_session(&SessionId::new("S-1"))
+                .unwrap()
+                .is_empty()
+        );
+        assert_eq!(world.notes("P-1").len(), 1);
+        assert_eq!(
+            world.patient("P-1").unwrap().network.unwrap().as_str(),
+            "NET"
+        );
+    }
+
+    #[test]
+    fn only_what_is_newer_counts() {
+        let mut world = world();
+        assert_eq!(told(&world.receive(&at("S14", 5))), "accepted");
+        assert_eq!(told(&world.receive(&at("S14", 5))), "duplicate");
+        assert_eq!(told(&world.receive(&at("S13", 5))), "updated");
+        let before = world.everything();
+        // The same instant in another zone is not older, an earlier one is.
+        let earlier = at("S12", 5)
+            .replace("+0000", "+0100")
+            .replace("19700102", "what");
+        assert_eq!(told(&world.receive(&earlier)), "stale");
+        assert_eq!(world.everything(), before);
+        assert_eq!(told(&world.receive(&earlier)), "stale");
+        let same = at("S12", 5)
+            .replace("2025040110", "2025040111")
+            .replace("+0000", "+0100");
+        assert_eq!(told(&world.receive(&same)), "updated");
+    }
+
+    #[test]
+    fn a_cancel_needs_only_the_case() {
+        for cancel in ["S15", "S17"] {
+            let mut world = world();
+            world.receive(WHOLE);
+            let message =
+                format!("MSH|^~\\&|||||20250401100500+0000||SIU^{cancel}|2|P|2.5\rSCH||C-1\r");
+            assert_eq!(told(&world.receive(&message)), "updated");
+            assert_eq!(state(&world), Some(CaseState::Cancelled));
+            assert_eq!(told(&world.receive(&at("S12", 4))), "stale");
+            assert_eq!(told(&world.receive(&at("S13", 6))), "updated");
+            assert_eq!(state(&world), scheduled("S-1"));
+            for (pid, expected) in [
+                ("PID|||P-2^^^^PI", "case-patient-mismatch PID-3.1"),
+                ("PID|||P-1^^^^PI||NOBODY", "updated"),
+                ("PID|||", "updated"),
+            ] {
+                let message = format!("{}\r{pid}\r", message.replace("100500", "100700"));
+                assert_eq!(told(&world.receive(&message)), expected, "{pid}");
+            }
+            assert_eq!(world.patient("P-2"), None);
+        }
+    }
+
+    #[test]
+    fn a_cancel_for_an_unseen_case_is_remembered() {
+        let mut world = world();
+        assert_eq!(told(&world.receive(&at("S15", 5))), "accepted");
+        assert_eq!(state(&world), Some(CaseState::Cancelled));
+        assert_eq!(world.case("C-1").unwrap().ipp, None);
+        assert_eq!(world.patient("P-1"), None);
+        assert_eq!(told(&world.receive(&at("S12", 4))), "stale");
+        assert_eq!(world.patient("P-1"), None);
+        assert_eq!(told(&world.receive(&at("S12", 6))), "updated");
+        assert_eq!(state(&world), scheduled("S-1"));
+        let other = at("S15", 7).replace("C-1", "C-3");
+        assert_eq!(told(&world.receive(&other)), "accepted");
+        assert_eq!(world.case("C-3").unwrap().ipp, Some(Ipp::new("P-1")));
+    }
+
+    #[test]
+    fn a_cancel_ends_the_waiting() {
+        let mut world = World::new();
+        world.receive(WHOLE);
+        assert_eq!(world.notes("P-1").len(), 1);
+        world.receive(&at("S15", 1));
+        assert!(world.notes("P-1").is_empty());
+    }
+
+    #[test]
+    fn a_completed_case_stays_as_it_is() {
+        let mut world = world();
+        world.receive(WHOLE);
+        let mut case = world.case("C-1").unwrap();
+        case.state = CaseState::Completed(SessionId::new("S-1"));
+        world.put([Record::Case(case)]);
+        for trigger in ["S12", "S13", "S14", "S15", "S17"] {
+            assert_eq!(
+                told(&world.receive(&at(trigger, 5))),
+                "case-completed SCH-2.1"
+            );
+        }
+    }
+
+    #[test]
+    fn a_known_patient_is_compared_and_not_changed() {
+        for (from, to, expected, mismatch) in [
+            ("MARTIN", "Mârtin", "updated", false),
+            ("19700102", "1970", "updated", false),
+            ("19700102", "", "updated", false),
+            ("MARTIN^Léa", "^", "updated", false),
+            ("MARTIN", "DUPONT", "updated identity-mismatch", true),
+            ("19700102", "19700103", "updated identity-mismatch", true),
+            (
+                "19700102|F",
+                "19700102|M",
+                "updated identity-mismatch",
+                true,
+            ),
+            ("Léa", "Zoé", "updated", false),
+            (
+                "MARTIN^Léa^^^^^L||19700102",
+                "DUPONT^Léa^^^^^L||19700103",
+                "identity-mismatch PID-5",
+                false,
+            ),
+            (
+                "19700102|F",
+                "19700102|F|||||1234",
+                "invalid-phone PID-13.1",
+                false,
+            ),
+        ] {
+            let mut world = world();
+            world.receive(WHOLE);
+            let known = world.patient("P-1");
+            let outcome = world.receive(&at("S14", 1).replace(from, to));
+            assert_eq!(told(&outcome), expected, "{from} → {to}");
+            assert_eq!(world.patient("P-1"), known);
+            let case = world.case("C-1").unwrap();
+            assert_eq!(case.identity_mismatch, mismatch, "{to}");
+            assert!(case.scheduling_warnings.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_case_stays_with_its_patient_unless_it_is_surely_the_same_person() {
+        let other = |trigger: &str| at(trigger, 5).replace("P-1", "P-2");
+        let mut world = world();
+        world.receive(WHOLE);
+        for (message, expected) in [
+            (other("S12"), "case-patient-mismatch PID-3.1"),
+            (other("S13"), "case-patient-mismatch PID-3.1"),
+            (
+                other("S14").replace("Léa", "Eva"),
+                "case-patient-mismatch PID-3.1",
+            ),
+            (
+                other("S14").replace("19700102", ""),
+                "case-patient-mismatch PID-3.1",
+            ),
+            (
+                other("S14").replace("|F", "|M"),
+                "case-patient-mismatch PID-3.1",
+            ),
+        ] {
+            assert_eq!(told(&world.receive(&message)), expected);
+            assert_eq!(world.patient("P-2"), None);
+        }
+        assert_eq!(told(&world.receive(&other("S14"))), "updated");
+        assert_eq!(world.case("C-1").unwrap().ipp, Some(Ipp::new("P-2")));
+        assert!(world.patient("P-2").is_some());
+        let of = |ipp| {
+            world
+                .view()
+                .cases_of_patient(&world.facility.id, &Ipp::new(ipp))
+                .unwrap()
+                .len()
+        };
+        assert_eq!((of("P-1"), of("P-2")), (0, 1));
+    }
+
+    #[test]
+    fn what_is_the_cases_goes_with_it_to_its_new_patient() {
+        let mut world = World::new();
+        world.receive(WHOLE);
+        let moved = at("S14", 1).replace("P-1", "P-2");
+        assert_eq!(told(&world.receive(&moved)), "updated session-not-found");
+        assert!(world.notes("P-1").is_empty());
+        let [note] = &world.notes("P-2")[..] else {
+            panic!()
+        };
+        let kept = world
+            .view()
+            .document(&note.facility, &note.documents[0])
+            .unwrap()
+            .unwrap();
+        assert_eq!(kept.ipp, Ipp::new("P-2"));
+        assert_eq!(kept.versions.len(), 2);
+        assert_eq!(world.contents.len(), 2);
+    }
+
+    #[test]
+    fn an_untyped_ipp_is_taken_with_a_warning() {
+        let mut world = world();
+        let outcome = world.receive(&with(&[("P-1^^^CHU^PI", "P-1^^^CHU")]));
+        assert_eq!(told(&outcome), "accepted ipp-untyped");
+        assert_eq!(
+            world.case("C-1").unwrap().scheduling_warnings,
+            [WarningCode::IppUntyped]
+        );
+        assert_eq!(
+            world.patient("P-1").unwrap().authority.unwrap().namespace,
+            "CHU"
+        );
+    }
+
+    #[test]
+    fn doubts_about_the_character_set_stay_with_the_case() {
+        let mut world = world();
+        let (bytes, _, _) = encoding_rs::WINDOWS_1252.encode(WHOLE);
+        assert_eq!(
+            told(&world.receive_bytes(&bytes)),
+            "accepted charset-mismatch"
+        );
+        assert_eq!(
+            world.case("C-1").unwrap().scheduling_warnings,
+            [WarningCode::CharsetMismatch]
+        );
+        assert_eq!(world.patient("P-1").unwrap().given_name, "Léa");
+    }
+
+    /// The messages of one case, each with its own time: what, when, and for which date.
+    fn messages() -> impl Strategy<Value = Vec<String>> {
+        let one = (0..4_usize, 14..18_u32);
+        proptest::collection::vec(one, 1..7).prop_map(|messages| {
+            messages
+                .into_iter()
+                .zip(0..)
+                .map(|((trigger, day), minute)| {
+                    at(["S12", "S13", "S14", "S15"][trigger], minute)
+                        .replace("20250415", &format!("202504{day}"))
+                })
+                .collect()
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn the_order_of_arrival_does_not_matter(
+            (messages, arrivals) in messages().prop_flat_map(|messages| {
+                let all: Vec<usize> = (0..messages.len()).collect();
+                let again = proptest::collection::vec(0..messages.len(), 0..6);
+                let arrivals = again.prop_flat_map(move |again| {
+                    Just([all.clone(), again].concat()).prop_shuffle()
+                });
+                (Just(messages), arrivals)
+            })
+        ) {
+            let sessions = |world: &mut World| {
+                world.session("S-2", "2025-04-16", "X", "PATH");
+                world.session("S-3", "2025-04-17", "PATH", "");
+                world.session("S-4", "2025-04-17", "PATH", "");
+            };
+            let mut ordered = world();
+            sessions(&mut ordered);
+            for message in &messages {
+                let outcome = ordered.receive(message);
+                prop_assert_eq!(outcome.refusal(), None);
+            }
+            let mut shuffled = world();
+            sessions(&mut shuffled);
+            for place in arrivals {
+                let outcome = shuffled.receive(&messages[place]);
+                prop_assert_eq!(outcome.refusal(), None);
+            }
+            let (one, other) = (ordered.case("C-1").unwrap(), shuffled.case("C-1").unwrap());
+            prop_assert_eq!(&one.state, &other.state);
+            prop_assert_eq!(&one.siu_time, &other.siu_time);
+            prop_assert_eq!(ordered.notes("P-1").len(), shuffled.notes("P-1").len());
+        }
+    }
+}
