@@ -18,5 +18,6 @@ pub mod hl7;
 pub mod intake;
 pub mod journal;
 pub mod model;
+pub mod reports;
 pub mod spool;
 pub mod store;

@@ -1,0 +1,375 @@
+use std::process::{Command, Stdio};
+
+use super::*;
+
+fn physician(rpps: &str, family: &str, given: &str) -> Option<PhysicianLine> {
+    Some(PhysicianLine {
+        rpps: rpps.into(),
+        family: family.into(),
+        given: given.into(),
+    })
+}
+
+fn row(label: &str, value: &str, qualifier: &str, depth: u8) -> Row {
+    Row {
+        label: label.into(),
+        value: value.into(),
+        qualifier: Some(qualifier.into()).filter(|text: &String| !text.is_empty()),
+        depth,
+    }
+}
+
+/// A case with everything.
+fn full() -> Frcp {
+    Frcp {
+        title: TITLE.into(),
+        session: SessionBlock {
+            label: "3C – Dermatologie – Oncologie cutanée".into(),
+            date: NaiveDate::from_ymd_opt(2025, 4, 1).unwrap(),
+            start: Some("14:30".into()),
+        },
+        patient: PatientBlock {
+            birth_name: "LEFÈVRE-D’ARC".into(),
+            usual_name: "CŒUR".into(),
+            given_name: "Noëlle".into(),
+            birth_given_name: Some("Noëlle Françoise".into()),
+            sex: "F".into(),
+            birth_date: "1950-11-04".into(),
+            ipp: "5100001073".into(),
+            ins: Some(("250117511111167".into(), "1.2.250.1.213.1.4.8".into())),
+            ins_status: Some("VALI".into()),
+        },
+        facility_name: "Hôpital Démo".into(),
+        case_id: "59384".into(),
+        submitter: physician("10003425302", "MANSION", "Frédéric"),
+        lead: physician("10100094977", "FERRY", "Jules"),
+        participants: vec![
+            Participant {
+                rpps: Some("10102078838".into()),
+                family: "NGUYỄN".into(),
+                given: "Thị Hà".into(),
+                role: "Oncologue médical".into(),
+            },
+            Participant {
+                rpps: None,
+                family: "DUPONT".into(),
+                given: "Zoé".into(),
+                role: "Infirmière coordinatrice".into(),
+            },
+        ],
+        sections: vec![
+            Section {
+                title: "Motif de la présentation".into(),
+                code: Some("42349-1".into()),
+                narrative: Some(
+                    "Patiente de 74 ans adressée pour un mélanome du dos découvert en mars 2025 \
+                     à l’occasion d’une consultation de dépistage.\nIndice de Breslow : 2,4 mm ; \
+                     pas d’ulcération. Question posée : reprise chirurgicale et ganglion sentinelle ?"
+                        .into(),
+                ),
+                ..Section::default()
+            },
+            Section {
+                title: "Diagnostic".into(),
+                rows: vec![
+                    row("Tumeur primitive", "", "", 0),
+                    row("Localisation", "Peau du tronc", "Réalisé", 1),
+                    row("Latéralité", "Droite", "Réalisé", 1),
+                    row("Type histologique", "Mélanome superficiel extensif (M8743/3)", "Réalisé", 0),
+                    row("Indice de Breslow", "2,4 mm", "Réalisé", 1),
+                    row("Ulcération", "", "", 1),
+                    row("Classification TNM", "pT3a cN0 cM0", "Réalisé", 0),
+                    row("β-hCG", "≤ 5 µmol/l → normal", "Réalisé", 0),
+                ],
+                sections: vec![Section {
+                    title: "Antécédents".into(),
+                    rows: vec![
+                        row("Hypertension artérielle", "traitée depuis 2011", "Réalisé", 0),
+                        row("Allergie", "aucune connue", "", 0),
+                    ],
+                    ..Section::default()
+                }],
+                ..Section::default()
+            },
+            Section {
+                title: String::new(),
+                code: Some("18776-5".into()),
+                rows: vec![
+                    row("Reprise chirurgicale", "Marges de 2 cm", "Proposé", 0),
+                    row("Ganglion sentinelle", "Creux axillaire droit", "Proposé", 0),
+                    row(
+                        "Traitement adjuvant",
+                        "À discuter selon le résultat du ganglion sentinelle ; pembrolizumab \
+                         200 mg toutes les trois semaines pendant un an en cas d’atteinte \
+                         ganglionnaire, après information de la patiente",
+                        "Prévu",
+                        0,
+                    ),
+                ],
+                ..Section::default()
+            },
+        ],
+        items: vec![
+            ("Quorum".into(), "Atteint".into()),
+            ("Essai clinique".into(), "Non proposé".into()),
+        ],
+        decision: "Reprise chirurgicale avec marges de 2 cm et recherche du ganglion sentinelle \
+                   axillaire droit.\nBilan d’extension par TEP-TDM avant l’intervention.\n\
+                   Nouvelle présentation avec les résultats anatomopathologiques."
+            .into(),
+        document_id: "67da8696f56896e0720d8bcf".into(),
+        version: 2,
+        completed: DateTime::parse_from_rfc3339("2025-04-01T15:05:02+02:00").unwrap(),
+    }
+}
+
+/// A case of which nearly nothing is known.
+fn bare() -> Frcp {
+    Frcp {
+        title: TITLE.into(),
+        session: SessionBlock {
+            label: String::new(),
+            date: NaiveDate::from_ymd_opt(2025, 4, 2).unwrap(),
+            start: None,
+        },
+        patient: PatientBlock::default(),
+        facility_name: String::new(),
+        case_id: String::new(),
+        submitter: None,
+        lead: None,
+        participants: Vec::new(),
+        sections: Vec::new(),
+        items: Vec::new(),
+        decision: String::new(),
+        document_id: String::new(),
+        version: 1,
+        completed: DateTime::parse_from_rfc3339("2025-04-02T00:00:00Z").unwrap(),
+    }
+}
+
+/// What a tool prints about a PDF; `None`, said on standard output, where it is not installed.
+fn ask(tool: &str, arguments: &[&str], pdf: &[u8]) -> Option<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("frcp.pdf");
+    std::fs::write(&path, pdf).unwrap();
+    let answer = Command::new(tool)
+        .args(arguments)
+        .arg(&path)
+        .args((tool == "pdftotext").then_some("-"))
+        .stdin(Stdio::null())
+        .output();
+    let Ok(answer) = answer else {
+        println!("{tool} is not installed: this part of the test is left out");
+        return None;
+    };
+    let said = String::from_utf8_lossy(&answer.stdout).into_owned();
+    let complaint = String::from_utf8_lossy(&answer.stderr);
+    assert!(answer.status.success(), "{tool}: {said}{complaint}");
+    Some(said)
+}
+
+/// The PDF, checked as far as the installed tools allow, and its text without line breaks.
+fn checked(frcp: &Frcp) -> (Vec<u8>, Option<String>) {
+    let pdf = render(frcp).unwrap();
+    assert!(pdf.starts_with(b"%PDF-1.7"));
+    ask("qpdf", &["--check"], &pdf);
+    let text = ask("pdftotext", &["-layout", "-enc", "UTF-8"], &pdf);
+    let text = text.map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
+    (pdf, text)
+}
+
+fn contains(pdf: &[u8], needle: &str) -> bool {
+    pdf.windows(needle.len())
+        .any(|part| part == needle.as_bytes())
+}
+
+#[test]
+fn everything_is_shown() {
+    let (pdf, text) = checked(&full());
+    for mark in [
+        "<pdfaid:part>2",
+        "<pdfaid:conformance>B",
+        "/Lang(fr)",
+        "/StructTreeRoot",
+    ] {
+        let spaced = mark.replace('(', " (");
+        assert!(contains(&pdf, mark) || contains(&pdf, &spaced), "{mark}");
+    }
+    let Some(text) = text else { return };
+    for shown in [
+        TITLE,
+        "Hôpital Démo",
+        "3C – Dermatologie – Oncologie cutanée",
+        "Réunion du mardi 1er avril 2025 à 14:30",
+        "LEFÈVRE-D’ARC",
+        "CŒUR",
+        "04/11/1950",
+        "Féminin",
+        "5100001073",
+        "250117511111167 (NIR)",
+        "59384",
+        "MANSION Frédéric 10003425302",
+        "FERRY Jules 10100094977",
+        "NGUYỄN Thị Hà 10102078838",
+        "DUPONT Zoé —",
+        "Indice de Breslow 2,4 mm Réalisé",
+        "Ulcération — —",
+        "≤ 5 µmol/l → normal",
+        "18776-5",
+        "Marges de 2 cm Proposé",
+        "Décision de la réunion",
+        "Bilan d’extension par TEP-TDM avant l’intervention.",
+        "Document 67da8696f56896e0720d8bcf Page 1/2",
+        "Version 2 · validé le 01/04/2025 à 15:05:02",
+        "Tumeur primitive Localisation Peau du tronc Réalisé",
+    ] {
+        assert!(text.contains(shown), "`{shown}` is missing in: {text}");
+    }
+}
+
+#[test]
+fn nothing_known_is_still_a_decent_page() {
+    let (pdf, text) = checked(&bare());
+    if let Some(text) = text {
+        for shown in ["Aucun questionnaire", "Aucune décision", "Page 1/1"] {
+            assert!(text.contains(shown), "{text}");
+        }
+    }
+    assert!(pdf.len() < 100_000);
+}
+
+#[test]
+fn the_same_report_is_the_same_bytes() {
+    assert_eq!(render(&full()).unwrap(), render(&full()).unwrap());
+    let mut other = full();
+    other.decision.push('.');
+    assert_ne!(render(&full()).unwrap(), render(&other).unwrap());
+}
+
+#[test]
+fn long_tables_go_over_the_pages_and_lose_nothing() {
+    let mut frcp = bare();
+    frcp.patient.usual_name = "SUITE".into();
+    let long = "lésion hépatique ".repeat(300);
+    let mut rows: Vec<_> = (0..300)
+        .map(|number| {
+            row(
+                &format!("Mesure{number:03}"),
+                "12 mm",
+                "Réalisé",
+                (number % 12) as u8,
+            )
+        })
+        .collect();
+    rows.push(row("Compte rendu", &format!("{long}fin-du-texte"), "", 200));
+    rows.push(row(&"étiquette ".repeat(500), "dernière", "", 0));
+    frcp.sections = vec![Section {
+        title: "Mesures".into(),
+        rows,
+        narrative: Some("x".repeat(5_000)),
+        ..Section::default()
+    }];
+    frcp.decision = "Surveillance.\n".repeat(200);
+    let (_, text) = checked(&frcp);
+    let Some(text) = text else { return };
+    for number in 0..300 {
+        assert!(text.contains(&format!("Mesure{number:03}")), "{number}");
+    }
+    assert_eq!(text.matches("lésion").count(), 300);
+    assert_eq!(text.matches("étiquette").count(), 500);
+    assert_eq!(text.matches("Surveillance.").count(), 200);
+    assert!(text.contains("fin-du-texte") && text.contains("dernière"));
+    let longest = text.chars().filter(|letter| *letter == 'x').count();
+    assert!(longest >= 5_000, "{longest}");
+    // The head of the table and the patient stand on every page.
+    let pages = text.matches("Page ").count();
+    assert!(pages > 10, "{pages}");
+    assert!(text.matches("Élément Valeur Statut").count() > 8);
+    assert_eq!(text.matches("SUITE · ").count(), pages - 1);
+}
+
+#[test]
+fn any_text_passes_the_checks_of_pdf_a() {
+    let mut frcp = bare();
+    // Every character of the blocks that the font covers, in every kind of place.
+    let all: String = (0..0x3000).filter_map(char::from_u32).collect();
+    let some: String = all.chars().step_by(29).collect();
+    frcp.decision = all;
+    frcp.title = some.clone();
+    frcp.session.label = some.clone();
+    frcp.patient.birth_name = some.clone();
+    frcp.document_id = some.clone();
+    frcp.case_id = some.clone();
+    frcp.sections = vec![Section {
+        title: some.clone(),
+        rows: vec![row(&some, &some, &some, 1)],
+        ..Section::default()
+    }];
+    checked(&frcp);
+}
+
+#[test]
+fn the_title_cannot_spoil_the_metadata() {
+    for title in ["", "a<b&c>\u{0}\u{FFFE}\"'"] {
+        let mut frcp = bare();
+        frcp.title = title.into();
+        let (pdf, _) = checked(&frcp);
+        let metadata = String::from_utf8_lossy(&pdf);
+        let from = metadata.find("<x:xmpmeta").unwrap();
+        let to = metadata.find("</x:xmpmeta>").unwrap();
+        let metadata = &metadata[from..to + "</x:xmpmeta>".len()];
+        let read = roxmltree::Document::parse(metadata).unwrap();
+        assert!(
+            read.descendants()
+                .any(|node| node.text() == Some("a<b&c>\"'"))
+                != title.is_empty()
+        );
+    }
+}
+
+#[test]
+fn deep_sections_end() {
+    let mut deepest = Section::default();
+    for depth in 0..200 {
+        deepest = Section {
+            title: format!("Section {depth}"),
+            sections: vec![deepest],
+            ..Section::default()
+        };
+    }
+    let mut frcp = bare();
+    frcp.sections = vec![deepest];
+    checked(&frcp);
+}
+
+#[test]
+fn an_adapted_layout_is_followed() {
+    let layout = Layout::read(
+        "text_size = 12\nmargin = 30\nparts = ['decision', 'identity', 'physicians']\n\
+         [captions]\ndecision = 'Avis rendu'\nrpps = 'Un titre de colonne beaucoup trop long'\n",
+    )
+    .unwrap();
+    let pdf = render_with(&full(), &layout).unwrap();
+    ask("qpdf", &["--check"], &pdf);
+    if let Some(text) = ask("pdftotext", &["-enc", "UTF-8"], &pdf) {
+        let decision = text.find("Avis rendu").unwrap();
+        assert!(decision < text.find("5100001073").unwrap());
+        assert!(!text.contains("Questionnaire") && text.contains("10003425302"));
+    }
+}
+
+#[test]
+fn dates_are_french() {
+    for (date, french) in [
+        ("1973-04-16", "16/04/1973"),
+        ("1973-04", "04/1973"),
+        ("1973", "1973"),
+        ("—", "—"),
+        ("vers 1973", "vers 1973"),
+        ("", ""),
+    ] {
+        assert_eq!(french_date(date), french);
+    }
+    let date = NaiveDate::from_ymd_opt(2024, 8, 31).unwrap();
+    assert_eq!(long_date(date), "samedi 31 août 2024");
+}

@@ -1,0 +1,353 @@
+//! The questionnaire in the words of the report: what each statement says, in French (SPEC 8).
+//!
+//! What is done, proposed or planned differs only by mood, and a side of the body can decide an operation: both are
+//! always shown.
+
+use super::frcp::{self, Row};
+use crate::model::questionnaire::{Questionnaire, Section, Statement};
+
+/// The sections of the form as the report shows them.
+pub(super) fn sections(questionnaire: &Questionnaire) -> Vec<frcp::Section> {
+    questionnaire.sections.iter().map(section).collect()
+}
+
+fn section(section: &Section) -> frcp::Section {
+    let mut rows = Vec::new();
+    for statement in &section.statements {
+        add(statement, 0, &mut rows);
+    }
+    let title = section.title.as_ref().or(section.label.as_ref());
+    frcp::Section {
+        title: title.cloned().unwrap_or_default(),
+        code: section.code.clone(),
+        // What is coded says what the narrative says.
+        narrative: section.text.clone().filter(|_| rows.is_empty()),
+        rows,
+        sections: section.sections.iter().map(self::section).collect(),
+    }
+}
+
+fn add(statement: &Statement, depth: u8, rows: &mut Vec<Row>) {
+    let label = statement
+        .label
+        .as_ref()
+        .or(statement.code.as_ref())
+        .unwrap_or(&statement.kind);
+    rows.push(Row {
+        label: label.clone(),
+        value: value(statement, label),
+        qualifier: qualifier(statement),
+        depth,
+    });
+    for inner in &statement.statements {
+        add(inner, depth.saturating_add(1), rows);
+    }
+}
+
+/// What a statement says, in lines.
+fn value(statement: &Statement, label: &str) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    let main = main_value(statement);
+    match (statement.negated, main) {
+        (true, Some(main)) => lines.push(format!("NON : {main}")),
+        (true, None) => lines.push("NON".to_owned()),
+        (false, main) => lines.extend(main),
+    }
+    for qualifier in statement
+        .qualifiers
+        .iter()
+        .filter(|it| it.of != "targetSiteCode")
+    {
+        let words = |part: &Option<crate::model::questionnaire::Concept>| {
+            let part = part.as_ref()?;
+            part.words().or(part.code.as_deref()).map(str::to_owned)
+        };
+        match (words(&qualifier.name), words(&qualifier.value)) {
+            (Some(name), Some(value)) => lines.push(format!("{name} : {value}")),
+            (one, other) => lines.extend(one.or(other)),
+        }
+    }
+    if let Some(site) = &statement.site {
+        let place = site.label.as_ref().or(site.code.as_ref());
+        let mut words = place.cloned().unwrap_or_default();
+        if let Some(side) = &site.laterality {
+            words.push_str(&format!(" ({side})"));
+        }
+        lines.push(format!("Localisation : {}", words.trim()));
+    }
+    if let Some(consumable) = &statement.consumable {
+        let words = consumable
+            .label
+            .as_ref()
+            .or(consumable.name.as_ref())
+            .or(consumable.code.as_ref());
+        lines.extend(words.map(|words| format!("Produit : {words}")));
+    }
+    for quantity in &statement.quantities {
+        let unit = quantity.unit.as_deref().unwrap_or_default();
+        let words = match quantity.role.as_str() {
+            "doseQuantity" => "Dose",
+            "rateQuantity" => "Débit",
+            "maxDoseQuantity" => "Dose maximale",
+            "repeatNumber" => "Répétitions",
+            _ => "Quantité",
+        };
+        lines.push(
+            format!("{words} : {} {unit}", quantity.value)
+                .trim_end()
+                .to_owned(),
+        );
+    }
+    for (caption, said) in [
+        ("Méthode", &statement.method),
+        ("Interprétation", &statement.interpretation),
+        ("Priorité", &statement.priority),
+    ] {
+        lines.extend(said.as_ref().map(|said| format!("{caption} : {said}")));
+    }
+    lines.extend(statement.time.as_deref().map(french_time));
+    // A reference that leads nowhere tells a reader nothing.
+    let text = statement
+        .text
+        .as_ref()
+        .filter(|text| !text.starts_with('#'));
+    if let Some(text) = text.filter(|text| *text != label && !lines.contains(text)) {
+        lines.push(text.clone());
+    }
+    lines.join("\n")
+}
+
+/// The value itself, with its unit; beside its code what was written, where that says something else.
+fn main_value(statement: &Statement) -> Option<String> {
+    let value = statement.value.as_ref()?;
+    let is_boolean = statement
+        .value_type
+        .as_deref()
+        .is_some_and(|it| matches!(it, "BL" | "BN"));
+    let words = match value.as_str() {
+        "true" if is_boolean => "Oui",
+        "false" if is_boolean => "Non",
+        // Nothing but a reference that leads nowhere.
+        unresolved if unresolved.starts_with('#') => return None,
+        other => other,
+    };
+    let mut words = match statement.value_type.as_deref() {
+        Some("TS") => french_date(words),
+        Some("IVL_TS") => words
+            .split(' ')
+            .map(french_date)
+            .collect::<Vec<_>>()
+            .join(" "),
+        _ => words.to_owned(),
+    };
+    // `1` is the unit of what has none.
+    if let Some(unit) = statement.unit.as_deref().filter(|unit| *unit != "1") {
+        words.push(' ');
+        words.push_str(unit);
+    }
+    let written = statement
+        .codes
+        .iter()
+        .filter(|code| code.role == "value")
+        .filter_map(|code| code.text.as_ref())
+        .filter(|text| *text != value && !text.starts_with('#'));
+    for text in written {
+        words.push_str(&format!(" ({text})"));
+    }
+    Some(words)
+}
+
+fn qualifier(statement: &Statement) -> Option<String> {
+    let mood = statement.mood.as_deref().map(frcp::mood);
+    let status = match statement.status.as_deref() {
+        None | Some("completed") => None,
+        Some("active") => Some("en cours"),
+        Some("aborted") => Some("interrompu"),
+        Some("cancelled") => Some("annulé"),
+        Some("suspended") => Some("suspendu"),
+        Some("held") => Some("en attente"),
+        other => other,
+    };
+    let words: Vec<&str> = [mood, status].into_iter().flatten().collect();
+    (!words.is_empty()).then(|| words.join(", "))
+}
+
+/// A time or an interval of the questionnaire as a French reader expects it.
+fn french_time(time: &str) -> String {
+    match time.split_once('/') {
+        None => format!("Date : {}", french_date(time)),
+        Some((from, "..")) => format!("À partir du {}", french_date(from)),
+        Some(("..", to)) => format!("Jusqu’au {}", french_date(to)),
+        Some((from, to)) => format!("Du {} au {}", french_date(from), french_date(to)),
+    }
+}
+
+/// `2019-02-15T09:30:00+01:00` as `15/02/2019 09:30`; what is no date stays as it is.
+fn french_date(time: &str) -> String {
+    let (date, clock) = time.split_once('T').unwrap_or((time, ""));
+    let parts: Vec<&str> = date.split('-').collect();
+    let is_date = parts.len() <= 3
+        && parts.first().is_some_and(|year| year.len() == 4)
+        && parts
+            .iter()
+            .all(|part| part.bytes().all(|byte| byte.is_ascii_digit()));
+    if !is_date {
+        return time.to_owned();
+    }
+    let mut words = parts.into_iter().rev().collect::<Vec<_>>().join("/");
+    if let Some(clock) = clock.get(..5) {
+        words.push(' ');
+        words.push_str(clock);
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::questionnaire::{Concept, Qualifier, Quantity, Site};
+
+    fn statement(kind: &str) -> Statement {
+        Statement {
+            kind: kind.to_owned(),
+            label: Some("L".to_owned()),
+            mood: Some("EVN".to_owned()),
+            status: Some("completed".to_owned()),
+            ..Statement::default()
+        }
+    }
+
+    fn some(text: &str) -> Option<String> {
+        Some(text.to_owned())
+    }
+
+    fn row(statement: Statement) -> (String, String, String) {
+        let questionnaire = Questionnaire {
+            sections: vec![Section {
+                statements: vec![statement],
+                ..Section::default()
+            }],
+            other: None,
+        };
+        let row = sections(&questionnaire).remove(0).rows.remove(0);
+        (row.label, row.value, row.qualifier.unwrap_or_default())
+    }
+
+    #[test]
+    fn a_statement_is_told_in_words() {
+        let with = |change: &dyn Fn(&mut Statement)| {
+            let mut statement = statement("observation");
+            change(&mut statement);
+            row(statement).1
+        };
+        for (value, kind, unit, told) in [
+            ("true", "BL", None, "Oui"),
+            ("false", "BL", None, "Non"),
+            ("true", "ST", None, "true"),
+            ("6.5", "PQ", Some("mm"), "6.5 mm"),
+            ("2", "PQ", Some("1"), "2"),
+            ("20190215", "ST", None, "20190215"),
+            ("2019-02-15", "TS", None, "15/02/2019"),
+            ("#gone", "ED", None, ""),
+        ] {
+            let value = with(&|it| {
+                it.value = some(value);
+                it.value_type = some(kind);
+                it.unit = unit.map(str::to_owned);
+            });
+            assert_eq!(value, told);
+        }
+        for (time, told) in [
+            ("2019-02-15", "Date : 15/02/2019"),
+            ("2019", "Date : 2019"),
+            ("2019-02-20/2019-08-20", "Du 20/02/2019 au 20/08/2019"),
+            ("2019-03-01/..", "À partir du 01/03/2019"),
+            ("../2019-03", "Jusqu’au 03/2019"),
+            ("2019-01-15T11:30+01:00", "Date : 15/01/2019 11:30"),
+            ("soon", "Date : soon"),
+        ] {
+            assert_eq!(with(&|it| it.time = some(time)), told);
+        }
+        assert_eq!(with(&|it| it.text = some("L")), "");
+        assert_eq!(with(&|it| it.text = some("#gone")), "");
+        assert_eq!(with(&|it| it.text = some("said")), "said");
+        assert_eq!(with(&|it| it.negated = true), "NON");
+        let value = with(&|it| {
+            it.value = some("Carcinome");
+            it.negated = true;
+            it.codes = vec![Concept {
+                role: "value".to_owned(),
+                text: some("carcinome canalaire"),
+                ..Concept::default()
+            }];
+            it.site = Some(Site {
+                code: None,
+                label: some("Sein"),
+                laterality: some("droit"),
+            });
+            it.qualifiers = vec![Qualifier {
+                of: "value".to_owned(),
+                name: Some(Concept {
+                    label: some("Version"),
+                    ..Concept::default()
+                }),
+                value: Some(Concept {
+                    code: some("7"),
+                    ..Concept::default()
+                }),
+            }];
+            it.priority = some("1");
+            it.quantities = vec![Quantity {
+                role: "doseQuantity".to_owned(),
+                value: "50".to_owned(),
+                unit: some("mg"),
+            }];
+        });
+        assert_eq!(
+            value,
+            "NON : Carcinome (carcinome canalaire)\nVersion : 7\nLocalisation : Sein (droit)\nDose : 50 mg\nPriorité : 1"
+        );
+    }
+
+    #[test]
+    fn mood_is_always_told() {
+        for (mood, status, told) in [
+            ("EVN", "completed", "Réalisé"),
+            ("EVN", "active", "Réalisé, en cours"),
+            ("PRP", "active", "Proposé, en cours"),
+            ("INT", "cancelled", "Prévu, annulé"),
+            ("ARQ", "", "Rendez-vous demandé"),
+        ] {
+            let mut statement = statement("procedure");
+            statement.mood = some(mood);
+            statement.status = some(status).filter(|it| !it.is_empty());
+            assert_eq!(row(statement).2, told);
+        }
+    }
+
+    #[test]
+    fn statements_stand_below_each_other_and_narrative_where_there_are_none() {
+        let mut outer = statement("observation");
+        outer.statements = vec![statement("act")];
+        let questionnaire = Questionnaire {
+            sections: vec![Section {
+                code: some("C"),
+                text: some("T"),
+                statements: vec![outer],
+                sections: vec![Section {
+                    label: some("Inner"),
+                    text: some("told"),
+                    ..Section::default()
+                }],
+                ..Section::default()
+            }],
+            other: None,
+        };
+        let sections = sections(&questionnaire);
+        let depths: Vec<u8> = sections[0].rows.iter().map(|row| row.depth).collect();
+        assert_eq!(depths, [0, 1]);
+        assert_eq!(sections[0].narrative, None);
+        assert_eq!(sections[0].sections[0].title, "Inner");
+        assert_eq!(sections[0].sections[0].narrative.as_deref(), Some("told"));
+    }
+}
