@@ -14,9 +14,11 @@
 
 pub mod cda;
 pub mod config;
+pub mod engine;
 pub mod hl7;
 pub mod intake;
 pub mod journal;
+mod memory;
 pub mod model;
 pub mod reports;
 pub mod spool;

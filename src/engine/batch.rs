@@ -1,0 +1,278 @@
+//! Batches: every report version leaves in exactly one, behind the facility's stored cursor (SPEC 8).
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry::{Occupied, Vacant};
+use std::ffi::OsString;
+use std::io::{self, BufWriter, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::group::{Group, document_path};
+use super::{Claimed, Engine, EngineError};
+use crate::intake::Redelivery;
+use crate::journal::{Closing, Entry, Move, Place};
+use crate::model::change::{Change, Record};
+use crate::model::identifiers::{CaseId, FacilityId};
+use crate::model::outcome::{Reason, Refusal};
+use crate::model::report::{Batch, BatchEntry, Cursor, Report};
+use crate::model::view::View;
+use crate::reports;
+use crate::reports::batch::BatchError;
+use crate::reports::message::Envelope;
+use crate::spool::claim;
+use crate::spool::finish;
+use crate::spool::fs::FsError;
+use crate::store::keys;
+
+/// Written piece by piece: a batch may be larger than memory.
+const BUFFER_BYTES: usize = 256 * 1024;
+
+impl Engine {
+    /// Answers a request: a batch of what was added since the last one, empty if nothing was.
+    pub(super) fn answer_request(
+        &mut self,
+        group: &mut Group<'_>,
+        claimed: &Claimed,
+    ) -> Result<(), EngineError> {
+        let Place::Facility(id) = &claimed.place else {
+            return Ok(());
+        };
+        let Some(root) = self.root(&claimed.place).cloned() else {
+            return Ok(());
+        };
+        let facility = FacilityId::new(id.clone());
+        let received = &claimed.claim.received;
+        let name = received.with_extension("xml");
+        let name = name.file_name().unwrap_or_default().to_owned();
+        let (changes, batch_move) = match self.next_batch(group, &facility, name) {
+            Err(EngineError::Report(problem)) => {
+                // Other facilities do not wait for this one's damage to be mended.
+                log::error!("a request of {facility} waits: {problem}");
+                group.release(claimed);
+                self.waiting.push_back(claimed.clone());
+                return Ok(());
+            }
+            made => made?,
+        };
+        let day = self.day(&claimed.place, self.now());
+        let names = &mut self.names;
+        let named = names.choose(&self.fs, &self.folders, &root, received, &day, &|_| {
+            Vec::new()
+        })?;
+        let to = finish::done(&day, &named);
+        self.folders.parent(&self.fs, &root, &to)?;
+        let request_move = Move {
+            place: claimed.place.clone(),
+            from: claimed.path_in_work(),
+            to: claim::to_text(&to),
+        };
+        let changes = group.view.apply(&changes)?;
+        group.enter(Entry::Closing(Box::new(Closing {
+            claim: claimed.claim.key(),
+            messages: 0,
+            changes,
+            moves: vec![request_move, batch_move],
+        })));
+        Ok(())
+    }
+
+    /// Writes a batch nobody asked for, if there is something to put into it.
+    pub(super) fn write_batch_of_new_reports(&mut self, id: &str) -> Result<(), EngineError> {
+        let facility = FacilityId::new(id);
+        let store = Arc::clone(&self.store);
+        let mut group = Group::new(&*store);
+        let cursor = group.view.cursor(&facility)?;
+        if cursor.delivered >= cursor.versions {
+            return Ok(());
+        }
+        let name = self.batch_name(id, cursor.batches + 1);
+        let (changes, batch_move) = self.next_batch(&mut group, &facility, name)?;
+        let changes = group.view.apply(&changes)?;
+        group.enter(Entry::Changes {
+            what: format!("batch {} of {id}", cursor.batches + 1),
+            changes,
+            moves: vec![batch_move],
+        });
+        self.commit(group)
+    }
+
+    /// Writes an extra batch of reports that left before; the cursor stays.
+    pub(super) fn redeliver(
+        &mut self,
+        group: &mut Group<'_>,
+        facility: &FacilityId,
+        which: &Redelivery,
+    ) -> Result<Result<(Vec<Change>, Move), Refusal>, EngineError> {
+        let cursor = group.view.cursor(facility)?;
+        let mut versions = Vec::new();
+        match which {
+            Redelivery::Batch(number) => match group.view.batch(facility, *number)? {
+                Some(batch) => versions = batch.versions,
+                None => {
+                    return Ok(Err(Refusal::new(
+                        Reason::BadCommand,
+                        format!(
+                            "There is no batch {number} of {facility}; its batches go from 1 to {}.",
+                            cursor.batches
+                        ),
+                    )));
+                }
+            },
+            Redelivery::Since(time) => {
+                let batches: Vec<Batch> = group.view.all(&keys::batches(Some(facility)))?;
+                let since = batches
+                    .into_iter()
+                    .filter(|batch| batch.time >= *time && !batch.repeats);
+                versions.extend(since.flat_map(|batch| batch.versions));
+            }
+        }
+        let number = cursor.batches + 1;
+        let name = self.batch_name(facility.as_str(), number);
+        let (batch, batch_move) =
+            self.write_batch(group, facility, name, number, versions, true)?;
+        let cursor = Cursor {
+            batches: number,
+            ..cursor
+        };
+        let changes = vec![
+            Record::Batch(batch).into(),
+            Record::Cursor(facility.clone(), cursor).into(),
+        ];
+        Ok(Ok((changes, batch_move)))
+    }
+
+    /// Everything after the cursor, in order, and the cursor behind it.
+    fn next_batch(
+        &mut self,
+        group: &mut Group<'_>,
+        facility: &FacilityId,
+        name: OsString,
+    ) -> Result<(Vec<Change>, Move), EngineError> {
+        let cursor = group.view.cursor(facility)?;
+        let number = cursor.batches + 1;
+        let mut versions = Vec::new();
+        let mut reports: BTreeMap<CaseId, Report> = BTreeMap::new();
+        for sequence in cursor.delivered + 1..=cursor.versions {
+            let (case, version) = group
+                .view
+                .report_in_sequence(facility, sequence)?
+                .ok_or_else(|| absent(facility, &format!("report version {sequence}")))?;
+            let report = match reports.entry(case.clone()) {
+                Occupied(known) => known.into_mut(),
+                Vacant(place) => place.insert(report(&group.view, facility, &case)?),
+            };
+            let left = report.versions.iter_mut().find(|it| it.version == version);
+            if let Some(left) = left {
+                left.batch = Some(number);
+            }
+            versions.push(BatchEntry { case, version });
+        }
+        let (batch, batch_move) =
+            self.write_batch(group, facility, name, number, versions, false)?;
+        let delivered = Cursor {
+            delivered: cursor.versions,
+            batches: number,
+            ..cursor
+        };
+        let mut changes: Vec<Change> = vec![
+            Record::Batch(batch).into(),
+            Record::Cursor(facility.clone(), delivered).into(),
+        ];
+        changes.extend(
+            reports
+                .into_values()
+                .map(|report| Record::Report(report).into()),
+        );
+        Ok((changes, batch_move))
+    }
+
+    /// Writes a batch under a name nobody looks for, and the move that shows it.
+    fn write_batch(
+        &mut self,
+        group: &mut Group<'_>,
+        facility: &FacilityId,
+        name: OsString,
+        number: u64,
+        versions: Vec<BatchEntry>,
+        repeats: bool,
+    ) -> Result<(Batch, Move), EngineError> {
+        let place = Place::Facility(facility.as_str().to_owned());
+        let Some(root) = self.root(&place).cloned() else {
+            return Err(EngineError::Report(format!(
+                "the folder of {facility} cannot be reached"
+            )));
+        };
+        let (dir, prepared, from) = self.prepared_file(group, &place)?;
+        let out = BufWriter::with_capacity(BUFFER_BYTES, self.fs.create(&dir, &prepared)?);
+        let view = &group.view;
+        let contents = versions.iter().map(|entry| {
+            self.content(view, facility, entry)
+                .map_err(io::Error::other)
+        });
+        reports::batch::write(out, contents).map_err(|error| match error {
+            BatchError::Write(source) => EngineError::Disk(FsError {
+                action: "write a batch in",
+                path: dir.path().to_owned(),
+                source,
+            }),
+            error => EngineError::Report(error.to_string()),
+        })?;
+        let names = &mut self.names;
+        let to = names.choose_in(&self.fs, &self.folders, &root, finish::REPORTS, &name)?;
+        let shown = to.file_name().unwrap_or_default();
+        let batch = Batch {
+            facility: facility.clone(),
+            number,
+            file_name: claim::to_text(Path::new(shown)),
+            time: self.now(),
+            versions,
+            repeats,
+        };
+        let batch_move = Move {
+            place,
+            from,
+            to: claim::to_text(&to),
+        };
+        Ok((batch, batch_move))
+    }
+
+    /// The message of a report version and its PDF, to be read.
+    fn content(
+        &self,
+        view: &dyn View,
+        facility: &FacilityId,
+        entry: &BatchEntry,
+    ) -> Result<(Envelope, Box<dyn Read>), EngineError> {
+        let report = report(view, facility, &entry.case)?;
+        let version = report
+            .versions
+            .into_iter()
+            .find(|version| version.version == entry.version)
+            .ok_or_else(|| absent(facility, &format!("version {} of a report", entry.version)))?;
+        let path = document_path(&version.pdf);
+        let documents = &self.spool.documents;
+        let (dir, name) = self.folders.parent(&self.fs, documents, Path::new(&path))?;
+        let pdf = self.fs.open(&dir, name)?;
+        let envelope = Envelope {
+            prefix: version.message_before,
+            suffix: version.message_after,
+        };
+        Ok((envelope, Box::new(pdf)))
+    }
+
+    fn batch_name(&self, facility: &str, number: u64) -> OsString {
+        let time = self.now().format("%Y%m%dT%H%M%SZ");
+        format!("reports_{facility}_{time}_{number}.xml").into()
+    }
+}
+
+fn report(view: &dyn View, facility: &FacilityId, case: &CaseId) -> Result<Report, EngineError> {
+    view.report(facility, case)?
+        .ok_or_else(|| absent(facility, &format!("the report of case {case}")))
+}
+
+fn absent(facility: &FacilityId, what: &str) -> EngineError {
+    EngineError::Report(format!(
+        "the store of {facility} lacks {what}: run `rcpspool rebuild`"
+    ))
+}

@@ -1,0 +1,278 @@
+//! From a sealed group to files in their places: the order on which everything else rests.
+//!
+//! *Before the journal, only writes; after it, only renames* (DESIGN, "One barrier"). Outputs lie under names nobody
+//! sees; one barrier makes them durable, the journal says what is so, the store follows, and only then do files move.
+//!
+//! This is the only place of the engine with a thread: a group may go its way to the disk while the next is decided.
+//! There is never more than one on its way, and nothing of it is shared but what can no longer change.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use super::{EngineError, place_name};
+use crate::journal::{Counters, Entry, Journal, Move, Place};
+use crate::spool::claim;
+use crate::spool::finish::Folders;
+use crate::spool::fs::{Dir, Fs};
+use crate::store::{Decided, Store};
+
+/// The folders that moves are relative to.
+pub(super) type Roots = BTreeMap<Place, Dir>;
+
+/// A group that nothing is added to any more.
+pub(super) struct Sealed {
+    /// What the journal is to record.
+    pub entries: Vec<Entry>,
+    /// The moves to do once it counts.
+    pub moves: Vec<Move>,
+    /// What the store is to hold.
+    pub changes: Decided,
+    /// A folder on each file system that was written to.
+    pub file_systems: Vec<Dir>,
+    /// The last number given in the order of received files.
+    pub order: u64,
+    /// The last number given to a message.
+    pub message: u64,
+}
+
+/// Puts groups on the disk, one after the other.
+pub(super) struct Committer {
+    state: State,
+    /// As of the last group that was committed when nothing was on its way.
+    counters: Counters,
+}
+
+enum State {
+    Here(Box<Work>),
+    OnItsWay {
+        decided: Decided,
+        thread: JoinHandle<(Box<Work>, Result<(), EngineError>)>,
+    },
+    /// The thread ended without an answer: only a new start finds the truth.
+    Lost,
+}
+
+/// What committing needs.
+struct Work {
+    fs: Fs,
+    journal: Journal,
+    store: Arc<dyn Store>,
+    folders: Folders,
+    /// Moves that the journal orders and that are still to do, with their group.
+    moves: Vec<(u64, Move)>,
+    /// The last group whose moves the journal knows to be done.
+    finished: u64,
+    /// Folders on file systems where moves were done since.
+    moved_in: Vec<Dir>,
+}
+
+impl Committer {
+    /// With the moves that the journal orders and that are still to do, and the last group whose moves it knows to be
+    /// done.
+    pub fn new(
+        fs: Fs,
+        journal: Journal,
+        store: Arc<dyn Store>,
+        moves: Vec<(u64, Move)>,
+        finished: u64,
+    ) -> Self {
+        Self {
+            counters: journal.counters(),
+            state: State::Here(Box::new(Work {
+                fs,
+                journal,
+                store,
+                folders: Folders::default(),
+                moves,
+                finished,
+                moved_in: Vec::new(),
+            })),
+        }
+    }
+
+    /// Puts a group on the disk; none may be on its way.
+    pub fn commit(&mut self, sealed: Sealed, roots: &Arc<Roots>) -> Result<(), EngineError> {
+        let committed = match &mut self.state {
+            State::Here(work) => work.commit(sealed, roots),
+            State::OnItsWay { .. } | State::Lost => Err(EngineError::Lost),
+        };
+        self.remember();
+        committed
+    }
+
+    /// Puts a group on its way to the disk; none may be on its way already.
+    pub fn begin(&mut self, sealed: Sealed, roots: &Arc<Roots>) {
+        let state = std::mem::replace(&mut self.state, State::Lost);
+        if let State::Here(mut work) = state {
+            let roots = Arc::clone(roots);
+            let decided = Arc::clone(&sealed.changes);
+            let thread = std::thread::spawn(move || {
+                let committed = work.commit(sealed, &roots);
+                (work, committed)
+            });
+            self.state = State::OnItsWay { decided, thread };
+        }
+    }
+
+    /// Waits for the group that is on its way.
+    pub fn finish(&mut self) -> Result<(), EngineError> {
+        match std::mem::replace(&mut self.state, State::Lost) {
+            State::OnItsWay { thread, .. } => {
+                let (work, committed) = thread.join().map_err(|_| EngineError::Lost)?;
+                self.state = State::Here(work);
+                self.remember();
+                committed
+            }
+            State::Here(work) => {
+                self.state = State::Here(work);
+                Ok(())
+            }
+            State::Lost => Err(EngineError::Lost),
+        }
+    }
+
+    /// What the group on its way decided: the store may not have it yet.
+    pub fn decided(&self) -> Option<Decided> {
+        match &self.state {
+            State::OnItsWay { decided, .. } => Some(Arc::clone(decided)),
+            State::Here(_) | State::Lost => None,
+        }
+    }
+
+    /// The numbers as of the last group that is known to count.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Whether moves were done that the journal does not know to be done.
+    pub fn has_news(&self) -> bool {
+        self.work().is_some_and(|work| work.moved() > work.finished)
+    }
+
+    /// The moves that the journal orders and that are still to do.
+    pub fn moves(&self) -> &[(u64, Move)] {
+        self.work().map_or(&[], |work| work.moves.as_slice())
+    }
+
+    /// The journal, while nothing is on its way.
+    pub fn journal(&self) -> Option<&Journal> {
+        self.work().map(|work| &work.journal)
+    }
+
+    /// Does the moves that could not be done before.
+    pub fn retry_moves(&mut self, roots: &Roots) {
+        if let State::Here(work) = &mut self.state {
+            work.folders.forget();
+            work.do_moves(roots);
+        }
+    }
+
+    fn work(&self) -> Option<&Work> {
+        match &self.state {
+            State::Here(work) => Some(work),
+            State::OnItsWay { .. } | State::Lost => None,
+        }
+    }
+
+    fn remember(&mut self) {
+        if let State::Here(work) = &self.state {
+            self.counters = work.journal.counters();
+        }
+    }
+}
+
+impl Work {
+    fn commit(&mut self, mut sealed: Sealed, roots: &Roots) -> Result<(), EngineError> {
+        let moved = self.moved();
+        if moved > self.finished {
+            sealed.entries.push(Entry::Finished { group: moved });
+        }
+        let mut seen = BTreeSet::new();
+        for dir in sealed.file_systems.iter().chain(&self.moved_in) {
+            if seen.insert(self.fs.device(dir)?) {
+                // What a failed sync leaves behind is not known: only a new start finds the truth.
+                self.fs.sync_file_system(dir).map_err(EngineError::Sync)?;
+            }
+        }
+        self.journal
+            .append(&sealed.entries, sealed.order, sealed.message)?;
+        let number = self.journal.counters().group;
+        if moved > self.finished {
+            self.finished = moved;
+            self.moved_in.clear();
+        }
+        self.store.apply(
+            &mut sealed
+                .changes
+                .iter()
+                .map(|(key, value)| (key.as_str(), value.as_deref())),
+        )?;
+        let ordered = sealed.moves.into_iter();
+        self.moves.extend(ordered.map(|ordered| (number, ordered)));
+        self.do_moves(roots);
+        self.folders.forget();
+        Ok(())
+    }
+
+    /// Does the moves that the journal orders. What cannot be done now is tried again with every sweep.
+    fn do_moves(&mut self, roots: &Roots) {
+        let mut failed = Vec::new();
+        let mut first = None;
+        for (group, ordered) in std::mem::take(&mut self.moves) {
+            if let Err(error) = self.do_move(&ordered, roots) {
+                first.get_or_insert_with(|| format!("{}: {error}", place_name(&ordered.place)));
+                failed.push((group, ordered));
+            }
+        }
+        if let Some(first) = first {
+            let count = failed.len();
+            log::error!(
+                "{count} files cannot be moved into place, it is tried again. The first is of {first}"
+            );
+        }
+        self.moves = failed;
+    }
+
+    fn do_move(&mut self, ordered: &Move, roots: &Roots) -> Result<(), std::io::Error> {
+        let Some(root) = roots.get(&ordered.place).cloned() else {
+            return Err(std::io::Error::other("its folder cannot be reached"));
+        };
+        let (from, to) = (
+            claim::from_text(&ordered.from),
+            claim::from_text(&ordered.to),
+        );
+        let moved = self.folders.move_file(&self.fs, &root, &from, &to);
+        let taken =
+            matches!(&moved, Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists);
+        let moved = match ordered.place {
+            // Content is named by its hash: what lies there already is the same.
+            Place::Documents if taken => self
+                .folders
+                .parent(&self.fs, &root, &from)
+                .and_then(|(dir, name)| self.fs.remove(&dir, name)),
+            _ => moved,
+        };
+        moved.map_err(|error| error.source)?;
+        if !self
+            .moved_in
+            .iter()
+            .any(|dir| dir.number() == root.number())
+        {
+            self.moved_in.push(root);
+        }
+        Ok(())
+    }
+
+    /// The last group up to which all moves are done.
+    fn moved(&self) -> u64 {
+        let committed = self.journal.counters().group;
+        self.moves
+            .iter()
+            .map(|(group, _)| group.saturating_sub(1))
+            .min()
+            .unwrap_or(committed)
+            .min(committed)
+    }
+}

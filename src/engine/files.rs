@@ -1,0 +1,895 @@
+//! From a claimed file to outcomes: reads it, has each of its messages decided, and chooses where everything goes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::group::{Group, document_path};
+use super::receipt::{self, Answering, Told};
+use super::{Claimed, Engine, EngineError, place_name};
+use crate::cda;
+use crate::config::Acks;
+use crate::hl7::{self, Message};
+use crate::intake::desk::{self, ParsedCommand};
+use crate::intake::route::{self, Described};
+use crate::intake::{Context, Decided, Decision, DeskContext, Order, Stop};
+use crate::journal::{Closing, Entry, Message as MessageEntry, Move, Place};
+use crate::model::change::{Change, HistoryEntry, Record, Subject};
+use crate::model::outcome::{Outcome, Reason, Refusal, Warning, WarningCode};
+use crate::spool::claim::{self, Claim};
+use crate::spool::finish;
+use crate::spool::fs::{FsError, Reading};
+use crate::store::{KeyChange, Store, keys, to_json};
+
+/// How much of a file that is refused unread is looked at, to know whether it is HL7 (SPEC 10).
+const FIRST_BYTES: usize = 64 * 1024;
+
+/// A file whose messages were all decided.
+struct Finished<'f> {
+    told: Vec<Told>,
+    /// Each message as it was received, to be split off where it is refused.
+    messages: Vec<&'f [u8]>,
+    /// Whether it is answered in HL7.
+    is_hl7: bool,
+    /// Files that its commands claimed, and whether the command was refused.
+    companions: Vec<(Claimed, bool)>,
+    /// Whether some of its messages were decided in an earlier group.
+    in_parts: bool,
+}
+
+impl Engine {
+    /// Decides every message of a claimed file and prepares its end.
+    pub(super) fn take_file<'s>(
+        &mut self,
+        store: &'s Arc<dyn Store>,
+        group: &mut Group<'s>,
+        claimed: &Claimed,
+    ) -> Result<(), EngineError> {
+        let Some(station) = self.station(&claimed.place) else {
+            group.release(claimed);
+            self.waiting.push_back(claimed.clone());
+            return Ok(());
+        };
+        if claimed.is_request() {
+            return self.answer_request(group, claimed);
+        }
+        let limit = self.config.intake.max_file;
+        let reading = self
+            .fs
+            .read_settled(&station.work, &claimed.name_in_work(), limit);
+        match reading {
+            Ok(Reading::Whole(bytes, modified)) => {
+                group.weigh(bytes.len());
+                match &claimed.place {
+                    Place::Desk => self.take_desk_file(store, group, claimed, &bytes, modified),
+                    _ => self.take_facility_file(store, group, claimed, &bytes),
+                }
+            }
+            Ok(Reading::StillWritten) => {
+                group.release(claimed);
+                self.waiting.push_back(claimed.clone());
+                Ok(())
+            }
+            Ok(Reading::TooLarge(first, size)) => {
+                let refusal = Refusal::new(
+                    Reason::TooLarge,
+                    format!("The file has {size} bytes; at most {limit} are taken."),
+                );
+                self.refuse_file(group, claimed, &first, refusal)
+            }
+            Err(error) if error.is_absent() => {
+                log::error!(
+                    "a claimed file of {} was removed from its work folder by somebody",
+                    place_name(&claimed.place)
+                );
+                group.release(claimed);
+                Ok(())
+            }
+            Err(error) if is_unreadable(&error) => {
+                let refusal = Refusal::new(
+                    Reason::Unreadable,
+                    format!("The file cannot be read: {}.", error.source),
+                );
+                self.refuse_file(group, claimed, b"", refusal)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Refuses a file that ended the process whenever it was read.
+    pub(super) fn refuse_crasher(&mut self, claimed: &Claimed) -> Result<(), EngineError> {
+        let store = Arc::clone(&self.store);
+        let mut group = Group::new(&*store);
+        group.take_up(claimed);
+        let refusal = Refusal::new(
+            Reason::ReaderCrashed,
+            "Reading this file ended the program three times; it is not read again.",
+        );
+        let first = self.first_bytes(claimed).unwrap_or_default();
+        self.refuse_file(&mut group, claimed, &first, refusal)?;
+        self.commit(group)
+    }
+
+    fn first_bytes(&self, claimed: &Claimed) -> Option<Vec<u8>> {
+        let station = self.station(&claimed.place)?;
+        let file = self.fs.open(&station.work, &claimed.name_in_work()).ok()?;
+        let mut first = Vec::new();
+        let mut limited = std::io::Read::take(file, FIRST_BYTES as u64);
+        std::io::Read::read_to_end(&mut limited, &mut first).ok()?;
+        Some(first)
+    }
+
+    fn take_facility_file<'s>(
+        &mut self,
+        store: &'s Arc<dyn Store>,
+        group: &mut Group<'s>,
+        claimed: &Claimed,
+        bytes: &[u8],
+    ) -> Result<(), EngineError> {
+        if hl7::looks_like_hl7(bytes) {
+            return self.take_messages(store, group, claimed, bytes);
+        }
+        if cda::looks_like_xml(bytes) {
+            return self.take_cda(group, claimed, bytes);
+        }
+        let refusal = Refusal::new(
+            Reason::UnknownFormat,
+            "The file is neither HL7 v2 (it would start with MSH, FHS or BHS), nor a CDA document, nor named *.retrieve.",
+        );
+        self.refuse_file(group, claimed, bytes, refusal)
+    }
+
+    fn take_cda(
+        &mut self,
+        group: &mut Group<'_>,
+        claimed: &Claimed,
+        bytes: &[u8],
+    ) -> Result<(), EngineError> {
+        let Place::Facility(id) = &claimed.place else {
+            return Ok(());
+        };
+        let config = Arc::clone(&self.config);
+        let Some(facility) = config.facilities.iter().find(|it| it.id.as_str() == id) else {
+            return Ok(());
+        };
+        let now = self.now();
+        let context = Context {
+            facility,
+            versions: &config.intake.versions,
+            now,
+        };
+        let read = cda::parse(bytes);
+        let described = match &read {
+            Err(refusal) if refusal.reason == Reason::UnknownFormat => Described::default(),
+            read => route::describe_cda(read.as_ref().ok(), facility),
+        };
+        let decided = match read {
+            Ok(document) => route::decide_cda(bytes, &document, &group.view, &context),
+            Err(refusal) => Err(refusal.into()),
+        };
+        let told = self.settle(group, claimed, 1, described, decided, now)?;
+        let finished = Finished {
+            told: vec![told],
+            messages: vec![bytes],
+            is_hl7: false,
+            companions: Vec::new(),
+            in_parts: false,
+        };
+        self.finish_file(group, claimed, finished)
+    }
+
+    fn take_messages<'s>(
+        &mut self,
+        store: &'s Arc<dyn Store>,
+        group: &mut Group<'s>,
+        claimed: &Claimed,
+        bytes: &[u8],
+    ) -> Result<(), EngineError> {
+        let batch = match hl7::split(bytes) {
+            Ok(batch) => batch,
+            Err(error) => {
+                let refusal = Refusal::new(Reason::Malformed, format!("{error}."));
+                return self.refuse_file(group, claimed, bytes, refusal);
+            }
+        };
+        let Place::Facility(id) = &claimed.place else {
+            return Ok(());
+        };
+        let config = Arc::clone(&self.config);
+        let Some(facility) = config.facilities.iter().find(|it| it.id.as_str() == id) else {
+            return Ok(());
+        };
+        let mut parts = Parts::of(group, claimed)?;
+        for (index, bytes) in batch.messages.iter().enumerate().skip(parts.told.len()) {
+            self.make_room(store, group, claimed, &mut parts)?;
+            let now = self.now();
+            let context = Context {
+                facility,
+                versions: &config.intake.versions,
+                now,
+            };
+            let (described, decided) = match Message::parse(bytes) {
+                Ok(message) => {
+                    let described = route::describe(&message, facility);
+                    (described, route::decide(&message, &group.view, &context))
+                }
+                Err(error) => {
+                    let refusal = Refusal::new(Reason::Malformed, format!("{error}."));
+                    (Described::default(), Err(refusal.into()))
+                }
+            };
+            let told = self.settle(group, claimed, index + 1, described, decided, now)?;
+            parts.told.push(told);
+        }
+        if let Some(mismatch) = &batch.count_mismatch {
+            parts.warn(Warning::new(
+                WarningCode::BatchCount,
+                format!("{mismatch}."),
+            ));
+        }
+        let finished = Finished {
+            told: parts.told,
+            messages: batch.messages,
+            is_hl7: true,
+            companions: Vec::new(),
+            in_parts: parts.saved > 0,
+        };
+        self.finish_file(group, claimed, finished)
+    }
+
+    fn take_desk_file<'s>(
+        &mut self,
+        store: &'s Arc<dyn Store>,
+        group: &mut Group<'s>,
+        claimed: &Claimed,
+        bytes: &[u8],
+        modified: DateTime<Utc>,
+    ) -> Result<(), EngineError> {
+        let config = Arc::clone(&self.config);
+        let now = self.now();
+        let context = DeskContext {
+            config: &config,
+            time: modified,
+            now,
+        };
+        let is_list = claimed
+            .claim
+            .received
+            .extension()
+            .is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
+        if is_list {
+            let described = Described::named("sessions");
+            let decided = desk::decide_sessions(bytes, &group.view, &context);
+            let told = self.settle(group, claimed, 1, described, decided, now)?;
+            let finished = Finished {
+                told: vec![told],
+                messages: vec![bytes],
+                is_hl7: false,
+                companions: Vec::new(),
+                in_parts: false,
+            };
+            return self.finish_file(group, claimed, finished);
+        }
+        let commands = match desk::parse(bytes) {
+            Ok(commands) => commands,
+            Err(refusal) => return self.refuse_file(group, claimed, bytes, refusal),
+        };
+        let mut parts = Parts::of(group, claimed)?;
+        let mut companions = Vec::new();
+        for (index, parsed) in commands.iter().enumerate().skip(parts.told.len()) {
+            self.make_room(store, group, claimed, &mut parts)?;
+            let described = describe_command(parsed);
+            let (decided, companion) = self.decide_command(group, claimed, parsed, &context)?;
+            let told = self.settle(group, claimed, index + 1, described, decided, now)?;
+            let refused = told.outcome.refusal().is_some();
+            companions.extend(companion.map(|companion| (companion, refused)));
+            parts.told.push(told);
+        }
+        let finished = Finished {
+            told: parts.told,
+            messages: commands
+                .iter()
+                .map(|parsed| parsed.json.as_bytes())
+                .collect(),
+            is_hl7: false,
+            companions,
+            in_parts: parts.saved > 0,
+        };
+        self.finish_file(group, claimed, finished)
+    }
+
+    /// Decides a command, with the PDF that it names, which it claims.
+    fn decide_command(
+        &mut self,
+        group: &mut Group<'_>,
+        claimed: &Claimed,
+        parsed: &ParsedCommand,
+        context: &DeskContext<'_>,
+    ) -> Result<(Decided<'static>, Option<Claimed>), EngineError> {
+        let command = match &parsed.command {
+            Ok(command) => command,
+            Err(refusal) => return Ok((Err(refusal.clone().into()), None)),
+        };
+        let Some(name) = desk::pdf_named(command) else {
+            return Ok((desk::decide(command, None, &group.view, context), None));
+        };
+        let folder = claimed.claim.received.parent().unwrap_or(Path::new(""));
+        let Some(companion) = self.claim_companion(&folder.join(name))? else {
+            let refusal = Refusal::new(
+                Reason::BadCommand,
+                format!("The command names the file {name}, which is not in the desk's inbox."),
+            );
+            return Ok((Err(refusal.into()), None));
+        };
+        let work = &self.spool.desk.work;
+        let limit = self.config.intake.max_file;
+        let decided = match self.fs.read_settled(work, &companion.claim.name(), limit)? {
+            Reading::Whole(pdf, _) => desk::decide(command, Some(&pdf), &group.view, context),
+            Reading::StillWritten => Err(Refusal::new(
+                Reason::BadCommand,
+                format!("The file {name} is still being written: drop the command again once it is whole."),
+            )
+            .into()),
+            Reading::TooLarge(_, size) => Err(Refusal::new(
+                Reason::TooLarge,
+                format!("The file {name} has {size} bytes; at most {limit} are taken."),
+            )
+            .into()),
+        };
+        Ok((decided, Some(companion)))
+    }
+
+    /// The file of this path in the desk's inbox, made ours; it may be ours since an earlier attempt.
+    fn claim_companion(&mut self, received: &Path) -> Result<Option<Claimed>, EngineError> {
+        for entry in self.fs.list(&self.spool.desk.work)? {
+            if let Some(claim) = Claim::parse(&entry.name)
+                && claim.received == received
+                && !self.committer.moves().iter().any(|(_, ordered)| {
+                    ordered.place == Place::Desk
+                        && claim::from_text(&ordered.from).file_name() == Some(&entry.name)
+                })
+            {
+                return Ok(Some(Claimed::new(Place::Desk, claim)));
+            }
+        }
+        let arrival = super::Arrival {
+            place: Place::Desk,
+            path: received.to_owned(),
+        };
+        Ok(self.claim(&arrival))
+    }
+
+    /// Commits what the group holds if it is full, remembering how far this file has come.
+    fn make_room<'s>(
+        &mut self,
+        store: &'s Arc<dyn Store>,
+        group: &mut Group<'s>,
+        claimed: &Claimed,
+        parts: &mut Parts,
+    ) -> Result<(), EngineError> {
+        if !group.is_full(self.config.intake.group) {
+            return Ok(());
+        }
+        if let Some(untold) = parts
+            .told
+            .get(parts.saved..)
+            .filter(|untold| !untold.is_empty())
+        {
+            let key = keys::progress_from(&claimed.claim.key(), parts.saved);
+            group.change("progress in a file", vec![(key, Some(to_json(untold)?))]);
+            parts.saved = parts.told.len();
+        }
+        self.commit_and_go_on(store, group)?;
+        match self.is_stopped() {
+            true => Err(EngineError::Stopped),
+            false => Ok(()),
+        }
+    }
+
+    /// Enters what was decided on a message into the group.
+    fn settle(
+        &mut self,
+        group: &mut Group<'_>,
+        claimed: &Claimed,
+        number: usize,
+        described: Described,
+        decided: Decided<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<Told, EngineError> {
+        self.message += 1;
+        let file = claim::to_text(&claimed.claim.received);
+        let mut entry = MessageEntry {
+            claim: claimed.claim.key(),
+            number,
+            facility: place_name(&claimed.place).to_owned(),
+            file,
+            message_type: described.message_type.clone(),
+            control_id: described.control_id.clone(),
+            case: described.case.as_ref().map(ToString::to_string),
+            time: now,
+            outcome: Outcome::Rejected(Refusal::new(Reason::Malformed, "")),
+            changes: Vec::new(),
+            moves: Vec::new(),
+        };
+        entry.outcome = match decided {
+            Err(Stop::View(error)) => return Err(error.into()),
+            Err(Stop::Refused(refusal)) => Outcome::Rejected(refusal),
+            Ok(decision) => match self.carry_out(group, decision, &mut entry)? {
+                Ok(outcome) => outcome,
+                Err(refusal) => Outcome::Rejected(refusal),
+            },
+        };
+        group.counts.count(&claimed.place, &entry.outcome);
+        let told = Told {
+            described,
+            outcome: entry.outcome.clone(),
+        };
+        group.enter(Entry::Message(Box::new(entry)));
+        Ok(told)
+    }
+
+    /// Prepares what a decision asks for. A refusal here leaves nothing behind either.
+    fn carry_out(
+        &mut self,
+        group: &mut Group<'_>,
+        decision: Decision<'_>,
+        entry: &mut MessageEntry,
+    ) -> Result<Result<Outcome, Refusal>, EngineError> {
+        let mut changes = decision.changes;
+        let mut warnings = decision.warnings;
+        let mut made = Vec::new();
+        match decision.order {
+            None => {}
+            Some(Order::Report(order)) => match self.make_report(&group.view, *order)? {
+                Ok(report) => {
+                    warnings.extend(report.warning);
+                    changes.extend(report.changes);
+                    made.push(report.pdf);
+                }
+                Err(refusal) => return Ok(Err(refusal)),
+            },
+            Some(Order::Redeliver { facility, which }) => {
+                match self.redeliver(group, &facility, &which)? {
+                    Ok((redelivered, batch)) => {
+                        changes.extend(redelivered);
+                        entry.moves.push(batch);
+                    }
+                    Err(refusal) => return Ok(Err(refusal)),
+                }
+            }
+            Some(Order::Retry { files }) => match self.retry_files(&files)? {
+                Ok(moves) => entry.moves.extend(moves),
+                Err(refusal) => return Ok(Err(refusal)),
+            },
+        }
+        for content in decision.contents.iter().chain(&made) {
+            let from = self.prepare(group, &Place::Documents, &content.bytes)?;
+            entry.moves.push(Move {
+                place: Place::Documents,
+                from,
+                to: document_path(&content.hash),
+            });
+        }
+        changes.extend(self.history(entry, decision.history));
+        entry.changes = group.view.apply(&changes)?;
+        Ok(Ok(Outcome::Taken {
+            verdict: decision.verdict,
+            warnings,
+        }))
+    }
+
+    /// One line for each thing whose history the message adds to.
+    fn history(&self, entry: &MessageEntry, lines: Vec<(Subject, String)>) -> Vec<Change> {
+        let mut entries: Vec<HistoryEntry> = Vec::new();
+        for (subject, what) in lines {
+            match entries.iter_mut().find(|line| line.subject == subject) {
+                Some(line) => {
+                    line.what.push_str("; ");
+                    line.what.push_str(&what);
+                }
+                None => entries.push(HistoryEntry {
+                    subject,
+                    sequence: self.message,
+                    time: entry.time,
+                    what,
+                    file: entry.file.clone(),
+                    message_type: entry.message_type.clone(),
+                }),
+            }
+        }
+        entries
+            .into_iter()
+            .map(|line| Record::History(line).into())
+            .collect()
+    }
+
+    /// Refuses a file as a whole, unread or unreadable; it counts as HL7 if an MSH can be read in its first bytes.
+    fn refuse_file(
+        &mut self,
+        group: &mut Group<'_>,
+        claimed: &Claimed,
+        bytes: &[u8],
+        refusal: Refusal,
+    ) -> Result<(), EngineError> {
+        let first = bytes.get(..FIRST_BYTES).unwrap_or(bytes);
+        let facility = match &claimed.place {
+            Place::Facility(id) => self.facility(id),
+            _ => None,
+        };
+        let described = facility
+            .filter(|_| refusal.reason != Reason::UnknownFormat)
+            .and_then(|facility| {
+                let message = memchr::memmem::find_iter(first, b"MSH")
+                    .find_map(|at| Message::parse(first.get(at..)?).ok())?;
+                Some(route::describe(&message, facility))
+            });
+        let now = self.now();
+        let is_hl7 = described.is_some();
+        let described = described.unwrap_or_default();
+        let told = self.settle(group, claimed, 1, described, Err(refusal.into()), now)?;
+        let finished = Finished {
+            told: vec![told],
+            messages: vec![bytes],
+            is_hl7,
+            companions: Vec::new(),
+            in_parts: false,
+        };
+        self.finish_file(group, claimed, finished)
+    }
+
+    /// Chooses the names that a file and all that goes with it end under, and prepares what is written.
+    fn finish_file(
+        &mut self,
+        group: &mut Group<'_>,
+        claimed: &Claimed,
+        finished: Finished<'_>,
+    ) -> Result<(), EngineError> {
+        let place = &claimed.place;
+        let now = self.now();
+        let day = self.day(place, now);
+        let Some(root) = self.root(place).cloned() else {
+            return Ok(());
+        };
+        let refused: Vec<(usize, &Told, &Refusal)> = finished
+            .told
+            .iter()
+            .enumerate()
+            .filter_map(|(index, told)| Some((index, told, told.outcome.refusal()?)))
+            .collect();
+        let all_refused = refused.len() == finished.told.len();
+        let split_off = if all_refused { &[][..] } else { &refused[..] };
+        let named = self.names.choose(
+            &self.fs,
+            &self.folders,
+            &root,
+            &claimed.claim.received,
+            &day,
+            &|named| {
+                let messages = split_off.iter().map(|(index, ..)| index + 1);
+                messages
+                    .flat_map(|number| {
+                        [
+                            named.message(number, ""),
+                            named.message(number, finish::SIDECAR),
+                        ]
+                    })
+                    .collect()
+            },
+        )?;
+        let mut ending = Ending {
+            place: place.clone(),
+            moves: Vec::new(),
+        };
+        let whole = match all_refused {
+            true => named.below(finish::ERROR, ""),
+            false => finish::done(&day, &named),
+        };
+        ending.add(claimed.path_in_work(), &whole);
+        let facility = place_name(place);
+        if let (true, Some((_, told, refusal))) = (all_refused, refused.first()) {
+            let mut sidecar = receipt::sidecar(&told.described, refusal, facility, now);
+            if refused.len() > 1 {
+                let all = refused.iter().map(|(_, told, refusal)| {
+                    receipt::sidecar(&told.described, refusal, facility, now)
+                });
+                sidecar["messages"] = all.collect();
+            }
+            let from = self.prepare(group, place, pretty(&sidecar).as_bytes())?;
+            ending.add(from, &named.below(finish::ERROR, finish::SIDECAR));
+        }
+        for (index, told, refusal) in split_off {
+            let bytes = finished.messages.get(*index).copied().unwrap_or_default();
+            let from = self.prepare(group, place, bytes)?;
+            ending.add(from, &named.message(index + 1, ""));
+            let sidecar = receipt::sidecar(&told.described, refusal, facility, now);
+            let from = self.prepare(group, place, pretty(&sidecar).as_bytes())?;
+            ending.add(from, &named.message(index + 1, finish::SIDECAR));
+        }
+        self.write_receipt(group, claimed, &finished, &named, &mut ending, now)?;
+        for (companion, was_refused) in &finished.companions {
+            let received = &companion.claim.received;
+            let choose = &mut self.names;
+            let named = choose.choose(&self.fs, &self.folders, &root, received, &day, &|_| {
+                Vec::new()
+            })?;
+            let to = match was_refused {
+                true => named.below(finish::ERROR, ""),
+                false => finish::done(&day, &named),
+            };
+            ending.add(companion.path_in_work(), &to);
+        }
+        for ordered in &ending.moves {
+            let to = claim::from_text(&ordered.to);
+            self.folders.parent(&self.fs, &root, &to)?;
+        }
+        let changes = self.forget_progress(group, claimed, finished.in_parts)?;
+        group.enter(Entry::Closing(Box::new(Closing {
+            claim: claimed.claim.key(),
+            messages: finished.told.len(),
+            changes,
+            moves: ending.moves,
+        })));
+        Ok(())
+    }
+
+    /// What need not be remembered of a file that is finished.
+    fn forget_progress(
+        &self,
+        group: &mut Group<'_>,
+        claimed: &Claimed,
+        in_parts: bool,
+    ) -> Result<Vec<KeyChange>, EngineError> {
+        let key = claimed.claim.key();
+        let mut changes = Vec::new();
+        if in_parts {
+            let parts = group.view.keys(&keys::progress(&key))?;
+            changes.extend(parts.into_iter().map(|part| (part, None)));
+        }
+        if claimed.claim.is_cut() {
+            changes.push((keys::long_name(&key), None));
+        }
+        group.view.write(&changes);
+        Ok(changes)
+    }
+
+    fn write_receipt(
+        &mut self,
+        group: &mut Group<'_>,
+        claimed: &Claimed,
+        finished: &Finished<'_>,
+        named: &finish::Named,
+        ending: &mut Ending,
+        now: DateTime<Utc>,
+    ) -> Result<(), EngineError> {
+        let place = &claimed.place;
+        // The command line waits for the desk's receipts.
+        let acks = match place {
+            Place::Desk => Acks::Each,
+            _ => self.config.intake.acks,
+        };
+        if acks == Acks::Off {
+            return Ok(());
+        }
+        if !finished.is_hl7 {
+            let outcome = pretty(&receipt::operation_outcome(&finished.told));
+            let from = self.prepare(group, place, outcome.as_bytes())?;
+            ending.add(from, &named.below(finish::ACKS, ".outcome.json"));
+            return Ok(());
+        }
+        let facility = match place {
+            Place::Facility(id) => self.facility(id),
+            _ => None,
+        };
+        let control_id = claimed.claim.order.to_string();
+        let answering = Answering {
+            zone: facility.map_or(chrono_tz::Tz::UTC, |facility| facility.timezone),
+            now,
+            control_id: &control_id,
+        };
+        let text: String = (1..)
+            .zip(&finished.told)
+            .filter_map(|(number, told)| receipt::acknowledgement(told, number, &answering))
+            .collect();
+        if text.is_empty() {
+            return Ok(());
+        }
+        match acks {
+            Acks::Group => group.receipts.push((place.clone(), text)),
+            _ => {
+                let from = self.prepare(group, place, text.as_bytes())?;
+                ending.add(from, &named.below(finish::ACKS, ".ack"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the receipts of a group that share a file, one for each facility.
+    pub(super) fn write_group_receipts(
+        &mut self,
+        group: &mut Group<'_>,
+    ) -> Result<(), EngineError> {
+        let mut receipts = std::mem::take(&mut group.receipts);
+        receipts.sort_by(|(a, _), (b, _)| a.cmp(b));
+        for of_place in receipts.chunk_by(|(a, _), (b, _)| a == b) {
+            let Some((place, _)) = of_place.first() else {
+                continue;
+            };
+            let Some(root) = self.root(place).cloned() else {
+                continue;
+            };
+            let text: String = of_place.iter().map(|(_, text)| text.as_str()).collect();
+            let from = self.prepare(group, place, text.as_bytes())?;
+            let name = format!("group-{}.ack", self.message);
+            let names = &mut self.names;
+            let to =
+                names.choose_in(&self.fs, &self.folders, &root, finish::ACKS, name.as_ref())?;
+            let mut ending = Ending {
+                place: place.clone(),
+                moves: Vec::new(),
+            };
+            ending.add(from, &to);
+            group.enter(Entry::Changes {
+                what: "receipts of a group".to_owned(),
+                changes: Vec::new(),
+                moves: ending.moves,
+            });
+        }
+        Ok(())
+    }
+
+    /// The moves that put refused files back into the inbox they came from.
+    fn retry_files(&mut self, files: &[String]) -> Result<Result<Vec<Move>, Refusal>, EngineError> {
+        let day = self.day(&Place::Desk, self.now());
+        let mut moves = Vec::new();
+        for file in files {
+            let Some((place, below)) = self.find_refused(Path::new(file)) else {
+                let refusal = Refusal::new(
+                    Reason::BadCommand,
+                    format!(
+                        "No refused file is known by this path: {file}. `rcpspool list errors` shows them."
+                    ),
+                );
+                return Ok(Err(refusal));
+            };
+            let Some(root) = self.root(&place).cloned() else {
+                continue;
+            };
+            let refused = Path::new(finish::ERROR).join(&below);
+            if !self.folders.exists(&self.fs, &root, &refused)? {
+                let refusal = Refusal::new(
+                    Reason::BadCommand,
+                    format!("There is no refused file {file}. `rcpspool list errors` shows them."),
+                );
+                return Ok(Err(refusal));
+            }
+            let folder = Path::new("inbox").join(below.parent().unwrap_or(Path::new("")));
+            let name = below.file_name().unwrap_or_default();
+            let folder_text = folder.to_string_lossy().into_owned();
+            let inbox = self
+                .names
+                .choose_in(&self.fs, &self.folders, &root, &folder_text, name)?;
+            moves.push(Move {
+                place: place.clone(),
+                from: claim::to_text(&refused),
+                to: claim::to_text(&inbox),
+            });
+            let sidecar = claim::derived(name, "", finish::SIDECAR);
+            let sidecar_below = below.with_file_name(&sidecar);
+            let refused = Path::new(finish::ERROR).join(&sidecar_below);
+            if self.folders.exists(&self.fs, &root, &refused)? {
+                let done = format!("done/{day}");
+                let to = self
+                    .names
+                    .choose_in(&self.fs, &self.folders, &root, &done, &sidecar)?;
+                moves.push(Move {
+                    place,
+                    from: claim::to_text(&refused),
+                    to: claim::to_text(&to),
+                });
+            }
+        }
+        Ok(Ok(moves))
+    }
+
+    /// Whose refused file a path names, and its path below `error/`: as listed, or absolute.
+    fn find_refused(&self, file: &Path) -> Option<(Place, PathBuf)> {
+        if file
+            .components()
+            .any(|part| matches!(part, std::path::Component::ParentDir))
+        {
+            return None;
+        }
+        let spool = self.spool.root.path();
+        self.stations().find_map(|station| {
+            let error = station.root.path().join(finish::ERROR);
+            let below = spool.join(file).strip_prefix(&error).ok()?.to_owned();
+            below.file_name()?;
+            Some((station.place.clone(), below))
+        })
+    }
+}
+
+/// The moves that end a file, collected.
+struct Ending {
+    place: Place,
+    moves: Vec<Move>,
+}
+
+impl Ending {
+    fn add(&mut self, from: String, to: &Path) {
+        self.moves.push(Move {
+            place: self.place.clone(),
+            from,
+            to: claim::to_text(to),
+        });
+    }
+}
+
+/// How far the messages of a file are told, and how much of that the store knows from earlier groups.
+struct Parts {
+    told: Vec<Told>,
+    saved: usize,
+}
+
+impl Parts {
+    fn of(group: &Group<'_>, claimed: &Claimed) -> Result<Self, EngineError> {
+        let told: Vec<Told> = match claimed.may_be_in_parts {
+            true => {
+                let parts: Vec<Vec<Told>> =
+                    group.view.all(&keys::progress(&claimed.claim.key()))?;
+                parts.into_iter().flatten().collect()
+            }
+            false => Vec::new(),
+        };
+        Ok(Self {
+            saved: told.len(),
+            told,
+        })
+    }
+
+    /// Warns the sender of something about the file as a whole, with the first message that was taken in.
+    fn warn(&mut self, warning: Warning) {
+        let taken = self
+            .told
+            .iter_mut()
+            .find_map(|told| match &mut told.outcome {
+                Outcome::Taken { warnings, .. } => Some(warnings),
+                Outcome::Rejected(_) => None,
+            });
+        if let Some(warnings) = taken {
+            warnings.push(warning);
+        }
+    }
+}
+
+/// A command as receipts and sidecars name it.
+fn describe_command(parsed: &ParsedCommand) -> Described {
+    match &parsed.command {
+        Ok(command) => Described::named(command.word()),
+        Err(_) => Described::named("command"),
+    }
+}
+
+/// Whether a file in the desk's inbox is a command or a list: others are claimed by the command that names them.
+pub(super) fn is_command(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| {
+        ending.eq_ignore_ascii_case("csv") || ending.eq_ignore_ascii_case("json")
+    })
+}
+
+/// Whether an error is of this file, and not of the whole disk or process.
+fn is_unreadable(error: &FsError) -> bool {
+    use std::io::ErrorKind;
+    matches!(
+        error.kind(),
+        ErrorKind::PermissionDenied | ErrorKind::InvalidInput
+    ) || matches!(
+        error.source.raw_os_error(),
+        Some(libc::EIO | libc::ELOOP | libc::ENXIO)
+    )
+}
+
+fn pretty(value: &serde_json::Value) -> String {
+    format!("{value:#}\n")
+}

@@ -1,0 +1,405 @@
+//! A group: messages that are decided one after the other and put on the disk together.
+//!
+//! Until it is sealed, only writes are made, under names that nobody looks for; [`super::commit`] does the rest.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::ffi::OsString;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::commit::Sealed;
+use super::{Claimed, Counts, Engine, EngineError, place_name};
+use crate::journal::{Entry, Move, Place};
+use crate::spool::fs::Dir;
+use crate::store::{Decided, KeyChange, Overlay, Store};
+
+/// A group is committed once its messages have so many bytes.
+const GROUP_BYTES: u64 = 64 * 1024 * 1024;
+
+/// What is kept of a group on its way to the disk, to be taken back if it does not come to count.
+pub(super) struct Held {
+    prepared: Vec<(Dir, OsString)>,
+    claimed: Vec<Claimed>,
+    counts: Counts,
+}
+
+/// What was decided and prepared, and does not count yet.
+pub(super) struct Group<'s> {
+    /// The store, with what this group decided.
+    pub view: Overlay<'s>,
+    entries: Vec<Entry>,
+    moves: Vec<Move>,
+    /// Output that was written and is not seen by anybody yet.
+    prepared: Vec<(Dir, OsString)>,
+    /// The files that this group finishes or reads on.
+    claimed: Vec<Claimed>,
+    pub counts: Counts,
+    messages: usize,
+    bytes: u64,
+    /// Receipts that are written together, where the configuration says so.
+    pub receipts: Vec<(Place, String)>,
+}
+
+impl<'s> Group<'s> {
+    pub fn new(store: &'s dyn Store) -> Self {
+        Self::on(Overlay::new(store))
+    }
+
+    /// A group that sees what the one before it decided, which may not be in the store yet.
+    pub fn over(store: &'s dyn Store, decided: Decided) -> Self {
+        Self::on(Overlay::over(store, decided))
+    }
+
+    fn on(view: Overlay<'s>) -> Self {
+        Self {
+            view,
+            entries: Vec::new(),
+            moves: Vec::new(),
+            prepared: Vec::new(),
+            claimed: Vec::new(),
+            counts: Counts::default(),
+            messages: 0,
+            bytes: 0,
+            receipts: Vec::new(),
+        }
+    }
+
+    /// Adds an entry whose changes are in the view already.
+    pub fn enter(&mut self, entry: Entry) {
+        match &entry {
+            Entry::Message(message) => {
+                self.messages += 1;
+                self.moves.extend(message.moves.iter().cloned());
+            }
+            Entry::Closing(closing) => self.moves.extend(closing.moves.iter().cloned()),
+            Entry::Changes { moves, .. } => self.moves.extend(moves.iter().cloned()),
+            Entry::Header(_) | Entry::Finished { .. } | Entry::Commit { .. } => {}
+        }
+        self.entries.push(entry);
+    }
+
+    /// Adds changes that no message asked for.
+    pub fn change(&mut self, what: &str, changes: Vec<KeyChange>) {
+        self.view.write(&changes);
+        self.enter(Entry::Changes {
+            what: what.to_owned(),
+            changes,
+            moves: Vec::new(),
+        });
+    }
+
+    /// The group has this file in hand.
+    pub fn take_up(&mut self, claimed: &Claimed) {
+        self.claimed.push(claimed.clone());
+    }
+
+    /// The group has nothing to do with this file after all: it waits elsewhere.
+    pub fn release(&mut self, claimed: &Claimed) {
+        self.claimed
+            .retain(|held| held.claim.key() != claimed.claim.key());
+    }
+
+    /// Counts the bytes of a file that was read.
+    pub fn weigh(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+    }
+
+    /// Whether what comes next belongs to another group.
+    pub fn is_full(&self, messages: usize) -> bool {
+        self.messages >= messages || self.bytes >= GROUP_BYTES
+    }
+
+    /// What must be taken back if the group does not come to count.
+    fn held(self) -> Held {
+        Held {
+            prepared: self.prepared,
+            claimed: self.claimed,
+            counts: self.counts,
+        }
+    }
+
+    /// Whether it holds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+impl Engine {
+    /// Takes claimed files through a group, or more where their messages are many.
+    ///
+    /// With `more` to come, the last group may still be on its way to the disk: see [`Engine::land`].
+    pub(super) fn take_claimed(
+        &mut self,
+        mut claimed: VecDeque<Claimed>,
+        more: bool,
+    ) -> Result<(), EngineError> {
+        let store = Arc::clone(&self.store);
+        let mut group = match self.committer.decided() {
+            Some(decided) => Group::over(&*store, decided),
+            None => Group::new(&*store),
+        };
+        while let Some(next) = claimed.pop_front() {
+            let taken = self.make_way(&store, &mut group, &next);
+            if self.is_stopped() || taken.is_err() {
+                claimed.push_front(next);
+                self.waiting.append(&mut claimed);
+                if taken.is_ok() {
+                    break;
+                }
+                return taken;
+            }
+            group.take_up(&next);
+            if let Err(error) = self.take_file(&store, &mut group, &next) {
+                self.give_up(group.held());
+                self.waiting.append(&mut claimed);
+                return Err(error);
+            }
+        }
+        match more && !self.is_stopped() {
+            true => self.hand_over(&store, group).map(drop),
+            false => self.commit(group),
+        }
+    }
+
+    /// What must be on the disk before this file is taken: a full group; all groups, for a request, whose batch is
+    /// made of what lies there; and for a file of the desk all moves, since it may name a file that one of them takes.
+    fn make_way<'s>(
+        &mut self,
+        store: &'s Arc<dyn Store>,
+        group: &mut Group<'s>,
+        next: &Claimed,
+    ) -> Result<(), EngineError> {
+        if next.is_request() {
+            let before = std::mem::replace(group, Group::new(&**store));
+            return self.commit(before);
+        }
+        if group.is_full(self.config.intake.group) {
+            let full = std::mem::replace(group, Group::new(&**store));
+            *group = self.hand_over(store, full)?;
+        }
+        if next.place == Place::Desk && self.in_flight.is_some() {
+            let before = std::mem::replace(group, Group::new(&**store));
+            return self.commit(before);
+        }
+        Ok(())
+    }
+
+    /// Commits what the group holds so far and begins another one, in the midst of a file.
+    pub(super) fn commit_and_go_on<'s>(
+        &mut self,
+        store: &'s Arc<dyn Store>,
+        group: &mut Group<'s>,
+    ) -> Result<(), EngineError> {
+        let file = group.claimed.last().cloned();
+        let full = std::mem::replace(group, Group::new(&**store));
+        self.commit(full)?;
+        group.claimed.extend(file.map(|file| Claimed {
+            suspect: false,
+            ..file
+        }));
+        Ok(())
+    }
+
+    /// Puts a group on the disk, after the one that is still on its way.
+    pub(super) fn commit(&mut self, group: Group<'_>) -> Result<(), EngineError> {
+        let Some((sealed, held)) = self.seal(group)? else {
+            return Ok(());
+        };
+        let committed = self.committer.commit(sealed, &self.roots);
+        self.names.forget();
+        self.folders.forget();
+        self.conclude(committed, held)
+    }
+
+    /// Puts a group on its way to the disk, and decides the next one meanwhile: what waits for the disk and what
+    /// needs the processor go on side by side. The new group sees what this one decided.
+    fn hand_over<'s>(
+        &mut self,
+        store: &'s Arc<dyn Store>,
+        group: Group<'_>,
+    ) -> Result<Group<'s>, EngineError> {
+        let Some((sealed, held)) = self.seal(group)? else {
+            return Ok(Group::new(&**store));
+        };
+        let decided = Arc::clone(&sealed.changes);
+        self.committer.begin(sealed, &self.roots);
+        self.in_flight = Some(held);
+        self.names.turn();
+        self.folders.forget();
+        Ok(Group::over(&**store, decided))
+    }
+
+    /// Waits for the group that is on its way. If it did not come to count, its files wait.
+    pub(super) fn land(&mut self) -> Result<(), EngineError> {
+        match self.in_flight.take() {
+            None => Ok(()),
+            Some(held) => {
+                let committed = self.committer.finish();
+                self.names.landed();
+                self.conclude(committed, held)
+            }
+        }
+    }
+
+    /// Closes a group to further decisions; nothing if it holds nothing to put on the disk.
+    fn seal(&mut self, mut group: Group<'_>) -> Result<Option<(Sealed, Held)>, EngineError> {
+        if let Err(error) = self.land() {
+            // It was decided on what has not come to count; its files wait behind those it rested on.
+            let before = std::mem::take(&mut self.waiting);
+            self.give_up(group.held());
+            let after = std::mem::replace(&mut self.waiting, before);
+            self.waiting.extend(after);
+            return Err(error);
+        }
+        let prepared = self
+            .write_group_receipts(&mut group)
+            .and_then(|()| self.acquit_suspects(&mut group))
+            .and_then(|()| self.file_systems(&group));
+        let file_systems = match prepared {
+            Ok(file_systems) => file_systems,
+            Err(error) => {
+                self.give_up(group.held());
+                return Err(error);
+            }
+        };
+        if group.is_empty() && !self.committer.has_news() {
+            return Ok(None);
+        }
+        self.sealed_message = self.message;
+        let held = Held {
+            prepared: std::mem::take(&mut group.prepared),
+            claimed: std::mem::take(&mut group.claimed),
+            counts: std::mem::take(&mut group.counts),
+        };
+        let sealed = Sealed {
+            entries: group.entries,
+            moves: group.moves,
+            changes: Arc::new(group.view.into_changes()),
+            file_systems,
+            order: self.order,
+            message: self.message,
+        };
+        Ok(Some((sealed, held)))
+    }
+
+    fn conclude(
+        &mut self,
+        committed: Result<(), EngineError>,
+        held: Held,
+    ) -> Result<(), EngineError> {
+        match committed {
+            Ok(()) => {
+                self.counts.add(held.counts);
+                Ok(())
+            }
+            Err(error) => {
+                // After a failed sync what is prepared may be needed: the next start finds the truth.
+                if error.is_passing() {
+                    self.give_up(held);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Writes output under a name nobody looks for, to be moved once the group counts.
+    pub(super) fn prepare(
+        &mut self,
+        group: &mut Group<'_>,
+        place: &Place,
+        bytes: &[u8],
+    ) -> Result<String, EngineError> {
+        let (dir, name, path) = self.prepared_file(group, place)?;
+        self.fs.write_new(&dir, &name, bytes)?;
+        Ok(path)
+    }
+
+    /// A folder and a name for output, and its path as moves write it.
+    pub(super) fn prepared_file(
+        &mut self,
+        group: &mut Group<'_>,
+        place: &Place,
+    ) -> Result<(Dir, OsString, String), EngineError> {
+        let name = self.prepared_name();
+        let (dir, path) = match place {
+            Place::Documents => (self.spool.documents.clone(), name.clone()),
+            place => match self.station(place) {
+                Some(station) => (station.work.clone(), format!("work/{name}")),
+                None => {
+                    return Err(EngineError::Journal(crate::journal::JournalError::Reader(
+                        format!("the folder of {} cannot be reached", place_name(place)),
+                    )));
+                }
+            },
+        };
+        group.prepared.push((dir.clone(), name.clone().into()));
+        Ok((dir, name.into(), path))
+    }
+
+    /// Takes a group back that did not come to count: its files wait, in order, before all others.
+    fn give_up(&mut self, group: Held) {
+        for (dir, name) in &group.prepared {
+            // What stays is removed at the next start.
+            let _ = self.fs.remove(dir, name);
+        }
+        self.message = match self.in_flight {
+            Some(_) => self.sealed_message,
+            None => self.committer.counters().message,
+        };
+        self.names.forget();
+        self.folders.forget();
+        for mut claimed in group.claimed.into_iter().rev() {
+            claimed.may_be_in_parts = true;
+            self.waiting.push_front(claimed);
+        }
+    }
+
+    /// Reading these files did not end the process: they get their names back, which the moves go by.
+    fn acquit_suspects(&mut self, group: &mut Group<'_>) -> Result<(), EngineError> {
+        for claimed in group.claimed.iter_mut().filter(|claimed| claimed.suspect) {
+            let tried = claimed.name_in_work();
+            if let Some(station) = self.station(&claimed.place) {
+                let name = claimed.claim.name();
+                self.fs
+                    .rename(&station.work, &tried, &station.work, &name)?;
+            }
+            claimed.suspect = false;
+        }
+        Ok(())
+    }
+
+    /// One folder on each file system that the group, or a move whose end it tells, has touched.
+    fn file_systems(&self, group: &Group<'_>) -> Result<Vec<Dir>, EngineError> {
+        let mut looked_at = BTreeSet::new();
+        let mut seen = BTreeSet::new();
+        let mut dirs = Vec::new();
+        let stations = group
+            .claimed
+            .iter()
+            .filter_map(|claimed| self.station(&claimed.place))
+            .map(|station| &station.root);
+        let prepared = group.prepared.iter().map(|(dir, _)| dir);
+        for dir in stations.chain(prepared) {
+            if looked_at.insert(dir.number()) && seen.insert(self.fs.device(dir)?) {
+                dirs.push(dir.clone());
+            }
+        }
+        Ok(dirs)
+    }
+}
+
+impl Claimed {
+    /// Whether it asks for reports: its name says so, its content is not read (SPEC 2).
+    pub(super) fn is_request(&self) -> bool {
+        let ending = self.claim.received.extension();
+        matches!(self.place, Place::Facility(_))
+            && ending.is_some_and(|ending| ending == "retrieve" || ending == "retreive")
+    }
+}
+
+/// The path of a document below `documents/`.
+pub(super) fn document_path(hash: &crate::model::identifiers::ContentHash) -> String {
+    let hash = hash.as_str();
+    let (first, _) = hash.split_at(hash.len().min(2));
+    Path::new(first).join(hash).to_string_lossy().into_owned()
+}

@@ -1,0 +1,458 @@
+//! Opening a spool, whatever state the last process left it in, and leaving it clean.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ffi::OsStr;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::commit::Committer;
+use super::group::Group;
+use super::{Claimed, Counts, Engine, EngineError};
+use crate::config::{Config, Facility};
+use crate::journal::{Entry, Journal, JournalError, Move, Place, Position};
+use crate::spool::claim::{self, Claim};
+use crate::spool::finish::{Folders, Names};
+use crate::spool::fs::{Fs, FsError};
+use crate::spool::layout::{Marker, Spool, Station};
+use crate::store::{KeyChange, Overlay, SledStore, Store, apply_all, keys, to_json};
+
+/// Names the end of the journal at a clean stop: only then is the database trusted.
+const CLEAN: &str = "CLEAN";
+
+/// The database's folder below `store/`.
+const DATABASE: &str = "db";
+
+/// Goes through all folders at start, to see that files can.
+const PROBE: &str = ".probe";
+
+/// A suspect that ended the process so often is read no more.
+const ATTEMPTS: u32 = 3;
+
+/// How a database is opened, and what becomes of one that is not trusted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenStore {
+    /// In sled, below `store/`.
+    Sled,
+    /// In memory, made from the journal at every start: for tests and checks.
+    Memory,
+}
+
+impl Engine {
+    /// Opens the spool: makes what is absent, recovers what the last process left, and is ready to take files in.
+    pub fn open(config: Arc<Config>, fs: Fs, open_store: OpenStore) -> Result<Self, EngineError> {
+        Self::open_watched(config, fs, open_store, &mut |_| {})
+    }
+
+    /// Opens the spool, telling `watch` the number of each group that is read back from the journal.
+    pub fn open_watched(
+        config: Arc<Config>,
+        fs: Fs,
+        open_store: OpenStore,
+        watch: &mut dyn FnMut(u64),
+    ) -> Result<Self, EngineError> {
+        let spool = Spool::open(&fs, &config.spool)?;
+        let clean = take_clean(&fs, &spool)?;
+        let trusted = match (&clean, open_store) {
+            (Some(position), OpenStore::Sled) => Journal::ends_at(&fs, &spool.journal, position)?,
+            _ => false,
+        };
+        let database = spool.store.path().join(DATABASE);
+        let store: Arc<dyn Store> = match open_store {
+            OpenStore::Sled => {
+                if !trusted {
+                    SledStore::remove(&database)?;
+                }
+                Arc::new(SledStore::open(&database)?)
+            }
+            OpenStore::Memory => Arc::new(crate::store::MemoryStore::default()),
+        };
+        let mut moves: Vec<(u64, Move)> = Vec::new();
+        let mut finished = 0;
+        let journal = Journal::open(&fs, &spool.journal, trusted, &mut |(counters, entries)| {
+            for entry in entries {
+                let (changes, ordered) = match entry {
+                    Entry::Message(message) => (message.changes, message.moves),
+                    Entry::Closing(closing) => (closing.changes, closing.moves),
+                    Entry::Changes { changes, moves, .. } => (changes, moves),
+                    Entry::Finished { group } => {
+                        finished = group;
+                        moves.retain(|(of, _)| *of > group);
+                        continue;
+                    }
+                    Entry::Header(_) | Entry::Commit { .. } => continue,
+                };
+                apply_all(&*store, &changes)
+                    .map_err(|error| JournalError::Reader(error.to_string()))?;
+                moves.extend(ordered.into_iter().map(|ordered| (counters.group, ordered)));
+            }
+            watch(counters.group);
+            Ok(())
+        })?;
+        let counters = journal.counters();
+        let mut engine = Self {
+            stations: BTreeMap::new(),
+            unreachable: BTreeMap::new(),
+            names: Names::default(),
+            folders: Folders::default(),
+            order: counters.order,
+            message: counters.message,
+            sealed_message: counters.message,
+            run: claim::random(),
+            prepared: 0,
+            waiting: VecDeque::new(),
+            suspects: VecDeque::new(),
+            roots: Arc::default(),
+            committer: Committer::new(
+                fs.clone(),
+                journal,
+                Arc::clone(&store),
+                moves,
+                if trusted { counters.group } else { finished },
+            ),
+            in_flight: None,
+            counts: Counts::default(),
+            was_clean: clean.is_some(),
+            stop: Arc::default(),
+            config,
+            fs,
+            spool,
+            store,
+        };
+        engine.open_stations()?;
+        engine.retry_moves();
+        engine.find_claims()?;
+        engine.remove_leftovers()?;
+        Ok(engine)
+    }
+
+    /// Ends cleanly: the next start can trust the database.
+    pub fn close(mut self) -> Result<(), EngineError> {
+        self.idle()?;
+        if self.moves_waiting() > 0 {
+            log::warn!(
+                "{} moves that the journal orders could not be done: the next start tries again",
+                self.moves_waiting()
+            );
+            return Ok(());
+        }
+        self.store.flush()?;
+        let store = &self.spool.store;
+        self.fs.sync_file_system(store).map_err(EngineError::Sync)?;
+        let Some(journal) = self.committer.journal() else {
+            return Ok(());
+        };
+        let position = serde_json::json!(journal.position()).to_string();
+        self.fs
+            .write_new(store, OsStr::new(CLEAN), position.as_bytes())?;
+        self.fs.sync_file_system(store).map_err(EngineError::Sync)
+    }
+
+    /// Tries again to use the facilities that could not be reached, with what was left in their folders.
+    pub fn open_facilities(&mut self) -> Result<(), EngineError> {
+        if self.open_stations()? {
+            self.retry_moves();
+            self.find_claims()?;
+        }
+        Ok(())
+    }
+
+    /// Whether there was any that can be used from now on.
+    fn open_stations(&mut self) -> Result<bool, EngineError> {
+        let config = Arc::clone(&self.config);
+        let mut any = false;
+        for facility in &config.facilities {
+            let id = facility.id.as_str();
+            if self.stations.contains_key(id) {
+                continue;
+            }
+            match self.open_facility(facility) {
+                Ok(station) => {
+                    if self.unreachable.remove(id).is_some() {
+                        log::warn!("facility {id} can be reached again");
+                    }
+                    self.stations.insert(id.to_owned(), station);
+                    any = true;
+                }
+                Err(Unusable::Engine(error)) if !error.is_passing() => return Err(error),
+                Err(problem) => {
+                    let problem = problem.to_string();
+                    if self
+                        .unreachable
+                        .insert(id.to_owned(), problem.clone())
+                        .as_ref()
+                        != Some(&problem)
+                    {
+                        log::error!("facility {id} cannot be reached: {problem}");
+                    }
+                }
+            }
+        }
+        self.renew_roots();
+        Ok(any)
+    }
+
+    /// Whether the folders are still those that were opened: a facility's that is not is unreachable from now on, and
+    /// an inbox that was made anew is used from now on.
+    pub fn check_facilities(&mut self) {
+        self.folders.forget();
+        let mut lost = Vec::new();
+        for (id, station) in &mut self.stations {
+            if let Err(problem) = check_station(&self.fs, id, station) {
+                lost.push((id.clone(), problem));
+            }
+        }
+        for (id, problem) in lost {
+            log::error!("facility {id} cannot be reached: {problem}");
+            self.stations.remove(&id);
+            self.unreachable.insert(id, problem);
+        }
+        if let Err(error) = self.spool.desk.renew_inbox(&self.fs) {
+            log::error!("the desk's inbox cannot be used: {error}");
+        }
+        self.renew_roots();
+    }
+
+    fn open_facility(&mut self, facility: &Facility) -> Result<Station, Unusable> {
+        let id = facility.id.as_str();
+        let known: Option<String> = Overlay::new(&*self.store)
+            .get(&keys::marker(id))
+            .map_err(EngineError::from)?;
+        let root = match self.fs.open_root(&facility.dir) {
+            Err(error) if error.is_absent() && known.is_none() => {
+                self.fs.make_root(&facility.dir)?
+            }
+            other => other?,
+        };
+        let marker = Station::read_marker(&self.fs, &root)?;
+        match (&known, &marker) {
+            (Some(known), Some(marker)) if *known == marker.id => {}
+            (Some(_), _) => {
+                return Err(Unusable::Other(format!(
+                    "{} is not the folder it was: its {} is missing or another's. Is its mount gone?",
+                    root.path().display(),
+                    crate::spool::layout::MARKER
+                )));
+            }
+            (None, Some(marker)) if marker.facility != id => {
+                return Err(Unusable::Other(format!(
+                    "{} is the folder of the facility {}",
+                    root.path().display(),
+                    marker.facility
+                )));
+            }
+            (None, _) => {}
+        }
+        let station = Station::open(&self.fs, Place::Facility(id.to_owned()), root)
+            .map_err(EngineError::from)?;
+        self.probe(&station)?;
+        if known.is_none() {
+            let marker = match marker {
+                Some(marker) => marker,
+                None => Station::write_marker(&self.fs, &station.root, id)?,
+            };
+            self.record_marker(&marker)?;
+        }
+        Ok(station)
+    }
+
+    fn record_marker(&mut self, marker: &Marker) -> Result<(), EngineError> {
+        let value = to_json(&marker.id)?;
+        let change = (keys::marker(&marker.facility), Some(value));
+        self.record(&format!("marker of {}", marker.facility), vec![change])
+    }
+
+    /// Journals the received path of a claim whose name cannot hold it, before the file becomes that claim.
+    pub(super) fn remember_long_name(&mut self, claim: &Claim) -> Result<(), EngineError> {
+        let value = to_json(&claim::to_text(&claim.received))?;
+        let change = (keys::long_name(&claim.key()), Some(value));
+        self.record("a long name", vec![change])
+    }
+
+    fn record(&mut self, what: &str, changes: Vec<KeyChange>) -> Result<(), EngineError> {
+        let store = Arc::clone(&self.store);
+        let mut group = Group::new(&*store);
+        group.change(what, changes);
+        self.commit(group)
+    }
+
+    /// Bind mounts and quotas can refuse a rename although the device is the same: better to know at start.
+    fn probe(&self, station: &Station) -> Result<(), FsError> {
+        let mut folders = vec!["inbox", "work", "done", "error", "outbox/acks"];
+        if matches!(station.place, Place::Facility(_)) {
+            folders.push("outbox/reports");
+        }
+        let name = OsStr::new(PROBE);
+        let mut dirs = Vec::new();
+        for folder in folders {
+            let dir = self.fs.open_dir(&station.root, Path::new(folder))?;
+            if self.fs.exists(&dir, name)? {
+                self.fs.remove(&dir, name)?;
+            }
+            dirs.push(dir);
+        }
+        if let Some(first) = dirs.first() {
+            self.fs.write_new(first, name, b"")?;
+        }
+        for pair in dirs.windows(2) {
+            if let [from, to] = pair {
+                self.fs.rename(from, name, to, name)?;
+            }
+        }
+        match dirs.last() {
+            Some(last) => self.fs.remove(last, name),
+            None => Ok(()),
+        }
+    }
+
+    /// What lies claimed in `work/` and is not finished goes before everything that still lies in an inbox.
+    fn find_claims(&mut self) -> Result<(), EngineError> {
+        let in_hand = self.waiting.iter().chain(&self.suspects);
+        let in_hand: BTreeSet<String> = in_hand.map(|claimed| claimed.claim.key()).collect();
+        let mut found = Vec::new();
+        for station in self.stations() {
+            for entry in self.fs.list(&station.work)? {
+                if let (true, Some(claim)) = (entry.is_file, Claim::parse(&entry.name)) {
+                    found.push(Claimed {
+                        may_be_in_parts: true,
+                        ..Claimed::new(station.place.clone(), claim)
+                    });
+                }
+            }
+        }
+        found.retain(|claimed| {
+            !in_hand.contains(&claimed.claim.key()) && !self.is_to_be_moved(claimed)
+        });
+        found.sort_by_key(|claimed| claimed.claim.order);
+        for claimed in &mut found {
+            self.order = self.order.max(claimed.claim.order);
+            if claimed.claim.is_cut() {
+                let view = Overlay::new(&*self.store);
+                let whole: Option<String> = view.get(&keys::long_name(&claimed.claim.key()))?;
+                if let Some(whole) = whole {
+                    claimed.claim.received = claim::from_text(&whole);
+                }
+            }
+        }
+        // A PDF of the desk is claimed by the command that names it, and found by it again.
+        found.retain(|claimed| {
+            claimed.place != Place::Desk || super::files::is_command(&claimed.claim.received)
+        });
+        match self.was_clean {
+            true => self.waiting.extend(found),
+            false => self.suspects.extend(found),
+        }
+        Ok(())
+    }
+
+    fn is_to_be_moved(&self, claimed: &Claimed) -> bool {
+        let path = claimed.path_in_work();
+        self.committer
+            .moves()
+            .iter()
+            .any(|(_, ordered)| ordered.place == claimed.place && ordered.from == path)
+    }
+
+    /// Output that was prepared for a group which never counted.
+    fn remove_leftovers(&mut self) -> Result<(), EngineError> {
+        let wanted: BTreeSet<(Place, String)> = self
+            .committer
+            .moves()
+            .iter()
+            .map(|(_, ordered)| (ordered.place.clone(), ordered.from.clone()))
+            .collect();
+        let mut places = vec![(Place::Documents, self.spool.documents.clone(), "")];
+        for station in self.stations() {
+            places.push((station.place.clone(), station.work.clone(), "work/"));
+        }
+        for (place, dir, below) in places {
+            for entry in self.fs.list(&dir)? {
+                let Some(name) = entry.name.to_str() else {
+                    continue;
+                };
+                let is_wanted = wanted.contains(&(place.clone(), format!("{below}{name}")));
+                if entry.is_file && name.starts_with(claim::PREPARED) && !is_wanted {
+                    self.fs.remove(&dir, &entry.name)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads each suspect alone, counting the attempt in its name just before: what ends the process again and
+    /// again is found out, and what merely lay beside it is not blamed.
+    pub(super) fn take_suspects(&mut self) -> Result<(), EngineError> {
+        while let Some(found) = self.suspects.front().cloned() {
+            if self.is_stopped() {
+                return Err(EngineError::Stopped);
+            }
+            let Some(station) = self.station(&found.place) else {
+                self.suspects.pop_front();
+                continue;
+            };
+            let suspect = Claimed {
+                suspect: true,
+                ..found.clone()
+            };
+            let work = &station.work;
+            self.fs
+                .rename(work, &found.name_in_work(), work, &suspect.name_in_work())?;
+            self.fs.sync_dir(work).map_err(EngineError::Sync)?;
+            self.suspects.pop_front();
+            if found.claim.attempts < ATTEMPTS {
+                self.take_claimed(VecDeque::from([suspect]), false)?;
+            } else {
+                self.refuse_crasher(&suspect)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a facility's folder is still the one that was opened; else why not.
+fn check_station(fs: &Fs, id: &str, station: &mut Station) -> Result<(), String> {
+    let path = station.root.path().to_owned();
+    let gone = |what: &str| format!("{} {what}", path.display());
+    let there = fs
+        .open_root(&path)
+        .map_err(|_| gone("is gone: is its mount lost?"))?;
+    match Station::read_marker(fs, &there) {
+        Ok(Some(marker)) if marker.facility == id => {}
+        _ => return Err(gone("has no marker of this facility: is its mount lost?")),
+    }
+    let same = fs.is_same(&there, &station.root).unwrap_or(false)
+        && fs
+            .open_dir(&there, Path::new("work"))
+            .is_ok_and(|work| fs.is_same(&work, &station.work).unwrap_or(false));
+    if !same {
+        return Err(gone("is another folder than before: it is opened again"));
+    }
+    station.renew_inbox(fs).map_err(|error| error.to_string())
+}
+
+/// Why a facility's folder cannot be used.
+#[derive(Debug, thiserror::Error)]
+enum Unusable {
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    #[error("{0}")]
+    Other(String),
+}
+
+impl From<FsError> for Unusable {
+    fn from(error: FsError) -> Self {
+        Unusable::Engine(error.into())
+    }
+}
+
+/// Reads and removes what the last clean stop wrote, durably, before anything else is touched.
+fn take_clean(fs: &Fs, spool: &Spool) -> Result<Option<Position>, EngineError> {
+    let name = OsStr::new(CLEAN);
+    let bytes = match fs.read(&spool.store, name) {
+        Ok(bytes) => bytes,
+        Err(error) if error.is_absent() => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    fs.remove(&spool.store, name)?;
+    fs.sync_dir(&spool.store).map_err(EngineError::Sync)?;
+    Ok(serde_json::from_slice(&bytes).ok())
+}

@@ -1,0 +1,241 @@
+//! A scripted run is stopped before each of its disk operations in turn, with everything unsynced forgotten, and
+//! started again: after each, the rules of the design hold (DESIGN, "What must never break").
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rcpspool::engine::Engine;
+use rcpspool::spool::faults::{Fault, Faults};
+use rcpspool::spool::fs::Fs;
+
+use support::{World, content, document, patient, session, siu, take_all};
+
+/// The files of the run, in stages: each stage is dropped once the one before is taken in.
+fn stages() -> Vec<Vec<(&'static str, String, String)>> {
+    let facility = "facilities/demo";
+    let mut first: Vec<(&str, String, String)> = vec![
+        (
+            "desk",
+            "1.csv".into(),
+            session("S-1", "2025-04-08", "PATHWAY-1"),
+        ),
+        (
+            "desk",
+            "2.csv".into(),
+            session("S-2", "2025-04-15", "PATHWAY-1"),
+        ),
+    ];
+    for number in 10..16 {
+        let (case, ipp) = (format!("C{number}"), format!("P{number}"));
+        let message = siu("S12", &case, &ipp, "20250401120000", "20250408");
+        first.push((facility, format!("a{number}.hl7"), message));
+    }
+    first.push((
+        facility,
+        "b1.hl7".into(),
+        patient("P30", "20250401100000", "0612345678"),
+    ));
+    first.push((
+        facility,
+        "b2.hl7".into(),
+        patient("P31", "20250401100000", "061"),
+    ));
+    first.push((
+        facility,
+        "b3.hl7".into(),
+        document("P30", "20250401110000", "DOC-1", "%PDF-1.4 one"),
+    ));
+    first.push((
+        facility,
+        "b4.hl7".into(),
+        document("P10", "20250401110000", "DOC-2", "%PDF-1.4 two"),
+    ));
+    first.push((
+        facility,
+        "sub/b5.hl7".into(),
+        siu("S12", "C20", "P20", "20250401120000", "20260101"),
+    ));
+    let several = siu("S12", "C40", "P40", "20250401120000", "20250408")
+        + &patient("P41", "20250401100000", "nonsense")
+        + &siu("S12", "C42", "P42", "20250401120000", "20250408");
+    first.push((facility, "c1.hl7".into(), several));
+    first.push((facility, "c2.txt".into(), "not a message".into()));
+    let second = vec![
+        (
+            facility,
+            "d1.hl7".into(),
+            siu("S13", "C10", "P10", "20250402120000", "20250415"),
+        ),
+        (
+            facility,
+            "d2.hl7".into(),
+            siu("S15", "C11", "P11", "20250402120000", "20250408"),
+        ),
+        (
+            facility,
+            "d3.hl7".into(),
+            siu("S12", "C11", "P11", "20250401110000", "20250408"),
+        ),
+        (
+            facility,
+            "a10.hl7".into(),
+            siu("S12", "C10", "P10", "20250401120000", "20250408"),
+        ),
+        (
+            facility,
+            "d4.hl7".into(),
+            document("P30", "20250401120000", "DOC-1", "%PDF-1.4 one, again"),
+        ),
+        ("desk", "e1.json".into(), complete("C12", "Chirurgie")),
+        (
+            "desk",
+            "e2.json".into(),
+            format!(
+                "[{},{}]",
+                complete("C13", "Surveillance"),
+                complete("C99", "x")
+            ),
+        ),
+        (
+            "desk",
+            "e3.json".into(),
+            r#"{"command":"schedule","id":"k1","facility":"demo","case":"C20","session":"S-2"}"#
+                .into(),
+        ),
+        (facility, "q1.retrieve".into(), String::new()),
+    ];
+    let third = vec![
+        ("desk", "f1.json".into(), complete("C12", "Chimiothérapie")),
+        ("desk", "f2.json".into(), r#"{"command":"complete","facility":"demo","case":"C14","pdf":"f.pdf","time":"2025-04-09T18:00:00+02:00"}"#.into()),
+        ("desk", "f.pdf".into(), "%PDF-1.4 from the desk".into()),
+        (facility, "q1.retrieve".into(), String::new()),
+        (facility, "q3.retrieve".into(), String::new()),
+    ];
+    vec![first, second, third]
+}
+
+fn complete(case: &str, decision: &str) -> String {
+    format!(
+        r#"{{"command":"complete","facility":"demo","case":"{case}","decision":"{decision}","time":"2025-04-08T18:00:00+02:00"}}"#
+    )
+}
+
+/// What the run leaves: the store, and the files that others see. Times of processing are left out.
+#[derive(Debug, PartialEq, Eq)]
+struct Left {
+    store: BTreeMap<String, String>,
+    files: BTreeMap<PathBuf, String>,
+}
+
+fn left(world: &World, engine: &Engine) -> Left {
+    let store = content(&**engine.store())
+        .into_iter()
+        .map(|(key, value)| (key, support::without_times(&value)))
+        .collect();
+    let files = world
+        .seen()
+        .into_iter()
+        .map(|(path, bytes)| {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let name = path.to_string_lossy();
+            let text = match name.ends_with(".ack") || name.ends_with(".json") {
+                true => support::without_times(&text),
+                false => text,
+            };
+            (path, text)
+        })
+        .collect();
+    Left { store, files }
+}
+
+/// Runs the stages from this one on; says at which it was stopped.
+fn run(world: &World, engine: &mut Engine, from: usize, drop_first: bool) -> Result<(), usize> {
+    for (number, stage) in stages().into_iter().enumerate().skip(from) {
+        if number > from || drop_first {
+            for (place, name, content) in stage {
+                world.drop(place, &name, content);
+            }
+        }
+        if take_all(engine).is_err() || engine.idle().is_err() {
+            return Err(number);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn every_disk_operation_may_be_the_last() {
+    let checked = stop_everywhere("");
+    println!("{checked} points visited, nothing lost, nothing doubled");
+}
+
+/// With groups of four messages, a group goes its way to the disk while the next is decided.
+#[test]
+fn every_disk_operation_may_be_the_last_while_two_groups_are_in_hand() {
+    let checked = stop_everywhere("[intake]\ngroup = 4\n");
+    println!("{checked} points visited with two groups in hand, nothing lost, nothing doubled");
+}
+
+fn stop_everywhere(settings: &str) -> u64 {
+    let world = World::with(settings);
+    let faults = Arc::new(Faults::none());
+    let mut engine = world.open_on(Fs::with_faults(Arc::clone(&faults))).unwrap();
+    let opened = faults.calls();
+    run(&world, &mut engine, 0, true).unwrap();
+    let expected = left(&world, &engine);
+    engine.close().unwrap();
+    let calls = faults.calls();
+    println!("{opened} operations to open, {calls} in all");
+    // The quick form visits every seventh point.
+    let step = if std::env::var_os("CI").is_some() {
+        7
+    } else {
+        1
+    };
+    let mut checked = 0;
+    for stop in (1..=calls).step_by(step) {
+        let world = World::with(settings);
+        let faults = Arc::new(Faults::with(Fault::StopBefore(stop)));
+        let mut reached = 0;
+        let mut dropped = false;
+        if let Ok(mut engine) = world.open_on(Fs::with_faults(Arc::clone(&faults))) {
+            dropped = true;
+            match run(&world, &mut engine, 0, true) {
+                Ok(()) => {
+                    reached = usize::MAX;
+                    let _ = engine.close();
+                }
+                Err(stage) => {
+                    reached = stage;
+                    drop(engine);
+                }
+            }
+        }
+        faults.forget();
+        let mut engine = world
+            .open_on(Fs::new())
+            .unwrap_or_else(|error| panic!("stopped before operation {stop}: {error}"));
+        if reached < usize::MAX {
+            run(&world, &mut engine, reached, !dropped).unwrap();
+        }
+        let found = left(&world, &engine);
+        support::assert_same(
+            &expected.files,
+            &found.files,
+            &format!("files, stopped before {stop}"),
+        );
+        support::assert_same(
+            &expected.store,
+            &found.store,
+            &format!("store, stopped before {stop}"),
+        );
+        engine.close().unwrap();
+        checked += 1;
+    }
+    checked
+}

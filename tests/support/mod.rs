@@ -1,0 +1,256 @@
+//! What the integration tests share: a spool in a temporary folder, and files dropped into it.
+
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rcpspool::config::Config;
+use rcpspool::engine::{Arrival, Engine, EngineError, OpenStore, Totals};
+use rcpspool::journal::Place;
+use rcpspool::spool::fs::Fs;
+use rcpspool::store::Store;
+
+/// A spool with one facility, `demo`.
+pub struct World {
+    pub folder: tempfile::TempDir,
+    pub config: Arc<Config>,
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self::with("")
+    }
+
+    /// With further lines of configuration, before the facility's.
+    pub fn with(settings: &str) -> Self {
+        // Where there is one, a file system in memory: thousands of runs would wait for the disk otherwise.
+        let folder = match Path::new("/dev/shm").is_dir() {
+            true => tempfile::tempdir_in("/dev/shm").unwrap(),
+            false => tempfile::tempdir().unwrap(),
+        };
+        let spool = folder.path().join("spool");
+        let text = format!("spool = {spool:?}\n{settings}\n[[facility]]\nid = \"demo\"\n");
+        let mut config = Config::from_text(&text, Path::new("test.toml")).unwrap();
+        config.intake.min_free = 0;
+        Self {
+            folder,
+            config: Arc::new(config),
+        }
+    }
+
+    pub fn path(&self, below: &str) -> PathBuf {
+        self.config.spool.join(below)
+    }
+
+    pub fn open(&self) -> Engine {
+        self.open_on(Fs::new()).unwrap()
+    }
+
+    pub fn open_on(&self, fs: Fs) -> Result<Engine, EngineError> {
+        Engine::open(Arc::clone(&self.config), fs, OpenStore::Memory)
+    }
+
+    /// Puts a file into an inbox, whole.
+    pub fn drop(&self, place: &str, name: &str, content: impl AsRef<[u8]>) {
+        let inbox = self.path(place).join("inbox");
+        let path = inbox.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, content).unwrap();
+    }
+
+    /// All regular files below the spool's folders that others see, with their content.
+    pub fn seen(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+        let mut seen = BTreeMap::new();
+        for place in ["facilities/demo", "desk"] {
+            for entry in walkdir::WalkDir::new(self.path(place)) {
+                let entry = entry.unwrap();
+                let name = entry.file_name().to_string_lossy().into_owned();
+                if entry.file_type().is_file() && !name.starts_with('.') {
+                    let below = entry.path().strip_prefix(&self.config.spool).unwrap();
+                    seen.insert(below.to_owned(), std::fs::read(entry.path()).unwrap());
+                }
+            }
+        }
+        seen
+    }
+
+    /// The names of the files below a folder.
+    pub fn names(&self, below: &str) -> Vec<String> {
+        let folder = Path::new(below);
+        self.seen()
+            .into_keys()
+            .filter_map(|path| {
+                Some(
+                    path.strip_prefix(folder)
+                        .ok()?
+                        .to_string_lossy()
+                        .into_owned(),
+                )
+            })
+            .collect()
+    }
+}
+
+/// Takes in what lies in the inboxes, the desk's first, each in the order of names.
+pub fn take_all(engine: &mut Engine) -> Result<Totals, EngineError> {
+    let before = engine.totals();
+    let mut arrivals = Vec::new();
+    for station in engine.stations() {
+        let mut paths: Vec<PathBuf> = walkdir::WalkDir::new(station.inbox.path())
+            .min_depth(1)
+            .into_iter()
+            .map(|entry| entry.unwrap())
+            .filter(|entry| {
+                entry.file_type().is_file() && !entry.file_name().to_string_lossy().starts_with('.')
+            })
+            .map(|entry| {
+                entry
+                    .path()
+                    .strip_prefix(station.inbox.path())
+                    .unwrap()
+                    .to_owned()
+            })
+            .collect();
+        paths.sort();
+        if station.place == Place::Desk {
+            paths.retain(|path| {
+                path.extension()
+                    .is_some_and(|ending| ending == "csv" || ending == "json")
+            });
+        }
+        arrivals.extend(paths.into_iter().map(|path| Arrival {
+            place: station.place.clone(),
+            path,
+        }));
+    }
+    engine.take_in(arrivals)?;
+    let after = engine.totals();
+    Ok(Totals {
+        accepted: after.accepted - before.accepted,
+        updated: after.updated - before.updated,
+        duplicate: after.duplicate - before.duplicate,
+        stale: after.stale - before.stale,
+        ignored: after.ignored - before.ignored,
+        rejected: after.rejected - before.rejected,
+    })
+}
+
+/// Everything in a store, but what differs from run to run: times, and the names of claims.
+pub fn content(store: &dyn Store) -> BTreeMap<String, String> {
+    let mut content = BTreeMap::new();
+    store
+        .scan("", &mut |key, value| {
+            if !key.starts_with("marker/") {
+                content.insert(key.to_owned(), String::from_utf8_lossy(value).into_owned());
+            }
+            true
+        })
+        .unwrap();
+    content
+}
+
+/// The documentation's scheduling message, for another case, patient and time.
+pub fn siu(event: &str, case: &str, ipp: &str, time: &str, date: &str) -> String {
+    [
+        &format!("MSH|^~\\&|AXIGATE|AXIGATE|||{time}||SIU^{event}^SIU_S12|{case}-{event}|P|2.5|||||FR|UTF-8|FRA"),
+        &format!("SCH|{case}|{case}||||RCP^RCP|||15|Min|^^^{date}165500^{date}171000"),
+        &format!("PID|||{ipp}^^^^PI||MARTIN^JEANNE^^^MME^^L||19501104000000|F"),
+        "PV1|1|O|8154",
+        "AIL|1||8154^^^PATHWAY-1^^^^^NETWORK-1",
+        "AIP|1||10100094977^DUPONT^PAUL^^^^^^^L^^^RPPS",
+    ]
+    .join("\r")
+        + "\r"
+}
+
+/// A list with one session.
+pub fn session(id: &str, date: &str, pathway: &str) -> String {
+    format!(
+        "id,label,date,start,pathway_id,family_id,lead_rpps,lead_family,lead_given,state\n\
+         {id},RCP {id},{date},14:00,{pathway},,10102078838,DURAND,ANNE,planned\n"
+    )
+}
+
+/// A patient by ADT^A28.
+pub fn patient(ipp: &str, time: &str, phone: &str) -> String {
+    [
+        format!("MSH|^~\\&|EHR|HOSPITAL|||{time}||ADT^A28^ADT_A05|{ipp}|P|2.5|||||FR|UTF-8|FRA"),
+        format!("EVN|A28|{time}"),
+        format!("PID|1||{ipp}^^^CHU-X^PI||MARTIN^JEANNE^^^MME^^L||19501104|F|||||{phone}^PRN^CP"),
+    ]
+    .join("\r")
+        + "\r"
+}
+
+/// A document by ORU^R01.
+pub fn document(ipp: &str, time: &str, id: &str, content: &str) -> String {
+    use base64::Engine as _;
+    let content = base64::engine::general_purpose::STANDARD.encode(content);
+    [
+        &format!(
+            "MSH|^~\\&|LAB|HOSPITAL|||{time}||ORU^R01^ORU_R01|{id}-{time}|P|2.5|||||FR|UTF-8|FRA"
+        ),
+        &format!("PID|1||{ipp}^^^CHU-X^PI||MARTIN^JEANNE^^^MME^^L||19501104|F"),
+        "ORC|NW",
+        &format!("OBR|1||{id}^LAB|11502-2^CR^LN"),
+        &format!("OBX|1|ED|11502-2^CR^LN||^AP^PDF^Base64^{content}||||||F"),
+    ]
+    .join("\r")
+        + "\r"
+}
+
+/// Text without what differs from run to run: times of processing and control ids made from them.
+pub fn without_times(text: &str) -> String {
+    let year = chrono::Utc::now().format("%Y").to_string();
+    let mut plain = String::new();
+    for line in text.split_inclusive(['\r', '\n']) {
+        if let Some(fields) = line.strip_prefix("MSH|") {
+            let mut fields: Vec<&str> = fields.split('|').collect();
+            fields[5] = "TIME";
+            fields[8] = "ID";
+            plain.push_str(&fields.join("|"));
+            continue;
+        }
+        let mut rest = line;
+        while let Some(at) = rest.find(&format!("\"{year}-")) {
+            let end = rest[at + 1..]
+                .find('"')
+                .map_or(rest.len(), |end| at + end + 2);
+            plain.push_str(&rest[..at]);
+            plain.push_str("\"TIME\"");
+            rest = &rest[end..];
+        }
+        plain.push_str(rest);
+    }
+    plain
+}
+
+/// Fails with the differences, and not with two whole maps.
+pub fn assert_same<K: Ord + std::fmt::Debug, V: PartialEq + std::fmt::Debug>(
+    expected: &BTreeMap<K, V>,
+    found: &BTreeMap<K, V>,
+    what: &str,
+) {
+    let mut differences = Vec::new();
+    for (key, value) in expected {
+        match found.get(key) {
+            None => differences.push(format!("missing {key:?}")),
+            Some(other) if other != value => {
+                differences.push(format!(
+                    "{key:?}:\n  expected {value:?}\n  found    {other:?}"
+                ));
+            }
+            Some(_) => {}
+        }
+    }
+    for key in found.keys().filter(|key| !expected.contains_key(key)) {
+        differences.push(format!("too much: {key:?}"));
+    }
+    assert!(
+        differences.is_empty(),
+        "{what}:\n{}",
+        differences.join("\n")
+    );
+}
