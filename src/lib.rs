@@ -13,13 +13,17 @@
 //! timers around the engine, [`status`] and [`listing`] show what is so, [`cli`] is the command line.
 
 pub mod cda;
+pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod engine;
 pub mod hl7;
 pub mod intake;
 pub mod journal;
+pub mod listing;
 mod memory;
 pub mod model;
 pub mod reports;
 pub mod spool;
+pub mod status;
 pub mod store;

@@ -1,0 +1,273 @@
+//! Changing something: a file for the desk is dropped, taken in, and its receipt read (SPEC 7).
+//!
+//! The meeting tool writes the same files, so there is one way in. Without a daemon the command takes its file in
+//! itself; beside one it asks for a sweep and waits for the receipt.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::reach::{Reach, reach};
+use super::{Failure, print};
+use crate::config::Config;
+use crate::engine::{Arrival, Engine};
+use crate::journal::Place;
+use crate::model::outcome::Reason;
+use crate::spool::claim;
+use crate::status::control::{ControlClient, Request};
+
+/// So long a command waits for a daemon to do it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A file for an inbox, under a name that nobody used before.
+pub struct Dropped {
+    /// Whose inbox.
+    pub place: Place,
+    /// The name.
+    pub name: String,
+    /// The content.
+    pub bytes: Vec<u8>,
+    /// Another file that it names, to lie there before it.
+    pub beside: Option<(String, Vec<u8>)>,
+}
+
+/// A name for a file that nobody used before.
+pub fn fresh_name(what: &str, ending: &str) -> String {
+    let random = claim::random();
+    let (random, _) = random.split_at(random.len().min(16));
+    format!("{what}-{random}.{ending}")
+}
+
+/// A command as a file for the desk, with an id by which it is done once.
+pub fn command(mut command: Value) -> Dropped {
+    let word = command["command"].as_str().unwrap_or("command").to_owned();
+    command["id"] = claim::random().into();
+    Dropped {
+        place: Place::Desk,
+        name: fresh_name(&word, "json"),
+        bytes: format!("{command:#}\n").into_bytes(),
+        beside: None,
+    }
+}
+
+/// Several commands as one file for the desk; each stands by itself.
+pub fn commands(commands: Vec<Value>) -> Dropped {
+    let with_ids: Vec<Value> = commands
+        .into_iter()
+        .map(|mut command| {
+            command["id"] = claim::random().into();
+            command
+        })
+        .collect();
+    Dropped {
+        place: Place::Desk,
+        name: fresh_name("commands", "json"),
+        bytes: format!("{:#}\n", json!(with_ids)).into_bytes(),
+        beside: None,
+    }
+}
+
+/// Drops a file for the desk and waits for its receipt.
+pub fn submit(config: &Arc<Config>, dropped: &Dropped) -> Result<Receipt, Failure> {
+    let receipt = receipt_path(config, dropped);
+    drop_and_wait(config, dropped, &receipt)?;
+    Receipt::read(&receipt)
+}
+
+/// Drops a file for the desk into an engine that is open already.
+pub fn submit_here(engine: &mut Engine, dropped: &Dropped) -> Result<Receipt, Failure> {
+    let receipt = receipt_path(engine.config(), dropped);
+    take_in(engine, dropped)?;
+    Receipt::read(&receipt)
+}
+
+/// Drops a file into an inbox, sees to it that it is taken in, and waits until the answer lies there.
+pub fn drop_and_wait(
+    config: &Arc<Config>,
+    dropped: &Dropped,
+    answer: &Path,
+) -> Result<(), Failure> {
+    match reach(config)? {
+        Reach::Here(mut engine) => {
+            let taken = take_in(&mut engine, dropped);
+            engine.close()?;
+            taken?;
+        }
+        Reach::Daemon(mut client) => {
+            put(&inbox(config, &dropped.place)?, dropped)?;
+            wait(&mut client, answer)?;
+        }
+    }
+    match answer.exists() {
+        true => Ok(()),
+        false => Err(Failure::new(format!(
+            "{} was dropped and could not be taken in yet. It waits and is taken in by the daemon or by `rcpspool once`; the log says why it waits",
+            dropped.name
+        ))),
+    }
+}
+
+/// Drops a file into an inbox of an engine that is open already, and takes it in.
+pub fn take_in(engine: &mut Engine, dropped: &Dropped) -> Result<(), Failure> {
+    if let Place::Facility(id) = &dropped.place
+        && let Some(problem) = engine.unreachable().get(id)
+    {
+        return Err(Failure::new(problem.clone()));
+    }
+    put(&inbox(engine.config(), &dropped.place)?, dropped)?;
+    engine.take_in(vec![Arrival {
+        place: dropped.place.clone(),
+        path: PathBuf::from(&dropped.name),
+    }])?;
+    Ok(())
+}
+
+fn wait(client: &mut ControlClient, answer: &Path) -> Result<(), Failure> {
+    let start = Instant::now();
+    let mut asked: Option<Instant> = None;
+    while !answer.exists() && start.elapsed() < PATIENCE {
+        // The file may still have settled when the first sweep looked.
+        if asked.is_none_or(|asked| asked.elapsed() > Duration::from_secs(2)) {
+            super::reach::ask_daemon(client, &Request::Sweep)?;
+            asked = Some(Instant::now());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+/// The inbox of the desk or of a facility.
+fn inbox(config: &Config, place: &Place) -> Result<PathBuf, Failure> {
+    Ok(match place {
+        Place::Facility(id) => super::facility(config, id)?.dir.join("inbox"),
+        Place::Desk | Place::Documents => config.spool.join("desk").join("inbox"),
+    })
+}
+
+/// Puts a file into an inbox so that it is whole at once: written aside, synced, renamed.
+fn put(inbox: &Path, dropped: &Dropped) -> Result<(), Failure> {
+    let beside = dropped.beside.iter().map(|(name, bytes)| (name, bytes));
+    for (name, bytes) in beside.chain([(&dropped.name, &dropped.bytes)]) {
+        write_whole(inbox, name, bytes).map_err(|error| {
+            Failure::new(format!(
+                "{} cannot be written to: {error}. Run this as the daemon's user, or as root",
+                inbox.display()
+            ))
+        })?;
+    }
+    Ok(())
+}
+
+fn write_whole(inbox: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let aside = inbox.join(format!(".{name}"));
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o640)
+        .open(&aside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    drop(file);
+    fs::rename(&aside, inbox.join(name))?;
+    fs::File::open(inbox)?.sync_all()
+}
+
+fn receipt_path(config: &Config, dropped: &Dropped) -> PathBuf {
+    let acks = config.spool.join("desk").join("outbox").join("acks");
+    acks.join(format!("{}.outcome.json", dropped.name))
+}
+
+/// What the desk answered: a FHIR `OperationOutcome`.
+#[derive(Debug, Deserialize)]
+pub struct Receipt {
+    issue: Vec<Issue>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Issue {
+    severity: String,
+    details: Details,
+    #[serde(default)]
+    expression: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Details {
+    #[serde(default)]
+    coding: Vec<Coding>,
+    #[serde(default)]
+    text: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Coding {
+    code: String,
+}
+
+impl Issue {
+    fn code(&self) -> &str {
+        self.details
+            .coding
+            .first()
+            .map_or("", |coding| &coding.code)
+    }
+
+    /// What is wrong, where, and what to do.
+    fn problem(&self) -> String {
+        let mut sentence = format!("{}: {}", self.code(), self.details.text);
+        if let Some(place) = self.expression.first().filter(|place| !place.is_empty()) {
+            sentence.push_str(&format!(" (at {place})"));
+        }
+        let reason = Reason::ALL
+            .iter()
+            .find(|reason| reason.code() == self.code());
+        if let Some(reason) = reason {
+            sentence.push_str(&format!(" → {}", reason.next_step()));
+        }
+        sentence
+    }
+}
+
+impl Receipt {
+    fn read(path: &Path) -> Result<Self, Failure> {
+        let unreadable = |problem: String| {
+            Failure::new(format!(
+                "the receipt {} cannot be read: {problem}",
+                path.display()
+            ))
+        };
+        let bytes = fs::read(path).map_err(|error| unreadable(error.to_string()))?;
+        serde_json::from_slice(&bytes).map_err(|error| unreadable(error.to_string()))
+    }
+
+    /// Prints what became of it: `done` where it was done, else why not; fails with what was refused.
+    pub fn tell(&self, done: &str) -> Result<(), Failure> {
+        let mut refused = Vec::new();
+        let mut text = String::new();
+        for issue in &self.issue {
+            match (issue.severity.as_str(), issue.code()) {
+                ("error" | "fatal", _) => refused.push(issue.problem()),
+                ("warning", code) => {
+                    text.push_str(&format!("warning {code}: {}\n", issue.details.text));
+                }
+                (_, "duplicate") => text.push_str("Nothing changed: it is so already.\n"),
+                (_, "accepted" | "updated") if !text.contains(done) => {
+                    text.push_str(&format!("{done}\n"))
+                }
+                (_, "accepted" | "updated") => {}
+                _ => text.push_str(&format!("{}\n", issue.details.text)),
+            }
+        }
+        print(&text)?;
+        match refused.is_empty() {
+            true => Ok(()),
+            false => Err(Failure::new(refused.join("\n"))),
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! The command line (SPEC 12): one file per command, which reads its arguments, applies them and answers.
+//!
+//! What changes something goes through the desk ([`desk`]), what reads asks the running daemon or opens the store
+//! ([`reach`]); so every command works with the daemon running and without it.
+
+mod attach;
+mod cancel;
+mod complete;
+mod config;
+mod demo;
+mod desk;
+mod list;
+mod once;
+mod reach;
+mod rebuild;
+mod reopen;
+mod reports;
+mod retry;
+mod run;
+mod schedule;
+mod session;
+mod setup;
+mod show;
+mod status;
+mod unschedule;
+mod user;
+
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, Facility};
+
+/// Takes in what hospitals send for multidisciplinary meetings, and returns the reports
+#[derive(Debug, Parser)]
+#[command(name = "rcpspool", version, arg_required_else_help = true)]
+pub struct Cli {
+    /// The configuration; else rcpspool.toml here, else /etc/rcpspool/config.toml, else the defaults
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What can be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Take files in as they come, until SIGTERM or SIGINT; SIGHUP reads the configuration again
+    Run,
+    /// Take in what is in the inboxes now, write due batches, and end
+    Once(once::Once),
+    /// See it work: a new spool with sample messages, a completed case and its report
+    Demo(demo::Demo),
+    /// Make the folders, with the right rights where root runs it
+    Setup,
+    /// Say what is going on: folders, backlog, what was refused, the next sessions
+    Status(status::Status),
+    /// List what is known
+    List(list::List),
+    /// Show everything known about one case, patient or session
+    Show(show::Show),
+    /// Import or cancel sessions
+    #[command(subcommand)]
+    Session(session::Session),
+    /// Put a case, a patient or a note's case into a session
+    Schedule(schedule::Schedule),
+    /// Take a case out of its session
+    Unschedule(unschedule::Unschedule),
+    /// Cancel a case
+    Cancel(cancel::Cancel),
+    /// Put the documents of a note into a case
+    Attach(attach::Attach),
+    /// Complete a case: its report is made
+    Complete(complete::Complete),
+    /// Open a completed or cancelled case again
+    Reopen(reopen::Reopen),
+    /// Fetch reports, or let them leave again
+    #[command(subcommand)]
+    Reports(reports::Reports),
+    /// Put refused files back into their inbox
+    Retry(retry::Retry),
+    /// Make the store again from the journal
+    Rebuild,
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(config::Config),
+}
+
+/// Does what the arguments say.
+pub fn run(cli: Cli) -> Result<(), Failure> {
+    let read = || Config::load(cli.config.as_deref());
+    let load = || -> Result<Arc<Config>, Failure> {
+        let config = read()?;
+        user::become_owner(&config)?;
+        config.check_folders()?;
+        Ok(Arc::new(config))
+    };
+    match cli.command {
+        Command::Demo(demo) => demo.run(),
+        Command::Config(command) => command.run(&read()?),
+        Command::Once(once) => once.run(&load()?),
+        Command::Setup => setup::run(&Arc::new(read()?)),
+        Command::Run => run::run(cli.config.as_deref(), Arc::unwrap_or_clone(load()?)),
+        Command::Status(status) => status.run(&load()?),
+        Command::List(list) => list.run(&load()?),
+        Command::Show(show) => show.run(&load()?),
+        Command::Session(session) => session.run(&load()?),
+        Command::Schedule(schedule) => schedule.run(&load()?),
+        Command::Unschedule(unschedule) => unschedule.run(&load()?),
+        Command::Cancel(cancel) => cancel.run(&load()?),
+        Command::Attach(attach) => attach.run(&load()?),
+        Command::Complete(complete) => complete.run(&load()?),
+        Command::Reopen(reopen) => reopen.run(&load()?),
+        Command::Reports(reports) => reports.run(&load()?),
+        Command::Retry(retry) => retry.run(&load()?),
+        Command::Rebuild => rebuild::run(&load()?),
+    }
+}
+
+/// Why a command did not do what was asked, in a sentence that says what to do.
+#[derive(Debug)]
+pub struct Failure {
+    /// The sentence.
+    pub message: String,
+    /// The exit status: 1, or 2 for wrong usage.
+    pub status: u8,
+}
+
+impl Failure {
+    /// It was understood and could not be done.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            status: 1,
+        }
+    }
+
+    /// It was asked for in a way that means nothing.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            status: 2,
+        }
+    }
+}
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::new(error.to_string())
+    }
+}
+
+/// Writes to the standard output. Whoever reads it may have had enough: that is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(error) => Err(Failure::new(format!(
+            "the output cannot be written: {error}"
+        ))),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Writes a value as JSON to the standard output.
+fn print_json(value: &serde_json::Value) -> Result<(), Failure> {
+    print(&format!("{value:#}\n"))
+}
+
+/// How wide the terminal is; nothing where the output is piped and must not be cut.
+fn terminal_width() -> Option<usize> {
+    let out = io::stdout();
+    if !out.is_terminal() {
+        return None;
+    }
+    let size = rustix::termios::tcgetwinsize(&out).ok()?;
+    (size.ws_col > 0).then(|| usize::from(size.ws_col))
+}
+
+/// The facility of this id, or which there are.
+fn facility<'c>(config: &'c Config, id: &str) -> Result<&'c Facility, Failure> {
+    let known = config
+        .facilities
+        .iter()
+        .find(|facility| facility.id.as_str() == id);
+    known.ok_or_else(|| {
+        let ids: Vec<&str> = config
+            .facilities
+            .iter()
+            .map(|facility| facility.id.as_str())
+            .collect();
+        Failure::new(format!(
+            "there is no facility {id} in the configuration; there is {}",
+            ids.join(", ")
+        ))
+    })
+}

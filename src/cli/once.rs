@@ -1,0 +1,114 @@
+//! `once`: takes in what is in the inboxes now, writes due batches, and ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::reach::{Reach, ask_daemon, reach};
+use super::{Failure, print, print_json};
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::engine::arrivals::{Arrivals, Swept};
+use crate::status::control::Request;
+use crate::status::{self, Figures, Status};
+
+/// The arguments of `once`.
+#[derive(Debug, Args)]
+pub struct Once {
+    /// The counts as a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Once {
+    /// Takes in.
+    pub fn run(self, config: &Arc<Config>) -> Result<(), Failure> {
+        let totals = match reach(config)? {
+            Reach::Daemon(mut client) => ask_daemon(&mut client, &Request::Once)?,
+            Reach::Here(mut engine) => {
+                let taken = take_in(&mut engine);
+                let totals = json!(engine.totals());
+                engine.close()?;
+                taken?;
+                totals
+            }
+        };
+        match self.json {
+            true => print_json(&totals),
+            false => print(&summary(&totals)),
+        }
+    }
+}
+
+/// Takes in everything, waiting at most `settle` for files that are younger, then writes the batches.
+fn take_in(engine: &mut Engine) -> Result<(), Failure> {
+    for problem in engine.unreachable().values() {
+        eprintln!("rcpspool: {problem}");
+    }
+    let started = Utc::now();
+    let mut arrivals = Arrivals::default();
+    let mut swept = engine.sweep_all(&mut arrivals);
+    if swept.unsettled > 0 {
+        // A little more than that: both looks take their time.
+        std::thread::sleep(engine.config().intake.settle + Duration::from_millis(10));
+        swept = engine.sweep_all(&mut arrivals);
+    }
+    for (station, problem) in &swept.problems {
+        eprintln!("rcpspool: {station}: {problem}");
+    }
+    if swept.unsettled > 0 {
+        let count = swept.unsettled;
+        eprintln!(
+            "rcpspool: {count} files are still being written, or wait for one that is: they stay for the next time"
+        );
+    }
+    engine.take_in(std::mem::take(&mut swept.ready))?;
+    engine.write_due_batches()?;
+    swept = engine.sweep_all(&mut arrivals);
+    write_status(engine, &swept, started);
+    Ok(())
+}
+
+/// The page shows what was done, whether or not a daemon ever runs.
+fn write_status(engine: &Engine, swept: &Swept, started: DateTime<Utc>) {
+    let figures = Figures::of(engine, swept, started, Utc::now(), false);
+    let written = Status::gather(&figures, &**engine.store())
+        .map_err(|error| error.to_string())
+        .and_then(|status| {
+            status::publish(engine.fs(), engine.status_dir(), &status)
+                .map_err(|error| error.to_string())
+        });
+    if let Err(problem) = written {
+        eprintln!("rcpspool: the status page cannot be written: {problem}");
+    }
+}
+
+fn summary(totals: &Value) -> String {
+    let words = [
+        "accepted",
+        "updated",
+        "duplicate",
+        "stale",
+        "ignored",
+        "rejected",
+    ];
+    let counts: Vec<(&str, u64)> = words
+        .iter()
+        .map(|word| (*word, totals[*word].as_u64().unwrap_or_default()))
+        .filter(|(_, count)| *count > 0)
+        .collect();
+    if counts.is_empty() {
+        return "Nothing was waiting.\n".to_owned();
+    }
+    let mut text = String::new();
+    for (word, count) in &counts {
+        text.push_str(&format!("{word:<10}{count:>8}\n"));
+    }
+    if counts.iter().any(|(word, _)| *word == "rejected") {
+        text.push_str("`rcpspool list errors` shows what was refused, and why.\n");
+    }
+    text
+}

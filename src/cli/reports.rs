@@ -1,0 +1,96 @@
+//! `reports`: fetches a batch now, or lets reports leave again.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::desk::{Dropped, command, drop_and_wait, fresh_name, submit};
+use super::{Failure, facility, print};
+use crate::config::Config;
+use crate::journal::Place;
+use crate::spool::finish::REPORTS;
+
+/// The arguments of `reports`.
+#[derive(Debug, Subcommand)]
+pub enum Reports {
+    /// Write a batch now, as a request does, and print its path
+    Fetch {
+        /// The facility
+        facility: String,
+    },
+    /// Write an extra batch of reports that left before
+    Redeliver(Redeliver),
+}
+
+/// The arguments of `reports redeliver`.
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("which").required(true)))]
+pub struct Redeliver {
+    /// The facility
+    facility: String,
+    /// The reports of the batches made since then: 2025-04-01, or 2025-04-01T13:00:00Z
+    #[arg(long, group = "which", value_name = "TIME")]
+    since: Option<String>,
+    /// The reports of this batch
+    #[arg(long, group = "which", value_name = "N")]
+    batch: Option<u64>,
+}
+
+impl Reports {
+    /// Fetches or redelivers.
+    pub fn run(self, config: &Arc<Config>) -> Result<(), Failure> {
+        match self {
+            Reports::Fetch { facility } => fetch(config, &facility),
+            Reports::Redeliver(redeliver) => redeliver.run(config),
+        }
+    }
+}
+
+fn fetch(config: &Arc<Config>, id: &str) -> Result<(), Failure> {
+    let outbox = facility(config, id)?.dir.join(REPORTS);
+    let name = fresh_name("reports", "retrieve");
+    let batch = outbox.join(Path::new(&name).with_extension("xml"));
+    let dropped = Dropped {
+        place: Place::Facility(id.to_owned()),
+        name,
+        bytes: Vec::new(),
+        beside: None,
+    };
+    drop_and_wait(config, &dropped, &batch)?;
+    print(&format!("{}\n", batch.display()))
+}
+
+impl Redeliver {
+    fn run(self, config: &Arc<Config>) -> Result<(), Failure> {
+        let Self {
+            facility: id,
+            since,
+            batch,
+        } = self;
+        let outbox = facility(config, &id)?.dir.join(REPORTS);
+        let before = batches(&outbox);
+        let mut redeliver = json!({ "command": "redeliver", "facility": id });
+        if let Some(since) = since {
+            redeliver["since"] = since.into();
+        }
+        if let Some(batch) = batch {
+            redeliver["batch"] = batch.into();
+        }
+        let receipt = submit(config, &command(redeliver))?;
+        let written: Vec<String> = batches(&outbox)
+            .difference(&before)
+            .map(|path| path.display().to_string())
+            .collect();
+        receipt.tell(&written.join("\n"))
+    }
+}
+
+fn batches(outbox: &Path) -> BTreeSet<PathBuf> {
+    let entries = std::fs::read_dir(outbox).into_iter().flatten();
+    entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect()
+}

@@ -1,0 +1,32 @@
+//! `unschedule`: takes a case out of its session.
+
+use std::sync::Arc;
+
+use clap::Args;
+use serde_json::json;
+
+use super::Failure;
+use super::desk::{command, submit};
+use crate::config::Config;
+
+/// The arguments of `unschedule`.
+#[derive(Debug, Args)]
+pub struct Unschedule {
+    /// The facility
+    facility: String,
+    /// The case
+    case: String,
+}
+
+impl Unschedule {
+    /// Takes a case out of its session.
+    pub fn run(self, config: &Arc<Config>) -> Result<(), Failure> {
+        let Self { facility, case } = self;
+        super::facility(config, &facility)?;
+        let dropped =
+            command(json!({ "command": "unschedule", "facility": facility, "case": case }));
+        submit(config, &dropped)?.tell(&format!(
+            "Case {case} of {facility} waits for a session again."
+        ))
+    }
+}

@@ -1,0 +1,761 @@
+//! The daemon: threads, signals and timers around the engine, which has none of them.
+//!
+//! One loop has the engine. It waits for the first of: something in an inbox, a time that has come, somebody who asks
+//! over the local socket, a signal. Threads only bring it these, and write the status.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use sd_notify::NotifyState;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use crate::config::{Config, Every};
+use crate::engine::arrivals::{Arrivals, Swept};
+use crate::engine::{Arrival, Engine, EngineError, OpenStore, Totals, place_name};
+use crate::journal::Place;
+use crate::memory;
+use crate::spool::fs::{Dir, Fs};
+use crate::spool::layout::LayoutError;
+use crate::spool::watch::{Seen, Watch};
+use crate::status::control::{self, Request, Response, SweepRequest};
+use crate::status::{self, Figures, Status};
+use crate::store::Store;
+
+/// So long it waits for another process that has the spool (DESIGN, "Taking files in").
+const PATIENCE: Duration = Duration::from_secs(30);
+/// So long after the last work, what was moved is made durable.
+const IDLE: Duration = Duration::from_secs(1);
+/// Two looks at the inboxes for the sake of files that settle are at least so far apart.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+/// So many groups are taken between two looks at what else there is to do: one is decided while another is put on disk.
+const GROUPS: usize = 4;
+/// The status is written at most so often.
+const BETWEEN_STATUS: Duration = Duration::from_secs(3);
+
+/// Why the daemon ended, other than by a signal.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The engine cannot go on.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The system gives no threads or signals.
+    #[error("the daemon cannot be set up: {0}")]
+    Setup(#[from] io::Error),
+}
+
+/// Runs until SIGTERM or SIGINT. `config_path` is where SIGHUP reads the configuration again.
+pub fn run(config_path: Option<&Path>, config: Config) -> Result<(), DaemonError> {
+    memory::return_large_buffers();
+    let stop = Arc::new(AtomicBool::new(false));
+    let (sender, events) = channel();
+    listen_to_signals(&sender, &stop)?;
+    let Some(engine) = open(&Arc::new(config), &stop)? else {
+        return Ok(());
+    };
+    let mut daemon = Daemon::new(engine, config_path, &sender, stop)?;
+    let socket = listen_to_commands(&daemon, &sender);
+    tell_manager(NotifyState::Ready);
+    log::info!("taking files in");
+    let worked = daemon.work(&events);
+    tell_manager(NotifyState::Stopping);
+    if let Some(socket) = socket {
+        // Whoever connects from here on finds nobody, and waits for the spool.
+        let _ = std::fs::remove_file(socket);
+    }
+    worked?;
+    daemon.end()
+}
+
+/// What the loop is woken by.
+enum Event {
+    Inbox(Seen),
+    Sweep(SweepRequest),
+    Reload,
+    Stop,
+}
+
+impl From<SweepRequest> for Event {
+    fn from(request: SweepRequest) -> Self {
+        Event::Sweep(request)
+    }
+}
+
+/// Files that are ready: the desk's first, then each facility's in its order, so that none waits for another.
+#[derive(Debug, Default)]
+struct Queue {
+    desk: VecDeque<Arrival>,
+    facilities: BTreeMap<Place, VecDeque<Arrival>>,
+}
+
+impl Queue {
+    fn of(ready: Vec<Arrival>) -> Self {
+        let mut queue = Self::default();
+        for arrival in ready {
+            match arrival.place {
+                Place::Desk => queue.desk.push_back(arrival),
+                _ => queue
+                    .facilities
+                    .entry(arrival.place.clone())
+                    .or_default()
+                    .push_back(arrival),
+            }
+        }
+        queue
+    }
+
+    fn is_empty(&self) -> bool {
+        self.desk.is_empty() && self.facilities.is_empty()
+    }
+
+    fn take(&mut self, count: usize) -> Vec<Arrival> {
+        let first = self.desk.len().min(count);
+        let mut taken: Vec<Arrival> = self.desk.drain(..first).collect();
+        while taken.len() < count && !self.facilities.is_empty() {
+            let share = (count - taken.len()).div_ceil(self.facilities.len());
+            for of_facility in self.facilities.values_mut() {
+                let share = share.min(of_facility.len()).min(count - taken.len());
+                taken.extend(of_facility.drain(..share));
+            }
+            self.facilities
+                .retain(|_, of_facility| !of_facility.is_empty());
+        }
+        taken
+    }
+}
+
+/// Somebody who asked, and what must be done before the answer.
+struct Asked {
+    request: SweepRequest,
+    before: Totals,
+    /// When to look again at what still settles, for `once`.
+    again: Option<Instant>,
+}
+
+struct Daemon {
+    engine: Engine,
+    config_path: Option<PathBuf>,
+    stop: Arc<AtomicBool>,
+    watch: Watch,
+    arrivals: Arrivals,
+    /// What the last look found.
+    swept: Swept,
+    queue: Queue,
+    asked: Vec<Asked>,
+    /// What was complained of at the last look: it is logged once.
+    problems: Vec<(String, String)>,
+    short: Option<String>,
+    publisher: Publisher,
+    started: DateTime<Utc>,
+    last_sweep: DateTime<Utc>,
+    timers: Timers,
+}
+
+/// When what is to be done.
+struct Timers {
+    rescan: Instant,
+    /// A look at the inboxes, if any is due before the rescan.
+    look: Option<Instant>,
+    idle: Option<Instant>,
+    /// Batches, of each facility that has them on a timer.
+    reports: BTreeMap<String, Instant>,
+    /// The status, where something happened since it was written.
+    status: Option<Instant>,
+    last_status: Instant,
+    watchdog: Option<(Duration, Instant)>,
+}
+
+impl Timers {
+    /// A look at that time, or before.
+    fn look_at(&mut self, time: Instant) {
+        self.look = Some(self.look.map_or(time, |look| look.min(time)));
+    }
+
+    /// Something happened that the status shows.
+    fn status_is_due(&mut self) {
+        self.status.get_or_insert(self.last_status + BETWEEN_STATUS);
+    }
+
+    fn next(&self) -> Instant {
+        let watchdog = self.watchdog.map(|(_, next)| next);
+        let perhaps = [self.look, self.idle, self.status, watchdog];
+        let times = perhaps
+            .into_iter()
+            .flatten()
+            .chain(self.reports.values().copied());
+        times.fold(self.rescan, Instant::min)
+    }
+}
+
+impl Daemon {
+    fn new(
+        mut engine: Engine,
+        config_path: Option<&Path>,
+        sender: &Sender<Event>,
+        stop: Arc<AtomicBool>,
+    ) -> Result<Self, DaemonError> {
+        engine.stop_at(Arc::clone(&stop));
+        let events = sender.clone();
+        let watch = Watch::new(move |seen| {
+            // Nobody listens any more once the daemon ends.
+            let _ = events.send(Event::Inbox(seen));
+        });
+        let (now, time) = (Instant::now(), Utc::now());
+        let swept = Swept::default();
+        let publisher = Publisher::start(&engine, Figures::of(&engine, &swept, time, time, true))?;
+        let mut daemon = Self {
+            config_path: config_path.map(Path::to_owned),
+            stop,
+            watch,
+            arrivals: Arrivals::default(),
+            swept,
+            queue: Queue::default(),
+            asked: Vec::new(),
+            problems: Vec::new(),
+            short: None,
+            publisher,
+            started: time,
+            last_sweep: time,
+            timers: Timers {
+                rescan: now,
+                look: None,
+                idle: None,
+                reports: BTreeMap::new(),
+                status: None,
+                last_status: now.checked_sub(BETWEEN_STATUS).unwrap_or(now),
+                // Systemd wants to hear of us well within its time.
+                watchdog: sd_notify::watchdog_enabled().map(|period| (period / 4, now)),
+            },
+            engine,
+        };
+        daemon.set_report_timers(now);
+        Ok(daemon)
+    }
+
+    fn work(&mut self, events: &Receiver<Event>) -> Result<(), DaemonError> {
+        while !self.is_stopped() {
+            self.wait(events);
+            if self.is_stopped() {
+                break;
+            }
+            let now = Instant::now();
+            if self.timers.rescan <= now {
+                self.check_folders()?;
+                self.timers.rescan = now + self.engine.config().intake.rescan;
+                self.timers.look = Some(now);
+            }
+            if self.timers.look.is_some_and(|look| look <= now) {
+                self.look(now);
+                self.take_some()?;
+            } else if !self.queue.is_empty() {
+                self.take_some()?;
+            }
+            self.write_batches(now)?;
+            self.be_idle(now)?;
+            self.answer()?;
+            self.publish(now);
+            self.feed_watchdog(now);
+        }
+        Ok(())
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Waits for what comes first; not at all while there are files to take.
+    fn wait(&mut self, events: &Receiver<Event>) {
+        let until = match self.queue.is_empty() {
+            true => self.timers.next(),
+            false => Instant::now(),
+        };
+        match events.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(event) => self.hear(event),
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {}
+        }
+        while let Ok(event) = events.try_recv() {
+            self.hear(event);
+        }
+    }
+
+    fn hear(&mut self, event: Event) {
+        let now = Instant::now();
+        match event {
+            Event::Inbox(Seen::Renamed(path)) => {
+                for station in self.engine.stations() {
+                    if let Ok(path) = path.strip_prefix(station.inbox.path()) {
+                        self.arrivals.settling(&station.place).arrived_whole(path);
+                        self.timers.look_at(now);
+                    }
+                }
+            }
+            // What was closed just now can be read when it has settled.
+            Event::Inbox(Seen::Written) => self
+                .timers
+                .look_at(now + self.engine.config().intake.settle),
+            Event::Inbox(Seen::Overflow) => self.timers.look_at(now),
+            Event::Sweep(request) => {
+                let settle = self.engine.config().intake.settle + Duration::from_millis(10);
+                self.timers.look_at(now);
+                self.asked.push(Asked {
+                    again: request.thorough.then(|| now + settle),
+                    before: self.engine.totals(),
+                    request,
+                });
+            }
+            Event::Reload => self.reload(),
+            Event::Stop => {}
+        }
+    }
+
+    /// Sees to it that the folders are those that they were, and tries again those that could not be reached.
+    fn check_folders(&mut self) -> Result<(), DaemonError> {
+        self.engine.check_facilities();
+        self.pass(|engine| engine.open_facilities())?;
+        self.watch.follow(self.engine.fs(), self.engine.stations());
+        if self.engine.moves_waiting() > 0 {
+            self.timers.idle = Some(Instant::now());
+        }
+        Ok(())
+    }
+
+    /// Looks at the inboxes.
+    fn look(&mut self, now: Instant) {
+        self.timers.look = None;
+        self.timers.status_is_due();
+        self.swept = self.engine.sweep_all(&mut self.arrivals);
+        self.last_sweep = Utc::now();
+        if self.swept.problems != self.problems {
+            for (station, problem) in &self.swept.problems {
+                log::error!("{station}: {problem}");
+            }
+            self.problems = self.swept.problems.clone();
+        }
+        let ready = std::mem::take(&mut self.swept.ready);
+        if let Some(next) = self.swept.next {
+            self.timers.look_at(now + next.max(BETWEEN_LOOKS));
+        }
+        let short = self
+            .engine
+            .lack_of_space()
+            .unwrap_or_else(|error| Some(error.without_path()));
+        if short != self.short {
+            match &short {
+                Some(problem) => log::error!("{problem}"),
+                None => log::warn!("there is room again: files are taken in"),
+            }
+        }
+        self.queue = match short {
+            Some(_) => Queue::default(),
+            None => Queue::of(ready),
+        };
+        self.short = short;
+    }
+
+    /// Takes in some groups of what is ready, after what waited.
+    fn take_some(&mut self) -> Result<(), DaemonError> {
+        let count = self.engine.config().intake.group.saturating_mul(GROUPS);
+        let arrivals = self.queue.take(count);
+        if arrivals.is_empty() && (self.engine.claims_waiting() == 0 || self.short.is_some()) {
+            return Ok(());
+        }
+        for arrival in &arrivals {
+            if let Some(backlog) = self.swept.backlog.get_mut(place_name(&arrival.place)) {
+                *backlog = backlog.saturating_sub(1);
+            }
+        }
+        if !self.pass(|engine| engine.take_in(arrivals))? {
+            // Everything in hand waits for the next look.
+            self.queue = Queue::default();
+        }
+        let now = Instant::now();
+        if self.engine.claims_waiting() > 0 {
+            let settle = self.engine.config().intake.settle;
+            self.timers.look_at(now + settle.max(BETWEEN_LOOKS));
+        }
+        self.timers.idle = Some(now + IDLE);
+        self.timers.status_is_due();
+        Ok(())
+    }
+
+    fn set_report_timers(&mut self, now: Instant) {
+        let mut before = std::mem::take(&mut self.timers.reports);
+        for facility in &self.engine.config().facilities {
+            if let Every::Every(every) = facility.reports.every {
+                let id = facility.id.to_string();
+                let next = before.remove(&id).unwrap_or(now + every).min(now + every);
+                self.timers.reports.insert(id, next);
+            }
+        }
+    }
+
+    fn write_batches(&mut self, now: Instant) -> Result<(), DaemonError> {
+        let due = self.timers.reports.iter().filter(|(_, next)| **next <= now);
+        let due: Vec<String> = due.map(|(id, _)| id.clone()).collect();
+        for id in due {
+            let config = Arc::clone(self.engine.config());
+            let facility = config
+                .facilities
+                .iter()
+                .find(|facility| facility.id.as_str() == id);
+            let Some(Every::Every(every)) = facility.map(|facility| facility.reports.every) else {
+                self.timers.reports.remove(&id);
+                continue;
+            };
+            self.timers.reports.insert(id.clone(), now + every);
+            if !self.engine.unreachable().contains_key(&id) {
+                self.pass(|engine| engine.write_due_batch(&id))?;
+                self.timers.idle.get_or_insert(now + IDLE);
+            }
+        }
+        Ok(())
+    }
+
+    fn be_idle(&mut self, now: Instant) -> Result<(), DaemonError> {
+        if self.queue.is_empty() && self.timers.idle.is_some_and(|idle| idle <= now) {
+            self.timers.idle = None;
+            self.pass(Engine::idle)?;
+        }
+        Ok(())
+    }
+
+    /// Answers whoever asked, as far as it is done.
+    fn answer(&mut self) -> Result<(), DaemonError> {
+        if self.asked.is_empty() {
+            return Ok(());
+        }
+        let now = Instant::now();
+        let unsettled = self.swept.unsettled > 0;
+        let mut waiting = Vec::new();
+        for mut asked in std::mem::take(&mut self.asked) {
+            let is_done = match asked.request.thorough {
+                false => self.queue.desk.is_empty(),
+                true => match asked.again {
+                    Some(again) if unsettled && now < again => {
+                        self.timers.look_at(again);
+                        false
+                    }
+                    Some(_) if unsettled => {
+                        // This look is the last one for it.
+                        asked.again = None;
+                        self.timers.look_at(now);
+                        false
+                    }
+                    _ => self.queue.is_empty(),
+                },
+            };
+            if !is_done {
+                waiting.push(asked);
+                continue;
+            }
+            if asked.request.thorough {
+                self.pass(Engine::write_due_batches)?;
+            }
+            let answer = match &self.short {
+                Some(problem) => Err(problem.clone()),
+                None => Ok(self.engine.totals().since(&asked.before)),
+            };
+            // Whoever asked may have gone away.
+            let _ = asked.request.done.send(answer);
+        }
+        self.asked.append(&mut waiting);
+        Ok(())
+    }
+
+    fn publish(&mut self, now: Instant) {
+        if self.timers.status.is_some_and(|due| due <= now) {
+            self.publisher.publish(self.figures(true));
+            self.timers.status = None;
+            self.timers.last_status = now;
+        }
+    }
+
+    fn figures(&self, running: bool) -> Figures {
+        Figures::of(
+            &self.engine,
+            &self.swept,
+            self.started,
+            self.last_sweep,
+            running,
+        )
+    }
+
+    fn feed_watchdog(&mut self, now: Instant) {
+        if let Some((pause, next)) = &mut self.timers.watchdog
+            && *next <= now
+        {
+            *next = now + *pause;
+            tell_manager(NotifyState::Watchdog);
+        }
+    }
+
+    /// Does something that may fail for the time being: that is logged, and tried again. Whether it went well.
+    fn pass(
+        &mut self,
+        what: impl FnOnce(&mut Engine) -> Result<(), EngineError>,
+    ) -> Result<bool, DaemonError> {
+        match what(&mut self.engine) {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_passing() => {
+                log::error!("{}; it is tried again", error.without_path());
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads the configuration again; a bad one is refused, and so is one that needs a restart.
+    fn reload(&mut self) {
+        let read = Config::load(self.config_path.as_deref()).and_then(|config| {
+            config.check_folders()?;
+            Ok(config)
+        });
+        let config = match read {
+            Ok(config) => config,
+            Err(error) => {
+                log::error!("the configuration is refused, the former one stays: {error}");
+                return;
+            }
+        };
+        let former = Arc::clone(self.engine.config());
+        let moved = config.facilities.iter().find(|facility| {
+            let before = former
+                .facilities
+                .iter()
+                .find(|before| before.id == facility.id);
+            before.is_some_and(|before| before.dir != facility.dir)
+        });
+        if config.spool != former.spool {
+            log::error!("another spool needs a restart: the former configuration stays");
+            return;
+        }
+        if let Some(facility) = moved {
+            log::error!(
+                "another folder of facility {} needs a restart: the former configuration stays",
+                facility.id
+            );
+            return;
+        }
+        self.engine.configure(Arc::new(config));
+        let now = Instant::now();
+        self.set_report_timers(now);
+        // New facilities are opened with the rescan.
+        self.timers.rescan = now;
+        log::warn!("the configuration was read again");
+    }
+
+    /// Ends cleanly.
+    fn end(self) -> Result<(), DaemonError> {
+        let figures = self.figures(false);
+        self.engine.close()?;
+        // Last, since it looks into folders whose mount may hang.
+        self.publisher.end(figures);
+        log::info!("ended");
+        Ok(())
+    }
+}
+
+/// Writes the status in a thread of its own, since it reads more than the loop should wait for.
+struct Publisher {
+    figures: Arc<Mutex<Figures>>,
+    store: Arc<dyn Store>,
+    wake: SyncSender<()>,
+    thread: JoinHandle<()>,
+    fs: Fs,
+    dir: Dir,
+}
+
+impl Publisher {
+    fn start(engine: &Engine, figures: Figures) -> io::Result<Self> {
+        let figures = Arc::new(Mutex::new(figures));
+        let store = Arc::clone(engine.store());
+        let (fs, dir) = (engine.fs().clone(), engine.status_dir().clone());
+        let (wake, woken) = sync_channel::<()>(1);
+        let shared = Arc::clone(&figures);
+        let thread = std::thread::Builder::new()
+            .name("status".to_owned())
+            .spawn({
+                let (store, fs, dir) = (Arc::clone(&store), fs.clone(), dir.clone());
+                move || {
+                    while woken.recv().is_ok() {
+                        let begun = Instant::now();
+                        write_status(&fs, &dir, &lock(&shared).clone(), &*store);
+                        // However much lies in the error folders, this takes a twentieth of one processor.
+                        let rest = begun
+                            .elapsed()
+                            .saturating_mul(20)
+                            .min(Duration::from_secs(60));
+                        let until = Instant::now() + rest;
+                        while Instant::now() < until {
+                            match woken
+                                .recv_timeout(until.saturating_duration_since(Instant::now()))
+                            {
+                                Err(RecvTimeoutError::Disconnected) => return,
+                                Ok(()) | Err(RecvTimeoutError::Timeout) => {}
+                            }
+                        }
+                    }
+                }
+            })?;
+        Ok(Self {
+            figures,
+            store,
+            wake,
+            thread,
+            fs,
+            dir,
+        })
+    }
+
+    fn publish(&self, figures: Figures) {
+        *lock(&self.figures) = figures;
+        // It is woken already if this is refused.
+        let _ = self.wake.try_send(());
+    }
+
+    fn end(self, figures: Figures) {
+        drop(self.wake);
+        // Two must not write at the same time.
+        let _ = self.thread.join();
+        write_status(&self.fs, &self.dir, &figures, &*self.store);
+    }
+}
+
+fn write_status(fs: &Fs, dir: &Dir, figures: &Figures, store: &dyn Store) {
+    match Status::gather(figures, store) {
+        Ok(gathered) => {
+            if let Err(error) = status::publish(fs, dir, &gathered) {
+                log::warn!("the status cannot be written: {error}");
+            }
+        }
+        Err(error) => log::warn!("the status cannot be gathered: {error}"),
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Opens the spool, waiting for whoever has it; nothing if told to stop meanwhile.
+fn open(config: &Arc<Config>, stop: &AtomicBool) -> Result<Option<Engine>, DaemonError> {
+    let start = Instant::now();
+    let mut said = false;
+    loop {
+        match Engine::open(Arc::clone(config), Fs::new(), OpenStore::Sled) {
+            Ok(engine) => return Ok(Some(engine)),
+            Err(EngineError::Layout(LayoutError::InUse(holder))) if start.elapsed() < PATIENCE => {
+                if !std::mem::replace(&mut said, true) {
+                    log::warn!("{holder}: waiting for it to end");
+                }
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        if stop.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+    }
+}
+
+fn listen_to_signals(sender: &Sender<Event>, stop: &Arc<AtomicBool>) -> io::Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+    let (sender, stop) = (sender.clone(), Arc::clone(stop));
+    std::thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || {
+            for signal in signals.forever() {
+                let event = match signal {
+                    SIGHUP => Event::Reload,
+                    _ => {
+                        stop.store(true, Ordering::Relaxed);
+                        Event::Stop
+                    }
+                };
+                let _ = sender.send(event);
+            }
+        })?;
+    Ok(())
+}
+
+/// Answers on the local socket; without one, the daemon does its work all the same.
+fn listen_to_commands(daemon: &Daemon, sender: &Sender<Event>) -> Option<PathBuf> {
+    let config = daemon.engine.config();
+    let path = control::socket_path(config);
+    let store = Arc::clone(daemon.engine.store());
+    let figures = Arc::clone(&daemon.publisher.figures);
+    let sender = Mutex::new(sender.clone());
+    let handler = move |request: &Request| match request {
+        Request::Sweep => control::sweep(&lock(&sender).clone(), false),
+        Request::Once => control::sweep(&lock(&sender).clone(), true),
+        Request::Status => {
+            let figures = lock(&figures).clone();
+            let gathered = Status::gather(&figures, &*store).map(serde_json::to_value);
+            match gathered {
+                Ok(Ok(status)) => Response::Ok(status),
+                Ok(Err(error)) => Response::Error(error.to_string()),
+                Err(error) => Response::Error(error.to_string()),
+            }
+        }
+        other => {
+            let config = Arc::clone(&lock(&figures).config);
+            control::answer(other, &*store, &config)
+        }
+    };
+    let served = control::listen(config).and_then(|listener| {
+        std::thread::Builder::new().name("listener".to_owned()).spawn(move || {
+            if let Err(error) = control::serve(&listener, Arc::new(handler)) {
+                log::error!("the local socket failed: {error}. Commands cannot ask this daemon until it is restarted");
+            }
+        })
+    });
+    match served {
+        Ok(_) => Some(path),
+        Err(error) => {
+            log::error!(
+                "commands cannot ask this daemon: {} cannot be used: {error}. Set RUNTIME_DIRECTORY to a folder of its user",
+                path.display()
+            );
+            None
+        }
+    }
+}
+
+fn tell_manager(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        log::debug!("the service manager cannot be told: {error}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_desk_comes_first_and_facilities_share() {
+        let arrival = |place: &Place, number: usize| Arrival {
+            place: place.clone(),
+            path: PathBuf::from(number.to_string()),
+        };
+        let (a, b) = (
+            Place::Facility("a".to_owned()),
+            Place::Facility("b".to_owned()),
+        );
+        let many = (0..9).map(|number| arrival(&a, number));
+        let few = (0..2).map(|number| arrival(&b, number));
+        let mut queue = Queue::of(many.chain(few).chain([arrival(&Place::Desk, 0)]).collect());
+        let first = queue.take(6);
+        assert_eq!(first.len(), 6);
+        assert_eq!(first[0].place, Place::Desk);
+        assert_eq!(first.iter().filter(|taken| taken.place == b).count(), 2);
+        assert_eq!(queue.take(100).len(), 6);
+        assert!(queue.is_empty());
+        assert!(queue.take(1).is_empty());
+    }
+}

@@ -1,0 +1,297 @@
+use serde_json::json;
+
+use super::*;
+use crate::intake::testing::World;
+use crate::model::change::Record;
+use crate::model::identifiers::ContentHash;
+use crate::model::identifiers::{DocumentId, Ipp};
+use crate::model::report::ReportVersion;
+
+/// The keys that SPEC 12 names, at least.
+const KEYS: [(What, &str); 6] = [
+    (
+        What::Cases,
+        "facility id state session ipp submitter submitter_name lead lead_name pathway date network warnings documents has_questionnaire",
+    ),
+    (
+        What::Patients,
+        "facility ipp birth_name usual_name given_name birth_given_name sex birth_date ins phone email address network identity_status",
+    ),
+    (
+        What::Sessions,
+        "id label date start pathway_id family_id lead_rpps lead_family lead_given state cases",
+    ),
+    (What::Notes, "id facility ipp case reason documents"),
+    (
+        What::Documents,
+        "facility ipp case id file_name type size sha256 version deleted",
+    ),
+    (
+        What::Reports,
+        "facility case document_id version file_name batch",
+    ),
+];
+
+fn siu(case: &str, pathway: &str) -> String {
+    format!(
+        "MSH|^~\\&|A|B|||20250301120000||SIU^S12|1|P|2.5\r\
+         SCH|{case}|{case}|||||||||^^^20250408\r\
+         PID|||{case}9^^^^PI||MARTIN^JEANNE^^^^^L||1950|F\r\
+         AIL|1||X^^^{pathway}^^^^^N-1\r\
+         AIP|1||10100094977^DUPONT^PAUL\r"
+    )
+}
+
+const DOCUMENT: &str = "MSH|^~\\&|A|B|||20250302120000||ORU^R01|2|P|2.5\r\
+    PID|||19^^^^PI\r\
+    OBR|1\r\
+    OBX|1|ED|CR^compte rendu||^^^Base64^SGVsbG8=\r";
+
+/// Case 1 is in session S-1, case 2 waits on a note; patient 19 has a document without a case, case 1 a report.
+fn world() -> World {
+    let mut world = World::new();
+    world.session("S-1", "2025-04-08", "P-1", "");
+    for message in [siu("1", "P-1"), siu("2", "P-2"), DOCUMENT.to_owned()] {
+        let outcome = world.receive(&message);
+        assert!(outcome.refusal().is_none(), "{outcome:?}");
+    }
+    let version = ReportVersion {
+        version: 1,
+        sequence: 1,
+        time: world.now,
+        file_name: "r.pdf".to_owned(),
+        pdf: ContentHash::of(b""),
+        size: 0,
+        message_before: String::new(),
+        message_after: String::new(),
+        batch: None,
+    };
+    world.put([Record::Report(Report {
+        facility: world.facility.id.clone(),
+        case: CaseId::new("1"),
+        number: 1,
+        document_id: DocumentId::new("d"),
+        versions: vec![
+            version.clone(),
+            ReportVersion {
+                version: 2,
+                batch: Some(7),
+                ..version
+            },
+        ],
+    })]);
+    world
+}
+
+fn listed(world: &World, what: What, filter: &Filter) -> Vec<Value> {
+    list(
+        what,
+        filter,
+        &world.store,
+        &Config::demo(std::path::Path::new("no-spool")),
+    )
+    .unwrap()
+}
+
+fn ids(rows: &[Value]) -> Vec<&str> {
+    rows.iter().filter_map(|row| row["id"].as_str()).collect()
+}
+
+#[test]
+fn every_row_has_the_keys_of_the_specification() {
+    let world = world();
+    for (what, keys) in KEYS {
+        let rows = listed(&world, what, &Filter::default());
+        assert!(!rows.is_empty(), "{what:?}");
+        for row in rows {
+            for key in keys.split(' ') {
+                assert!(row.get(key).is_some(), "{what:?} has no {key}: {row:#}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_case_is_listed() {
+    let world = world();
+    let rows = listed(&world, What::Cases, &Filter::default());
+    assert_eq!(ids(&rows), ["1", "2"]);
+    assert_eq!(
+        rows[0],
+        json!({
+            "facility": "demo", "id": "1", "state": "scheduled", "session": "S-1", "can_be_scheduled": null,
+            "ipp": "19", "submitter": "10100094977", "submitter_name": "DUPONT PAUL", "lead": null, "lead_name": null,
+            "pathway": "P-1", "date": "2025-04-08", "network": "N-1", "warnings": [], "documents": [],
+            "has_questionnaire": false,
+        })
+    );
+    assert_eq!(rows[1]["state"], "unscheduled");
+    assert_eq!(rows[1]["session"], Value::Null);
+    assert_eq!(rows[1]["warnings"], json!(["session-not-found"]));
+}
+
+#[test]
+fn a_warning_is_listed_once() {
+    let mut world = world();
+    let mut case = world.case("2").unwrap();
+    case.identity_mismatch = true;
+    case.scheduling_warnings
+        .push(crate::model::outcome::WarningCode::IdentityMismatch);
+    world.put([Record::Case(case)]);
+    let rows = listed(&world, What::Cases, &Filter::default());
+    assert_eq!(
+        rows[1]["warnings"],
+        json!(["session-not-found", "identity-mismatch"])
+    );
+}
+
+#[test]
+fn a_waiting_case_tells_the_session_it_fits_by_now() {
+    let mut world = world();
+    world.session("S-2", "2025-04-08", "P-2", "");
+    let fits = |world: &World| {
+        listed(world, What::Cases, &Filter::default())[1]["can_be_scheduled"].clone()
+    };
+    assert_eq!(fits(&world), "S-2");
+    world.session("S-3", "2025-04-08", "P-2", "");
+    assert_eq!(fits(&world), Value::Null);
+}
+
+#[test]
+fn a_filter_limits() {
+    let world = world();
+    let filter = |facility: Option<&str>, session: Option<&str>, state: Option<&str>| Filter {
+        facility: facility.map(FacilityId::new),
+        session: session.map(SessionId::new),
+        state: state.map(str::to_owned),
+    };
+    for (what, filter, count) in [
+        (What::Cases, filter(Some("demo"), None, None), 2),
+        (What::Cases, filter(Some("dem"), None, None), 0),
+        (What::Cases, filter(None, Some("S-1"), None), 1),
+        (What::Cases, filter(None, None, Some("unscheduled")), 1),
+        (
+            What::Cases,
+            filter(None, Some("S-1"), Some("unscheduled")),
+            0,
+        ),
+        (What::Sessions, filter(Some("demo"), None, None), 1),
+        (What::Sessions, filter(Some("other"), None, None), 0),
+        (What::Sessions, filter(None, None, Some("cancelled")), 0),
+        (What::Patients, filter(Some("other"), None, None), 0),
+        (What::Notes, filter(Some("demo"), None, None), 2),
+        (What::Notes, filter(Some("other"), None, None), 0),
+        (What::Documents, filter(None, None, None), 1),
+        (What::Documents, filter(None, Some("S-1"), None), 0),
+        (What::Reports, filter(None, Some("S-1"), None), 2),
+        (What::Reports, filter(None, Some("S-2"), None), 0),
+    ] {
+        assert_eq!(
+            listed(&world, what, &filter).len(),
+            count,
+            "{what:?} {filter:?}"
+        );
+    }
+}
+
+#[test]
+fn a_note_shows_the_message_it_keeps_and_documents_do_not() {
+    let world = world();
+    let notes = listed(&world, What::Notes, &Filter::default());
+    let of_case = notes.iter().find(|note| note["case"] == "2").unwrap();
+    assert_eq!(of_case["reason"], "session-not-found");
+    assert_eq!(of_case["documents"][0]["type"], "hl7");
+    let documents = listed(&world, What::Documents, &Filter::default());
+    assert_eq!(documents.len(), 1);
+    assert_eq!(documents[0]["type"], "text");
+    assert_eq!(documents[0]["case"], Value::Null);
+    assert_eq!(documents[0]["size"], 5);
+}
+
+#[test]
+fn sessions_count_their_cases_and_reports_their_versions() {
+    let world = world();
+    let sessions = listed(&world, What::Sessions, &Filter::default());
+    assert_eq!(
+        sessions[0]["cases"],
+        json!([{ "facility": "demo", "case": "1", "state": "scheduled" }])
+    );
+    let reports = listed(&world, What::Reports, &Filter::default());
+    let batches: Vec<_> = reports
+        .iter()
+        .map(|row| (&row["version"], &row["batch"]))
+        .collect();
+    assert_eq!(batches, [(&json!(1), &json!(null)), (&json!(2), &json!(7))]);
+}
+
+#[test]
+fn everything_about_one_thing_is_shown() {
+    let world = world();
+    let facility = world.facility.id.clone();
+    let shown = |subject: Subject| show(&subject, &world.store).unwrap();
+    let case = shown(Subject::Case {
+        facility: facility.clone(),
+        id: CaseId::new("2"),
+    })
+    .unwrap();
+    assert_eq!(case["note"]["case"], "2");
+    assert_eq!(case["patient"]["ipp"], "29");
+    assert!(case["history"].is_array() && case.get("questionnaire").is_some());
+    let patient = shown(Subject::Patient {
+        facility: facility.clone(),
+        id: Ipp::new("19"),
+    })
+    .unwrap();
+    assert_eq!(ids(patient["cases"].as_array().unwrap()), ["1"]);
+    assert_eq!(patient["documents"].as_array().unwrap().len(), 1);
+    assert_eq!(patient["notes"].as_array().unwrap().len(), 1);
+    let session = shown(Subject::Session {
+        id: SessionId::new("S-1"),
+    })
+    .unwrap();
+    assert_eq!(session["cases"][0]["submitter"], "10100094977");
+    assert_eq!(
+        shown(Subject::Case {
+            facility,
+            id: CaseId::new("3")
+        }),
+        None
+    );
+}
+
+#[test]
+fn sidecars_are_listed_with_their_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config::demo(folder.path());
+    let error = folder.path().join("facilities/demo/error/sub");
+    std::fs::create_dir_all(&error).unwrap();
+    std::fs::write(error.join("x.hl7"), "").unwrap();
+    let sidecar =
+        json!({ "reason": "malformed", "facility": "demo", "time": "2025-04-08T10:00:00Z" });
+    std::fs::write(error.join("x.hl7.error.json"), sidecar.to_string()).unwrap();
+    let long = format!("{}.hl7", "é".repeat(125));
+    std::fs::write(error.join(&long), "").unwrap();
+    let cut = crate::spool::claim::derived(long.as_ref(), "", ".error.json");
+    std::fs::write(error.join(cut), "{").unwrap();
+    let listed = errors::errors(&config, &Filter::default());
+    assert_eq!(listed.len(), 2);
+    assert_eq!(
+        listed[0]["file"],
+        format!("facilities/demo/error/sub/{long}")
+    );
+    assert_eq!(listed[1]["file"], "facilities/demo/error/sub/x.hl7");
+    assert_eq!(listed[1]["reason"], "malformed");
+    assert_eq!(
+        errors::as_listed(&config, &error.join("x.hl7")).as_deref(),
+        Some("facilities/demo/error/sub/x.hl7")
+    );
+    assert_eq!(
+        errors::as_listed(&config, &folder.path().join("rcpspool.toml")),
+        None
+    );
+    let of_desk = Filter {
+        facility: Some(FacilityId::new("desk")),
+        ..Filter::default()
+    };
+    assert!(errors::errors(&config, &of_desk).is_empty());
+}

@@ -1,0 +1,21 @@
+//! The `rcpspool` program: its arguments, and the function of [`rcpspool::cli`] that does what they say.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use log::LevelFilter;
+use rcpspool::cli::{self, Cli};
+
+fn main() -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn"))
+        // It would log the names of received files.
+        .filter_module("notify", LevelFilter::Off)
+        .init();
+    match cli::run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("rcpspool: {}", failure.message);
+            ExitCode::from(failure.status)
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! The daemon's local socket: how the command line asks a running daemon (SPEC 12).
+//!
+//! One JSON line asks, one JSON line answers, and a connection may ask again. Who may open the socket may read the
+//! store: it belongs to the daemon's user alone.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::config::Config;
+use crate::engine::Totals;
+use crate::listing::{self, Filter, Subject, What};
+use crate::model::identifiers::ContentHash;
+use crate::store::Store;
+
+/// A question is short; a longer one is not ours.
+const LONGEST_QUESTION: u64 = 64 * 1024;
+
+/// What can be asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "query", rename_all = "lowercase")]
+pub enum Request {
+    /// The rows of a listing.
+    List {
+        /// Of what.
+        what: What,
+        /// Which of them.
+        #[serde(flatten)]
+        filter: Filter,
+    },
+    /// Everything about one case, patient or session; `null` if it is not known.
+    Show(Subject),
+    /// Look at the inboxes now; answered once what the desk dropped is taken in, with how many messages ended how.
+    Sweep,
+    /// What `once` does: waits for files that settle, takes all in, and writes the batches; answered like a sweep.
+    Once,
+    /// The figures of the status page.
+    Status,
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Response {
+    /// What was asked for.
+    Ok(Value),
+    /// Why there is no answer, in a sentence.
+    Error(String),
+}
+
+/// Asks the daemon's main loop for a sweep; it sends back how many messages ended how, or why that could not be done.
+#[derive(Debug)]
+pub struct SweepRequest {
+    /// Whether it is to be as thorough as `once`.
+    pub thorough: bool,
+    /// Where the answer goes.
+    pub done: Sender<Result<Totals, String>>,
+}
+
+/// Where the socket of this spool is: its name is a hash of the spool's path, so that every spool has its own.
+pub fn socket_path(config: &Config) -> PathBuf {
+    let spool = config
+        .spool
+        .canonicalize()
+        .or_else(|_| std::path::absolute(&config.spool))
+        .unwrap_or_else(|_| config.spool.clone());
+    let hash = ContentHash::of(spool.as_os_str().as_encoded_bytes());
+    let (prefix, _) = hash.as_str().split_at(16);
+    let folder = ["RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"]
+        .iter()
+        .filter_map(std::env::var_os)
+        .find(|folder| !folder.is_empty())
+        .map_or_else(|| PathBuf::from("/run/rcpspool"), PathBuf::from);
+    folder.join(format!("{prefix}.sock"))
+}
+
+/// Listens on the socket, in the place of one that a killed daemon left. The spool's lock must be held.
+pub fn listen(config: &Config) -> io::Result<UnixListener> {
+    let path = socket_path(config);
+    if let Some(folder) = path.parent() {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(folder)?;
+    }
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(&path)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
+}
+
+/// Answers what only needs the store.
+pub fn answer(request: &Request, store: &dyn Store, config: &Config) -> Response {
+    let answered = match request {
+        Request::List { what, filter } => {
+            listing::list(*what, filter, store, config).map(Value::from)
+        }
+        Request::Show(subject) => listing::show(subject, store).map(Value::from),
+        Request::Sweep | Request::Once | Request::Status => {
+            return Response::Error("only a running daemon can be asked that".to_owned());
+        }
+    };
+    match answered {
+        Ok(value) => Response::Ok(value),
+        Err(error) => Response::Error(error.to_string()),
+    }
+}
+
+/// Hands a request for a sweep to the main loop and waits until it is done.
+pub fn sweep<E: From<SweepRequest>>(requests: &Sender<E>, thorough: bool) -> Response {
+    let (done, wait) = channel();
+    let swept = match requests.send(SweepRequest { thorough, done }.into()) {
+        Ok(()) => wait.recv().ok(),
+        Err(_) => None,
+    };
+    match swept {
+        Some(Ok(totals)) => match serde_json::to_value(totals) {
+            Ok(totals) => Response::Ok(totals),
+            Err(error) => Response::Error(error.to_string()),
+        },
+        Some(Err(problem)) => Response::Error(problem),
+        None => Response::Error("the daemon is ending: try again once it has ended".to_owned()),
+    }
+}
+
+/// Answers everybody who connects, each in a thread of its own, until the listener fails.
+pub fn serve(
+    listener: &UnixListener,
+    handler: Arc<dyn Fn(&Request) -> Response + Send + Sync>,
+) -> io::Result<()> {
+    for stream in listener.incoming() {
+        let stream = stream?;
+        let handler = Arc::clone(&handler);
+        std::thread::Builder::new()
+            .name("control".to_owned())
+            .spawn(move || {
+                if let Err(error) = converse(&stream, &*handler) {
+                    log::debug!("a connection to the local socket ended: {error}");
+                }
+            })?;
+    }
+    Ok(())
+}
+
+fn converse(stream: &UnixStream, handler: &dyn Fn(&Request) -> Response) -> io::Result<()> {
+    let mut reader = BufReader::new(stream);
+    let mut writer = stream;
+    loop {
+        let mut line = Vec::new();
+        let read = reader
+            .by_ref()
+            .take(LONGEST_QUESTION)
+            .read_until(b'\n', &mut line)?;
+        if read == 0 {
+            return Ok(());
+        }
+        let response = match serde_json::from_slice(&line) {
+            Ok(request) => handler(&request),
+            Err(error) => Response::Error(format!("the question cannot be understood: {error}")),
+        };
+        let mut answer = serde_json::to_vec(&response)?;
+        answer.push(b'\n');
+        writer.write_all(&answer)?;
+    }
+}
+
+/// Asks the daemon of a spool.
+#[derive(Debug)]
+pub struct ControlClient {
+    stream: BufReader<UnixStream>,
+}
+
+impl ControlClient {
+    /// Connects, if a daemon listens there.
+    pub fn connect(path: &Path) -> io::Result<Option<Self>> {
+        use io::ErrorKind::{ConnectionRefused, NotFound};
+        match UnixStream::connect(path) {
+            Ok(stream) => Ok(Some(Self {
+                stream: BufReader::new(stream),
+            })),
+            // No socket, or one that a killed daemon left.
+            Err(error) if matches!(error.kind(), ConnectionRefused | NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Asks, and waits for the answer.
+    pub fn ask(&mut self, request: &Request) -> io::Result<Response> {
+        let mut question = serde_json::to_vec(request)?;
+        question.push(b'\n');
+        self.stream.get_mut().write_all(&question)?;
+        let mut answer = String::new();
+        if self.stream.read_line(&mut answer)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(serde_json::from_str(&answer)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::store::MemoryStore;
+
+    #[test]
+    fn questions_are_written_as_agreed() {
+        let request = Request::List {
+            what: What::Cases,
+            filter: Filter {
+                state: Some("scheduled".to_owned()),
+                ..Filter::default()
+            },
+        };
+        let written = serde_json::to_value(&request).unwrap();
+        assert_eq!(
+            written,
+            json!({ "query": "list", "what": "cases", "facility": null, "session": null, "state": "scheduled" })
+        );
+        let question =
+            json!({ "query": "show", "what": "case", "facility": "demo", "id": "59384" });
+        let request: Request = serde_json::from_value(question.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&request).unwrap(), question);
+        assert_eq!(
+            serde_json::to_value(Request::Sweep).unwrap(),
+            json!({ "query": "sweep" })
+        );
+        assert_eq!(
+            serde_json::to_value(Response::Error("no".to_owned())).unwrap(),
+            json!({ "error": "no" })
+        );
+    }
+
+    #[test]
+    fn a_question_is_answered_over_the_socket() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.sock");
+        assert!(ControlClient::connect(&path).unwrap().is_none());
+        let listener = UnixListener::bind(&path).unwrap();
+        let config = Config::demo(folder.path());
+        std::thread::spawn(move || {
+            let store = MemoryStore::default();
+            serve(
+                &listener,
+                Arc::new(move |request| answer(request, &store, &config)),
+            )
+        });
+        let mut client = ControlClient::connect(&path).unwrap().unwrap();
+        let cases = Request::List {
+            what: What::Cases,
+            filter: Filter::default(),
+        };
+        for _ in 0..2 {
+            assert_eq!(client.ask(&cases).unwrap(), Response::Ok(json!([])));
+        }
+        assert!(matches!(
+            client.ask(&Request::Sweep).unwrap(),
+            Response::Error(_)
+        ));
+        client.stream.get_mut().write_all(b"{}\n").unwrap();
+        let mut answer = String::new();
+        client.stream.read_line(&mut answer).unwrap();
+        assert!(answer.starts_with("{\"error\":"), "{answer}");
+    }
+
+    #[test]
+    fn a_sweep_waits_for_the_main_loop() {
+        let (requests, asked) = channel::<SweepRequest>();
+        std::thread::spawn(move || {
+            let request = asked.recv().unwrap();
+            request
+                .done
+                .send(Ok(Totals {
+                    accepted: 3,
+                    ..Totals::default()
+                }))
+                .unwrap();
+        });
+        let Response::Ok(totals) = sweep(&requests, false) else {
+            panic!("no totals")
+        };
+        assert_eq!(totals["accepted"], 3);
+        assert!(matches!(sweep(&requests, false), Response::Error(_)));
+    }
+}

@@ -1,0 +1,167 @@
+//! The status as metrics in the OpenMetrics text format, for Prometheus.
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use super::Status;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfFacility {
+    facility: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Ended {
+    facility: String,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WasRefused {
+    facility: String,
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OnDisk {
+    folder: String,
+}
+
+/// The text of the metrics file.
+pub(super) fn render(status: &Status) -> String {
+    let mut registry = Registry::with_prefix("rcpspool");
+    let messages = Family::<Ended, Counter>::default();
+    let refused = Family::<WasRefused, Counter>::default();
+    for folder in &status.folders {
+        for (outcome, count) in folder.totals.by_outcome() {
+            let facility = folder.id.clone();
+            messages
+                .get_or_create(&Ended { facility, outcome })
+                .inc_by(count);
+        }
+    }
+    for ((facility, reason), count) in &status.refused_by_station {
+        let labels = WasRefused {
+            facility: facility.clone(),
+            reason: reason.code(),
+        };
+        refused.get_or_create(&labels).inc_by(*count);
+    }
+    registry.register(
+        "messages",
+        "Messages taken in or refused since the start, by outcome",
+        messages,
+    );
+    registry.register(
+        "refused",
+        "Messages refused since the start, by reason",
+        refused,
+    );
+
+    let mut by_facility =
+        |name: &str, help: &str, value: &dyn Fn(&super::Folder) -> Option<u64>| {
+            let family = Family::<OfFacility, Gauge>::default();
+            for folder in &status.folders {
+                if let Some(value) = value(folder) {
+                    let facility = folder.id.clone();
+                    family
+                        .get_or_create(&OfFacility { facility })
+                        .set(gauge(value));
+                }
+            }
+            registry.register(name, help, family);
+        };
+    by_facility("backlog_files", "Files that wait in the inbox", &|it| {
+        Some(it.backlog as u64)
+    });
+    by_facility(
+        "strange_files",
+        "Things in the inbox that are never taken in",
+        &|it| Some(it.strange as u64),
+    );
+    by_facility(
+        "error_files",
+        "Refused files and messages in error/",
+        &|it| Some(it.errors as u64),
+    );
+    by_facility(
+        "reports_waiting",
+        "Report versions that wait for the next batch",
+        &|it| it.reports_waiting,
+    );
+    by_facility(
+        "unreachable",
+        "1 while the folder cannot be reached",
+        &|it| Some(it.problem.is_some().into()),
+    );
+
+    let mut single = |name: &str, help: &str, value: u64| {
+        let metric: Gauge = Gauge::default();
+        metric.set(gauge(value));
+        registry.register(name, help, metric);
+    };
+    let seconds =
+        |time: chrono::DateTime<chrono::Utc>| u64::try_from(time.timestamp()).unwrap_or_default();
+    let unreachable = status
+        .folders
+        .iter()
+        .filter(|folder| folder.problem.is_some())
+        .count();
+    single(
+        "running",
+        "1 while a daemon takes files in",
+        status.running.into(),
+    );
+    single(
+        "start_time_seconds",
+        "When the counts began",
+        seconds(status.started),
+    );
+    single(
+        "last_sweep_seconds",
+        "When the inboxes were last looked at",
+        seconds(status.last_sweep),
+    );
+    single(
+        "unreachable_facilities",
+        "Facilities whose folder cannot be reached",
+        unreachable as u64,
+    );
+    single(
+        "moves_waiting",
+        "Moves that could not be done yet",
+        status.moves_waiting as u64,
+    );
+    single(
+        "claims_waiting",
+        "Claimed files that could not be read yet",
+        status.claims_waiting as u64,
+    );
+    single(
+        "intake_waits",
+        "1 while nothing is taken in for want of room",
+        status.intake_waits.is_some().into(),
+    );
+
+    let free = Family::<OnDisk, Gauge>::default();
+    for space in &status.free_space {
+        let folder = space.folder.to_string_lossy().into_owned();
+        free.get_or_create(&OnDisk { folder })
+            .set(gauge(space.bytes));
+    }
+    registry.register("free_bytes", "Free space on each file system in use", free);
+
+    let mut text = String::new();
+    match encode(&mut text, &registry) {
+        Ok(()) => text,
+        Err(_) => String::new(),
+    }
+}
+
+fn gauge(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

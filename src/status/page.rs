@@ -1,0 +1,240 @@
+//! The status as a page that is read without scripts, and fetched again every ten seconds.
+
+use std::fmt::Write;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use quick_xml::escape::escape;
+
+use super::{Folder, Status};
+
+const STYLE: &str = include_str!("page.css");
+
+/// The page.
+pub(super) fn render(status: &Status) -> String {
+    let mut page = String::with_capacity(16 * 1024);
+    let (state, word) = match (status.running, problems(status).is_empty()) {
+        (true, true) => ("good", "running"),
+        (true, false) => ("bad", "running, with problems"),
+        (false, _) => ("off", "not running"),
+    };
+    let _ = write!(
+        page,
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width\"><meta http-equiv=\"refresh\" content=\"10\">\
+         <title>rcpspool: {word}</title><style>\n{STYLE}</style></head><body>\n\
+         <header><h1>rcpspool <small>{version}</small></h1><p class=\"state {state}\">{word}</p>\
+         <p>As of {time}; inboxes last looked at {sweep}; counting since {started}.</p></header>\n",
+        version = escape(&*status.version),
+        time = time(status.time),
+        sweep = time(status.last_sweep),
+        started = time(status.started),
+    );
+    for problem in problems(status) {
+        let _ = writeln!(page, "<p class=\"problem\">{}</p>", escape(&*problem));
+    }
+    totals(&mut page, status);
+    folders(&mut page, status);
+    errors(&mut page, status);
+    sessions(&mut page, status);
+    space(&mut page, status);
+    page.push_str("</body></html>\n");
+    page
+}
+
+/// What somebody should do something about.
+fn problems(status: &Status) -> Vec<String> {
+    let unreachable = status.folders.iter().filter_map(|folder| {
+        let problem = folder.problem.as_ref()?;
+        Some(format!("{} cannot be reached: {problem}", folder.id))
+    });
+    let mut problems: Vec<String> = status
+        .intake_waits
+        .iter()
+        .cloned()
+        .chain(unreachable)
+        .collect();
+    if status.moves_waiting > 0 {
+        problems.push(format!(
+            "{} files could not be moved into place; it is tried again and again, the log says why",
+            status.moves_waiting
+        ));
+    }
+    problems
+}
+
+fn totals(page: &mut String, status: &Status) {
+    page.push_str("<h2>Messages</h2>\n<ul class=\"tiles\">");
+    for (outcome, count) in status.totals.by_outcome() {
+        let _ = write!(
+            page,
+            "<li class=\"{outcome}\"><b>{count}</b> {outcome}</li>"
+        );
+    }
+    page.push_str("</ul>\n");
+    if !status.refused.is_empty() {
+        let reasons = status
+            .refused
+            .iter()
+            .map(|(reason, count)| vec![reason.clone(), count.to_string()]);
+        table(page, &["Refused because of", "Messages"], reasons);
+    }
+}
+
+fn folders(page: &mut String, status: &Status) {
+    page.push_str("<h2>Folders</h2>\n");
+    let rows = status.folders.iter().map(|folder| {
+        vec![
+            title(folder),
+            match folder.problem {
+                Some(_) => "unreachable".to_owned(),
+                None => "good".to_owned(),
+            },
+            folder.backlog.to_string(),
+            folder.errors.to_string(),
+            folder.strange.to_string(),
+            folder
+                .reports_waiting
+                .map(|count| count.to_string())
+                .unwrap_or_default(),
+            folder.path.to_string_lossy().into_owned(),
+        ]
+    });
+    table(
+        page,
+        &[
+            "Facility",
+            "State",
+            "Waiting",
+            "In error",
+            "Not files",
+            "Reports to leave",
+            "Folder",
+        ],
+        rows,
+    );
+    if status.claims_waiting > 0 {
+        let _ = writeln!(
+            page,
+            "<p>{} files are claimed and wait until their writer closes them.</p>",
+            status.claims_waiting
+        );
+    }
+}
+
+fn title(folder: &Folder) -> String {
+    match &folder.name {
+        Some(name) => format!("{} ({name})", folder.id),
+        None => folder.id.clone(),
+    }
+}
+
+fn errors(page: &mut String, status: &Status) {
+    page.push_str("<h2>Last refused</h2>\n");
+    if status.errors.is_empty() {
+        page.push_str("<p>Nothing lies in <code>error/</code>.</p>\n");
+        return;
+    }
+    let rows = status.errors.iter().map(|error| {
+        let text = |text: &Option<String>| text.clone().unwrap_or_default();
+        let what = match &error.message {
+            Some(message) => message.clone(),
+            None => text(&error.next),
+        };
+        vec![
+            text(&error.time),
+            text(&error.facility),
+            text(&error.reason),
+            text(&error.place),
+            text(&error.message_type),
+            text(&error.case),
+            what,
+            text(&error.file),
+        ]
+    });
+    table(
+        page,
+        &[
+            "When",
+            "Facility",
+            "Reason",
+            "Where",
+            "Message",
+            "Case",
+            "What to do",
+            "File",
+        ],
+        rows,
+    );
+}
+
+fn sessions(page: &mut String, status: &Status) {
+    page.push_str("<h2>Next sessions</h2>\n");
+    if status.sessions.is_empty() {
+        page.push_str("<p>No session is planned.</p>\n");
+        return;
+    }
+    let rows = status.sessions.iter().map(|session| {
+        vec![
+            session.date.to_string(),
+            session.start.clone().unwrap_or_default(),
+            session.id.clone(),
+            session.label.clone().unwrap_or_default(),
+            session.cases.to_string(),
+        ]
+    });
+    table(page, &["Date", "Start", "Session", "Label", "Cases"], rows);
+}
+
+fn space(page: &mut String, status: &Status) {
+    page.push_str("<h2>Free space</h2>\n");
+    let rows = status.free_space.iter().map(|space| {
+        vec![
+            space.folder.to_string_lossy().into_owned(),
+            format!("{} MiB", space.bytes >> 20),
+            space
+                .inodes
+                .map(|inodes| inodes.to_string())
+                .unwrap_or_default(),
+        ]
+    });
+    table(page, &["Folder", "Free", "Inodes"], rows);
+}
+
+/// A table; columns with nothing in them are left out.
+fn table(page: &mut String, heads: &[&str], rows: impl Iterator<Item = Vec<String>>) {
+    let rows: Vec<Vec<String>> = rows.collect();
+    let shown = |column: usize| {
+        rows.iter()
+            .any(|row| row.get(column).is_some_and(|cell| !cell.is_empty()))
+    };
+    page.push_str("<div><table><thead><tr>");
+    for (column, head) in heads.iter().enumerate() {
+        if shown(column) {
+            let _ = write!(page, "<th>{head}</th>");
+        }
+    }
+    page.push_str("</tr></thead><tbody>\n");
+    for row in &rows {
+        page.push_str("<tr>");
+        for (column, cell) in row.iter().enumerate() {
+            if shown(column) {
+                let class = match cell.as_str() {
+                    "unreachable" => " class=\"bad\"",
+                    text if text.parse::<u64>().is_ok() => " class=\"number\"",
+                    _ => "",
+                };
+                let _ = write!(page, "<td{class}>{}</td>", escape(cell.as_str()));
+            }
+        }
+        page.push_str("</tr>\n");
+    }
+    page.push_str("</tbody></table></div>\n");
+}
+
+fn time(time: DateTime<Utc>) -> String {
+    let text = time.to_rfc3339_opts(SecondsFormat::Secs, true);
+    format!(
+        "<time datetime=\"{text}\">{}</time>",
+        text.replace('T', " ").replace('Z', " UTC")
+    )
+}

@@ -1,0 +1,544 @@
+//! The daemon as a process: files come in every way they come in, signals end it, folders vanish and come back.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use support::{patient, session, siu};
+
+const SETTLE: Duration = Duration::from_millis(400);
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A spool with a configuration file, whose daemon runs as a process.
+struct Site {
+    folder: tempfile::TempDir,
+}
+
+impl Site {
+    fn new() -> Self {
+        let folder = match Path::new("/dev/shm").is_dir() {
+            true => tempfile::tempdir_in("/dev/shm").unwrap(),
+            false => tempfile::tempdir().unwrap(),
+        };
+        let site = Self { folder };
+        site.configure("", "");
+        site
+    }
+
+    fn configure(&self, reports: &str, facilities: &str) {
+        let text = format!(
+            "spool = {:?}\n[intake]\nsettle = \"400ms\"\nrescan = \"1s\"\nmin_free = \"1KiB\"\n{reports}\n\
+             [[facility]]\nid = \"demo\"\n{facilities}\n",
+            self.spool()
+        );
+        fs::write(self.config(), text).unwrap();
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.path().join("rcpspool.toml")
+    }
+
+    fn spool(&self) -> PathBuf {
+        self.folder.path().join("spool")
+    }
+
+    fn path(&self, below: &str) -> PathBuf {
+        self.spool().join(below)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rcpspool"));
+        command
+            .arg("--config")
+            .arg(self.config())
+            .args(arguments)
+            .env("RUNTIME_DIRECTORY", self.folder.path());
+        command
+    }
+
+    /// Starts the daemon and waits until it takes files in.
+    fn start(&self) -> Daemon {
+        let log = File::create(self.folder.path().join("log")).unwrap();
+        let child = self.command(&["run"]).stderr(log).spawn().unwrap();
+        let mut daemon = Daemon {
+            child,
+            log: self.folder.path().join("log"),
+        };
+        wait_for("the socket", || {
+            assert!(
+                daemon.child.try_wait().unwrap().is_none(),
+                "{}",
+                daemon.log()
+            );
+            fs::read_dir(self.folder.path()).unwrap().any(|entry| {
+                entry
+                    .unwrap()
+                    .path()
+                    .extension()
+                    .is_some_and(|ending| ending == "sock")
+            })
+        });
+        daemon
+    }
+
+    fn inbox(&self, name: &str) -> PathBuf {
+        self.path("facilities/demo/inbox").join(name)
+    }
+
+    fn receipt(&self, name: &str) -> String {
+        let path = self
+            .path("facilities/demo/outbox/acks")
+            .join(format!("{name}.ack"));
+        wait_for(name, || path.is_file());
+        fs::read_to_string(path).unwrap()
+    }
+
+    fn status(&self) -> Value {
+        let output = self.command(&["status", "--json"]).output().unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    fn list(&self, what: &str) -> usize {
+        let output = self.command(&["list", what, "--json"]).output().unwrap();
+        let rows: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+        rows.len()
+    }
+}
+
+struct Daemon {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Daemon {
+    fn signal(&self, signal: &str) {
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args([signal, &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    /// Ends it by a signal; it must end by itself.
+    fn end(mut self, signal: &str) -> ExitStatus {
+        self.signal(signal);
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(5) {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            sleep(Duration::from_millis(20));
+        }
+        panic!("it does not end: {}", self.log());
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < PATIENCE, "waited in vain for {what}");
+        sleep(Duration::from_millis(20));
+    }
+}
+
+fn rename_in(site: &Site, name: &str, content: &str) {
+    let aside = site.folder.path().join(name);
+    fs::write(&aside, content).unwrap();
+    fs::rename(aside, site.inbox(name)).unwrap();
+}
+
+fn adt(ipp: &str) -> String {
+    patient(ipp, "20250401120000", "0612345678")
+}
+
+#[test]
+fn files_are_taken_in_however_they_come() {
+    let site = Site::new();
+    let daemon = site.start();
+
+    // A busy machine may be slow once, not five times in a row. Each is the same message: the first counts.
+    let is_quick = (1..=5).any(|number| {
+        let begun = Instant::now();
+        let name = format!("renamed{number}.hl7");
+        rename_in(&site, &name, &adt("1"));
+        assert!(site.receipt(&name).contains("MSA|AA"));
+        begun.elapsed() < SETTLE
+    });
+    assert!(is_quick, "a renamed file waits for nothing");
+
+    fs::write(site.inbox("written.hl7"), adt("2")).unwrap();
+    assert!(site.receipt("written.hl7").contains("MSA|AA"));
+
+    // Slower than it takes to settle, and never read before its end.
+    let mut slow = File::create(site.inbox("slow.hl7")).unwrap();
+    let content = adt("3");
+    let (first, rest) = content.split_at(content.len() / 2);
+    for piece in [first, rest] {
+        slow.write_all(piece.as_bytes()).unwrap();
+        slow.flush().unwrap();
+        sleep(SETTLE * 3);
+    }
+    assert!(
+        !site
+            .path("facilities/demo/outbox/acks/slow.hl7.ack")
+            .exists()
+    );
+    drop(slow);
+    assert!(site.receipt("slow.hl7").contains("MSA|AA"));
+
+    fs::create_dir_all(site.inbox("a/b")).unwrap();
+    fs::write(site.inbox("a/b/below.hl7"), adt("4")).unwrap();
+    assert!(site.receipt("a/b/below.hl7").contains("MSA|AA"));
+
+    fs::write(site.inbox("unfinished.tmp"), adt("5")).unwrap();
+    fs::rename(site.inbox("unfinished.tmp"), site.inbox("finished.hl7")).unwrap();
+    assert!(site.receipt("finished.hl7").contains("MSA|AA"));
+
+    fs::write(site.inbox("bad.hl7"), adt("6").replace("0612345678", "1")).unwrap();
+    assert!(site.receipt("bad.hl7").contains("invalid-phone"));
+    std::os::unix::fs::symlink("/etc/passwd", site.inbox("link.hl7")).unwrap();
+
+    assert_eq!(site.list("patients"), 5);
+    wait_for("the status", || site.status()["folders"][1]["strange"] == 1);
+    let status = site.status();
+    assert_eq!(status["running"], true);
+    assert_eq!(
+        (
+            status["totals"]["accepted"].as_u64(),
+            status["totals"]["rejected"].as_u64()
+        ),
+        (Some(5), Some(1))
+    );
+    assert_eq!(status["refused"]["invalid-phone"], 1);
+    assert_eq!(status["errors"][0]["reason"], "invalid-phone");
+    assert_eq!(status["errors"][0]["file"], Value::Null);
+
+    assert!(daemon.end("-TERM").success());
+    assert!(site.path("store/CLEAN").is_file());
+    let metrics = fs::read_to_string(site.path("status/rcpspool.prom")).unwrap();
+    assert!(
+        metrics.contains("rcpspool_messages_total{facility=\"demo\",outcome=\"accepted\"} 5"),
+        "{metrics}"
+    );
+    assert!(
+        metrics.contains("rcpspool_refused_total{facility=\"demo\",reason=\"invalid-phone\"} 1"),
+        "{metrics}"
+    );
+    let page = fs::read_to_string(site.path("status/index.html")).unwrap();
+    assert!(page.contains("not running") && page.contains("invalid-phone"));
+    for received in ["bad.hl7", "MARTIN", "JEANNE"] {
+        assert!(
+            !page.contains(received) && !metrics.contains(received),
+            "{received}"
+        );
+    }
+    assert!(site.path("status/status.json").is_file());
+    // Without a daemon the same is shown.
+    assert_eq!(site.status()["folders"][1]["errors"], 1);
+}
+
+#[test]
+fn the_log_names_nobody() {
+    let site = Site::new();
+    let log = site.folder.path().join("log");
+    let mut command = site.command(&["run"]);
+    command
+        .env("RUST_LOG", "trace")
+        .stderr(File::create(&log).unwrap());
+    let daemon = Daemon {
+        child: command.spawn().unwrap(),
+        log,
+    };
+    wait_for("the inbox", || site.inbox("").is_dir());
+    sleep(Duration::from_millis(300));
+    fs::create_dir(site.inbox("DUPONTEL")).unwrap();
+    fs::write(site.inbox("DUPONTEL/DUPONTEL.hl7"), adt("1")).unwrap();
+    fs::write(
+        site.inbox("DUPONTEL-2.hl7"),
+        adt("2").replace("0612345678", "1"),
+    )
+    .unwrap();
+    site.receipt("DUPONTEL/DUPONTEL.hl7");
+    site.receipt("DUPONTEL-2.hl7");
+    fs::remove_dir_all(site.inbox("DUPONTEL")).unwrap();
+    fs::create_dir(site.inbox("DUPONTEL")).unwrap();
+    sleep(Duration::from_millis(300));
+    let log = daemon.log();
+    for name in ["DUPONTEL", "MARTIN", "JEANNE", "0612345678", "19501104"] {
+        assert!(!log.contains(name), "{name}: {log}");
+    }
+    assert!(daemon.end("-INT").success());
+}
+
+#[test]
+fn a_command_reaches_the_desk_of_a_running_daemon_and_once_waits_for_it() {
+    let site = Site::new();
+    let daemon = site.start();
+    let sessions = site.folder.path().join("sessions.csv");
+    fs::write(&sessions, session("S-1", "2031-04-08", "PATHWAY-1")).unwrap();
+    let import = site
+        .command(&["session", "import"])
+        .arg(&sessions)
+        .output()
+        .unwrap();
+    assert!(
+        import.status.success(),
+        "{}",
+        String::from_utf8_lossy(&import.stderr)
+    );
+    fs::write(
+        site.inbox("s.hl7"),
+        siu("S12", "59384", "1", "20250401120000", "20310408"),
+    )
+    .unwrap();
+    let once = site.command(&["once", "--json"]).output().unwrap();
+    let totals: Value = serde_json::from_slice(&once.stdout).unwrap();
+    assert_eq!(
+        totals["accepted"],
+        1,
+        "{totals} {}",
+        String::from_utf8_lossy(&once.stderr)
+    );
+    let complete = ["complete", "demo", "59384", "--decision", "Chirurgie"];
+    let complete = site.command(&complete).output().unwrap();
+    assert!(
+        complete.status.success(),
+        "{}",
+        String::from_utf8_lossy(&complete.stderr)
+    );
+    let status = site.status();
+    assert_eq!(status["folders"][1]["reports_waiting"], 1);
+    assert_eq!(status["sessions"][0]["id"], "S-1");
+    assert_eq!(
+        (
+            &status["sessions"][0]["cases"],
+            &status["sessions"][0]["label"]
+        ),
+        (&1.into(), &Value::Null)
+    );
+
+    // The configuration read again puts batches on a short timer, shows names, and brings a facility.
+    site.configure(
+        "[reports]\nevery = \"1s\"\n[status]\nnames = true",
+        "[[facility]]\nid = \"second\"",
+    );
+    daemon.signal("-HUP");
+    let reports = site.path("facilities/demo/outbox/reports");
+    wait_for("a batch", || fs::read_dir(&reports).unwrap().count() == 1);
+    wait_for("the second facility", || {
+        site.path("facilities/second/inbox").is_dir()
+    });
+    let content = adt("1");
+    fs::write(site.path("facilities/second/inbox/x.hl7"), content).unwrap();
+    wait_for("its receipt", || {
+        site.path("facilities/second/outbox/acks/x.hl7.ack")
+            .is_file()
+    });
+    wait_for("the label", || {
+        site.status()["sessions"][0]["label"] == "RCP S-1"
+    });
+
+    // A bad one is refused, and so is one that needs a restart.
+    fs::write(site.config(), "nonsense = 1").unwrap();
+    daemon.signal("-HUP");
+    wait_for("the refusal", || daemon.log().contains("refused"));
+    fs::write(
+        site.config(),
+        format!(
+            "spool = {:?}\n[[facility]]\n",
+            site.folder.path().join("other")
+        ),
+    )
+    .unwrap();
+    daemon.signal("-HUP");
+    wait_for("the refusal", || daemon.log().contains("needs a restart"));
+    site.configure("", "");
+    fs::write(site.inbox("y.hl7"), adt("7")).unwrap();
+    assert!(site.receipt("y.hl7").contains("MSA|AA"));
+    assert!(daemon.end("-TERM").success());
+    assert!(!site.folder.path().join("other").exists());
+}
+
+#[test]
+fn a_second_daemon_waits_and_says_who_has_the_spool() {
+    let site = Site::new();
+    let daemon = site.start();
+    let begun = Instant::now();
+    let second = site
+        .command(&["run"])
+        .stderr(Stdio::piped())
+        .output()
+        .unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    assert!(begun.elapsed() > Duration::from_secs(29));
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert!(
+        said.contains(&format!("process {}", daemon.child.id())),
+        "{said}"
+    );
+    rename_in(&site, "x.hl7", &adt("1"));
+    assert!(site.receipt("x.hl7").contains("MSA|AA"));
+    assert!(daemon.end("-TERM").success());
+}
+
+#[test]
+fn an_inbox_made_anew_is_swept_and_a_lost_facility_comes_back() {
+    let site = Site::new();
+    let daemon = site.start();
+    let inbox = site.inbox("");
+    fs::remove_dir_all(&inbox).unwrap();
+    sleep(Duration::from_millis(50));
+    fs::create_dir_all(&inbox).unwrap();
+    fs::write(site.inbox("a.hl7"), adt("1")).unwrap();
+    assert!(site.receipt("a.hl7").contains("MSA|AA"));
+    sleep(Duration::from_millis(1500));
+    let begun = Instant::now();
+    rename_in(&site, "b.hl7", &adt("2"));
+    site.receipt("b.hl7");
+    assert!(
+        begun.elapsed() < Duration::from_millis(700),
+        "it is watched again: {:?}",
+        begun.elapsed()
+    );
+
+    let (dir, away) = (
+        site.path("facilities/demo"),
+        site.folder.path().join("away"),
+    );
+    fs::rename(&dir, &away).unwrap();
+    fs::create_dir(&dir).unwrap();
+    wait_for("the loss", || {
+        site.status()["folders"][1]["problem"].is_string()
+    });
+    assert_eq!(
+        fs::read_dir(&dir).unwrap().count(),
+        0,
+        "nothing is made where the mount is lost"
+    );
+    fs::remove_dir(&dir).unwrap();
+    fs::write(away.join("inbox/c.hl7"), adt("3")).unwrap();
+    fs::rename(&away, &dir).unwrap();
+    assert!(site.receipt("c.hl7").contains("MSA|AA"));
+    wait_for("its return", || {
+        site.status()["folders"][1]["problem"].is_null()
+    });
+    assert!(daemon.end("-TERM").success());
+}
+
+#[test]
+fn what_was_claimed_in_a_lost_facility_is_read_when_it_comes_back() {
+    let site = Site::new();
+    assert!(site.start().end("-TERM").success());
+    let (dir, away) = (
+        site.path("facilities/demo"),
+        site.folder.path().join("away"),
+    );
+    fs::rename(&dir, &away).unwrap();
+    let claim = format!("0000000000000009-0-{}-xz2ehl7", "a".repeat(32));
+    fs::write(away.join("work").join(claim), adt("1")).unwrap();
+    let daemon = site.start();
+    assert!(site.status()["folders"][1]["problem"].is_string());
+    fs::rename(&away, &dir).unwrap();
+    assert!(site.receipt("x.hl7").contains("MSA|AA"));
+    assert!(daemon.end("-TERM").success());
+}
+
+#[test]
+fn it_ends_soon_under_load_and_loses_nothing() {
+    let site = Site::new();
+    let mut daemon = site.start();
+    let files = 3000;
+    let aside = site.folder.path().join("aside");
+    fs::create_dir(&aside).unwrap();
+    for number in 0..files {
+        fs::write(
+            aside.join(format!("{number:05}.hl7")),
+            adt(&number.to_string()),
+        )
+        .unwrap();
+    }
+    fs::rename(&aside, site.inbox("many")).unwrap();
+    // A single file with as many messages, which is interrupted in its midst.
+    let batch: String = (0..files)
+        .map(|number| adt(&format!("B{number}")))
+        .collect();
+    fs::write(site.inbox("batch.hl7"), batch).unwrap();
+    let receipts = site.path("facilities/demo/outbox/acks");
+    for round in 0..200 {
+        wait_for("some of it", || {
+            walkdir::WalkDir::new(&receipts).into_iter().count() > round.min(20) * 100
+        });
+        let whole = site.receipt_exists("batch.hl7")
+            && fs::read_dir(site.inbox("many")).unwrap().count() == 0;
+        assert!(daemon.end("-TERM").success());
+        assert!(site.path("store/CLEAN").is_file());
+        if whole {
+            assert_eq!(site.list("patients"), files * 2);
+            assert_eq!(site.receipt("batch.hl7").matches("MSA|AA").count(), files);
+            return;
+        }
+        daemon = site.start();
+        sleep(Duration::from_millis(700));
+    }
+    panic!("it never gets done");
+}
+
+impl Site {
+    fn receipt_exists(&self, name: &str) -> bool {
+        self.path("facilities/demo/outbox/acks")
+            .join(format!("{name}.ack"))
+            .is_file()
+    }
+}
+
+#[test]
+fn a_file_that_is_opened_for_writing_while_it_is_read_ends_nothing() {
+    let site = Site::new();
+    let daemon = site.start();
+    rename_in(&site, "first.hl7", &adt("1"));
+    site.receipt("first.hl7");
+    // Writers that open and close again and again meet our leases, which the kernel tells by SIGIO.
+    let path = site.inbox("busy.hl7");
+    for _ in 0..300 {
+        if let Ok(mut file) = OpenOptions::new().append(true).create(true).open(&path) {
+            let _ = file.write_all(b" ");
+        }
+        sleep(Duration::from_millis(3));
+    }
+    daemon.signal("-IO");
+    rename_in(&site, "x.hl7", &adt("1"));
+    assert!(site.receipt("x.hl7").contains("MSA|AA"));
+    let mut page = String::new();
+    wait_for("the page", || {
+        File::open(site.path("status/index.html"))
+            .is_ok_and(|mut file| file.read_to_string(&mut page).is_ok())
+    });
+    assert!(daemon.end("-TERM").success());
+}
