@@ -253,8 +253,11 @@ impl<'a, 'i> Reader<'a, 'i> {
                         common.other.whole(child);
                     }
                 }
-                "statusCode" if statement.status.is_none() && has_only(child, &["code"], &[]) => {
+                "statusCode" if statement.status.is_none() && child.has_attribute("code") => {
                     statement.status = attribute(child, "code").map(str::to_owned);
+                    if !has_only(child, &["code"], &[]) {
+                        self.coded(child, &mut statement, &mut common);
+                    }
                 }
                 "effectiveTime" if statement.time.is_none() => {
                     time(child, &mut statement, &mut common.other);
@@ -273,9 +276,6 @@ impl<'a, 'i> Reader<'a, 'i> {
         if !values.is_empty() {
             statement.value = Some(values.join("; "));
         }
-        if let Some(site) = &mut statement.site {
-            site.laterality = laterality(&common.qualifiers);
-        }
         statement.template_ids = common.template_ids;
         statement.ids = common.ids;
         statement.codes = common.codes;
@@ -289,6 +289,7 @@ impl<'a, 'i> Reader<'a, 'i> {
     /// A coded element of a statement: kept whole, and in words under its own key.
     fn coded(&self, node: Node<'a, 'i>, statement: &mut Statement, common: &mut Common) {
         let role = node.tag_name().name();
+        let qualified = common.qualifiers.len();
         let concept = self.concept(node, role, common);
         let words = concept
             .words()
@@ -306,12 +307,17 @@ impl<'a, 'i> Reader<'a, 'i> {
             "priorityCode" => also(&mut statement.priority, words),
             "interpretationCode" => also(&mut statement.interpretation, words),
             "methodCode" => also(&mut statement.method, words),
-            "targetSiteCode" if statement.site.is_none() => {
-                statement.site = Some(Site {
+            "targetSiteCode" => {
+                let own = common.qualifiers.get(qualified..).unwrap_or_default();
+                let site = Site {
                     code: concept.code.clone(),
                     label: concept.words().map(str::to_owned),
-                    laterality: None,
-                });
+                    laterality: laterality(own),
+                };
+                match statement.site {
+                    None => statement.site = Some(site),
+                    Some(_) => statement.more_sites.push(site),
+                }
             }
             _ => {}
         }
@@ -421,7 +427,8 @@ impl<'a, 'i> Reader<'a, 'i> {
         {
             statement.null_flavor = Some(null_flavor.to_owned());
         }
-        if is_coded(node) {
+        // A quantity may be translated too, into another unit.
+        if is_coded(node) && attribute(node, "value").is_none() {
             let concept = self.concept(node, "value", common);
             if statement.value_code.is_none() {
                 statement.value_code = concept.code.clone();
@@ -596,20 +603,29 @@ fn identifier(node: Node<'_, '_>) -> Option<String> {
     }
 }
 
-/// The side, of what makes a site more precise: told by the code of its name (LOINC 20228-3, SNOMED CT 272741003), else
-/// by its name, else the only one there is.
+/// The side, among what makes a site more precise: told by the code of its name (LOINC 20228-3, SNOMED CT 272741003),
+/// by its name, or by what it says.
 fn laterality(qualifiers: &[Qualifier]) -> Option<String> {
-    let of_site = || qualifiers.iter().filter(|it| it.of == "targetSiteCode");
+    let starts = |concept: &Concept, beginnings: &[&str]| {
+        let words = concept.words().map(crate::model::name::fold);
+        words.is_some_and(|words| beginnings.iter().any(|it| words.starts_with(it)))
+    };
     let names_side = |qualifier: &&Qualifier| {
         qualifier.name.as_ref().is_some_and(|name| {
             matches!(name.code.as_deref(), Some("20228-3" | "272741003"))
-                || name
-                    .words()
-                    .is_some_and(|words| crate::model::name::fold(words).starts_with("LATERALIT"))
+                || starts(name, &["LATERALIT", "COTE"])
         })
     };
-    let only = || of_site().next().filter(|_| of_site().count() == 1);
-    let value = of_site().find(names_side).or_else(only)?.value.as_ref()?;
+    let is_side = |qualifier: &&Qualifier| {
+        let sides = ["DROIT", "GAUCHE", "BILATERAL", "RIGHT", "LEFT"];
+        let value = qualifier.value.as_ref();
+        value.is_some_and(|value| starts(value, &sides))
+    };
+    let found = qualifiers.iter().find(names_side);
+    let value = found
+        .or_else(|| qualifiers.iter().find(is_side))?
+        .value
+        .as_ref()?;
     value.words().or(value.code.as_deref()).map(str::to_owned)
 }
 
@@ -788,3 +804,6 @@ fn participant(node: Node<'_, '_>) -> Participant {
             .map(iso),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -122,7 +122,15 @@ impl Lines {
                 self.inside(node);
                 self.end_line();
             }
-            "table" | "thead" | "tbody" | "tfoot" | "tr" | "caption" | "paragraph" | "list" => {
+            "tr" => {
+                self.end_line();
+                self.inside(node);
+                // Empty cells at the end of a row say nothing.
+                let filled = self.text.trim_end_matches([' ', '|']).len();
+                self.text.truncate(filled);
+                self.end_line();
+            }
+            "table" | "thead" | "tbody" | "tfoot" | "caption" | "paragraph" | "list" => {
                 self.end_line();
                 self.inside(node);
                 self.end_line();
@@ -180,7 +188,7 @@ mod tests {
             ("a<content> b </content>c", "a b c"),
             ("a<br/>b<br/><br/>c", "a\nb\nc"),
             (
-                "<table><thead><tr><th>A</th><th>B</th></tr></thead><tbody><tr><td> x </td> <td/><td>y<br/>z</td></tr></tbody></table>after",
+                "<table><thead><tr><th>A</th><th>B</th></tr></thead><tbody><tr><td> x </td> <td/><td>y<br/>z</td><td/></tr></tbody></table>after",
                 "A | B\nx |  | y\nz\nafter",
             ),
             ("<list><item>a</item><item>b</item></list>", "- a\n- b"),

@@ -139,6 +139,9 @@ pub struct Statement {
     /// How it was done.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
+    /// Further places in the body.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub more_sites: Vec<Site>,
     /// What is given or handed out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub consumable: Option<Consumable>,

@@ -4,7 +4,7 @@
 //! always shown.
 
 use super::frcp::{self, Row};
-use crate::model::questionnaire::{Questionnaire, Section, Statement};
+use crate::model::questionnaire::{Concept, Qualifier, Questionnaire, Section, Statement};
 
 /// The sections of the form as the report shows them.
 pub(super) fn sections(questionnaire: &Questionnaire) -> Vec<frcp::Section> {
@@ -51,29 +51,29 @@ fn value(statement: &Statement, label: &str) -> String {
     match (statement.negated, main) {
         (true, Some(main)) => lines.push(format!("NON : {main}")),
         (true, None) => lines.push("NON".to_owned()),
-        (false, main) => lines.extend(main),
-    }
-    for qualifier in statement
-        .qualifiers
-        .iter()
-        .filter(|it| it.of != "targetSiteCode")
-    {
-        let words = |part: &Option<crate::model::questionnaire::Concept>| {
-            let part = part.as_ref()?;
-            part.words().or(part.code.as_deref()).map(str::to_owned)
-        };
-        match (words(&qualifier.name), words(&qualifier.value)) {
-            (Some(name), Some(value)) => lines.push(format!("{name} : {value}")),
-            (one, other) => lines.extend(one.or(other)),
+        (false, Some(main)) => lines.push(main),
+        (false, None) => {
+            let flavor = statement.null_flavor.as_ref();
+            lines.extend(flavor.map(|flavor| format!("Non renseigné ({flavor})")));
         }
     }
-    if let Some(site) = &statement.site {
-        let place = site.label.as_ref().or(site.code.as_ref());
-        let mut words = place.cloned().unwrap_or_default();
+    for site in statement.site.iter().chain(&statement.more_sites) {
+        let mut words = with_code(site.label.as_deref(), site.code.as_deref()).unwrap_or_default();
         if let Some(side) = &site.laterality {
             words.push_str(&format!(" ({side})"));
         }
         lines.push(format!("Localisation : {}", words.trim()));
+    }
+    for qualifier in &statement.qualifiers {
+        if is_told_as_side(statement, qualifier) {
+            continue;
+        }
+        let name = qualifier.name.as_ref();
+        let name = name.and_then(|name| name.words().or(name.code.as_deref()));
+        match (name.map(str::to_owned), words(&qualifier.value)) {
+            (Some(name), Some(value)) => lines.push(format!("{name} : {value}")),
+            (one, other) => lines.extend(one.or(other)),
+        }
     }
     if let Some(consumable) = &statement.consumable {
         let words = consumable
@@ -117,6 +117,30 @@ fn value(statement: &Statement, label: &str) -> String {
     lines.join("\n")
 }
 
+fn words(part: &Option<Concept>) -> Option<String> {
+    let part = part.as_ref()?;
+    with_code(part.words(), part.code.as_deref())
+}
+
+/// Words with the code that they stand for, where it is one that people say: `T1b`, `C50.2`, `8000/3`.
+fn with_code(words: Option<&str>, code: Option<&str>) -> Option<String> {
+    const SPOKEN: usize = 6;
+    match (words, code) {
+        (Some(words), Some(code)) if code.len() <= SPOKEN && !words.contains(code) => {
+            Some(format!("{words} [{code}]"))
+        }
+        (words, code) => words.or(code).map(str::to_owned),
+    }
+}
+
+/// Whether a qualifier is the side that stands behind its place already.
+fn is_told_as_side(statement: &Statement, qualifier: &Qualifier) -> bool {
+    let side = qualifier.value.as_ref();
+    let side = side.and_then(|side| side.words().or(side.code.as_deref()));
+    let mut sites = statement.site.iter().chain(&statement.more_sites);
+    qualifier.of == "targetSiteCode" && sites.any(|site| site.laterality.as_deref() == side)
+}
+
 /// The value itself, with its unit; beside its code what was written, where that says something else.
 fn main_value(statement: &Statement) -> Option<String> {
     let value = statement.value.as_ref()?;
@@ -140,6 +164,9 @@ fn main_value(statement: &Statement) -> Option<String> {
             .join(" "),
         _ => words.to_owned(),
     };
+    if let Some(coded) = with_code(Some(&words), statement.value_code.as_deref()) {
+        words = coded;
+    }
     // `1` is the unit of what has none.
     if let Some(unit) = statement.unit.as_deref().filter(|unit| *unit != "1") {
         words.push(' ');
@@ -205,7 +232,7 @@ fn french_date(time: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::questionnaire::{Concept, Qualifier, Quantity, Site};
+    use crate::model::questionnaire::{Quantity, Site};
 
     fn statement(kind: &str) -> Statement {
         Statement {
@@ -257,6 +284,17 @@ mod tests {
             });
             assert_eq!(value, told);
         }
+        for (code, told) in [
+            ("T1b", "Tumeur [T1b]"),
+            ("Tum", "Tumeur"),
+            ("76752008", "Tumeur"),
+        ] {
+            let value = with(&|it| {
+                it.value = some("Tumeur");
+                it.value_code = some(code);
+            });
+            assert_eq!(value, told);
+        }
         for (time, told) in [
             ("2019-02-15", "Date : 15/02/2019"),
             ("2019", "Date : 2019"),
@@ -272,6 +310,8 @@ mod tests {
         assert_eq!(with(&|it| it.text = some("#gone")), "");
         assert_eq!(with(&|it| it.text = some("said")), "said");
         assert_eq!(with(&|it| it.negated = true), "NON");
+        let unknown = with(&|it| it.null_flavor = some("UNK"));
+        assert_eq!(unknown, "Non renseigné (UNK)");
         let value = with(&|it| {
             it.value = some("Carcinome");
             it.negated = true;
@@ -305,7 +345,7 @@ mod tests {
         });
         assert_eq!(
             value,
-            "NON : Carcinome (carcinome canalaire)\nVersion : 7\nLocalisation : Sein (droit)\nDose : 50 mg\nPriorité : 1"
+            "NON : Carcinome (carcinome canalaire)\nLocalisation : Sein (droit)\nVersion : 7\nDose : 50 mg\nPriorité : 1"
         );
     }
 
