@@ -56,6 +56,11 @@ pub fn render_details(shown: &Value, width: Option<usize>) -> String {
     };
     let mut text = pairs(shown, "");
     for (key, value) in data.iter().filter(|(_, value)| belongs(value)) {
+        if key == "questionnaire" {
+            text.push_str("\nquestionnaire\n");
+            outline(value, 1, &mut text);
+            continue;
+        }
         text.push_str(&format!(
             "\n{}\n{}",
             key.replace('_', " "),
@@ -74,6 +79,58 @@ pub fn render_details(shown: &Value, width: Option<usize>) -> String {
         text.push_str(&format!("\n{key}\n{}", columns(of_list, rows, width)));
     }
     text
+}
+
+/// The sections and statements of a questionnaire, each below the one it stands in; the whole of it is in `--json`.
+fn outline(questionnaire: &Value, depth: usize, text: &mut String) {
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let indent = GAP.repeat(depth);
+    for section in list(&questionnaire["sections"]) {
+        let title = either(&section, "title", "label");
+        text.push_str(&format!("{indent}{title} ({})\n", plain(&section["code"])));
+        let statements = list(&section["statements"]);
+        match statements.is_empty() {
+            true => {
+                let narrative = plain(&section["text"]);
+                let narrative =
+                    (!narrative.is_empty()).then(|| format!("{indent}{GAP}{narrative}\n"));
+                text.push_str(&narrative.unwrap_or_default());
+            }
+            false => statement_lines(&statements, depth.saturating_add(1), text),
+        }
+        outline(&section, depth.saturating_add(1), text);
+    }
+}
+
+fn statement_lines(statements: &[Value], depth: usize, text: &mut String) {
+    for statement in statements {
+        let label = either(statement, "label", "kind");
+        let site = &statement["site"];
+        let said: Vec<String> = [
+            if statement["negated"] == true {
+                "NOT".to_owned()
+            } else {
+                String::new()
+            },
+            plain(&statement["value"]),
+            plain(&statement["unit"]),
+            plain(&site["label"]),
+            plain(&site["laterality"]),
+            plain(&statement["time"]),
+        ]
+        .into_iter()
+        .filter(|part| !part.is_empty())
+        .collect();
+        let line = format!("{} {label}: {}", plain(&statement["mood"]), said.join(" "));
+        let line = line.trim_end_matches([':', ' ']);
+        text.push_str(&format!("{}{line}\n", GAP.repeat(depth)));
+        let inner = statement["statements"].as_array();
+        statement_lines(
+            inner.map(Vec::as_slice).unwrap_or_default(),
+            depth.saturating_add(1),
+            text,
+        );
+    }
 }
 
 /// The data of an object that are no objects themselves, one in a line, those that are absent left out.
@@ -414,5 +471,19 @@ mod tests {
         );
         assert!(text.contains("\nhistory\nTIME"), "{text}");
         assert!(!text.contains("session"), "{text}");
+    }
+
+    #[test]
+    fn a_questionnaire_is_an_outline() {
+        let inner = json!({ "mood": "EVN", "kind": "act", "statements": [] });
+        let statement = json!({ "mood": "PRP", "kind": "procedure", "label": "Lobectomie", "negated": true, "value": "14", "unit": "mm",
+            "site": { "label": "poumon", "laterality": "gauche" }, "time": "2025-04-20/..", "statements": [inner] });
+        let shown = json!({ "id": "1", "questionnaire": { "sections": [
+            { "title": "Proposition", "code": "18776-5", "statements": [statement], "sections": [
+                { "label": "Histoire", "code": "10164-2", "text": "tabac\n30 PA", "statements": [] }] }] } });
+        assert_eq!(
+            render_details(&shown, None),
+            "id  1\n\nquestionnaire\n  Proposition (18776-5)\n    PRP Lobectomie: NOT 14 mm poumon gauche 2025-04-20/..\n      EVN act\n    Histoire (10164-2)\n      tabac 30 PA\n"
+        );
     }
 }
