@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use support::{patient, session, siu};
 
-const SETTLE: Duration = Duration::from_millis(400);
+const SETTLE: Duration = Duration::from_millis(800);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A spool with a configuration file, whose daemon runs as a process.
@@ -35,7 +35,7 @@ impl Site {
 
     fn configure(&self, reports: &str, facilities: &str) {
         let text = format!(
-            "spool = {:?}\n[intake]\nsettle = \"400ms\"\nrescan = \"1s\"\nmin_free = \"1KiB\"\n{reports}\n\
+            "spool = {:?}\n[intake]\nsettle = \"800ms\"\nrescan = \"1s\"\nmin_free = \"1KiB\"\n{reports}\n\
              [[facility]]\nid = \"demo\"\n{facilities}\n",
             self.spool()
         );
@@ -183,15 +183,16 @@ fn files_are_taken_in_however_they_come() {
     let site = Site::new();
     let daemon = site.start();
 
-    // A busy machine may be slow once, not five times in a row. Each is the same message: the first counts.
-    let is_quick = (1..=5).any(|number| {
-        let begun = Instant::now();
-        let name = format!("renamed{number}.hl7");
-        rename_in(&site, &name, &adt("1"));
-        assert!(site.receipt(&name).contains("MSA|AA"));
-        begun.elapsed() < SETTLE
-    });
-    assert!(is_quick, "a renamed file waits for nothing");
+    rename_in(&site, "first.hl7", &adt("1"));
+    site.receipt("first.hl7");
+    let begun = Instant::now();
+    rename_in(&site, "renamed.hl7", &adt("0"));
+    assert!(site.receipt("renamed.hl7").contains("MSA|AA"));
+    assert!(
+        begun.elapsed() < SETTLE,
+        "a renamed file waits for nothing: {:?}",
+        begun.elapsed()
+    );
 
     fs::write(site.inbox("written.hl7"), adt("2")).unwrap();
     assert!(site.receipt("written.hl7").contains("MSA|AA"));
@@ -225,7 +226,7 @@ fn files_are_taken_in_however_they_come() {
     assert!(site.receipt("bad.hl7").contains("invalid-phone"));
     std::os::unix::fs::symlink("/etc/passwd", site.inbox("link.hl7")).unwrap();
 
-    assert_eq!(site.list("patients"), 5);
+    assert_eq!(site.list("patients"), 6);
     wait_for("the status", || site.status()["folders"][1]["strange"] == 1);
     let status = site.status();
     assert_eq!(status["running"], true);
@@ -234,7 +235,7 @@ fn files_are_taken_in_however_they_come() {
             status["totals"]["accepted"].as_u64(),
             status["totals"]["rejected"].as_u64()
         ),
-        (Some(5), Some(1))
+        (Some(6), Some(1))
     );
     assert_eq!(status["refused"]["invalid-phone"], 1);
     assert_eq!(status["errors"][0]["reason"], "invalid-phone");
@@ -244,7 +245,7 @@ fn files_are_taken_in_however_they_come() {
     assert!(site.path("store/CLEAN").is_file());
     let metrics = fs::read_to_string(site.path("status/rcpspool.prom")).unwrap();
     assert!(
-        metrics.contains("rcpspool_messages_total{facility=\"demo\",outcome=\"accepted\"} 5"),
+        metrics.contains("rcpspool_messages_total{facility=\"demo\",outcome=\"accepted\"} 6"),
         "{metrics}"
     );
     assert!(
@@ -423,7 +424,7 @@ fn an_inbox_made_anew_is_swept_and_a_lost_facility_comes_back() {
     rename_in(&site, "b.hl7", &adt("2"));
     site.receipt("b.hl7");
     assert!(
-        begun.elapsed() < Duration::from_millis(700),
+        begun.elapsed() < SETTLE,
         "it is watched again: {:?}",
         begun.elapsed()
     );
@@ -491,10 +492,15 @@ fn it_ends_soon_under_load_and_loses_nothing() {
         .collect();
     fs::write(site.inbox("batch.hl7"), batch).unwrap();
     let receipts = site.path("facilities/demo/outbox/acks");
-    for round in 0..200 {
-        wait_for("some of it", || {
-            walkdir::WalkDir::new(&receipts).into_iter().count() > round.min(20) * 100
+    let done = || walkdir::WalkDir::new(&receipts).into_iter().count();
+    let mut before = 0;
+    for _ in 0..100 {
+        wait_for("some more of it", || {
+            done() > before + 300 || site.receipt_exists("batch.hl7")
         });
+        // The last of them is the long file: it is interrupted in its midst.
+        sleep(Duration::from_millis(300));
+        before = done();
         let whole = site.receipt_exists("batch.hl7")
             && fs::read_dir(site.inbox("many")).unwrap().count() == 0;
         assert!(daemon.end("-TERM").success());
@@ -505,7 +511,11 @@ fn it_ends_soon_under_load_and_loses_nothing() {
             return;
         }
         daemon = site.start();
-        sleep(Duration::from_millis(700));
+        if before > files {
+            // It makes its way through the long file, of which no receipt tells.
+            sleep(Duration::from_secs(2));
+            before = before.saturating_sub(301);
+        }
     }
     panic!("it never gets done");
 }
