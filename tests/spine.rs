@@ -191,3 +191,50 @@ fn a_wrong_phone_leaves_a_reason_and_no_trace() {
     assert_eq!(sidecar["where"], "PID-13.1");
     assert_eq!(sidecar["value"], "061");
 }
+
+/// Where files cannot be moved for a while, their names stay their own: a later file of that name gets another.
+#[test]
+fn a_move_that_must_wait_keeps_its_name() {
+    let (world, mut engine) = with_session();
+    let message = |time: &str| siu("S12", "C1", "P1", time, "20250408");
+    world.drop(INBOX, "a.hl7", message("20250401120000"));
+    take_all(&mut engine).unwrap();
+    let done = std::fs::read_dir(world.path(INBOX).join("done")).unwrap();
+    let day = done.map(|entry| entry.unwrap().path()).next().unwrap();
+    let closed = [day, world.path(INBOX).join("outbox/acks")];
+    if !set_immutable(&closed, true) {
+        println!("skipped: no folder can be made immutable here");
+        return;
+    }
+    let mut waiting = Vec::new();
+    for number in 2..=4 {
+        world.drop(INBOX, "b.hl7", message(&format!("2025040{number}120000")));
+        take_all(&mut engine).unwrap();
+        waiting.push(engine.moves_waiting());
+    }
+    set_immutable(&closed, false);
+    take_all(&mut engine).unwrap();
+    assert_eq!(waiting, [2, 4, 6], "the file and its receipt, each time");
+    assert_eq!(engine.moves_waiting(), 0, "{:#?}", world.names(INBOX));
+    let ended = world.names(INBOX);
+    for name in ["b.hl7", "b.2.hl7", "b.3.hl7"] {
+        let is_it =
+            |path: &&String| path.starts_with("done/") && path.ends_with(&format!("/{name}"));
+        assert_eq!(ended.iter().filter(is_it).count(), 1, "{name}: {ended:#?}");
+        assert!(
+            ended.contains(&format!("outbox/acks/{name}.ack")),
+            "{ended:#?}"
+        );
+    }
+}
+
+fn set_immutable(folders: &[std::path::PathBuf], immutable: bool) -> bool {
+    let flags = match immutable {
+        true => rustix::fs::IFlags::IMMUTABLE,
+        false => rustix::fs::IFlags::empty(),
+    };
+    folders.iter().all(|folder| {
+        let folder = std::fs::File::open(folder).unwrap();
+        rustix::fs::ioctl_setflags(folder, flags).is_ok()
+    })
+}

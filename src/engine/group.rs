@@ -207,6 +207,7 @@ impl Engine {
         };
         let committed = self.committer.commit(sealed, &self.roots);
         self.names.forget();
+        self.keep_awaited_names();
         self.folders.forget();
         self.conclude(committed, held)
     }
@@ -236,6 +237,7 @@ impl Engine {
             Some(held) => {
                 let committed = self.committer.finish();
                 self.names.landed();
+                self.keep_awaited_names();
                 self.conclude(committed, held)
             }
         }

@@ -462,6 +462,16 @@ impl Engine {
     /// Does the moves that could not be done before.
     fn retry_moves(&mut self) {
         self.committer.retry_moves(&self.roots);
+        self.keep_awaited_names();
+    }
+
+    /// A file that cannot be moved into place yet has a name in the journal, which no later file may get.
+    fn keep_awaited_names(&mut self) {
+        let (moves, roots) = (self.committer.moves(), &self.roots);
+        self.names.await_at(moves.iter().filter_map(|(_, ordered)| {
+            let root = roots.get(&ordered.place)?;
+            Some((root.number(), claim::from_text(&ordered.to)))
+        }));
     }
 
     /// The folders as they are from now on.
@@ -472,6 +482,7 @@ impl Engine {
             roots.insert(station.place.clone(), station.root.clone());
         }
         self.roots = Arc::new(roots);
+        self.keep_awaited_names();
     }
 
     fn station(&self, place: &Place) -> Option<&Station> {

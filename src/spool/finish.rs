@@ -95,6 +95,8 @@ pub struct Names {
     given: HashSet<(i32, OsString)>,
     /// The same for the group that is on its way to the disk.
     on_their_way: HashSet<(i32, OsString)>,
+    /// The names of files that could not be moved into place yet: nothing lies there, and something is to.
+    awaited: HashSet<(i32, OsString)>,
     /// The last number given for a name on a day, so that the ten-thousandth file of a name is named as fast as the
     /// second.
     numbers: HashMap<(i32, OsString), u32>,
@@ -143,8 +145,8 @@ impl Names {
             ];
             // What is given out has one of the wanted names: the others are made from it.
             if !self.any_given(root, &wanted)
-                && all_free(fs, folders, root, &wanted)?
-                && all_free(fs, folders, root, &lies_elsewhere)?
+                && self.all_free(fs, folders, root, &wanted)?
+                && self.all_free(fs, folders, root, &lies_elsewhere)?
             {
                 if number > 1 {
                     self.numbers.insert(of_day, number);
@@ -171,7 +173,7 @@ impl Names {
         for number in 1_u32.. {
             let path = Path::new(folder).join(numbered(name, number));
             let wanted = std::slice::from_ref(&path);
-            if !self.any_given(root, wanted) && all_free(fs, folders, root, wanted)? {
+            if !self.any_given(root, wanted) && self.all_free(fs, folders, root, wanted)? {
                 self.give(root, vec![path.clone()]);
                 return Ok(path);
             }
@@ -198,6 +200,27 @@ impl Names {
         self.on_their_way.clear();
     }
 
+    /// Keeps these names, each below the folder of this number, for files that are still to be moved there; those kept
+    /// before are free again.
+    pub fn await_at(&mut self, names: impl Iterator<Item = (i32, PathBuf)>) {
+        self.awaited = names
+            .map(|(root, path)| (root, path.into_os_string()))
+            .collect();
+    }
+
+    fn all_free(&self, fs: &Fs, folders: &Folders, root: &Dir, paths: &[PathBuf]) -> Result<bool> {
+        for path in paths {
+            let is_awaited = !self.awaited.is_empty() && {
+                let key = (root.number(), path.as_os_str().to_owned());
+                self.awaited.contains(&key)
+            };
+            if is_awaited || folders.exists(fs, root, path)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     fn any_given(&self, root: &Dir, paths: &[PathBuf]) -> bool {
         paths.iter().any(|path| {
             let key = (root.number(), path.as_os_str().to_owned());
@@ -210,15 +233,6 @@ impl Names {
         self.given
             .extend(paths.map(|path| (root.number(), path.into_os_string())));
     }
-}
-
-fn all_free(fs: &Fs, folders: &Folders, root: &Dir, paths: &[PathBuf]) -> Result<bool> {
-    for path in paths {
-        if folders.exists(fs, root, path)? {
-            return Ok(false);
-        }
-    }
-    Ok(true)
 }
 
 fn numbered(name: &OsStr, number: u32) -> OsString {
