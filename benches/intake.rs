@@ -1,7 +1,7 @@
 //! How fast files are taken in, beside the bare file work that no such program can do without.
 //!
-//! `cargo bench --bench intake` takes in 20,000 scheduling messages of about 900 bytes, their session in place, in
-//! turn with a small program that only does the file work of the same groups (rename, open, read, `syncfs`, one
+//! `cargo bench --bench intake` has `once` take in 20,000 scheduling messages of about 900 bytes, their session in place,
+//! in turn with a small program that only does the file work of the same groups (rename, open, read, `syncfs`, one
 //! journal append and sync, rename), and once more with receipts. It prints the median of three rounds of each.
 //! `FILES` and `FOLDER` in the environment set the number of files and where the spool is made.
 
@@ -10,13 +10,8 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::process::Command;
 use std::time::Instant;
-
-use rcpspool::config::Config;
-use rcpspool::engine::{Arrival, Engine, OpenStore};
-use rcpspool::journal::Place;
-use rcpspool::spool::fs::Fs;
 
 const GROUP: usize = 256;
 const ROUNDS: usize = 3;
@@ -123,32 +118,35 @@ fn bare_rate(folder: &Path, count: usize) -> f64 {
     count as f64 / start.elapsed().as_secs_f64()
 }
 
-fn product_rate(spool: &Path, count: usize, acks: &str) -> f64 {
+fn product_rate(folder: &Path, count: usize, acks: &str) -> f64 {
+    fs::create_dir(folder).unwrap();
+    let spool = folder.join("spool");
+    let config = folder.join("bench.toml");
     let text = format!(
         "spool = {spool:?}\n[intake]\nacks = {acks:?}\nsettle = \"0s\"\nmin_free = \"0B\"\n[[facility]]\nid = \"demo\"\n"
     );
-    let config = Arc::new(Config::from_text(&text, Path::new("bench.toml")).unwrap());
-    let mut engine = Engine::open(Arc::clone(&config), Fs::new(), OpenStore::Sled).unwrap();
+    fs::write(&config, text).unwrap();
+    assert_eq!(once(&config)["accepted"], 0);
     fs::write(spool.join("desk/inbox/sessions.csv"), SESSION).unwrap();
-    let session = Arrival {
-        place: Place::Desk,
-        path: "sessions.csv".into(),
-    };
-    engine.take_in(vec![session]).unwrap();
-    engine.close().unwrap();
-    let names = drop_files(&spool.join("facilities/demo/inbox"), count);
+    assert_eq!(once(&config)["accepted"], 1);
+    drop_files(&spool.join("facilities/demo/inbox"), count);
     let start = Instant::now();
-    let mut engine = Engine::open(config, Fs::new(), OpenStore::Sled).unwrap();
-    let arrivals = names.into_iter().map(|path| Arrival {
-        place: Place::Facility("demo".to_owned()),
-        path,
-    });
-    engine.take_in(arrivals.collect()).unwrap();
-    let totals = engine.totals();
-    engine.close().unwrap();
+    let totals = once(&config);
     let rate = count as f64 / start.elapsed().as_secs_f64();
-    assert_eq!(totals.accepted as usize, count);
+    assert_eq!(totals["accepted"], count);
     rate
+}
+
+/// What `once` says it did.
+fn once(config: &Path) -> serde_json::Value {
+    let output = Command::new(env!("CARGO_BIN_EXE_rcpspool"))
+        .arg("--config")
+        .arg(config)
+        .args(["once", "--json"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 fn median(mut rates: Vec<f64>) -> f64 {

@@ -21,7 +21,6 @@ use crate::config::{Config, Every};
 use crate::engine::arrivals::{Arrivals, Swept};
 use crate::engine::{Arrival, Engine, EngineError, OpenStore, Totals, place_name};
 use crate::journal::Place;
-use crate::memory;
 use crate::spool::fs::{Dir, Fs};
 use crate::spool::layout::LayoutError;
 use crate::spool::watch::{Seen, Watch};
@@ -53,7 +52,6 @@ pub enum DaemonError {
 
 /// Runs until SIGTERM or SIGINT. `config_path` is where SIGHUP reads the configuration again.
 pub fn run(config_path: Option<&Path>, config: Config) -> Result<(), DaemonError> {
-    memory::return_large_buffers();
     let stop = Arc::new(AtomicBool::new(false));
     let (sender, events) = channel();
     listen_to_signals(&sender, &stop)?;

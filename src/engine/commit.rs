@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::{EngineError, place_name};
 use crate::journal::{Counters, Entry, Journal, Move, Place};
@@ -40,6 +40,8 @@ pub(super) struct Sealed {
 /// Puts groups on the disk, one after the other.
 pub(super) struct Committer {
     state: State,
+    /// Once it is needed.
+    worker: Option<Worker>,
     /// As of the last group that was committed when nothing was on its way.
     counters: Counters,
 }
@@ -48,10 +50,31 @@ enum State {
     Here(Box<Work>),
     OnItsWay {
         decided: Decided,
-        thread: JoinHandle<(Box<Work>, Result<(), EngineError>)>,
     },
     /// The thread ended without an answer: only a new start finds the truth.
     Lost,
+}
+
+/// The thread that puts groups on the disk; it ends with the committer.
+struct Worker {
+    groups: Sender<(Box<Work>, Sealed, Arc<Roots>)>,
+    answers: Receiver<(Box<Work>, Result<(), EngineError>)>,
+}
+
+impl Worker {
+    fn start() -> Self {
+        let (groups, given) = channel::<(Box<Work>, Sealed, Arc<Roots>)>();
+        let (answer, answers) = channel();
+        std::thread::spawn(move || {
+            for (mut work, sealed, roots) in given {
+                let committed = work.commit(sealed, &roots);
+                if answer.send((work, committed)).is_err() {
+                    break;
+                }
+            }
+        });
+        Self { groups, answers }
+    }
 }
 
 /// What committing needs.
@@ -80,6 +103,7 @@ impl Committer {
     ) -> Self {
         Self {
             counters: journal.counters(),
+            worker: None,
             state: State::Here(Box::new(Work {
                 fs,
                 journal,
@@ -105,22 +129,24 @@ impl Committer {
     /// Puts a group on its way to the disk; none may be on its way already.
     pub fn begin(&mut self, sealed: Sealed, roots: &Arc<Roots>) {
         let state = std::mem::replace(&mut self.state, State::Lost);
-        if let State::Here(mut work) = state {
-            let roots = Arc::clone(roots);
+        if let State::Here(work) = state {
             let decided = Arc::clone(&sealed.changes);
-            let thread = std::thread::spawn(move || {
-                let committed = work.commit(sealed, &roots);
-                (work, committed)
-            });
-            self.state = State::OnItsWay { decided, thread };
+            let worker = self.worker.get_or_insert_with(Worker::start);
+            let given = worker.groups.send((work, sealed, Arc::clone(roots)));
+            if given.is_ok() {
+                self.state = State::OnItsWay { decided };
+            }
         }
     }
 
     /// Waits for the group that is on its way.
     pub fn finish(&mut self) -> Result<(), EngineError> {
         match std::mem::replace(&mut self.state, State::Lost) {
-            State::OnItsWay { thread, .. } => {
-                let (work, committed) = thread.join().map_err(|_| EngineError::Lost)?;
+            State::OnItsWay { .. } => {
+                let answer = self.worker.as_ref().map(|worker| worker.answers.recv());
+                let Some(Ok((work, committed))) = answer else {
+                    return Err(EngineError::Lost);
+                };
                 self.state = State::Here(work);
                 self.remember();
                 committed
@@ -136,7 +162,7 @@ impl Committer {
     /// What the group on its way decided: the store may not have it yet.
     pub fn decided(&self) -> Option<Decided> {
         match &self.state {
-            State::OnItsWay { decided, .. } => Some(Arc::clone(decided)),
+            State::OnItsWay { decided } => Some(Arc::clone(decided)),
             State::Here(_) | State::Lost => None,
         }
     }
@@ -243,16 +269,9 @@ impl Work {
             claim::from_text(&ordered.from),
             claim::from_text(&ordered.to),
         );
-        let moved = self.folders.move_file(&self.fs, &root, &from, &to);
-        let taken =
-            matches!(&moved, Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists);
         let moved = match ordered.place {
-            // Content is named by its hash: what lies there already is the same.
-            Place::Documents if taken => self
-                .folders
-                .parent(&self.fs, &root, &from)
-                .and_then(|(dir, name)| self.fs.remove(&dir, name)),
-            _ => moved,
+            Place::Documents => self.folders.move_content(&self.fs, &root, &from, &to),
+            _ => self.folders.move_file(&self.fs, &root, &from, &to),
         };
         moved.map_err(|error| error.source)?;
         if !self

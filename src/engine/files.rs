@@ -674,7 +674,7 @@ impl Engine {
         if !finished.is_hl7 {
             let outcome = pretty(&receipt::operation_outcome(&finished.told));
             let from = self.prepare(group, place, outcome.as_bytes())?;
-            ending.add(from, &named.below(finish::ACKS, ".outcome.json"));
+            ending.add(from, &named.below(finish::ACKS, finish::OUTCOME));
             return Ok(());
         }
         let facility = match place {
@@ -698,7 +698,7 @@ impl Engine {
             Acks::Group => group.receipts.push((place.clone(), text)),
             _ => {
                 let from = self.prepare(group, place, text.as_bytes())?;
-                ending.add(from, &named.below(finish::ACKS, ".ack"));
+                ending.add(from, &named.below(finish::ACKS, finish::RECEIPT));
             }
         }
         Ok(())

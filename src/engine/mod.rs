@@ -270,7 +270,7 @@ pub struct Engine {
     message: u64,
     /// The last number given in the group that was sealed last.
     sealed_message: u64,
-    /// Tells the output that this run prepares from that of others.
+    /// Random: tells the claims and the prepared output of this run from those of others.
     run: String,
     prepared: u64,
     /// Claimed files that could not be taken yet.
@@ -482,6 +482,7 @@ impl Engine {
             roots.insert(station.place.clone(), station.root.clone());
         }
         self.roots = Arc::new(roots);
+        self.names.look_again();
         self.keep_awaited_names();
     }
 
@@ -533,7 +534,7 @@ impl Engine {
 
     /// Makes a file in an inbox ours; nothing if it vanished or cannot be had now.
     fn claim(&mut self, arrival: &Arrival) -> Option<Claimed> {
-        let claim = Claim::new(self.order + 1, &arrival.path);
+        let claim = Claim::new(self.order + 1, &self.run, &arrival.path);
         match self.move_into_work(arrival, &claim) {
             Ok(()) => {
                 self.order += 1;

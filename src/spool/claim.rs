@@ -25,7 +25,7 @@ pub struct Claim {
     pub order: u64,
     /// How often reading it ended the process.
     pub attempts: u32,
-    /// 128 random bits.
+    /// 128 random bits, the same for all claims of one run: the order tells these apart.
     random: String,
     /// The path below the inbox under which it was received.
     pub received: PathBuf,
@@ -34,12 +34,13 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// A new claim on the file received under this path below the inbox.
-    pub fn new(order: u64, received: &Path) -> Self {
+    /// A new claim on the file received under this path below the inbox. No other claim has this order and `run`, the
+    /// random part of the name.
+    pub fn new(order: u64, run: &str, received: &Path) -> Self {
         Self {
             order,
             attempts: 0,
-            random: random(),
+            random: run.to_owned(),
             received: received.to_owned(),
             written: encode(received.as_os_str().as_bytes()),
         }
@@ -224,7 +225,7 @@ mod tests {
 
     #[test]
     fn a_claim_is_told_from_its_name() {
-        let claim = Claim::new(0x12f, Path::new("Service A/ADT_é.HL7"));
+        let claim = Claim::new(0x12f, &random(), Path::new("Service A/ADT_é.HL7"));
         let read = Claim::parse(&claim.name()).unwrap();
         assert_eq!(read, claim);
         assert!(
@@ -246,7 +247,7 @@ mod tests {
     #[test]
     fn a_long_path_is_cut_and_known_by_its_hash() {
         let long = "É".repeat(120) + ".HL7";
-        let claim = Claim::new(1, Path::new(&long));
+        let claim = Claim::new(1, &random(), Path::new(&long));
         assert!(claim.is_cut());
         assert!(claim.name().len() <= NAME_BYTES);
         let read = Claim::parse(&claim.name()).unwrap();
@@ -274,7 +275,7 @@ mod tests {
         fn any_name_survives(bytes in proptest::collection::vec(1u8.., 1..80)) {
             let path = PathBuf::from(OsString::from_vec(bytes));
             prop_assert_eq!(&from_text(&to_text(&path)), &path);
-            let claim = Claim::new(7, &path);
+            let claim = Claim::new(7, &random(), &path);
             let read = Claim::parse(&claim.name()).unwrap();
             prop_assert_eq!(read.key(), claim.key());
             if !claim.is_cut() {

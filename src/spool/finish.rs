@@ -1,8 +1,11 @@
 //! Where a received file ends: the names in done, error and acks, and the moves that take it there.
 
 use std::cell::RefCell;
+use std::collections::hash_map::Entry::Occupied;
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
+use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::claim::derived;
@@ -16,6 +19,10 @@ pub const ACKS: &str = "outbox/acks";
 pub const REPORTS: &str = "outbox/reports";
 /// Ends the name of a sidecar.
 pub const SIDECAR: &str = ".error.json";
+/// Ends the name of a receipt in HL7.
+pub const RECEIPT: &str = ".ack";
+/// Ends the name of any other receipt.
+pub const OUTCOME: &str = ".outcome.json";
 
 /// The folders below a station that were opened lately, so that a group opens each of them once.
 #[derive(Debug, Default)]
@@ -65,13 +72,35 @@ impl Folders {
 
     /// Moves a file below a folder, both names chosen before.
     ///
-    /// A move may be repeated: with its file gone from the old name it counts as done.
+    /// A move may be repeated: with its file gone from the old name it counts as done. What somebody else has put
+    /// under the new name stays, and the file gets the next number.
     pub fn move_file(&self, fs: &Fs, root: &Dir, from: &Path, to: &Path) -> Result<()> {
         let (from_dir, from_name) = self.parent(fs, root, from)?;
         let (to_dir, to_name) = self.parent(fs, root, to)?;
-        match fs.rename(&from_dir, from_name, &to_dir, to_name) {
-            Err(error) if error.is_absent() && !fs.exists(&from_dir, from_name)? => Ok(()),
-            other => other,
+        let mut name = to_name.to_owned();
+        for number in 2_u32.. {
+            match fs.rename(&from_dir, from_name, &to_dir, &name) {
+                Err(error) if error.is_absent() && !fs.exists(&from_dir, from_name)? => break,
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    // Where renames are made of a link and a removal, the removal may be missing.
+                    if fs.is_same_file(&from_dir, from_name, &to_dir, &name)? {
+                        return fs.remove(&from_dir, from_name);
+                    }
+                    name = numbered(to_name, number);
+                }
+                other => return other,
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves content that is named by its hash: what lies under the new name already is the same.
+    pub fn move_content(&self, fs: &Fs, root: &Dir, from: &Path, to: &Path) -> Result<()> {
+        let (from_dir, from_name) = self.parent(fs, root, from)?;
+        match self.exists(fs, root, to)? {
+            true if fs.exists(&from_dir, from_name)? => fs.remove(&from_dir, from_name),
+            true => Ok(()),
+            false => self.move_file(fs, root, from, to),
         }
     }
 
@@ -97,9 +126,19 @@ pub struct Names {
     on_their_way: HashSet<(i32, OsString)>,
     /// The names of files that could not be moved into place yet: nothing lies there, and something is to.
     awaited: HashSet<(i32, OsString)>,
+    /// What may lie where received files end, by the number of the station's folder and the path below its inbox.
+    lying: HashMap<(i32, OsString), Lying>,
     /// The last number given for a name on a day, so that the ten-thousandth file of a name is named as fast as the
     /// second.
     numbers: HashMap<(i32, OsString), u32>,
+}
+
+/// The names that may lie in done, error and acks, without what is put after them: one listing is cheaper than asking
+/// for five names per file. What is not among them is free; what is, may be gone again.
+#[derive(Debug)]
+struct Lying {
+    day: String,
+    names: HashSet<OsString>,
 }
 
 /// The number that sets files of the same name apart; the first has none.
@@ -140,16 +179,30 @@ impl Names {
             let lies_elsewhere = [
                 done(day, &named),
                 named.below(ERROR, SIDECAR),
-                named.below(ACKS, ".ack"),
-                named.below(ACKS, ".outcome.json"),
+                named.below(ACKS, RECEIPT),
+                named.below(ACKS, OUTCOME),
             ];
+            let lying = self.lying(fs, folders, root, day, &folder)?;
+            let mut may_be_taken = Vec::new();
+            for path in wanted.iter().chain(&lies_elsewhere) {
+                if lying.names.contains(bare(path)) {
+                    may_be_taken.push(path.as_path());
+                }
+            }
             // What is given out has one of the wanted names: the others are made from it.
             if !self.any_given(root, &wanted)
-                && self.all_free(fs, folders, root, &wanted)?
-                && self.all_free(fs, folders, root, &lies_elsewhere)?
+                && !self.any_awaited(root, &wanted)
+                && !self.any_awaited(root, &lies_elsewhere)
+                && !any_lies(fs, folders, root, &may_be_taken)?
             {
                 if number > 1 {
                     self.numbers.insert(of_day, number);
+                }
+                let lying = self.lying(fs, folders, root, day, &folder)?;
+                for path in wanted.iter().chain(&lies_elsewhere) {
+                    if !lying.names.contains(bare(path)) {
+                        lying.names.insert(bare(path).to_owned());
+                    }
                 }
                 self.give(root, wanted);
                 return Ok(named);
@@ -173,7 +226,10 @@ impl Names {
         for number in 1_u32.. {
             let path = Path::new(folder).join(numbered(name, number));
             let wanted = std::slice::from_ref(&path);
-            if !self.any_given(root, wanted) && self.all_free(fs, folders, root, wanted)? {
+            if !self.any_given(root, wanted)
+                && !self.any_awaited(root, wanted)
+                && !any_lies(fs, folders, root, &[&path])?
+            {
                 self.give(root, vec![path.clone()]);
                 return Ok(path);
             }
@@ -208,17 +264,42 @@ impl Names {
             .collect();
     }
 
-    fn all_free(&self, fs: &Fs, folders: &Folders, root: &Dir, paths: &[PathBuf]) -> Result<bool> {
-        for path in paths {
-            let is_awaited = !self.awaited.is_empty() && {
-                let key = (root.number(), path.as_os_str().to_owned());
-                self.awaited.contains(&key)
-            };
-            if is_awaited || folders.exists(fs, root, path)? {
-                return Ok(false);
+    /// Looks at the folders again before the next name is chosen: others may have put something there.
+    pub fn look_again(&mut self) {
+        self.lying.clear();
+    }
+
+    fn lying(
+        &mut self,
+        fs: &Fs,
+        folders: &Folders,
+        root: &Dir,
+        day: &str,
+        folder: &Path,
+    ) -> Result<&mut Lying> {
+        let key = (root.number(), folder.as_os_str().to_owned());
+        match self.lying.entry(key) {
+            Occupied(known) if known.get().day == day => Ok(known.into_mut()),
+            entry => {
+                let mut names = HashSet::new();
+                for above in [&format!("done/{day}"), ERROR, ACKS] {
+                    if let Some(dir) = folders.find(fs, root, &Path::new(above).join(folder))? {
+                        let entries = fs.list(&dir)?.into_iter();
+                        names.extend(entries.map(|entry| bare(entry.name.as_ref()).to_owned()));
+                    }
+                }
+                let day = day.to_owned();
+                Ok(entry.insert_entry(Lying { day, names }).into_mut())
             }
         }
-        Ok(true)
+    }
+
+    fn any_awaited(&self, root: &Dir, paths: &[PathBuf]) -> bool {
+        !self.awaited.is_empty()
+            && paths.iter().any(|path| {
+                let key = (root.number(), path.as_os_str().to_owned());
+                self.awaited.contains(&key)
+            })
     }
 
     fn any_given(&self, root: &Dir, paths: &[PathBuf]) -> bool {
@@ -233,6 +314,25 @@ impl Names {
         self.given
             .extend(paths.map(|path| (root.number(), path.into_os_string())));
     }
+}
+
+fn any_lies(fs: &Fs, folders: &Folders, root: &Dir, paths: &[&Path]) -> Result<bool> {
+    for path in paths {
+        if folders.exists(fs, root, path)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// A name without what is put after it for sidecars and receipts.
+fn bare(path: &Path) -> &OsStr {
+    let name = path.file_name().unwrap_or_default();
+    let bytes = name.as_bytes();
+    let bare = [SIDECAR, RECEIPT, OUTCOME]
+        .iter()
+        .find_map(|after| bytes.strip_suffix(after.as_bytes()));
+    OsStr::from_bytes(bare.unwrap_or(bytes))
 }
 
 fn numbered(name: &OsStr, number: u32) -> OsString {

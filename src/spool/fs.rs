@@ -262,6 +262,22 @@ impl Fs {
         )
     }
 
+    /// Whether two names are of one and the same file.
+    pub fn is_same_file(&self, dir: &Dir, name: &OsStr, to: &Dir, other: &OsStr) -> Result<bool> {
+        let identity = |dir: &Dir, name: &OsStr| {
+            self.call(
+                "look at",
+                || dir.join(name),
+                || {
+                    let stat = rustix::fs::statat(&*dir.fd, name, AtFlags::SYMLINK_NOFOLLOW)?;
+                    Ok((stat.st_dev, stat.st_ino))
+                },
+                |_| None,
+            )
+        };
+        Ok(identity(dir, name)? == identity(to, other)?)
+    }
+
     /// The size of a file in bytes.
     pub fn size(&self, dir: &Dir, name: &OsStr) -> Result<u64> {
         self.call(

@@ -9,7 +9,8 @@ use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::sync::Once;
 
-/// Whether a writer has this file open, as far as the file system can tell.
+/// Whether a writer has this file open, as far as the file system can tell. Until `file` is closed, whoever opens it
+/// for writing waits.
 ///
 /// Where leases are not to be had (a share, a file of another owner without `CAP_LEASE`) the answer is no, and the
 /// settling time alone protects.
@@ -17,15 +18,10 @@ pub fn is_open_for_writing(file: &File) -> bool {
     ignore_breaks();
     // SAFETY: the descriptor is open for as long as `file` is borrowed, and the call takes no pointer.
     let taken = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_RDLCK) };
-    if taken == 0 {
-        // SAFETY: as above. The lease is given back at once: we ask a question, we do not hold writers up.
-        unsafe { libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, libc::F_UNLCK) };
-        return false;
-    }
-    std::io::Error::last_os_error().raw_os_error() == Some(libc::EAGAIN)
+    taken != 0 && std::io::Error::last_os_error().raw_os_error() == Some(libc::EAGAIN)
 }
 
-/// Whoever opens the file for writing between our two calls has the kernel send us SIGIO, which would end the process.
+/// Whoever opens the file for writing meanwhile has the kernel send us SIGIO, which would end the process.
 fn ignore_breaks() {
     static IGNORED: Once = Once::new();
     // SAFETY: ignoring a signal runs no code of ours.

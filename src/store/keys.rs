@@ -79,7 +79,7 @@ pub fn ins(facility: &FacilityId, ins: &Ins) -> String {
 }
 
 pub fn network(facility: &FacilityId, network: &NetworkId) -> String {
-    prefix(&["network", facility.as_str(), network.as_str()])
+    key(&["network", facility.as_str(), network.as_str()])
 }
 
 pub fn case(facility: &FacilityId, id: &CaseId) -> String {
@@ -252,6 +252,14 @@ pub fn of(record: &Record) -> String {
     }
 }
 
+/// The keys that stay once a record has brought them: the networks that a facility is known to have.
+pub fn lasting(record: &Record) -> Option<String> {
+    match record {
+        Record::Patient(it) => Some(network(&it.facility, it.network.as_ref()?)),
+        _ => None,
+    }
+}
+
 /// The further keys by which a record is found, each with the word that its value leads to.
 pub fn indices(record: &Record) -> Vec<(String, String)> {
     let lead_to = |mut prefix: String, word: &str| {
@@ -265,11 +273,7 @@ pub fn indices(record: &Record) -> Vec<(String, String)> {
                 .ins
                 .as_ref()
                 .map(|number| lead_to(ins(&it.facility, number), ipp));
-            let by_network = it
-                .network
-                .as_ref()
-                .map(|id| lead_to(network(&it.facility, id), ipp));
-            by_ins.into_iter().chain(by_network).collect()
+            by_ins.into_iter().collect()
         }
         Record::Case(it) => {
             let id = it.id.as_str();

@@ -78,6 +78,11 @@ impl<'s> Overlay<'s> {
                     for (index, leads_to) in after.iter().filter(|new| !before.contains(new)) {
                         resolved.push((index.clone(), Some(to_json(leads_to)?)));
                     }
+                    if let Some(lasting) = keys::lasting(record)
+                        && self.get::<String>(&lasting)?.is_none()
+                    {
+                        resolved.push((lasting, Some(to_json("")?)));
+                    }
                     resolved.push((key, Some(value_of(record)?)));
                 }
                 Change::EndNote(note) => {
@@ -238,7 +243,9 @@ impl View for Overlay<'_> {
         facility: &FacilityId,
         network: &NetworkId,
     ) -> Result<bool, ViewError> {
-        Ok(!self.keys(&keys::network(facility, network))?.is_empty())
+        Ok(self
+            .get::<String>(&keys::network(facility, network))?
+            .is_some())
     }
 
     fn case(&self, facility: &FacilityId, id: &CaseId) -> Result<Option<Case>, ViewError> {
