@@ -10,7 +10,8 @@ use super::identity::{self, Agreement, IppRead, Said};
 use super::{Context, Decided, Decision, Stop, scheduling};
 use crate::config::Facility;
 use crate::hl7::{Message, Position, Segment};
-use crate::model::change::{Record, Subject};
+use crate::model::change::{Change, Record, Subject};
+use crate::model::document::{Attached, Document};
 use crate::model::identifiers::Ipp;
 use crate::model::outcome::{Place, Reason, Refusal, Verdict, Warning, WarningCode};
 use crate::model::patient::Patient;
@@ -278,27 +279,33 @@ impl Merging<'_, '_> {
 
     fn write(mut self, decision: &mut Decision<'_>) -> Result<(), ViewError> {
         let facility = &self.source.facility.id;
-        let merged: Vec<Ipp> = self.survivors.keys().cloned().collect();
-        for old in &merged {
-            let survivor = self.survivor(old)?;
-            self.take_ins(old, &survivor, decision)?;
-            self.patients.remove(old);
-            decision.changes.push(
-                Record::Alias {
-                    facility: facility.clone(),
-                    old: old.clone(),
-                    survivor: survivor.clone(),
+        let mut merged: BTreeMap<Ipp, Vec<Ipp>> = BTreeMap::new();
+        for old in self.survivors.keys() {
+            merged
+                .entry(self.survivor(old)?)
+                .or_default()
+                .push(old.clone());
+        }
+        for (survivor, all_old) in &merged {
+            for old in all_old {
+                self.end_patient(old, survivor, decision)?;
+                decision.changes.push(
+                    Record::Alias {
+                        facility: facility.clone(),
+                        old: old.clone(),
+                        survivor: survivor.clone(),
+                    }
+                    .into(),
+                );
+                for (ipp, what) in [
+                    (survivor, format!("IPP {old} merged into it by ADT^A40")),
+                    (old, format!("merged into {survivor} by ADT^A40")),
+                ] {
+                    let subject = Subject::Patient(facility.clone(), ipp.clone());
+                    decision.history.push((subject, what));
                 }
-                .into(),
-            );
-            self.move_everything(old, &survivor, decision)?;
-            for (ipp, what) in [
-                (&survivor, format!("IPP {old} merged into it by ADT^A40")),
-                (old, format!("merged into {survivor} by ADT^A40")),
-            ] {
-                let subject = Subject::Patient(facility.clone(), ipp.clone());
-                decision.history.push((subject, what));
             }
+            self.move_everything(all_old, survivor, decision)?;
         }
         for patient in self.patients.into_values() {
             decision.changes.push(Record::Patient(patient).into());
@@ -306,51 +313,70 @@ impl Merging<'_, '_> {
         Ok(())
     }
 
-    /// The INS of a patient that is merged away finds the survivor from now on.
-    fn take_ins(
+    /// Whoever is merged away is no patient any more; the INS finds the survivor from now on.
+    fn end_patient(
         &mut self,
         old: &Ipp,
         survivor: &Ipp,
         decision: &mut Decision<'_>,
     ) -> Result<(), ViewError> {
-        let Some(mut gone) = self.source.view.patient(&self.source.facility.id, old)? else {
+        self.patients.remove(old);
+        let Some(gone) = self.source.view.patient(&self.source.facility.id, old)? else {
             return Ok(());
         };
-        if let (Some(ins), Some(mut heir)) = (gone.ins.take(), self.patient(survivor)?)
+        if let (Some(ins), Some(mut heir)) = (&gone.ins, self.patient(survivor)?)
             && heir.ins.is_none()
         {
-            heir.ins = Some(ins);
+            heir.ins = Some(ins.clone());
             self.patients.insert(survivor.clone(), heir);
         }
-        // Patients are looked for by INS and network; the one that is gone must not be found.
-        gone.network = None;
-        decision.changes.push(Record::Patient(gone).into());
+        decision.changes.push(Change::Delete(Record::Patient(gone)));
         Ok(())
     }
 
+    /// Cases, notes and documents go to the survivor; a document joins the case that it waited for under another IPP.
     fn move_everything(
         &self,
-        old: &Ipp,
+        merged: &[Ipp],
         survivor: &Ipp,
         decision: &mut Decision<'_>,
     ) -> Result<(), ViewError> {
         let Source { view, facility, .. } = self.source;
-        for mut case in view.cases_of_patient(&facility.id, old)? {
-            case.ipp = Some(survivor.clone());
-            scheduling::tell(
-                decision,
-                &case,
-                format!("moved from patient {old} to {survivor} by ADT^A40"),
-            );
-            decision.changes.push(Record::Case(case).into());
+        let mut cases = view.cases_of_patient(&facility.id, survivor)?;
+        let mut documents = view.documents_of_patient(&facility.id, survivor)?;
+        for old in merged {
+            for mut case in view.cases_of_patient(&facility.id, old)? {
+                case.ipp = Some(survivor.clone());
+                scheduling::tell(
+                    decision,
+                    &case,
+                    format!("moved from patient {old} to {survivor} by ADT^A40"),
+                );
+                decision.changes.push(Record::Case(case.clone()).into());
+                cases.push(case);
+            }
+            for mut note in view.notes_of_patient(&facility.id, old)? {
+                note.ipp = survivor.clone();
+                decision.changes.push(Record::Note(note).into());
+            }
+            for mut document in view.documents_of_patient(&facility.id, old)? {
+                document.ipp = survivor.clone();
+                decision
+                    .changes
+                    .push(Record::Document(document.clone()).into());
+                documents.push(document);
+            }
         }
-        for mut note in view.notes_of_patient(&facility.id, old)? {
-            note.ipp = survivor.clone();
-            decision.changes.push(Record::Note(note).into());
-        }
-        for mut document in view.documents_of_patient(&facility.id, old)? {
-            document.ipp = survivor.clone();
-            decision.changes.push(Record::Document(document).into());
+        for mut case in cases {
+            let waits = |document: &&Document| {
+                document.awaits.as_ref() == Some(&case.id)
+                    && matches!(document.attached, Attached::Note(_))
+            };
+            let waiting: Vec<Document> = documents.iter().filter(waits).cloned().collect();
+            if !waiting.is_empty() {
+                scheduling::join(view, decision, &mut case, waiting)?;
+                decision.changes.push(Record::Case(case).into());
+            }
         }
         Ok(())
     }
@@ -384,7 +410,7 @@ fn cycle(old: &IppRead, survivor: &IppRead) -> Refusal {
 mod tests {
     use super::*;
     use crate::intake::testing::{World, told};
-    use crate::model::document::{Attached, Document, DocumentKind};
+    use crate::model::document::DocumentKind;
     use crate::model::identifiers::{CaseId, DocumentId, Ins, NoteId};
     use crate::model::note::{Note, NoteReason};
 
@@ -635,6 +661,7 @@ mod tests {
             2
         );
         assert!(world.notes("OLD").is_empty());
+        assert_eq!(world.patient("OLD"), None, "an alias is no patient");
         let ins = Ins {
             value: "279035121518989".into(),
             oid: "1.2.250.1.213.1.4.8".into(),
@@ -666,6 +693,53 @@ mod tests {
                 .attached,
             Attached::Case(CaseId::new("C-3"))
         );
+    }
+
+    /// A document names a case of a patient under another IPP: it joins when a merge brings both together.
+    #[test]
+    fn documents_and_cases_find_each_other_by_the_merge() {
+        for (document_of, case_of) in [("OLD", "NEW"), ("NEW", "OLD"), ("OLD", "OTHER")] {
+            for (claim, hint) in [("", "C-1"), ("C-1", "")] {
+                let mut world = World::new();
+                world.session("S-1", "2025-04-15", "PATH", "");
+                for ipp in ["OLD", "NEW", "OTHER"] {
+                    world.receive(&adt("A28", 1, &lea(ipp)));
+                }
+                let document = format!(
+                    "MSH|^~\\&|||||20250402||MDM^T02|1|P|2.5\rPID|1||{document_of}^^^^PI\rORC|RE|{hint}\r\
+                     TXA|1|CR||||||||||||{claim}\rOBX|1|ED|CR||^^PDF^Base64^JVBERi0xLjQK||||||F\r"
+                );
+                let warned = told(&world.receive(&document));
+                assert!(warned.starts_with("accepted"), "{warned}");
+                let case = format!(
+                    "MSH|^~\\&|||||20250401||SIU^S12|1|P|2.5\rSCH||C-1|||||||||^^^20250415\r\
+                     PID|1||{}\rAIL|1||^^^PATH\rAIP|1||10100094977\r",
+                    lea(case_of)
+                );
+                assert_eq!(told(&world.receive(&case)), "accepted");
+                assert!(world.case("C-1").unwrap().documents.is_empty());
+                assert_eq!(world.notes(document_of).len(), 1);
+
+                let merged = merge(2, &[("NEW", "OLD"), ("NEW", "OTHER")]);
+                assert_eq!(told(&world.receive(&merged)), "updated");
+                let case = world.case("C-1").unwrap();
+                assert_eq!(case.ipp, Some(Ipp::new("NEW")));
+                let [id] = &case.documents[..] else {
+                    panic!("{document_of} {case_of} {claim} {hint}")
+                };
+                let document = world.view().document(&case.facility, id).unwrap().unwrap();
+                assert_eq!(document.ipp, Ipp::new("NEW"));
+                assert_eq!(document.attached, Attached::Case(case.id));
+                for ipp in ["OLD", "NEW", "OTHER"] {
+                    assert!(world.notes(ipp).is_empty(), "{ipp}");
+                }
+                let left = world.everything();
+                let dangling = left.iter().find(|(key, _)| {
+                    key.starts_with("patient-note/") || key.starts_with("awaiting/")
+                });
+                assert_eq!(dangling, None);
+            }
+        }
     }
 
     #[test]

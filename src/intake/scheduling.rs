@@ -367,7 +367,7 @@ pub fn end(decision: &mut Decision<'_>, note: Note, why: &str) {
         Subject::Note(note.facility.clone(), note.id.clone()),
         format!("ended: {why}"),
     ));
-    decision.changes.push(Change::EndNote(note));
+    decision.changes.push(Change::Delete(Record::Note(note)));
 }
 
 /// The warnings that stay with a case while their message is the last that set its scheduling, each once.

@@ -10,7 +10,7 @@ use crate::cda;
 use crate::config::{Config, Facility};
 use crate::hl7::Message;
 use crate::model::case::Case;
-use crate::model::change::{Change, Record, Subject};
+use crate::model::change::{Change, HistoryEntry, Record, Subject};
 use crate::model::identifiers::{CaseId, ContentHash, Ipp, PathwayId, SessionId};
 use crate::model::note::Note;
 use crate::model::outcome::{Outcome, Reason, WarningCode};
@@ -113,6 +113,25 @@ impl World {
         let changes: Vec<Change> = records.into_iter().map(Change::from).collect();
         let resolved = Overlay::new(&self.store).apply(&changes).unwrap();
         crate::store::apply_all(&self.store, &resolved).unwrap();
+    }
+
+    /// Puts the histories into the store, as the engine does with each message.
+    pub(crate) fn keep_history(&mut self) {
+        let now = self.now;
+        let lines: Vec<Record> = (1..)
+            .zip(&self.history)
+            .map(|(sequence, (subject, what))| {
+                Record::History(HistoryEntry {
+                    subject: subject.clone(),
+                    sequence,
+                    time: now,
+                    what: what.clone(),
+                    file: String::new(),
+                    message_type: String::new(),
+                })
+            })
+            .collect();
+        self.put(lines);
     }
 
     /// Adds a planned session.

@@ -22,7 +22,7 @@ pub enum Subject {
         /// The case.
         id: CaseId,
     },
-    /// A patient of a facility, or the survivor of one that was merged away.
+    /// A patient of a facility, or the survivor of one that was merged away; with the histories of both.
     Patient {
         /// The facility.
         facility: FacilityId,
@@ -74,7 +74,7 @@ fn case(
     let filled = view.questionnaire(facility, id)?;
     shown["questionnaire"] = json!(filled.map(|filled| filled.questionnaire));
     let subject = change::Subject::Case(facility.clone(), id.clone());
-    shown["history"] = history(view, &subject)?;
+    shown["history"] = history(view, &[subject])?;
     Ok(Some(shown))
 }
 
@@ -107,9 +107,31 @@ fn patient(
         .filter(|document| document.kind == DocumentKind::Document)
         .map(rows::document)
         .collect();
-    let subject = change::Subject::Patient(facility.clone(), ipp);
-    shown["history"] = history(view, &subject)?;
+    let merged = merged_into(view, facility, &ipp)?;
+    let subjects: Vec<change::Subject> = merged
+        .iter()
+        .chain([&ipp])
+        .map(|ipp| change::Subject::Patient(facility.clone(), ipp.clone()))
+        .collect();
+    shown["merged"] = json!(merged);
+    shown["history"] = history(view, &subjects)?;
     Ok(Some(shown))
+}
+
+/// The IPPs that were merged into this one, directly or by way of others.
+fn merged_into(
+    view: &Overlay<'_>,
+    facility: &FacilityId,
+    ipp: &Ipp,
+) -> Result<Vec<Ipp>, ViewError> {
+    let mut merged = Vec::new();
+    for alias in view.keys(&keys::aliases(facility))? {
+        let old = Ipp::new(keys::last_word(&alias));
+        if view.survivor(facility, &old)? == *ipp {
+            merged.push(old);
+        }
+    }
+    Ok(merged)
 }
 
 fn session(view: &Overlay<'_>, id: &SessionId) -> Result<Option<Value>, ViewError> {
@@ -124,13 +146,17 @@ fn session(view: &Overlay<'_>, id: &SessionId) -> Result<Option<Value>, ViewErro
         .map(|case| rows::case(view, case, &matching))
         .collect();
     shown["cases"] = cases?.into();
-    shown["history"] = history(view, &change::Subject::Session(id.clone()))?;
+    shown["history"] = history(view, &[change::Subject::Session(id.clone())])?;
     Ok(Some(shown))
 }
 
-/// The lines of a history, the oldest first.
-fn history(view: &Overlay<'_>, subject: &change::Subject) -> Result<Value, ViewError> {
-    let entries: Vec<HistoryEntry> = view.all(&keys::history(subject))?;
+/// The lines of these histories as one, the oldest first.
+fn history(view: &Overlay<'_>, subjects: &[change::Subject]) -> Result<Value, ViewError> {
+    let mut entries: Vec<HistoryEntry> = Vec::new();
+    for subject in subjects {
+        entries.extend(view.all::<HistoryEntry>(&keys::history(subject))?);
+    }
+    entries.sort_by_key(|entry| entry.sequence);
     Ok(entries
         .iter()
         .map(|entry| {

@@ -112,6 +112,54 @@ fn every_row_has_the_keys_of_the_specification() {
 }
 
 #[test]
+fn who_was_merged_away_is_no_patient_but_leads_to_the_survivor() {
+    let mut world = world();
+    let merge = |pid: &str, mrg: &str| {
+        format!(
+            "MSH|^~\\&|A|B|||20250303||ADT^A40|3|P|2.5\r\
+             PID|||{pid}^^^^PI||MARTIN^JEANNE^^^^^L||1950|F\rMRG|{mrg}^^^^PI\r"
+        )
+    };
+    for message in [merge("5", "19"), merge("7", "5")] {
+        let outcome = world.receive(&message);
+        assert!(outcome.refusal().is_none(), "{outcome:?}");
+    }
+    world.keep_history();
+    let rows = listed(&world, What::Patients, &Filter::default());
+    let ipps: Vec<&str> = rows.iter().filter_map(|row| row["ipp"].as_str()).collect();
+    assert_eq!(ipps, ["29", "7"]);
+    let of = |ipp: &str| {
+        let subject = Subject::Patient {
+            facility: world.facility.id.clone(),
+            id: Ipp::new(ipp),
+        };
+        show(&subject, &world.store).unwrap().unwrap()
+    };
+    let shown = of("7");
+    assert_eq!(shown["merged"], json!(["19", "5"]));
+    assert_eq!(shown["cases"][0]["id"], "1");
+    assert_eq!(shown["documents"].as_array().unwrap().len(), 1);
+    let history: Vec<&str> = shown["history"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|line| line["what"].as_str())
+        .collect();
+    assert_eq!(
+        history,
+        [
+            "created by SIU^S12",
+            "IPP 19 merged into it by ADT^A40",
+            "merged into 5 by ADT^A40",
+            "IPP 5 merged into it by ADT^A40",
+            "merged into 7 by ADT^A40",
+        ]
+    );
+    assert_eq!(of("19"), shown);
+    assert_eq!(of("5"), shown);
+}
+
+#[test]
 fn a_case_is_listed() {
     let world = world();
     let rows = listed(&world, What::Cases, &Filter::default());

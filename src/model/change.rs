@@ -61,8 +61,9 @@ pub enum Record {
 pub enum Change {
     /// The record takes the place of the one with its key.
     Put(Record),
-    /// The note has ended; its history keeps it.
-    EndNote(Note),
+    /// The record with this key is gone, and with it every index that leads there: a note that has ended, a patient
+    /// who was merged away. Its history keeps it.
+    Delete(Record),
 }
 
 impl From<Record> for Change {

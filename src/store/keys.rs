@@ -74,6 +74,11 @@ pub fn alias(facility: &FacilityId, old: &Ipp) -> String {
     key(&["alias", facility.as_str(), old.as_str()])
 }
 
+/// All IPPs of the facility that were merged away.
+pub fn aliases(facility: &FacilityId) -> String {
+    prefix(&["alias", facility.as_str()])
+}
+
 pub fn ins(facility: &FacilityId, ins: &Ins) -> String {
     prefix(&["ins", facility.as_str(), &ins.oid, &ins.value])
 }

@@ -85,12 +85,12 @@ impl<'s> Overlay<'s> {
                     }
                     resolved.push((key, Some(value_of(record)?)));
                 }
-                Change::EndNote(note) => {
-                    let record = Record::Note(note.clone());
-                    for (gone, _) in keys::indices(&record) {
+                Change::Delete(record) => {
+                    let key = keys::of(record);
+                    for (gone, _) in self.indices_before(record, &key)? {
                         resolved.push((gone, None));
                     }
-                    resolved.push((keys::of(&record), None));
+                    resolved.push((key, None));
                 }
             }
             self.write(&resolved[written..]);
