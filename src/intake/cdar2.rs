@@ -387,6 +387,7 @@ impl<'m> Flow<'_, 'm> {
                     awaits: None,
                     versions: Vec::new(),
                     deleted: false,
+                    deletion_time: None,
                 }
             }
         };
@@ -396,6 +397,7 @@ impl<'m> Flow<'_, 'm> {
             }
         }
         document.deleted = false;
+        document.deletion_time = None;
         let current = document.current();
         if current.is_none_or(|current| current.sha256 != hash) {
             let version = current

@@ -17,7 +17,7 @@ use crate::model::change::{Record, Subject};
 use crate::model::document::{Attached, ContentType, Document, DocumentKind, DocumentVersion};
 use crate::model::identifiers::{CaseId, ContentHash, DocumentId, Ipp, NetworkId, NoteId};
 use crate::model::note::{Note, NoteReason};
-use crate::model::outcome::{Reason, Refusal, Verdict, Warning, WarningCode};
+use crate::model::outcome::{Place, Reason, Refusal, Verdict, Warning, WarningCode};
 use crate::model::patient::Patient;
 use crate::model::view::{View, ViewError};
 
@@ -170,8 +170,11 @@ struct Found {
 enum Destination {
     /// Into this case of the patient; whether the message claims it, or an order's number only hints at it.
     Case { case: Box<Case>, claimed: bool },
-    /// Onto a note, until this case comes.
-    Awaits { case: CaseId, claimed: bool },
+    /// Onto a note, until this case comes; claimed at this place, else an order's number only hints at it.
+    Awaits {
+        case: CaseId,
+        claimed: Option<Place>,
+    },
     /// Onto a note.
     Nowhere,
 }
@@ -400,19 +403,10 @@ impl<'m> Flow<'_, 'm> {
                 .at(value.position())
                 .with_value(id.as_str())
                 .into()),
-                _ => {
-                    self.decision.warnings.push(
-                        Warning::new(
-                            WarningCode::UnknownCase,
-                            format!("the case {id} is not known yet: the document waits for it on a note"),
-                        )
-                        .at(value.position()),
-                    );
-                    Ok(Destination::Awaits {
-                        case: id,
-                        claimed: true,
-                    })
-                }
+                _ => Ok(Destination::Awaits {
+                    case: id,
+                    claimed: Some(value.position().into()),
+                }),
             };
         }
         let mut hinted = None;
@@ -433,7 +427,7 @@ impl<'m> Flow<'_, 'm> {
         Ok(
             hinted.map_or(Destination::Nowhere, |case| Destination::Awaits {
                 case,
-                claimed: false,
+                claimed: None,
             }),
         )
     }
@@ -617,18 +611,22 @@ impl<'m> Flow<'_, 'm> {
             self.warn_unknown(sent, "deleted");
             return Ok(Verdict::Ignored);
         };
-        let current = document.current().and_then(|current| current.time);
-        if self
-            .time
-            .zip(current)
-            .is_some_and(|(time, current)| time < current)
-        {
+        let is_before = |known: Option<DateTime<Utc>>| {
+            self.time
+                .zip(known)
+                .is_some_and(|(time, known)| time < known)
+        };
+        if is_before(document.current().and_then(|current| current.time)) {
             return Ok(Verdict::Stale);
         }
-        if document.deleted {
+        // Of two deletions the later one counts: a version between them does not bring the document back.
+        if document.deleted
+            && (document.deletion_time == self.time || is_before(document.deletion_time))
+        {
             return Ok(Verdict::Duplicate);
         }
         document.deleted = true;
+        document.deletion_time = self.time;
         self.tell(&document, format!("document {} deleted", document.id));
         self.put(document);
         Ok(Verdict::Updated)
@@ -663,20 +661,37 @@ impl<'m> Flow<'_, 'm> {
             &document,
             format!("document {} has one more version", document.id),
         );
-        let on_a_note = matches!(document.attached, Attached::Note(_));
-        match destination {
-            _ if differs => self.wait(document, NoteReason::IdentityMismatch, None, None)?,
-            Destination::Case { case, claimed } if on_a_note || claimed => {
-                self.join(document, *case)?;
+        match (destination, document.attached.clone()) {
+            (destination, _) if differs => self.wait_in_doubt(document, &destination)?,
+            (
+                Destination::Case {
+                    case,
+                    claimed: true,
+                },
+                _,
+            )
+            | (Destination::Case { case, .. }, Attached::Note(_)) => self.join(document, *case)?,
+            (
+                Destination::Awaits {
+                    case,
+                    claimed: Some(place),
+                },
+                Attached::Note(_),
+            ) => {
+                self.wait_for(document, case, place)?;
             }
-            Destination::Awaits {
-                case,
-                claimed: true,
-            } if on_a_note => {
-                let awaits = Some(case.clone());
-                self.wait(document, NoteReason::UnknownCase, Some(case), awaits)?;
+            (
+                Destination::Awaits {
+                    case,
+                    claimed: Some(place),
+                },
+                Attached::Case(own),
+            ) => {
+                let stays = format!("the document stays in the case {own}");
+                self.warn_unknown_case(&case, place, &stays);
+                self.put(document);
             }
-            Destination::Awaits { case, .. } if on_a_note && document.awaits.is_none() => {
+            (Destination::Awaits { case, .. }, Attached::Note(_)) if document.awaits.is_none() => {
                 document.awaits = Some(case);
                 self.put(document);
             }
@@ -721,18 +736,16 @@ impl<'m> Flow<'_, 'm> {
             awaits: None,
             versions: Vec::new(),
             deleted: false,
+            deletion_time: None,
         };
         self.keep(&mut document, file);
         match destination {
-            _ if differs => self.wait(document, NoteReason::IdentityMismatch, None, None)?,
+            destination if differs => self.wait_in_doubt(document, &destination)?,
             Destination::Case { case, .. } => self.join(document, *case)?,
             Destination::Awaits {
                 case,
-                claimed: true,
-            } => {
-                let awaits = Some(case.clone());
-                self.wait(document, NoteReason::UnknownCase, Some(case), awaits)?;
-            }
+                claimed: Some(place),
+            } => self.wait_for(document, case, place)?,
             Destination::Awaits { case, .. } => {
                 self.wait(document, NoteReason::NoCase, None, Some(case))?;
             }
@@ -751,8 +764,13 @@ impl<'m> Flow<'_, 'm> {
         };
         let newer = document.versions.iter().rev().take_while(newer).count();
         let place = document.versions.len().saturating_sub(newer);
-        if newer == 0 {
+        let is_before_its_deletion = document
+            .deletion_time
+            .zip(self.time)
+            .is_some_and(|(deletion, time)| time < deletion);
+        if newer == 0 && !is_before_its_deletion {
             document.deleted = false;
+            document.deletion_time = None;
         }
         document.versions.insert(
             place,
@@ -790,6 +808,36 @@ impl<'m> Flow<'_, 'm> {
         scheduling::join(self.view, &mut self.decision, &mut case, vec![before])?;
         self.cases.insert(case.id.clone(), case);
         Ok(())
+    }
+
+    /// Leaves a document on a note until the case comes that it claims.
+    fn wait_for(&mut self, document: Document, case: CaseId, place: Place) -> Result<(), Stop> {
+        self.warn_unknown_case(&case, place, "the document waits for it on a note");
+        let awaits = Some(case.clone());
+        self.wait(document, NoteReason::UnknownCase, Some(case), awaits)
+    }
+
+    /// Leaves a document whose identity differs on a note, from which only the desk can put it into a case.
+    fn wait_in_doubt(&mut self, document: Document, wanted: &Destination) -> Result<(), Stop> {
+        if let Destination::Awaits {
+            case,
+            claimed: Some(place),
+        } = wanted
+        {
+            let waits = "the document waits on a note, for the desk to look at";
+            self.warn_unknown_case(case, place.clone(), waits);
+        }
+        self.wait(document, NoteReason::IdentityMismatch, None, None)
+    }
+
+    fn warn_unknown_case(&mut self, case: &CaseId, place: Place, what_happens: &str) {
+        self.decision.warnings.push(
+            Warning::new(
+                WarningCode::UnknownCase,
+                format!("the case {case} is not known yet: {what_happens}"),
+            )
+            .at(place),
+        );
     }
 
     /// Leaves a document on a note of its patient.

@@ -631,6 +631,7 @@ mod tests {
                 awaits: Some(CaseId::new("C-3")),
                 versions: Vec::new(),
                 deleted: false,
+                deletion_time: None,
             }),
         ]);
         // The merge is older than what is known: it counts, its demographics do not matter.

@@ -230,6 +230,7 @@ pub fn leave_unscheduled<'m>(
             awaits: None,
             versions: Vec::new(),
             deleted: false,
+            deletion_time: None,
         });
         document.ipp = ipp;
         document.attached = Attached::Note(id.clone());
@@ -441,6 +442,7 @@ mod tests {
             awaits: awaits.map(CaseId::new),
             versions: Vec::new(),
             deleted: false,
+            deletion_time: None,
         }
     }
 

@@ -29,6 +29,9 @@ pub struct Document {
     /// Whether it was deleted; its versions stay readable.
     #[serde(default)]
     pub deleted: bool,
+    /// The time (MSH-7) of the message that deleted it: what is older does not bring it back.
+    #[serde(default)]
+    pub deletion_time: Option<DateTime<Utc>>,
 }
 
 impl Document {

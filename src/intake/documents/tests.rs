@@ -584,10 +584,33 @@ fn a_document_lives_by_its_ids() {
             vec![
                 f("1", "D1"),
                 mdm("T04", "2", "D1", "", "", "D"),
-                mdm("T02", "3", "D1", "", "", "W"),
+                mdm("T02", "2", "D1", "", "", "W"),
             ],
             vec!["accepted", "updated", "duplicate"],
             vec![(1, true)],
+        ),
+        (
+            "a late version from before the deletion does not bring it back",
+            vec![
+                f("1", "D1"),
+                mdm("T04", "3", "D1", "", "", "D"),
+                f("2", "D1"),
+                mdm("T02", "4", "D1", "", "", "F"),
+            ],
+            vec!["accepted", "updated", "updated", "updated"],
+            vec![(3, false)],
+        ),
+        (
+            "of two deletions the later counts",
+            vec![
+                f("1", "D1"),
+                mdm("T04", "2", "D1", "", "", "D"),
+                mdm("T04", "4", "D1", "", "", "D"),
+                f("3", "D1"),
+                mdm("T04", "4", "D1", "", "", "W"),
+            ],
+            vec!["accepted", "updated", "updated", "updated", "duplicate"],
+            vec![(2, true)],
         ),
         (
             "T11 without status",
@@ -783,6 +806,27 @@ fn a_version_with_a_case_takes_the_document_along() {
     );
     assert_eq!(document.versions.len(), 3);
     assert_eq!(document.attached, Attached::Case(CaseId::new("C-3")));
+}
+
+#[test]
+fn a_document_in_a_case_stays_there_when_it_claims_an_unknown_one() {
+    let mut world = world();
+    world.receive(&mdm("T02", "20250101", "D1", "", "C-1", "F"));
+    let outcome = world.receive(&mdm("T02", "20250102", "D1", "", "C-9", "F"));
+    assert_eq!(told(&outcome), "updated unknown-case");
+    let Outcome::Taken { warnings, .. } = outcome else {
+        panic!()
+    };
+    assert_eq!(
+        warnings[0].message,
+        "the case C-9 is not known yet: the document stays in the case C-1"
+    );
+    assert_eq!(warnings[0].place.as_ref().unwrap().shown, "TXA-14.1");
+    assert!(world.notes("1").is_empty());
+    let document = only_document(&world);
+    assert_eq!(document.attached, Attached::Case(CaseId::new("C-1")));
+    assert_eq!(document.versions.len(), 2);
+    assert_eq!(world.case("C-1").unwrap().documents, [document.id]);
 }
 
 #[test]

@@ -125,6 +125,7 @@ fn document(id: &str, note: &str) -> Document {
             time: None,
         }],
         deleted: false,
+        deletion_time: None,
     }
 }
 
