@@ -53,16 +53,13 @@ impl Retry {
     }
 }
 
-/// A path below the spool, as listed, or from here.
 fn as_listed(config: &Config, file: &Path) -> Result<String, Failure> {
-    errors::as_listed(config, &config.spool.join(file))
-        .or_else(|| errors::as_listed(config, file))
-        .ok_or_else(|| {
-            Failure::new(format!(
-                "there is no refused file {}; `rcpspool list errors` shows which there are",
-                file.display()
-            ))
-        })
+    errors::as_listed(config, file).ok_or_else(|| {
+        Failure::new(format!(
+            "there is no refused file {}; `rcpspool list errors` shows which there are",
+            file.display()
+        ))
+    })
 }
 
 fn refused_for(config: &Config, reason: &str) -> Result<Vec<String>, Failure> {

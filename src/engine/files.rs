@@ -1,6 +1,6 @@
 //! From a claimed file to outcomes: reads it, has each of its messages decided, and chooses where everything goes.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -19,7 +19,7 @@ use crate::model::change::{Change, HistoryEntry, Record, Subject};
 use crate::model::outcome::{Outcome, Reason, Refusal, Warning, WarningCode};
 use crate::spool::claim::{self, Claim};
 use crate::spool::finish;
-use crate::spool::fs::{FsError, Reading};
+use crate::spool::fs::{Dir, FsError, Reading};
 use crate::store::{KeyChange, Store, keys, to_json};
 
 /// How much of a file that is refused unread is looked at, to know whether it is HL7 (SPEC 10).
@@ -743,26 +743,14 @@ impl Engine {
         let day = self.day(&Place::Desk, self.now());
         let mut moves = Vec::new();
         for file in files {
-            let Some((place, below)) = self.find_refused(Path::new(file)) else {
-                let refusal = Refusal::new(
-                    Reason::BadCommand,
-                    format!(
-                        "No refused file is known by this path: {file}. `rcpspool list errors` shows them."
-                    ),
-                );
-                return Ok(Err(refusal));
-            };
-            let Some(root) = self.root(&place).cloned() else {
-                continue;
-            };
-            let refused = Path::new(finish::ERROR).join(&below);
-            if !self.folders.exists(&self.fs, &root, &refused)? {
+            let Some((place, root, below)) = self.find_refused(file)? else {
                 let refusal = Refusal::new(
                     Reason::BadCommand,
                     format!("There is no refused file {file}. `rcpspool list errors` shows them."),
                 );
                 return Ok(Err(refusal));
-            }
+            };
+            let refused = Path::new(finish::ERROR).join(&below);
             let folder = Path::new("inbox").join(below.parent().unwrap_or(Path::new("")));
             let name = below.file_name().unwrap_or_default();
             let folder_text = folder.to_string_lossy().into_owned();
@@ -792,21 +780,34 @@ impl Engine {
         Ok(Ok(moves))
     }
 
-    /// Whose refused file a path names, and its path below `error/`: as listed, or absolute.
-    fn find_refused(&self, file: &Path) -> Option<(Place, PathBuf)> {
-        if file
-            .components()
-            .any(|part| matches!(part, std::path::Component::ParentDir))
-        {
-            return None;
+    /// The refused file that a path names, as listed or plain: whose it is, and its path below that `error/`.
+    fn find_refused(&self, file: &str) -> Result<Option<(Place, Dir, PathBuf)>, EngineError> {
+        for path in [claim::from_text(file), PathBuf::from(file)] {
+            let from_spool = self.spool.root.path().join(&path);
+            for station in self.stations() {
+                let error = station.root.path().join(finish::ERROR);
+                let below = from_spool
+                    .strip_prefix(&error)
+                    .or_else(|_| path.strip_prefix(&error));
+                let is_file = |below: &&Path| {
+                    let mut parts = below.components();
+                    below.file_name().is_some()
+                        && parts.all(|part| matches!(part, Component::Normal(_)))
+                };
+                let Some(below) = below.ok().filter(is_file) else {
+                    continue;
+                };
+                let refused = Path::new(finish::ERROR).join(below);
+                if self.folders.exists(&self.fs, &station.root, &refused)? {
+                    return Ok(Some((
+                        station.place.clone(),
+                        station.root.clone(),
+                        below.to_owned(),
+                    )));
+                }
+            }
         }
-        let spool = self.spool.root.path();
-        self.stations().find_map(|station| {
-            let error = station.root.path().join(finish::ERROR);
-            let below = spool.join(file).strip_prefix(&error).ok()?.to_owned();
-            below.file_name()?;
-            Some((station.place.clone(), below))
-        })
+        Ok(None)
     }
 }
 

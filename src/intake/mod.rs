@@ -115,8 +115,7 @@ pub enum Order {
         /// Which.
         which: Redelivery,
     },
-    /// Put refused files back into the inbox they came from: paths below the spool's folder, or below a
-    /// facility's `error/`.
+    /// Put refused files back into the inbox they came from: their paths, as `list errors` shows them.
     Retry {
         /// The files.
         files: Vec<String>,

@@ -10,10 +10,11 @@ use walkdir::WalkDir;
 
 use super::Filter;
 use crate::config::Config;
-use crate::spool::claim::derived;
+use crate::spool::claim::{self, derived};
 use crate::spool::finish::{ERROR, SIDECAR};
 
-/// The sidecars of refused files, each with `file`: the refused file's path, below the spool where it lies there.
+/// The sidecars of refused files, each with `file`: the refused file's path, below the spool where it lies there. In
+/// it a `%`, and what is no UTF-8, is written `%xx`.
 ///
 /// A sidecar that cannot be read is listed with its file alone: something is there, and somebody should look.
 pub fn errors(config: &Config, filter: &Filter) -> Vec<Value> {
@@ -32,7 +33,19 @@ pub fn errors(config: &Config, filter: &Filter) -> Vec<Value> {
 }
 
 /// The path of a refused file as listings and `retry` name it; nothing if it lies in no `error/` folder.
+///
+/// The file is named as it was listed, or by its path from here.
 pub fn as_listed(config: &Config, file: &Path) -> Option<String> {
+    let named = file.to_str().map(claim::from_text);
+    named
+        .iter()
+        .map(PathBuf::as_path)
+        .chain([file])
+        .flat_map(|path| [config.spool.join(path), path.to_owned()])
+        .find_map(|path| in_error_folder(config, &path))
+}
+
+fn in_error_folder(config: &Config, file: &Path) -> Option<String> {
     let real = file.canonicalize().ok()?;
     folders(config).into_iter().find_map(|(_, folder)| {
         let below = real.strip_prefix(folder.canonicalize().ok()?).ok()?;
@@ -90,8 +103,7 @@ fn without_ending(sidecar: &Path) -> PathBuf {
 }
 
 fn shown(config: &Config, file: &Path) -> String {
-    let below = file.strip_prefix(&config.spool).unwrap_or(file);
-    below.to_string_lossy().into_owned()
+    claim::to_text(file.strip_prefix(&config.spool).unwrap_or(file))
 }
 
 fn text(error: &Value, key: &str) -> String {

@@ -100,12 +100,11 @@ fn order_retry(retry: &Retry) -> Result<Decision<'static>, Refusal> {
             "expected at least one file to retry, found an empty list",
         ));
     }
-    let leaves_the_spool = |file: &&String| {
-        file.is_empty() || file.starts_with('/') || file.split('/').any(|part| part == "..")
-    };
-    if let Some(file) = retry.files.iter().find(leaves_the_spool) {
+    // Whether it lies in an error/ folder is seen by the engine: a facility's can be anywhere.
+    let leads_away = |file: &&String| file.is_empty() || file.split('/').any(|part| part == "..");
+    if let Some(file) = retry.files.iter().find(leads_away) {
         return Err(bad_command(
-            "expected paths below the spool's folder or a facility's error/, found one that leaves it",
+            "expected paths of refused files as `rcpspool list errors` shows them, found one that is empty or has `..`",
         )
         .with_value(file));
     }

@@ -187,7 +187,7 @@ keys! {
 keys! {
     /// `retry`.
     Retry {
-        /// The refused files, each as a path below the spool's folder or a facility's `error/`.
+        /// The refused files, each by its path as `list errors` shows it.
         files: Vec<String>,
     }
 }
