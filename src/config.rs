@@ -5,7 +5,6 @@
 //! program asks only its [`Facility`]. Relative paths start at the directory that the program was started in.
 
 mod error;
-mod field_path;
 mod setting;
 
 use std::{
@@ -21,14 +20,13 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use toml::Spanned;
 
+use crate::hl7::Position;
 use crate::model::{document::ContentType, identifiers::FacilityId};
 
 pub use error::ConfigError;
-pub use field_path::FieldPath;
 pub use setting::{Acks, CdaCaseId, Every, Format, Version};
 
 use error::Source;
-use field_path::position;
 use setting::{Given, Region, Setting, quoted};
 
 /// Looked for in the current directory where no file is named.
@@ -153,13 +151,13 @@ table!(
     /// `[fields]`: where in a message the data are that nobody placed (SPEC 3, 4, 6).
     Fields, given as GivenFields {
         /// The patient's network id.
-        network: FieldPath = position("PV1-3.9"),
+        network: Position = position("PV1", 3, 9),
         /// The patient's physician.
-        physician: FieldPath = position("PV1-7"),
+        physician: Position = position("PV1", 7, 0),
         /// The network id of a document.
-        document_network: FieldPath = position("MSH-5.1"),
+        document_network: Position = position("MSH", 5, 1),
         /// The date of the session: the first of these that has a value.
-        session_date: Vec<FieldPath> = positions(&["SCH-11.4", "TQ1-7", "AIS-4"]),
+        session_date: Vec<Position> = vec![position("SCH", 11, 4), position("TQ1", 7, 0), position("AIS", 4, 0)],
     }
 );
 
@@ -191,9 +189,9 @@ table!(
             ContentType::Text,
         ],
         /// Where a case id is claimed.
-        case_id: Vec<FieldPath> = positions(&["TXA-14.1"]),
+        case_id: Vec<Position> = vec![position("TXA", 14, 1)],
         /// Where a case id may stand, among other orders.
-        case_hint: Vec<FieldPath> = positions(&["ORC-2.1", "OBR-2.1"]),
+        case_hint: Vec<Position> = vec![position("ORC", 2, 1), position("OBR", 2, 1)],
     }
 );
 
@@ -211,7 +209,7 @@ table!(
         /// MSH-4.
         sending_facility: String = "ROFIM".to_owned(),
         /// Where the lead physician is put.
-        lead: FieldPath = position("TXA-10"),
+        lead: Position = position("TXA", 10, 0),
         /// The layout of the PDF; none: the built-in fRCP.
         layout: Option<PathBuf> = None,
     }
@@ -709,8 +707,11 @@ impl PartialEq for ApiKey {
 
 impl Eq for ApiKey {}
 
-fn positions(texts: &[&str]) -> Vec<FieldPath> {
-    texts.iter().map(|text| position(text)).collect()
+/// A position that is a default; component 0 is the whole field.
+fn position(segment: &str, field: u32, component: u32) -> Position {
+    Position::of_segment(segment)
+        .with_field(field)
+        .with_component(component)
 }
 
 fn texts(texts: &[&str]) -> Vec<String> {

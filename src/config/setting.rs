@@ -10,7 +10,7 @@ use toml::Value;
 
 use crate::model::{contact::Phone, document::ContentType, identifiers::FacilityId};
 
-use super::FieldPath;
+use crate::hl7::Position;
 
 /// A type of value that can stand behind a key.
 pub(super) trait Setting: Sized {
@@ -354,7 +354,7 @@ impl Setting for Every {
     }
 }
 
-impl Setting for FieldPath {
+impl Setting for Position {
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         read_text(
             deserializer,

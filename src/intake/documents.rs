@@ -10,8 +10,8 @@ use chrono::{DateTime, Utc};
 use super::content::{self, CdaIds};
 use super::identity::{self, text};
 use super::{Content, Context, Decided, Decision, Stop, route, scheduling};
-use crate::config::{Facility, FieldPath};
-use crate::hl7::{Field, Message, Path, Segment, Value};
+use crate::config::Facility;
+use crate::hl7::{Field, Message, Position, Segment, Value};
 use crate::model::case::Case;
 use crate::model::change::{Record, Subject};
 use crate::model::document::{Attached, ContentType, Document, DocumentKind, DocumentVersion};
@@ -364,9 +364,7 @@ impl<'m> Flow<'_, 'm> {
     }
 
     fn warn_of_network(&mut self, patient: &Patient) -> Result<(), ViewError> {
-        let Some(value) =
-            identity::configured(self.message, &self.facility.fields.document_network)
-        else {
+        let Some(value) = self.message.get(&self.facility.fields.document_network) else {
             return Ok(());
         };
         let Some(network) = text(&value.simple()).map(NetworkId::new) else {
@@ -432,13 +430,12 @@ impl<'m> Flow<'_, 'm> {
         )
     }
 
-    fn first_value(&self, paths: &[FieldPath], sent: &Sent<'m>) -> Option<(CaseId, Value<'m>)> {
+    fn first_value(&self, paths: &[Position], sent: &Sent<'m>) -> Option<(CaseId, Value<'m>)> {
         paths.iter().find_map(|path| self.value(path, sent))
     }
 
     /// The case id at a configured position: of the segments that an OBX belongs to, those that are nearest to it.
-    fn value(&self, path: &FieldPath, sent: &Sent<'m>) -> Option<(CaseId, Value<'m>)> {
-        let path: Path = path.as_str().parse().ok()?;
+    fn value(&self, path: &Position, sent: &Sent<'m>) -> Option<(CaseId, Value<'m>)> {
         let segment = match path.segment() {
             "PID" => sent.pid,
             "ORC" => sent.orc,

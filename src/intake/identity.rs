@@ -7,8 +7,8 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 
-use crate::config::{Facility, FieldPath};
-use crate::hl7::{Field, Message, Path, Position, Repetition, Segment, Timestamp, Value};
+use crate::config::Facility;
+use crate::hl7::{Field, Message, Position, Repetition, Segment, Timestamp, Value};
 use crate::model::contact::{Email, Phone};
 use crate::model::date::PartialDate;
 use crate::model::identifiers::{Ins, Ipp, NetworkId, Rpps};
@@ -194,12 +194,6 @@ pub fn said(value: &Value<'_>) -> Said<String> {
         return Said::Delete;
     }
     text(value).map_or(Said::Absent, Said::Given)
-}
-
-/// The value at a configured position, if its segment is there.
-pub fn configured<'a>(message: &Message<'a>, path: &FieldPath) -> Option<Value<'a>> {
-    let path: Path = path.as_str().parse().ok()?;
-    message.get(&path)
 }
 
 /// When the message was made (MSH-7), by which messages are ordered (SPEC 9).
@@ -436,15 +430,19 @@ pub fn demographics(
         email: email(pid.field(13))?,
         address: address(pid.field(11), warnings),
         identity_status: said(&pid.field(32).component(1)),
-        network: configured(message, &facility.fields.network).map_or(Said::Absent, |value| {
-            said(&value.simple()).map(NetworkId::new)
-        }),
-        physician: configured(message, &facility.fields.physician).map_or(Said::Absent, |value| {
-            if value.is_delete() {
-                return Said::Delete;
-            }
-            physician(value.as_repetition(), warnings).map_or(Said::Absent, Said::Given)
-        }),
+        network: message
+            .get(&facility.fields.network)
+            .map_or(Said::Absent, |value| {
+                said(&value.simple()).map(NetworkId::new)
+            }),
+        physician: message
+            .get(&facility.fields.physician)
+            .map_or(Said::Absent, |value| {
+                if value.is_delete() {
+                    return Said::Delete;
+                }
+                physician(value.as_repetition(), warnings).map_or(Said::Absent, Said::Given)
+            }),
         places: RequiredPlaces {
             given_name: names.place_of(2),
             birth_name: names.place_of(1),

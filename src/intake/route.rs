@@ -258,7 +258,7 @@ pub fn describe(message: &Message<'_>, facility: &Facility) -> Described {
             .documents
             .case_id
             .iter()
-            .filter_map(|path| super::identity::configured(message, path))
+            .filter_map(|path| message.get(path))
             .find_map(|value: Value<'_>| text(&value.simple())),
         _ => None,
     };

@@ -2,12 +2,12 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use super::identity::{self, IppRead, Traits, configured, text};
+use super::identity::{self, IppRead, Traits, text};
 use super::route;
 use super::scheduling::{self, Received};
 use super::{Context, Decided, Decision, Stop};
 use crate::config::Facility;
-use crate::hl7::{Message, Position, Segment, Timestamp};
+use crate::hl7::{Message, Segment, Timestamp};
 use crate::model::case::{Case, CaseState};
 use crate::model::change::{Change, Record, Subject};
 use crate::model::identifiers::{CaseId, FacilityId, Ipp, NetworkId, PathwayId};
@@ -267,7 +267,7 @@ fn location<'m>(message: &Message<'m>) -> Result<Segment<'m>, Refusal> {
 /// The calendar date as written, never shifted: the first value at the configured positions.
 fn session_date(message: &Message<'_>, facility: &Facility) -> Result<NaiveDate, Refusal> {
     for path in &facility.fields.session_date {
-        let Some(value) = configured(message, path) else {
+        let Some(value) = message.get(path) else {
             continue;
         };
         let Some(sent) = text(&value.simple()) else {
@@ -285,11 +285,11 @@ fn session_date(message: &Message<'_>, facility: &Facility) -> Result<NaiveDate,
                 .with_value(&sent)
             });
     }
-    let places: Vec<&str> = facility
+    let places: Vec<String> = facility
         .fields
         .session_date
         .iter()
-        .map(|path| path.as_str())
+        .map(ToString::to_string)
         .collect();
     let refusal = Refusal::new(
         Reason::MissingField,
@@ -298,13 +298,8 @@ fn session_date(message: &Message<'_>, facility: &Facility) -> Result<NaiveDate,
             places.join(" or ")
         ),
     );
-    let first: Option<Position> = facility
-        .fields
-        .session_date
-        .first()
-        .and_then(|path| path.as_str().parse().ok());
-    Err(match first {
-        Some(position) => refusal.at(position),
+    Err(match facility.fields.session_date.first() {
+        Some(position) => refusal.at(*position),
         None => refusal,
     })
 }
