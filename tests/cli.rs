@@ -588,6 +588,80 @@ fn setup_makes_the_folders() {
 }
 
 #[test]
+fn a_folder_that_lost_its_marker_is_adopted_only_when_asked_for() {
+    let world = World::new("");
+    let marker = world.path("facilities/demo/.rcpspool");
+    world.drop("facilities/demo", "a.txt", "hello");
+    assert_eq!(world.json(&["once"])["rejected"], 1);
+    for lost in [
+        None,
+        Some("{"),
+        Some("{\"facility\":\"demo\",\"id\":\"0\"}"),
+    ] {
+        std::fs::remove_file(&marker).unwrap();
+        if let Some(text) = lost {
+            std::fs::write(&marker, text).unwrap();
+        }
+        world.drop("facilities/demo", "a.txt", "hello");
+        let output = world.run(&["once"]).success().get_output().clone();
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        assert!(complaint.contains("setup --adopt demo"), "{complaint}");
+        assert!(world.path("facilities/demo/inbox/a.txt").exists());
+        world.says(&["setup"]);
+        assert_eq!(world.json(&["once"])["rejected"], 0, "only when asked for");
+        assert!(
+            world
+                .says(&["setup", "--adopt", "demo"])
+                .contains("its own")
+        );
+        assert_eq!(world.json(&["once"])["rejected"], 1);
+    }
+    std::fs::write(&marker, "{\"facility\":\"other\",\"id\":\"0\"}").unwrap();
+    let (status, complaint) = world.complains(&["setup", "--adopt", "demo"]);
+    assert_eq!(status, 1);
+    assert!(complaint.contains("the facility other"), "{complaint}");
+    assert_eq!(world.complains(&["setup", "--adopt", "nobody"]).0, 1);
+}
+
+/// What `list errors` shows is what `retry` takes, wherever the folder lies and whatever the name.
+#[test]
+fn a_refused_file_is_retried_by_the_path_that_is_listed() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    for dir in ["hospital", "spool/facilities/demo"] {
+        for absolute in [false, true] {
+            let world = World::new("");
+            let there = world.folder.path().join(dir);
+            let written = if absolute {
+                there.as_path()
+            } else {
+                Path::new(dir)
+            };
+            let config = format!(
+                "[intake]\nsettle = \"0s\"\nmin_free = \"0B\"\n[[facility]]\nid = \"demo\"\ndir = {written:?}\n"
+            );
+            std::fs::write(world.folder.path().join("rcpspool.toml"), config).unwrap();
+            world.says(&["setup"]);
+            let names: [&[u8]; 4] = [b"a.txt", b"50%.txt", b"b%20c.txt", b"caf\xe9.txt"];
+            for name in names {
+                let path = there.join("inbox").join(OsStr::from_bytes(name));
+                std::fs::write(path, "hello").unwrap();
+            }
+            assert_eq!(world.json(&["once"])["rejected"], 4);
+            let errors = world.json(&["list", "errors"]);
+            for error in errors.as_array().unwrap() {
+                world.says(&["retry", error["file"].as_str().unwrap()]);
+            }
+            assert_eq!(world.json(&["list", "errors"]), json!([]));
+            for name in names {
+                assert!(there.join("inbox").join(OsStr::from_bytes(name)).exists());
+            }
+        }
+    }
+}
+
+#[test]
 fn looking_changes_nothing() {
     let world = World::new("");
     for what in [

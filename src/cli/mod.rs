@@ -55,7 +55,7 @@ pub enum Command {
     /// See it work: a new spool with sample messages, a completed case and its report
     Demo(demo::Demo),
     /// Make the folders, with the right rights where root runs it
-    Setup,
+    Setup(setup::Setup),
     /// Say what is going on: folders, backlog, what was refused, the next sessions
     Status(status::Status),
     /// List what is known
@@ -102,7 +102,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Demo(demo) => demo.run(),
         Command::Config(command) => command.run(&read()?),
         Command::Once(once) => once.run(&load()?),
-        Command::Setup => setup::run(&Arc::new(read()?)),
+        Command::Setup(setup) => setup.run(&Arc::new(read()?)),
         Command::Run => run::run(cli.config.as_deref(), Arc::unwrap_or_clone(load()?)),
         Command::Status(status) => status.run(&load()?),
         Command::List(list) => list.run(&load()?),

@@ -8,9 +8,8 @@ use serde::{
 };
 use toml::Value;
 
-use crate::model::{contact::Phone, document::ContentType, identifiers::FacilityId};
-
 use crate::hl7::Position;
+use crate::model::{contact::Phone, document::ContentType, identifiers::FacilityId};
 
 /// A type of value that can stand behind a key.
 pub(super) trait Setting: Sized {

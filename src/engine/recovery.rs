@@ -228,7 +228,7 @@ impl Engine {
             (Some(known), Some(marker)) if *known == marker.id => {}
             (Some(_), _) => {
                 return Err(Unusable::Other(format!(
-                    "{} is not the folder it was: its {} is missing or another's. Is its mount gone?",
+                    "{} is not the folder it was: its {} is missing or another's. If its mount is gone, mount it again; if it is the right folder, stop the daemon and run `rcpspool setup --adopt {id}`",
                     root.path().display(),
                     crate::spool::layout::MARKER
                 )));
@@ -253,6 +253,13 @@ impl Engine {
             self.record_marker(&marker)?;
         }
         Ok(station)
+    }
+
+    /// Takes the folder that has this marker for the facility's from now on, in the place of the one that was recorded.
+    /// The folder is opened if it can be.
+    pub fn adopt(&mut self, marker: &Marker) -> Result<(), EngineError> {
+        self.record_marker(marker)?;
+        self.open_facilities()
     }
 
     fn record_marker(&mut self, marker: &Marker) -> Result<(), EngineError> {
