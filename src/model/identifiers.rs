@@ -156,6 +156,13 @@ impl Ins {
         }
         let (body, key) = self.value.split_at(13);
         let body = body.replacen("2A", "19", 1).replacen("2B", "18", 1);
+        if !body
+            .bytes()
+            .chain(key.bytes())
+            .all(|digit| digit.is_ascii_digit())
+        {
+            return false;
+        }
         match (body.parse::<u64>(), key.parse::<u64>()) {
             (Ok(body), Ok(key)) => key == 97 - body % 97,
             _ => false,
@@ -195,5 +202,12 @@ mod tests {
         assert!(!ins("279035121518988").has_valid_key());
         assert!(!ins("27903512151898").has_valid_key());
         assert!(!ins("2790351215é898").has_valid_key());
+        assert!(ins("279032A12151849").has_valid_key(), "Corse-du-Sud");
+        assert!(ins("279032B12151876").has_valid_key(), "Haute-Corse");
+        assert!(!ins("279032B12151849").has_valid_key());
+        assert!(
+            !ins("+79035121518992").has_valid_key(),
+            "a sign is no digit"
+        );
     }
 }
