@@ -264,12 +264,9 @@ fn malformed(message: impl Into<String>) -> Refusal {
 
 fn place_of(text: &str, at: usize) -> Place {
     let before = text.get(..at).unwrap_or_default();
-    let line = before.lines().count().max(1);
-    let column = before
-        .lines()
-        .next_back()
-        .map_or(0, |line| line.chars().count())
-        .saturating_add(1);
+    let line = before.matches('\n').count().saturating_add(1);
+    let last = before.rsplit('\n').next().unwrap_or_default();
+    let column = last.chars().count().saturating_add(1);
     Place::named(format!("line {line}, column {column}"))
 }
 
