@@ -223,10 +223,8 @@ impl Engine {
             parts.told.push(told);
         }
         if let Some(mismatch) = &batch.count_mismatch {
-            parts.warn(Warning::new(
-                WarningCode::BatchCount,
-                format!("{mismatch}."),
-            ));
+            let warning = Warning::new(WarningCode::BatchCount, format!("{mismatch}."));
+            parts.warn(warning.at(mismatch.position));
         }
         let finished = Finished {
             told: parts.told,
