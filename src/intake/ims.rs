@@ -844,30 +844,4 @@ mod tests {
         assert_eq!(world.patient("B").unwrap().network.unwrap().as_str(), "NET");
         assert!(world.patient("B").unwrap().physician.is_some());
     }
-
-    #[test]
-    fn the_french_samples_are_taken() {
-        let samples = std::path::Path::new("../shared/samples/hl7v2");
-        if !samples.exists() {
-            println!("skipped: there is no ../shared/samples");
-            return;
-        }
-        let mut world = World::new();
-        for (file, told_, physician) in [
-            ("adt_a01_admission.er7", "accepted", None),
-            ("adt_a01_pam_fr.er7", "updated", Some("01234567897")),
-        ] {
-            let bytes = std::fs::read(samples.join(file)).unwrap();
-            assert_eq!(told(&world.receive_bytes(&bytes)), told_, "{file}");
-            let patient = world.patient("000003").unwrap();
-            assert_eq!(patient.birth_name, "PAT-TROIS");
-            assert_eq!(patient.ins.unwrap().oid, "1.2.250.1.213.1.4.10");
-            assert_eq!(patient.address.unwrap().street, "28 Av de Breteuil");
-            assert_eq!(patient.identity_status.as_deref(), Some("VALI"));
-            assert_eq!(
-                patient.physician.as_ref().map(|it| it.rpps.as_str()),
-                physician
-            );
-        }
-    }
 }

@@ -855,51 +855,6 @@ fn the_sample_of_the_interface_documentation_is_taken() {
 }
 
 #[test]
-fn the_national_samples_replace_and_delete() {
-    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/samples/hl7v2");
-    if !folder.is_dir() {
-        println!("no samples beside the project: skipped");
-        return;
-    }
-    for names in [
-        [
-            "mdm_t02_initial.er7",
-            "mdm_t10_replace.er7",
-            "mdm_delete.er7",
-        ],
-        [
-            "oru_r01_initial.hl7",
-            "oru_r01_replace.hl7",
-            "oru_r01_delete.hl7",
-        ],
-    ] {
-        let mut world = World::new();
-        world.put([Record::Patient(Patient {
-            ins: Some(Ins {
-                value: INS.to_owned(),
-                oid: INS_OID.to_owned(),
-            }),
-            ..patient("000003", "PAT-TROIS", "N1")
-        })]);
-        for (name, expected) in names.into_iter().zip(["accepted", "updated", "updated"]) {
-            let bytes = std::fs::read(folder.join(name)).unwrap();
-            let outcome = world.receive_bytes(&bytes);
-            assert!(
-                told(&outcome).starts_with(expected),
-                "{name}: {}",
-                told(&outcome)
-            );
-        }
-        let [document] = &documents(&world, "000003")[..] else {
-            panic!()
-        };
-        assert!(document.deleted);
-        assert_eq!(document.versions.len(), 2);
-        assert_eq!(document.current().unwrap().content_type, ContentType::Cda);
-    }
-}
-
-#[test]
 fn no_message_is_too_strange() {
     use proptest::prelude::*;
     let piece = prop::sample::select(vec![
