@@ -471,4 +471,63 @@ mod tests {
         let refusal = parse(b"<?xml version='1.0'?>\n <!DOCTYPE a><a/>").unwrap_err();
         assert_eq!(refusal.place.unwrap().shown, "line 2, column 2");
     }
+
+    /// Pieces of markup in any order, and bytes cut out of a whole document.
+    #[test]
+    fn no_bytes_are_too_strange() {
+        use proptest::prelude::*;
+        const WHOLE: &[u8] = include_bytes!("../../fixtures/cda/values.xml");
+        let piece = prop::sample::select(vec![
+            "<?xml version=\"1.0\" encoding=\"",
+            "UTF-8\"?>",
+            "UTF-16\"?>",
+            "ISO-8859-1\"?>",
+            ROOT,
+            "</ClinicalDocument>",
+            "<component>",
+            "</component>",
+            "<structuredBody>",
+            "<section>",
+            "<entry>",
+            "<observation ",
+            "<value xsi:type=\"",
+            "nullFlavor=\"NI\"",
+            "<text>",
+            "<reference value=\"#a\"/>",
+            "ID=\"a\"",
+            "<![CDATA[",
+            "]]>",
+            "<!--",
+            "-->",
+            "<!",
+            "&#",
+            "&amp;",
+            "'",
+            "\"",
+            ">",
+            "/>",
+            "<",
+            " ",
+            "\n",
+            "é",
+            "\u{feff}",
+            "\0",
+        ]);
+        let pieces =
+            prop::collection::vec(piece, 0..40).prop_map(|pieces| pieces.concat().into_bytes());
+        let strange = prop::collection::vec(any::<u8>(), 0..200);
+        let cut = (
+            0..WHOLE.len(),
+            0..200_usize,
+            prop::collection::vec(any::<u8>(), 0..8),
+        );
+        proptest!(|(pieces in pieces, strange in strange, (at, length, by) in cut)| {
+            let mut damaged = WHOLE.to_vec();
+            damaged.splice(at..at.saturating_add(length).min(WHOLE.len()), by);
+            for bytes in [&pieces, &strange, &damaged] {
+                let _ = looks_like_xml(bytes);
+                let _ = parse(bytes);
+            }
+        });
+    }
 }

@@ -575,6 +575,37 @@ mod tests {
         );
     }
 
+    proptest::proptest! {
+        /// Whatever came, each part of it is a command or is refused at a place, and no text is lost.
+        #[test]
+        fn no_bytes_are_too_strange(
+            cut in 0..400_usize,
+            length in 0..60_usize,
+            by in "[{}\\[\\]\",:a-z0-9 \n\\\\é]{0,20}",
+            any in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..100),
+        ) {
+            let mut list = br#"[{"command":"schedule","id":"1","facility":"demo","ipp":"1","session":"s","lead":{"rpps":"2"}},
+                {"command":"complete","facility":"demo","case":"c","decision":"d","items":[{"label":"l","value":"v"}],"pdf":"a.pdf"},
+                {"command":"redeliver","facility":"demo","since":"2025-04-01"}, {"command":"retry","files":["a"]}]"#.to_vec();
+            let start = cut.min(list.len());
+            let end = start.saturating_add(length).min(list.len());
+            list.splice(start..end, by.into_bytes());
+            for bytes in [&list, &any] {
+                match parse(bytes) {
+                    Err(refusal) => proptest::prop_assert!(refusal.place.is_some()),
+                    Ok(commands) => {
+                        for parsed in commands {
+                            proptest::prop_assert!(std::str::from_utf8(bytes).unwrap().contains(&parsed.json));
+                            if let Err(refusal) = parsed.command {
+                                proptest::prop_assert!(refusal.place.is_some());
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+
     #[test]
     fn a_time_without_offset_is_the_facilitys() {
         for (text, instant) in [

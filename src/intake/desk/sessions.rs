@@ -656,9 +656,49 @@ mod tests {
     #[test]
     fn no_bytes_are_too_strange() {
         use proptest::prelude::*;
-        proptest!(|(text in any::<String>())| {
-            let _ = Table::read(text.as_bytes());
-            let _ = Table::read(format!("id,label\n{text}").as_bytes());
+        let piece = prop::sample::select(vec![
+            "id",
+            "label",
+            "date",
+            "state",
+            "start",
+            "lead_rpps",
+            "S-1",
+            "RCP",
+            "2025-04-03",
+            "03/04/2025",
+            "99/99/9999",
+            "14:00",
+            "closed",
+            "cancelled",
+            ",",
+            ";",
+            "\"",
+            "\"\"",
+            "\n",
+            "\r\n",
+            "\r",
+            " ",
+            "é",
+            "\0",
+            "\u{feff}",
+            "",
+        ]);
+        let list = prop::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat());
+        proptest!(|(text in any::<String>(), list in list)| {
+            for list in [text.clone(), list.clone(), format!("id,label,date\n{text}"), format!("id,label,date,state\n{list}")] {
+                let mut world = World::new();
+                world.session("S-1", "2025-04-03", "P1", "F1");
+                let before = world.everything();
+                let outcome = import(&mut world, list.as_bytes());
+                if let Some(place) = outcome.strip_prefix("bad-csv ") {
+                    prop_assert!(place.starts_with("line "), "{}", place);
+                    prop_assert_eq!(world.everything(), before);
+                } else {
+                    let again = import(&mut world, list.as_bytes());
+                    prop_assert!(again.starts_with("duplicate"), "{} {}", outcome, again);
+                }
+            }
         });
     }
 }
