@@ -22,6 +22,7 @@ use support::{World, content, patient, siu, take_all};
 type Refused = (&'static str, &'static str, &'static str);
 
 /// In the order of the specification's table.
+#[rustfmt::skip]
 const REFUSED: &[Refused] = &[
     ("unknown-format.txt", "", "structure"),
     ("malformed.hl7", "PID(2)", "AR 207 PID^2"),
@@ -29,38 +30,18 @@ const REFUSED: &[Refused] = &[
     ("xml-doctype.xml", "line 2, column 1", "structure"),
     ("missing-segment.hl7", "AIL", "AE 100 AIL^1"),
     ("missing-field.hl7", "AIL-3.4", "AE 101 AIL^1^3^1^4"),
-    (
-        "missing-field.xml",
-        "componentOf/encompassingEncounter/id",
-        "required",
-    ),
+    ("missing-field.xml", "componentOf/encompassingEncounter/id", "required"),
     ("missing-ipp.hl7", "PID-3", "AE 101 PID^1^3"),
     ("missing-ipp.xml", "recordTarget/patientRole/id", "required"),
     ("invalid-phone.hl7", "PID-13.1", "AE 102 PID^1^13^1^1"),
-    (
-        "invalid-phone.xml",
-        "recordTarget/patientRole/telecom",
-        "value",
-    ),
+    ("invalid-phone.xml", "recordTarget/patientRole/telecom", "value"),
     ("invalid-email.hl7", "PID-13.4", "AE 102 PID^1^13^1^4"),
-    (
-        "invalid-email.xml",
-        "recordTarget/patientRole/telecom",
-        "value",
-    ),
+    ("invalid-email.xml", "recordTarget/patientRole/telecom", "value"),
     ("invalid-date.hl7", "PID-7.1", "AE 102 PID^1^7^1^1"),
-    (
-        "invalid-date.xml",
-        "componentOf/encompassingEncounter/effectiveTime",
-        "value",
-    ),
+    ("invalid-date.xml", "componentOf/encompassingEncounter/effectiveTime", "value"),
     ("bad-base64.hl7", "OBX-5.5", "AE 102 OBX^1^5^1^5"),
     ("sex-not-supported.hl7", "PID-8.1", "AE 103 PID^1^8^1^1"),
-    (
-        "sex-not-supported.xml",
-        "recordTarget/patientRole/patient/administrativeGenderCode/@code",
-        "code-invalid",
-    ),
+    ("sex-not-supported.xml", "recordTarget/patientRole/patient/administrativeGenderCode/@code", "code-invalid"),
     ("document-type.hl7", "OBX-5.5", "AE 103 OBX^1^5^1^5"),
     ("unsupported-document.xml", "code", "not-supported"),
     ("unsupported-message.hl7", "MSH-9", "AR 200 MSH^1^9"),
@@ -69,28 +50,12 @@ const REFUSED: &[Refused] = &[
     ("unknown-patient.hl7", "PID-3.1", "AE 204 PID^1^3^1^1"),
     ("unknown-case.json", "", "not-found"),
     ("ambiguous-ipp.hl7", "PID-3", "AE 204 PID^1^3"),
-    (
-        "ambiguous-ipp.xml",
-        "recordTarget/patientRole/id",
-        "multiple-matches",
-    ),
+    ("ambiguous-ipp.xml", "recordTarget/patientRole/id", "multiple-matches"),
     ("identity-mismatch.hl7", "PID-5", "AE 204 PID^1^5"),
-    (
-        "identity-mismatch.xml",
-        "recordTarget/patientRole/patient/name",
-        "conflict",
-    ),
+    ("identity-mismatch.xml", "recordTarget/patientRole/patient/name", "conflict"),
     ("case-patient-mismatch.hl7", "PID-3.1", "AE 205 PID^1^3^1^1"),
-    (
-        "case-patient-mismatch.document.hl7",
-        "TXA-14.1",
-        "AE 205 TXA^1^14^1^1",
-    ),
-    (
-        "case-patient-mismatch.xml",
-        "recordTarget/patientRole/id",
-        "conflict",
-    ),
+    ("case-patient-mismatch.document.hl7", "TXA-14.1", "AE 205 TXA^1^14^1^1"),
+    ("case-patient-mismatch.xml", "recordTarget/patientRole/id", "conflict"),
     ("case-completed.hl7", "SCH-2.1", "AE 205 SCH^1^2^1^1"),
     ("case-completed.xml", "inFulfillmentOf/order/id", "conflict"),
     ("merge-cycle.hl7", "MRG-1.1", "AE 205 MRG^1^1^1^1"),
