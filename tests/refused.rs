@@ -25,6 +25,7 @@ type Refused = (&'static str, &'static str, &'static str);
 #[rustfmt::skip]
 const REFUSED: &[Refused] = &[
     ("unknown-format.txt", "", "structure"),
+    ("unknown-format.empty", "", "structure"),
     ("malformed.hl7", "PID(2)", "AR 207 PID^2"),
     ("malformed.xml", "line 15, column 17", "structure"),
     ("xml-doctype.xml", "line 2, column 1", "structure"),

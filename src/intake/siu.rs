@@ -176,10 +176,11 @@ impl<'m> Appointment<'_, 'm> {
         Err(other_patient(case, former, read).into())
     }
 
-    /// The documents of a case go with it to its new patient.
+    /// The documents of a case, and the message that it kept, go with it to its new patient.
     fn documents_moved(&self, case: &Case, ipp: &Ipp) -> Result<Vec<Change>, ViewError> {
         let mut moved = Vec::with_capacity(case.documents.len());
-        for id in &case.documents {
+        let kept = scheduling::kept_message_of_case(&case.facility, &case.id);
+        for id in case.documents.iter().chain([&kept]) {
             if let Some(mut document) = self.view.document(&self.facility.id, id)? {
                 document.ipp = ipp.clone();
                 moved.push(Record::Document(document).into());
@@ -899,6 +900,12 @@ AIP|2||810102078838^Médecin^Audrey";
         assert_eq!(kept.ipp, Ipp::new("P-2"));
         assert_eq!(kept.versions.len(), 2);
         assert_eq!(world.contents.len(), 2);
+        // What is kept may be needed again once the case has left its session, so it goes with a scheduled case too.
+        world.session("S-1", "2025-04-15", "PATH", "");
+        let moved = at("S14", 2).replace("P-1", "P-3");
+        assert_eq!(told(&world.receive(&moved)), "updated");
+        let kept = world.view().document(&kept.facility, &kept.id).unwrap();
+        assert_eq!(kept.unwrap().ipp, Ipp::new("P-3"));
     }
 
     #[test]
