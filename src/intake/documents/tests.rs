@@ -686,6 +686,39 @@ fn a_late_version_becomes_an_older_one() {
     assert_eq!(document.current(), document.versions.last());
 }
 
+/// Once a document is known, its versions and deletions may come in any order, and more than once.
+#[test]
+fn the_order_of_arrival_does_not_matter() {
+    use proptest::prelude::*;
+    let statuses = prop::collection::vec(prop::sample::select(vec!["F", "C", "D", "W"]), 1..7);
+    let arrivals = statuses.prop_flat_map(|statuses| {
+        let all: Vec<usize> = (0..statuses.len()).collect();
+        let again = prop::collection::vec(0..statuses.len(), 0..4);
+        let arrivals =
+            again.prop_flat_map(move |again| Just([all.clone(), again].concat()).prop_shuffle());
+        (Just(statuses), arrivals)
+    });
+    proptest!(ProptestConfig::with_cases(128), |((statuses, arrivals) in arrivals)| {
+        let message = |place: usize| {
+            let time = format!("2025010112{place:02}");
+            mdm("T02", &time, "D1", "", "", statuses[place])
+        };
+        let left = |arrivals: &[usize]| {
+            let mut world = world();
+            world.receive(&mdm("T02", "20250101", "D1", "", "C-1", "F"));
+            for place in arrivals {
+                let outcome = world.receive(&message(*place));
+                assert_eq!(outcome.refusal(), None);
+            }
+            let known = only_document(&world);
+            let contents: Vec<_> = known.versions.iter().map(|it| it.sha256.clone()).collect();
+            (contents, known.deleted, known.deletion_time, known.attached)
+        };
+        let ordered: Vec<usize> = (0..statuses.len()).collect();
+        prop_assert_eq!(left(&ordered), left(&arrivals));
+    });
+}
+
 #[test]
 fn orders_identify_documents_too() {
     let order = "ORC|NW|9^N|A1^labo\rOBR|1|9^N|A1^labo|CR\r";
