@@ -438,21 +438,22 @@ impl<'m> Flow<'_, 'm> {
         let Some(unique_id) = unique_id else {
             return Ok(None);
         };
-        let answering = self
+        let (answering, others): (Vec<Document>, Vec<Document>) = self
             .view
-            .documents_by_unique_id(&case.facility, unique_id)?;
+            .documents_by_unique_id(&case.facility, unique_id)?
+            .into_iter()
+            .partition(|document| document.ipp == *ipp);
+        if !others.is_empty() {
+            decision.warnings.push(
+                Warning::new(
+                    WarningCode::DocumentIdReused,
+                    "expected a unique id of the document's own, found one that another patient's document has",
+                )
+                .at(Place::named(places::SET_ID)),
+            );
+        }
         let mut found: Option<Document> = None;
         for mut document in answering {
-            if document.ipp != *ipp {
-                decision.warnings.push(
-                    Warning::new(
-                        WarningCode::DocumentIdReused,
-                        "expected a unique id of the document's own, found one that another patient's document has",
-                    )
-                    .at(Place::named(places::SET_ID)),
-                );
-                continue;
-            }
             if case.documents.contains(&document.id) {
                 // It may have joined by this very decision.
                 document.attached = Attached::Case(case.id.clone());

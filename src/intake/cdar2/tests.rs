@@ -928,7 +928,7 @@ fn the_document_that_came_before_the_case_joins_it() {
     ]);
     assert_eq!(
         told(&world.receive_cda(&other)),
-        "accepted document-id-reused document-id-reused"
+        "accepted document-id-reused"
     );
 }
 
