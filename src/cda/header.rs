@@ -106,6 +106,8 @@ pub struct Person {
     pub given: Option<String>,
     /// Where the number stands, or should.
     pub place: &'static str,
+    /// Where the name stands.
+    pub name_place: &'static str,
 }
 
 /// `recordTarget/patientRole`.
@@ -177,15 +179,22 @@ pub struct Address {
 /// The places that refusals name.
 pub mod places {
     #![allow(missing_docs, reason = "each is named after what stands there")]
+    pub const BODY: &str = "component/structuredBody";
     pub const CODE: &str = "code";
     pub const ID: &str = "id";
     pub const SET_ID: &str = "setId";
     pub const EFFECTIVE_TIME: &str = "effectiveTime";
     pub const ORDER: &str = "inFulfillmentOf/order/id";
     pub const SUBMITTER: &str = "participant[@typeCode='REFB']/associatedEntity/id";
+    pub const SUBMITTER_NAME: &str =
+        "participant[@typeCode='REFB']/associatedEntity/associatedPerson/name";
     pub const AUTHOR: &str = "author/assignedAuthor/id";
+    pub const AUTHOR_NAME: &str = "author/assignedAuthor/assignedPerson/name";
     pub const LEAD: &str = "participant[@typeCode='RESP']/associatedEntity/id";
+    pub const LEAD_NAME: &str =
+        "participant[@typeCode='RESP']/associatedEntity/associatedPerson/name";
     pub const AUTHENTICATOR: &str = "legalAuthenticator/assignedEntity/id";
+    pub const AUTHENTICATOR_NAME: &str = "legalAuthenticator/assignedEntity/assignedPerson/name";
     pub const ENCOUNTER: &str = "componentOf/encompassingEncounter/id";
     pub const SESSION_DATE: &str = "componentOf/encompassingEncounter/effectiveTime";
     pub const EVENT_DATE: &str = "documentationOf/serviceEvent/effectiveTime";
@@ -223,18 +232,21 @@ impl Header {
                 places::EFFECTIVE_TIME,
             ),
             orders: identifiers(&["inFulfillmentOf", "order", "id"], places::ORDER),
-            submitter: participant(root, "REFB", places::SUBMITTER).or_else(|| {
-                person(
-                    &all(root, &["author", "assignedAuthor"]),
-                    "assignedPerson",
-                    places::AUTHOR,
-                )
-            }),
-            lead: participant(root, "RESP", places::LEAD).or_else(|| {
+            submitter: participant(root, "REFB", places::SUBMITTER, places::SUBMITTER_NAME)
+                .or_else(|| {
+                    person(
+                        &all(root, &["author", "assignedAuthor"]),
+                        "assignedPerson",
+                        places::AUTHOR,
+                        places::AUTHOR_NAME,
+                    )
+                }),
+            lead: participant(root, "RESP", places::LEAD, places::LEAD_NAME).or_else(|| {
                 person(
                     &all(root, &["legalAuthenticator", "assignedEntity"]),
                     "assignedPerson",
                     places::AUTHENTICATOR,
+                    places::AUTHENTICATOR_NAME,
                 )
             }),
             encounters: identifiers(
@@ -261,15 +273,25 @@ fn written<'a, 'i: 'a>(
 }
 
 /// The participant of this type; of several the first with a number.
-fn participant(root: Node<'_, '_>, kind: &str, place: &'static str) -> Option<Person> {
+fn participant(
+    root: Node<'_, '_>,
+    kind: &str,
+    place: &'static str,
+    name_place: &'static str,
+) -> Option<Person> {
     let entities: Vec<Node<'_, '_>> = children(root, "participant")
         .filter(|participant| attribute(*participant, "typeCode") == Some(kind))
         .flat_map(|participant| children(participant, "associatedEntity"))
         .collect();
-    person(&entities, "associatedPerson", place)
+    person(&entities, "associatedPerson", place, name_place)
 }
 
-fn person(entities: &[Node<'_, '_>], person: &'static str, place: &'static str) -> Option<Person> {
+fn person(
+    entities: &[Node<'_, '_>],
+    person: &'static str,
+    place: &'static str,
+    name_place: &'static str,
+) -> Option<Person> {
     let rpps = |entity: Node<'_, '_>| {
         children(entity, "id")
             .filter(|id| attribute(*id, "root") == Some(RPPS_ROOT))
@@ -289,6 +311,7 @@ fn person(entities: &[Node<'_, '_>], person: &'static str, place: &'static str) 
         family: part("family"),
         given: part("given"),
         place,
+        name_place,
     })
 }
 

@@ -5,6 +5,7 @@
 
 mod attach;
 mod cancel;
+mod check;
 mod complete;
 mod config;
 mod demo;
@@ -56,6 +57,8 @@ pub enum Command {
     Demo(demo::Demo),
     /// Make the folders, with the right rights where root runs it
     Setup(setup::Setup),
+    /// Read files as the daemon would: each datum, where it stands, each problem; changes nothing
+    Check(check::Check),
     /// Say what is going on: folders, backlog, what was refused, the next sessions
     Status(status::Status),
     /// List what is known
@@ -101,6 +104,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
     match cli.command {
         Command::Demo(demo) => demo.run(),
         Command::Config(command) => command.run(&read()?),
+        Command::Check(check) => check.run(&read()?),
         Command::Once(once) => once.run(&load()?),
         Command::Setup(setup) => setup.run(&Arc::new(read()?)),
         Command::Run => run::run(cli.config.as_deref(), Arc::unwrap_or_clone(load()?)),

@@ -133,11 +133,7 @@ impl Engine {
         if cda::looks_like_xml(bytes) {
             return self.take_cda(group, claimed, bytes);
         }
-        let refusal = Refusal::new(
-            Reason::UnknownFormat,
-            "The file is neither HL7 v2 (it would start with MSH, FHS or BHS), nor a CDA document, nor named *.retrieve.",
-        );
-        self.refuse_file(group, claimed, bytes, refusal)
+        self.refuse_file(group, claimed, bytes, route::unknown_format())
     }
 
     fn take_cda(

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::commit::Sealed;
 use super::{Claimed, Counts, Engine, EngineError, place_name};
+use crate::intake::route;
 use crate::journal::{Entry, Move, Place};
 use crate::spool::fs::Dir;
 use crate::store::{Decided, KeyChange, Overlay, Store};
@@ -393,9 +394,7 @@ impl Engine {
 impl Claimed {
     /// Whether it asks for reports: its name says so, its content is not read (SPEC 2).
     pub(super) fn is_request(&self) -> bool {
-        let ending = self.claim.received.extension();
-        matches!(self.place, Place::Facility(_))
-            && ending.is_some_and(|ending| ending == "retrieve" || ending == "retreive")
+        matches!(self.place, Place::Facility(_)) && route::is_request(&self.claim.received)
     }
 }
 

@@ -121,6 +121,16 @@ impl<'a> Message<'a> {
         })
     }
 
+    /// A segment of this name that is not there: all its fields are empty.
+    pub fn absent(&self, name: &str) -> Segment<'a> {
+        Segment {
+            raw: &[],
+            context: self.context,
+            name: SegmentName::of(name.as_bytes()),
+            occurrence: 1,
+        }
+    }
+
     /// MSH.
     pub fn header(&self) -> Segment<'a> {
         Segment {

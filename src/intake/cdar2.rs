@@ -4,6 +4,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 use super::identity::{self, Demographics, IppRead, RequiredPlaces, Said};
 use super::scheduling::{self, By, Found, Received};
+use super::trail::Trail;
 use super::{Content, Context, Decided, Decision, Stop, content, siu};
 use crate::cda::Cda;
 use crate::cda::header::{Header, Identifier, NamePart, PatientRole, Person, Written, places};
@@ -17,7 +18,7 @@ use crate::model::identifiers::{
 };
 use crate::model::outcome::{Place, Reason, Refusal, Verdict, Warning, WarningCode};
 use crate::model::patient::{Authority, Physician};
-use crate::model::questionnaire::FilledQuestionnaire;
+use crate::model::questionnaire::{FilledQuestionnaire, Questionnaire, Section, Statement};
 use crate::model::session::SessionState;
 use crate::model::view::{View, ViewError};
 
@@ -47,15 +48,24 @@ pub fn decide<'m>(
     cda: &Cda,
     view: &dyn View,
     context: &Context<'_>,
+    trail: &mut Trail,
 ) -> Decided<'m> {
     let facility = context.facility;
     let header = &cda.header;
-    check_code(header, facility)?;
-    let (id, place) = case_id(header, facility).ok_or_else(|| missing("case id", places::ORDER))?;
+    tell_document(header, trail);
+    trail.go_on(check_code(header, facility), || ())?;
+    let found = case_id(header, facility).ok_or_else(|| missing("case id", places::ORDER));
+    let time = time(header, facility, trail);
+    trail.about("case");
+    if let Ok((id, place)) = &found {
+        let rule = "the first of cda.case_id";
+        trail.tell("case", id, place.clone(), rule);
+    }
+    let (id, place) = trail.go_on(found, || (CaseId::new(""), Place::named(places::ORDER)))?;
     let this = LastCda {
         set_id: header.set_id.as_ref().map(Identifier::entity),
         version: header.version_number,
-        time: time(header, facility)?,
+        time: trail.go_on(time, || None)?,
     };
     let known = view.case(&facility.id, &id)?;
     if let Some(case) = &known {
@@ -81,7 +91,26 @@ pub fn decide<'m>(
         view,
         this,
     };
-    flow.schedule(id, known)
+    flow.schedule(id, known, trail)
+}
+
+/// Tells the trail by what a document and its versions are known.
+fn tell_document(header: &Header, trail: &mut Trail) {
+    trail.about("document");
+    if let Some(code) = &header.code {
+        trail.tell("document_code", &code.text, code.place, "");
+    }
+    if let Some(title) = &header.title {
+        trail.tell("title", title, "title", "");
+    }
+    for (name, id) in [("id", &header.id), ("set_id", &header.set_id)] {
+        if let Some(id) = id {
+            trail.tell(name, id.entity(), id.place, "");
+        }
+    }
+    if let Some(version) = header.version_number {
+        trail.tell("version", version, "versionNumber", "");
+    }
 }
 
 /// Whether a document is older than the last one of its case (SPEC 5, last paragraph).
@@ -126,16 +155,23 @@ pub fn case_id(header: &Header, facility: &Facility) -> Option<(CaseId, Place)> 
     Some((CaseId::new(found.value()), Place::named(found.place)))
 }
 
-fn time(header: &Header, facility: &Facility) -> Result<Option<DateTime<Utc>>, Refusal> {
+fn time(
+    header: &Header,
+    facility: &Facility,
+    trail: &mut Trail,
+) -> Result<Option<DateTime<Utc>>, Refusal> {
     let Some(written) = &header.effective_time else {
         return Ok(None);
     };
-    match Timestamp::parse(&written.text) {
-        Ok(time) => Ok(Some(time.instant(facility.timezone))),
-        Err(error) => Err(Refusal::new(Reason::InvalidDate, error.to_string())
-            .at(Place::named(written.place))
-            .with_value(&written.text)),
-    }
+    let time = Timestamp::parse(&written.text)
+        .map(|time| time.instant(facility.timezone))
+        .map_err(|error| {
+            Refusal::new(Reason::InvalidDate, error.to_string())
+                .at(Place::named(written.place))
+                .with_value(&written.text)
+        });
+    trail.read("document_time", &time, &written.text, written.place, "");
+    time.map(Some)
 }
 
 fn missing(name: &str, place: &str) -> Refusal {
@@ -156,14 +192,16 @@ struct Flow<'a, 'm> {
 }
 
 impl<'m> Flow<'_, 'm> {
-    fn schedule(&self, id: CaseId, known: Option<Case>) -> Decided<'m> {
+    fn schedule(&self, id: CaseId, known: Option<Case>, trail: &mut Trail) -> Decided<'m> {
         let mut decision = Decision::unchanged(match known {
             None => Verdict::Accepted,
             Some(_) => Verdict::Updated,
         });
         let header = &self.cda.header;
-        let asked = Asked::read(header, self.facility, &mut decision.warnings)?;
-        let read = read_ipp(&header.patient, self.facility)?;
+        let asked = Asked::read(header, self.facility, &mut decision.warnings, trail)?;
+        trail.about("patient");
+        let read = read_ipp(&header.patient, self.facility, trail);
+        let read = trail.go_on(read, no_ipp)?;
         let ipp = self.view.survivor(&self.facility.id, &read.ipp)?;
         let mut case = known.unwrap_or_else(|| siu::new_case(&self.facility.id, id));
         if let Some(own) = case.ipp.as_ref().filter(|own| **own != ipp) {
@@ -179,7 +217,7 @@ impl<'m> Flow<'_, 'm> {
             .into());
         }
         case.ipp = Some(ipp.clone());
-        self.check_patient(&mut decision, &mut case, read, ipp, &asked)?;
+        self.check_patient(&mut decision, &mut case, read, ipp, &asked, trail)?;
 
         let mut doubts = Vec::new();
         let (found, pathway) = self.find_session(&asked, &mut doubts)?;
@@ -210,7 +248,7 @@ impl<'m> Flow<'_, 'm> {
             };
             scheduling::place_case(self.view, &mut decision, &mut case, &found, received, BY)?;
         }
-        self.fill_questionnaire(&mut decision, &mut case)?;
+        self.fill_questionnaire(&mut decision, &mut case, trail)?;
         if case.state != CaseState::Cancelled {
             case.scheduling_warnings = scheduling::codes_of(&decision.warnings);
         }
@@ -229,10 +267,11 @@ impl<'m> Flow<'_, 'm> {
         read: IppRead,
         ipp: Ipp,
         asked: &Asked<'_>,
+        trail: &mut Trail,
     ) -> Result<(), Stop> {
         let header = &self.cda.header;
         let warnings = &mut decision.warnings;
-        let mut demographics = demographics(&header.patient, self.facility, warnings)?;
+        let mut demographics = demographics(&header.patient, self.facility, warnings, trail)?;
         if let Some(patient) = self.view.patient(&self.facility.id, &ipp)? {
             let traits = demographics.traits();
             let place = Place::named(places::NAME);
@@ -248,7 +287,7 @@ impl<'m> Flow<'_, 'm> {
         )?;
         demographics.network = asked.network.clone().map_or(Said::Absent, Said::Given);
         let read = IppRead { ipp, ..read };
-        let patient = identity::new_patient(self.facility, &read, demographics)?;
+        let patient = identity::new_patient(self.facility, &read, demographics, trail)?;
         decision.history.push((
             Subject::Patient(patient.facility.clone(), patient.ipp.clone()),
             format!("created by {BY}"),
@@ -320,6 +359,7 @@ impl<'m> Flow<'_, 'm> {
         &self,
         decision: &mut Decision<'m>,
         case: &mut Case,
+        trail: &mut Trail,
     ) -> Result<(), ViewError> {
         let Some(questionnaire) = &self.cda.questionnaire else {
             decision.warnings.push(
@@ -331,6 +371,7 @@ impl<'m> Flow<'_, 'm> {
             );
             return Ok(());
         };
+        tell_questionnaire(questionnaire, trail);
         let former = self.view.questionnaire(&case.facility, &case.id)?;
         let number = former
             .as_ref()
@@ -479,6 +520,56 @@ impl<'m> Flow<'_, 'm> {
     }
 }
 
+/// Tells the trail how much the form says: all of it is shown once the case is known.
+fn tell_questionnaire(questionnaire: &Questionnaire, trail: &mut Trail) {
+    trail.about("questionnaire");
+    let sections = questionnaire
+        .sections
+        .iter()
+        .map(count_sections)
+        .sum::<usize>();
+    trail.tell("sections", sections, places::BODY, "");
+    let statements = questionnaire
+        .sections
+        .iter()
+        .map(count_statements)
+        .sum::<usize>();
+    trail.tell("statements", statements, places::BODY, "");
+    for (number, section) in (1..).zip(&questionnaire.sections) {
+        let title = section.title.as_deref().or(section.label.as_deref());
+        trail.tell(
+            "section",
+            title.unwrap_or_default(),
+            format!("{}/component[{number}]/section", places::BODY).as_str(),
+            format_args!(
+                "code {}, {} statements",
+                section.code.as_deref().unwrap_or("none"),
+                count_statements(section)
+            ),
+        );
+    }
+}
+
+fn count_sections(section: &Section) -> usize {
+    section
+        .sections
+        .iter()
+        .map(count_sections)
+        .sum::<usize>()
+        .saturating_add(1)
+}
+
+fn count_statements(section: &Section) -> usize {
+    fn nested(statements: &[Statement]) -> usize {
+        statements
+            .iter()
+            .map(|statement| nested(&statement.statements).saturating_add(1))
+            .sum()
+    }
+    let below: usize = section.sections.iter().map(count_statements).sum();
+    nested(&section.statements).saturating_add(below)
+}
+
 /// What the document asks for, in the order of the table in SPEC 5.
 struct Asked<'h> {
     submitter: Physician,
@@ -495,18 +586,21 @@ impl<'h> Asked<'h> {
         header: &'h Header,
         facility: &Facility,
         warnings: &mut Vec<Warning>,
+        trail: &mut Trail,
     ) -> Result<Self, Refusal> {
         let submitter = physician(
             header.submitter.as_ref(),
-            "RPPS of the physician who submits the case",
+            ("submitter", "RPPS of the physician who submits the case"),
             places::SUBMITTER,
             warnings,
+            trail,
         )?;
         let lead = physician(
             header.lead.as_ref(),
-            "RPPS of the lead physician",
+            ("lead", "RPPS of the lead physician"),
             places::LEAD,
             warnings,
+            trail,
         )?;
         let root = facility.cda.network_root.as_deref();
         let network = header
@@ -515,32 +609,65 @@ impl<'h> Asked<'h> {
             .iter()
             .find(|id| root.is_some_and(|root| id.is_under(root)))
             .and_then(|id| id.extension.clone());
+        if let Some(network) = &network {
+            let rule = "the id with the root cda.network_root";
+            trail.tell("network", network, places::ORGANIZATION, rule);
+        }
+        for id in &header.encounters {
+            let (name, rule) = match id.is_under(SESSION_ROOT) {
+                true => ("session", "tried first, as session id"),
+                false => (
+                    "pathway",
+                    "tried in this order, as pathway id, then as family id",
+                ),
+            };
+            trail.tell(name, id.value(), id.place, rule);
+        }
         let first = header
             .encounters
             .first()
-            .ok_or_else(|| missing("id of a pathway, family or session", places::ENCOUNTER))?;
+            .ok_or_else(|| missing("id of a pathway, family or session", places::ENCOUNTER));
+        let first = trail.go_on(first, || &NO_IDENTIFIER)?;
+        let date = session_date(header.session_date.as_ref(), trail);
         Ok(Self {
             submitter,
             lead,
             network: network.map(NetworkId::new),
             encounters: &header.encounters,
             first,
-            date: session_date(header.session_date.as_ref())?,
+            date: trail.go_on(date, NaiveDate::default)?,
         })
     }
 }
 
+/// What stands in for an id that is not there.
+static NO_IDENTIFIER: Identifier = Identifier {
+    root: None,
+    extension: None,
+    authority: None,
+    place: places::ENCOUNTER,
+};
+
+/// Reads a physician, who has a name for the trail and one in words.
 fn physician(
     person: Option<&Person>,
-    name: &str,
+    (name, what): (&str, &str),
     place: &'static str,
     warnings: &mut Vec<Warning>,
+    trail: &mut Trail,
 ) -> Result<Physician, Refusal> {
     let place = person.map_or(place, |person| person.place);
     let Some((person, number)) = person.and_then(|it| Some((it, it.rpps.as_deref()?))) else {
-        return Err(missing(name, place));
+        return trail.go_on(Err(missing(what, place)), identity::nobody);
     };
     let rpps = Rpps::new(number);
+    trail.tell(name, &rpps, person.place, "");
+    for (part, text) in [("family", &person.family), ("given", &person.given)] {
+        if let Some(text) = text {
+            let place = format!("{}/{part}", person.name_place);
+            trail.tell(format_args!("{name}_{part}"), text, place.as_str(), "");
+        }
+    }
     identity::warn_of_rpps(&rpps, Place::named(place), warnings);
     Ok(Physician {
         rpps,
@@ -550,9 +677,9 @@ fn physician(
 }
 
 /// The calendar date as written, never shifted.
-fn session_date(written: Option<&Written>) -> Result<NaiveDate, Refusal> {
+fn session_date(written: Option<&Written>, trail: &mut Trail) -> Result<NaiveDate, Refusal> {
     let written = written.ok_or_else(|| missing("date of the session", places::SESSION_DATE))?;
-    Timestamp::parse(&written.text)
+    let date = Timestamp::parse(&written.text)
         .ok()
         .and_then(|time| time.date())
         .ok_or_else(|| {
@@ -562,11 +689,21 @@ fn session_date(written: Option<&Written>) -> Result<NaiveDate, Refusal> {
             )
             .at(Place::named(written.place))
             .with_value(&written.text)
-        })
+        });
+    let rule = match written.place {
+        places::EVENT_DATE => "fallback: that of the documented act with code 39",
+        _ => "",
+    };
+    trail.read("session_date", &date, &written.text, written.place, rule);
+    date
 }
 
 /// Reads the facility's patient id (SPEC 5): that with the facility's root, else the only one that is no INS.
-fn read_ipp(patient: &PatientRole, facility: &Facility) -> Result<IppRead, Refusal> {
+fn read_ipp(
+    patient: &PatientRole,
+    facility: &Facility,
+    trail: &mut Trail,
+) -> Result<IppRead, Refusal> {
     let place = || Place::named(places::PATIENT_ID);
     let candidates: Vec<(&Identifier, &str)> = patient
         .ids
@@ -603,6 +740,14 @@ fn read_ipp(patient: &PatientRole, facility: &Facility) -> Result<IppRead, Refus
         universal_id: chosen.root.clone().unwrap_or_default(),
         universal_id_type: if chosen.root.is_some() { "ISO" } else { "" }.to_owned(),
     };
+    let rule = match &facility.ipp_oid {
+        Some(_) => "the id with the root ipp_oid",
+        None => "the only id that is no INS",
+    };
+    trail.tell("ipp", value, chosen.place, rule);
+    if let Some(root) = &chosen.root {
+        trail.tell("ipp_authority", root, chosen.place, "the root of that id");
+    }
     Ok(IppRead {
         ipp: Ipp::new(*value),
         authority: (authority != Authority::default()).then_some(authority),
@@ -611,56 +756,108 @@ fn read_ipp(patient: &PatientRole, facility: &Facility) -> Result<IppRead, Refus
     })
 }
 
+/// What stands in for a patient id that is not there.
+fn no_ipp() -> IppRead {
+    IppRead {
+        ipp: Ipp::new(""),
+        authority: None,
+        untyped: false,
+        place: Place::named(places::PATIENT_ID),
+    }
+}
+
 /// Reads everything that the document says about the patient, in the order of the table in SPEC 5.
 fn demographics(
     patient: &PatientRole,
     facility: &Facility,
     warnings: &mut Vec<Warning>,
+    trail: &mut Trail,
 ) -> Result<Demographics, Refusal> {
-    let given = |text: Option<&str>| text.map_or(Said::Absent, |text| Said::Given(text.to_owned()));
-    let qualified = NamePart::qualified;
-    let birth_given_name = qualified(&patient.given, "BR");
-    let given_name = qualified(&patient.given, "CL")
+    // A text, and the rule by which it is the one.
+    type Chosen<'p> = Option<(&'p str, &'static str)>;
+    let qualified = |parts, qualifier, rule| -> Chosen<'_> {
+        NamePart::qualified(parts, qualifier).map(|text| (text, rule))
+    };
+    let birth_given_name = qualified(&patient.given, "BR", "qualifier BR");
+    let given_name = qualified(&patient.given, "CL", "qualifier CL")
         .or(birth_given_name)
-        .or_else(|| patient.given.first().map(|name| name.text.as_str()));
-    let birth_name = qualified(&patient.family, "BR").or(match patient.family.as_slice() {
-        [only] if only.qualifiers.is_empty() => Some(only.text.as_str()),
-        _ => None,
-    });
-    let usual_name = qualified(&patient.family, "CL").or_else(|| qualified(&patient.family, "SP"));
+        .or_else(|| Some((patient.given.first()?.text.as_str(), "the first given name")));
+    let birth_name =
+        qualified(&patient.family, "BR", "qualifier BR").or(match patient.family.as_slice() {
+            [only] if only.qualifiers.is_empty() => Some((
+                only.text.as_str(),
+                "the only family name, without qualifier",
+            )),
+            _ => None,
+        });
+    let usual_name = qualified(&patient.family, "CL", "qualifier CL")
+        .or_else(|| qualified(&patient.family, "SP", "qualifier SP"));
+    let mut given = |name: &str, place: &str, chosen: Chosen<'_>| match chosen {
+        Some((text, rule)) => {
+            trail.tell(name, text, place, rule);
+            Said::Given(text.to_owned())
+        }
+        None => Said::Absent,
+    };
+    let given_name = given("given_name", places::GIVEN, given_name);
+    let birth_given_name = given("birth_given_name", places::GIVEN, birth_given_name);
+    let usual = given("usual_name", places::FAMILY, usual_name);
+    if let (None, Some((name, _))) = (usual_name, birth_name) {
+        trail.tell(
+            "usual_name",
+            name,
+            places::FAMILY,
+            "no qualifier CL or SP: the birth name",
+        );
+    }
+    let birth_name = match birth_name {
+        Some((name, rule)) => {
+            trail.tell("birth_name", name, places::FAMILY, rule);
+            Said::Given(name.to_owned())
+        }
+        None => Said::Absent,
+    };
     Ok(Demographics {
-        ins: ins(patient, warnings),
+        ins: ins(patient, warnings, trail),
         social_security_number: Said::Absent,
-        given_name: given(given_name),
-        birth_given_name: given(birth_given_name),
-        birth_name: given(birth_name),
-        usual_name: given(usual_name),
+        given_name,
+        birth_given_name,
+        birth_name,
+        usual_name: usual,
         sex: match &patient.gender {
-            Some(code) => Said::Given(identity::read_sex(&code.text, Place::named(code.place))?),
+            Some(code) => {
+                trail.tell("sex", &code.text, code.place, "");
+                let sex = identity::read_sex(&code.text, Place::named(code.place));
+                trail.go_on(sex.map(Said::Given), Said::default)?
+            }
             None => Said::Absent,
         },
         birth_date: match &patient.birth_time {
-            Some(time) => Said::Given(identity::read_birth_date(
-                &time.text,
-                Place::named(time.place),
-            )?),
+            Some(time) => {
+                let date = identity::read_birth_date(&time.text, Place::named(time.place));
+                trail.read("birth_date", &date, &time.text, time.place, "");
+                trail.go_on(date.map(Said::Given), Said::default)?
+            }
             None => Said::Absent,
         },
         phone: match phone(patient) {
-            Some(number) => {
-                let place = Place::named(places::TELECOM);
-                Said::Given(identity::read_phone(number, &facility.region, place)?)
+            Some((number, rule)) => {
+                let phone = identity::read_phone(number, &facility.region, places::TELECOM);
+                trail.read("phone", &phone, number, places::TELECOM, rule);
+                trail.go_on(phone.map(Said::Given), Said::default)?
             }
             None => Said::Absent,
         },
         email: match patient.telecoms.iter().find(|it| it.scheme == "mailto") {
             Some(telecom) => {
-                let place = Place::named(places::TELECOM);
-                Said::Given(identity::read_email(&telecom.address, place)?)
+                let email = identity::read_email(&telecom.address, places::TELECOM);
+                let rule = "the first mailto:";
+                trail.read("email", &email, &telecom.address, places::TELECOM, rule);
+                trail.go_on(email.map(Said::Given), Said::default)?
             }
             None => Said::Absent,
         },
-        address: address(patient, warnings),
+        address: address(patient, warnings, trail),
         identity_status: Said::Absent,
         network: Said::Absent,
         physician: Said::Absent,
@@ -673,7 +870,7 @@ fn demographics(
     })
 }
 
-fn ins(patient: &PatientRole, warnings: &mut Vec<Warning>) -> Said<Ins> {
+fn ins(patient: &PatientRole, warnings: &mut Vec<Warning>, trail: &mut Trail) -> Said<Ins> {
     let mut found = Said::Absent;
     for id in &patient.ids {
         let (Some(root), Some(value)) = (&id.root, &id.extension) else {
@@ -686,6 +883,8 @@ fn ins(patient: &PatientRole, warnings: &mut Vec<Warning>) -> Said<Ins> {
             value: value.clone(),
             oid: root.clone(),
         };
+        trail.tell("ins", value, id.place, "the id with the root of an INS");
+        trail.tell("ins_oid", root, id.place, "the root of that id");
         let ins = identity::valid_ins(ins, Place::named(id.place), warnings);
         if let (Some(ins), None) = (ins, found.as_given()) {
             found = Said::Given(ins);
@@ -695,19 +894,20 @@ fn ins(patient: &PatientRole, warnings: &mut Vec<Warning>) -> Said<Ins> {
 }
 
 /// The phone number to use: the mobile one, else that at home, else the first.
-fn phone(patient: &PatientRole) -> Option<&str> {
+fn phone(patient: &PatientRole) -> Option<(&str, &'static str)> {
     let numbers = || patient.telecoms.iter().filter(|it| it.scheme == "tel");
-    let chosen = numbers()
-        .find(|it| it.is_for(&["MC"]))
-        .or_else(|| numbers().find(|it| it.is_for(&["H", "HP"])))
-        .or_else(|| numbers().next())?;
-    Some(&chosen.address)
+    let is_for = |uses: &[&str], rule| Some((numbers().find(|it| it.is_for(uses))?, rule));
+    let (chosen, rule) = is_for(&["MC"], "tel: with use MC")
+        .or_else(|| is_for(&["H", "HP"], "no tel: with use MC: H or HP"))
+        .or_else(|| Some((numbers().next()?, "the first tel:")))?;
+    Some((&chosen.address, rule))
 }
 
 /// The address at home, else the first.
 fn address(
     patient: &PatientRole,
     warnings: &mut Vec<Warning>,
+    trail: &mut Trail,
 ) -> Said<crate::model::patient::Address> {
     let written = || {
         patient
@@ -721,12 +921,21 @@ fn address(
     let Some(chosen) = chosen.cloned() else {
         return Said::Absent;
     };
+    let rule = match chosen.uses.iter().any(|own| own == "H") {
+        true => "use H",
+        false => "no use H: the first",
+    };
     let parts = [
         chosen.street,
         chosen.city,
         chosen.postal_code,
         chosen.country,
     ];
+    for (part, name) in parts.iter().zip(identity::ADDRESS_PARTS) {
+        if let Some(part) = part {
+            trail.tell(name, part, places::ADDRESS, rule);
+        }
+    }
     identity::whole_address(parts, Place::named(places::ADDRESS), warnings)
         .map_or(Said::Absent, Said::Given)
 }

@@ -8,34 +8,42 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, Utc};
 
 use super::content::{self, CdaIds};
-use super::identity::{self, text};
+use super::identity::{self, Traits, text};
+use super::trail::Trail;
 use super::{Content, Context, Decided, Decision, Stop, route, scheduling};
 use crate::config::Facility;
 use crate::hl7::{Field, Message, Position, Segment, Value};
 use crate::model::case::Case;
 use crate::model::change::{Record, Subject};
+use crate::model::date::PartialDate;
 use crate::model::document::{Attached, ContentType, Document, DocumentKind, DocumentVersion};
 use crate::model::identifiers::{CaseId, ContentHash, DocumentId, Ipp, NetworkId, NoteId};
 use crate::model::note::{Note, NoteReason};
 use crate::model::outcome::{Place, Reason, Refusal, Verdict, Warning, WarningCode};
-use crate::model::patient::Patient;
+use crate::model::patient::{Patient, Sex};
 use crate::model::view::{View, ViewError};
 
 /// Decides an ORU, OUL or MDM message.
-pub fn decide<'m>(message: &Message<'m>, view: &dyn View, context: &Context<'_>) -> Decided<'m> {
+pub fn decide<'m>(
+    message: &Message<'m>,
+    view: &dyn View,
+    context: &Context<'_>,
+    trail: &mut Trail,
+) -> Decided<'m> {
     let is_mdm = message.message_code().trim() == "MDM";
     let event = message.trigger().trim().to_owned();
     let sent = sent_documents(message, &event);
     if sent.is_empty() {
         return without_document(message, is_mdm, &event);
     }
+    trail.about("message");
     let mut flow = Flow {
         message,
         view,
         facility: context.facility,
         transport: if is_mdm { message.first("TXA") } else { None },
         time: match text(&message.header().field(7).component(1)) {
-            Some(_) => Some(identity::message_time(message, context.facility)?),
+            Some(_) => Some(identity::message_time(message, context.facility, trail)?),
             None => None,
         },
         by: format!("{}^{event}", message.message_code().trim()),
@@ -45,6 +53,7 @@ pub fn decide<'m>(message: &Message<'m>, view: &dyn View, context: &Context<'_>)
         documents: BTreeMap::new(),
         times_sent: HashMap::new(),
         message_hash: None,
+        trail,
     };
     for (number, sent) in sent.iter().enumerate() {
         let verdict = flow.take(sent, number)?;
@@ -197,6 +206,30 @@ struct File {
     file_name: String,
 }
 
+/// A patient of whom only this is known.
+pub(super) fn known_by(facility: &Facility, ipp: Ipp, traits: &Traits) -> Patient {
+    Patient {
+        facility: facility.id.clone(),
+        ipp,
+        authority: None,
+        ins: None,
+        social_security_number: None,
+        birth_name: traits.birth_name.clone().unwrap_or_default(),
+        usual_name: String::new(),
+        given_name: String::new(),
+        birth_given_name: traits.birth_given_name.clone(),
+        sex: traits.sex.unwrap_or(Sex::F),
+        birth_date: traits.birth_date.unwrap_or(PartialDate::Year(1)),
+        phone: None,
+        email: None,
+        address: None,
+        network: None,
+        identity_status: None,
+        physician: None,
+        demographics_time: None,
+    }
+}
+
 /// The decision in the making: what earlier documents of the message changed counts for the later ones.
 struct Flow<'f, 'm> {
     message: &'f Message<'m>,
@@ -212,6 +245,7 @@ struct Flow<'f, 'm> {
     documents: BTreeMap<DocumentId, Document>,
     times_sent: HashMap<(Ipp, String), usize>,
     message_hash: Option<ContentHash>,
+    trail: &'f mut Trail,
 }
 
 impl<'m> Flow<'_, 'm> {
@@ -219,6 +253,9 @@ impl<'m> Flow<'_, 'm> {
     fn take(&mut self, sent: &Sent<'m>, number: usize) -> Result<Verdict, Stop> {
         let found = self.patient_of(sent)?;
         let ipp = found.patient.ipp.clone();
+        self.trail
+            .about(format_args!("document {}", number.saturating_add(1)));
+        self.tell_status(sent);
         if sent.status == Status::Delete {
             let ids = self.ids(sent, &ipp, None);
             return self.delete(sent, &ipp, &ids);
@@ -280,8 +317,15 @@ impl<'m> Flow<'_, 'm> {
         if let Some(found) = self.patients.get(&pid.occurrence()) {
             return Ok(found.clone());
         }
-        let patient = self.find_patient(&pid)?;
-        let traits = identity::traits(&pid);
+        let traits = identity::traits(&pid, self.trail);
+        let patient = match self.find_patient(&pid, &traits) {
+            Err(Stop::Refused(refusal)) => {
+                let facility = self.facility;
+                let nobody = || known_by(facility, identity::no_ipp(pid.field(3)).ipp, &traits);
+                self.trail.go_on(Err(refusal), nobody)?
+            }
+            found => found?,
+        };
         let differs = identity::check_identity(
             &patient,
             &traits,
@@ -294,9 +338,8 @@ impl<'m> Flow<'_, 'm> {
         Ok(found)
     }
 
-    fn find_patient(&mut self, pid: &Segment<'m>) -> Result<Patient, Stop> {
-        let traits = identity::traits(pid);
-        let ins = identity::ins(pid, &mut self.decision.warnings).given();
+    fn find_patient(&mut self, pid: &Segment<'m>, traits: &Traits) -> Result<Patient, Stop> {
+        let ins = identity::ins(pid, &mut self.decision.warnings, self.trail).given();
         let mut by_ins = Vec::new();
         if let Some(ins) = &ins {
             for ipp in self.view.patients_with_ins(&self.facility.id, ins)? {
@@ -306,7 +349,7 @@ impl<'m> Flow<'_, 'm> {
                 }
             }
         }
-        let read = match identity::ipp(pid, self.facility) {
+        let read = match identity::read_ipp(pid.field(3), "ipp", self.facility, self.trail) {
             Ok(read) => Some(read),
             Err(refusal) if refusal.reason != Reason::MissingIpp => return Err(refusal.into()),
             Err(refusal) if pid.field(3).is_empty() => return Err(refusal.into()),
@@ -342,7 +385,7 @@ impl<'m> Flow<'_, 'm> {
             .any(|status| text(&status.simple()).as_deref() == Some("VALI"));
         if let ([only], false, true) = (by_ins.as_slice(), has_own_ipp, is_verified)
             && let Some(known) = self.view.patient(&self.facility.id, only)?
-            && identity::compare(&known, &traits) == identity::Agreement::Same
+            && identity::compare(&known, traits) == identity::Agreement::Same
         {
             return Ok(known);
         }
@@ -367,7 +410,9 @@ impl<'m> Flow<'_, 'm> {
         let Some(value) = self.message.get(&self.facility.fields.document_network) else {
             return Ok(());
         };
-        let Some(network) = text(&value.simple()).map(NetworkId::new) else {
+        let rule = "fields.document_network";
+        let said = self.trail.said("network", &value.simple(), rule).given();
+        let Some(network) = said.map(NetworkId::new) else {
             return Ok(());
         };
         if patient.network.as_ref() != Some(&network)
@@ -389,6 +434,8 @@ impl<'m> Flow<'_, 'm> {
         let ipp = &found.patient.ipp;
         let claimed = self.first_value(&self.facility.documents.case_id, sent);
         if let Some((id, value)) = claimed {
+            let rule = "documents.case_id: the case is claimed";
+            self.trail.tell("case", &id, value.position(), rule);
             return match self.case(&id)? {
                 Some(case) if case.ipp.as_ref() == Some(ipp) => Ok(Destination::Case {
                     case: Box::new(case),
@@ -409,9 +456,11 @@ impl<'m> Flow<'_, 'm> {
         }
         let mut hinted = None;
         for path in &self.facility.documents.case_hint {
-            let Some((id, _)) = self.value(path, sent) else {
+            let Some((id, value)) = self.value(path, sent) else {
                 continue;
             };
+            let rule = "documents.case_hint: the case, if it is known by this id";
+            self.trail.tell("case_hint", &id, value.position(), rule);
             match self.case(&id)? {
                 Some(case) if case.ipp.as_ref() == Some(ipp) => {
                     return Ok(Destination::Case {
@@ -462,7 +511,40 @@ impl<'m> Flow<'_, 'm> {
     }
 
     /// Decodes the file of an OBX and tells what it is (SPEC 6, "Content").
-    fn file(&self, sent: &Sent<'m>) -> Result<File, Refusal> {
+    fn file(&mut self, sent: &Sent<'m>) -> Result<File, Refusal> {
+        let content = self.content(sent);
+        if let Ok((bytes, content_type, value)) = &content {
+            let place = value.position();
+            self.trail.tell(
+                "type",
+                content_type.word(),
+                place,
+                "told from its first bytes",
+            );
+            self.trail
+                .tell("size", bytes.len(), place, "bytes, decoded");
+        }
+        let content = content.map(|(bytes, content_type, _)| (bytes, content_type));
+        let (bytes, content_type) = self
+            .trail
+            .go_on(content, || (Vec::new(), ContentType::Text))?;
+        let name = self.file_name(sent);
+        let (name, place, rule) = self
+            .trail
+            .go_on(name, || (String::new(), sent.obx.position(), ""))?;
+        let file_name = content::display_name(&name, content_type);
+        if !name.is_empty() {
+            self.trail.tell("file_name", &file_name, place, rule);
+        }
+        Ok(File {
+            bytes,
+            content_type,
+            file_name,
+        })
+    }
+
+    /// The bytes of the document, what they are, and the value that they stood in.
+    fn content(&self, sent: &Sent<'m>) -> Result<(Vec<u8>, ContentType, Value<'m>), Refusal> {
         let value = sent.obx.field(5).repetition(1);
         let (encoding, encoded) = (value.component(4), value.component(5));
         let bare = value.component(1);
@@ -506,25 +588,47 @@ impl<'m> Flow<'_, 'm> {
                 )
                 .at(encoded.position())
             })?;
+        Ok((bytes, content_type, encoded.into()))
+    }
+
+    /// The name of the document as it is sent, where it stands, and why it is that one.
+    fn file_name(&self, sent: &Sent<'m>) -> Result<(String, Position, &'static str), Refusal> {
         let observation = sent.obx.field(3);
-        let name = self
-            .message
-            .first("TXA")
-            .and_then(|txa| text(&txa.field(16)))
-            .or_else(|| text(&observation.component(2)))
-            .or_else(|| text(&observation.component(1)))
+        let transport = self.message.first("TXA").map(|txa| txa.field(16));
+        let (second, first) = (observation.component(2), observation.component(1));
+        let places: [(Option<Value<'m>>, &'static str); 3] = [
+            (transport.map(Into::into), "TXA-16"),
+            (Some(second.into()), "no TXA-16: OBX-3.2"),
+            (Some(first.into()), "no TXA-16, no OBX-3.2: OBX-3.1"),
+        ];
+        places
+            .into_iter()
+            .find_map(|(value, rule)| {
+                let value = value?;
+                Some((text(&value)?, value.position(), rule))
+            })
             .ok_or_else(|| {
                 Refusal::new(
                     Reason::MissingField,
                     "expected the name of the document in TXA-16 or OBX-3, found nothing",
                 )
-                .at(observation.component(1).position())
-            })?;
-        Ok(File {
-            bytes,
-            content_type,
-            file_name: content::display_name(&name, content_type),
-        })
+                .at(first.position())
+            })
+    }
+
+    /// Tells the trail what is to become of a document.
+    fn tell_status(&mut self, sent: &Sent<'m>) {
+        let value = sent.obx.field(11).simple();
+        let word = match sent.status {
+            Status::Final => "final: new, or the next version",
+            Status::Replace => "replaces",
+            Status::Delete => "deletes",
+        };
+        let rule = match text(&value) {
+            Some(code) => format!("OBX-11 = {code}"),
+            None => format!("OBX-11 is empty, by {}", self.by),
+        };
+        self.trail.tell("status", word, value.position(), rule);
     }
 
     /// The ids of a document, in the order in which they count (SPEC 6, "Identity of a document").
@@ -559,6 +663,32 @@ impl<'m> Flow<'_, 'm> {
             numbered.insert(id, with_number.clone());
             with_number
         };
+        let places: [(&Option<String>, Place, &str); 4] = [
+            (
+                &transport,
+                Position::of_segment("TXA").with_field(12).into(),
+                "TXA-12",
+            ),
+            (
+                &set_id,
+                "setId".into(),
+                "setId of the CDA that the document is",
+            ),
+            (&id, "id".into(), "id of the CDA that the document is"),
+            (
+                &whole_order,
+                sent.obr
+                    .map_or_else(Place::default, |obr| obr.field(3).position().into()),
+                "whole OBR-3 + OBX-3.1 + OBX-4",
+            ),
+        ];
+        for (id, place, rule) in places {
+            if let Some(id) = id {
+                let id = id.replace('\n', " + ");
+                self.trail.tell("unique_id", id, place, rule);
+                break;
+            }
+        }
         let own: Vec<String> = [&transport, &set_id, &id, &whole_order, &order]
             .into_iter()
             .flatten()

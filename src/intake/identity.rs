@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 
+use super::trail::Trail;
 use crate::config::Facility;
 use crate::hl7::{Field, Message, Position, Repetition, Segment, Timestamp, Value};
 use crate::model::contact::{Email, Phone};
@@ -197,7 +198,20 @@ pub fn said(value: &Value<'_>) -> Said<String> {
 }
 
 /// When the message was made (MSH-7), by which messages are ordered (SPEC 9).
-pub fn message_time(message: &Message<'_>, facility: &Facility) -> Result<DateTime<Utc>, Refusal> {
+pub fn message_time(
+    message: &Message<'_>,
+    facility: &Facility,
+    trail: &mut Trail,
+) -> Result<DateTime<Utc>, Refusal> {
+    let time = read_message_time(message, facility, trail);
+    trail.go_on(time, || DateTime::UNIX_EPOCH)
+}
+
+fn read_message_time(
+    message: &Message<'_>,
+    facility: &Facility,
+    trail: &mut Trail,
+) -> Result<DateTime<Utc>, Refusal> {
     let value = message.header().field(7).component(1);
     let Some(text) = text(&value) else {
         return Err(Refusal::new(
@@ -206,47 +220,88 @@ pub fn message_time(message: &Message<'_>, facility: &Facility) -> Result<DateTi
         )
         .at(message.header().field(7).position()));
     };
-    Timestamp::parse(&text)
+    let time = Timestamp::parse(&text)
         .map(|time| time.instant(facility.timezone))
         .map_err(|error| {
             Refusal::new(Reason::InvalidDate, error.to_string())
                 .at(value.position())
                 .with_value(&text)
-        })
+        });
+    trail.read("message_time", &time, &text, value.position(), "");
+    time
 }
 
 /// The first segment of this name, which the flow needs.
-pub fn required_segment<'m>(message: &Message<'m>, name: &str) -> Result<Segment<'m>, Refusal> {
-    message.first(name).ok_or_else(|| {
+pub fn required_segment<'m>(
+    message: &Message<'m>,
+    name: &str,
+    trail: &mut Trail,
+) -> Result<Segment<'m>, Refusal> {
+    let segment = message.first(name).ok_or_else(|| {
         Refusal::new(
             Reason::MissingSegment,
             format!("expected a segment {name}, found none"),
         )
         .at(Position::of_segment(name))
-    })
+    });
+    trail.go_on(segment, || message.absent(name))
 }
 
-/// The text of a value that is required.
-pub fn required_text(value: &Value<'_>, name: &str) -> Result<String, Refusal> {
-    text(value).ok_or_else(|| {
+/// The text of a value that is required: `what` in words, `name` and `rule` for the trail.
+pub fn required_text(
+    value: &Value<'_>,
+    what: &str,
+    name: &str,
+    rule: &str,
+    trail: &mut Trail,
+) -> Result<String, Refusal> {
+    let text = trail.said(name, value, rule).given().ok_or_else(|| {
         Refusal::new(
             Reason::MissingField,
-            format!("expected the {name}, found nothing"),
+            format!("expected the {what}, found nothing"),
         )
         .at(value.position())
-    })
+    });
+    trail.go_on(text, String::new)
 }
 
 /// Reads the facility's patient id from PID-3 (SPEC 3).
-pub fn ipp(pid: &Segment<'_>, facility: &Facility) -> Result<IppRead, Refusal> {
-    read_ipp(pid.field(3), facility)
+pub fn ipp(pid: &Segment<'_>, facility: &Facility, trail: &mut Trail) -> Result<IppRead, Refusal> {
+    trail.about("patient");
+    let read = read_ipp(pid.field(3), "ipp", facility, trail);
+    trail.go_on(read, || no_ipp(pid.field(3)))
+}
+
+/// What stands in for a patient id that is not there.
+pub fn no_ipp(identifiers: Field<'_>) -> IppRead {
+    IppRead {
+        ipp: Ipp::new(identifiers.position().to_string()),
+        authority: None,
+        untyped: false,
+        place: identifiers.position().into(),
+    }
+}
+
+/// What stands in for a physician who is not there.
+pub fn nobody() -> Physician {
+    Physician {
+        rpps: Rpps::new(""),
+        family: None,
+        given: None,
+    }
 }
 
 /// Reads the facility's patient id from a list of identifiers: PID-3, or MRG-1 for the one that is merged away.
 ///
 /// Of several with type `PI`, the one counts that the facility's `ipp_authority` assigned. Without any `PI`, the only
-/// one without a type counts, unless it is an INS.
-pub fn read_ipp(identifiers: Field<'_>, facility: &Facility) -> Result<IppRead, Refusal> {
+/// one without a type counts, unless it is an INS. `name` is what the trail calls it.
+pub fn read_ipp(
+    identifiers: Field<'_>,
+    name: &str,
+    facility: &Facility,
+    trail: &mut Trail,
+) -> Result<IppRead, Refusal> {
+    let field = identifiers.position();
     let with_id: Vec<Repetition<'_>> = identifiers
         .repetitions()
         .filter(|repetition| text(&repetition.component(1)).is_some())
@@ -290,14 +345,27 @@ pub fn read_ipp(identifiers: Field<'_>, facility: &Facility) -> Result<IppRead, 
             )
             .at(identifiers.position()));
         }
-        return Ok(ipp_of(*chosen, false));
+        let read = ipp_of(*chosen, false);
+        let rule = match own.is_empty() {
+            true => format_args!("{field}.5 = PI"),
+            false => format_args!("{field}.5 = PI and {field}.4 = ipp_authority"),
+        };
+        trail.tell(name, &read.ipp, read.place.clone(), rule);
+        tell_authority(name, chosen, trail);
+        return Ok(read);
     }
     let untyped: Vec<_> = of_type(None)
         .into_iter()
         .filter(|repetition| !is_ins(repetition))
         .collect();
     match untyped.as_slice() {
-        [only] => Ok(ipp_of(*only, true)),
+        [only] => {
+            let read = ipp_of(*only, true);
+            let rule = format_args!("no {field}.5 = PI: the only id without a type");
+            trail.tell(name, &read.ipp, read.place.clone(), rule);
+            tell_authority(name, only, trail);
+            Ok(read)
+        }
         _ => Err(Refusal::new(
             Reason::MissingIpp,
             format!(
@@ -326,6 +394,14 @@ fn ipp_of(repetition: Repetition<'_>, untyped: bool) -> IppRead {
     }
 }
 
+fn tell_authority(name: &str, repetition: &Repetition<'_>, trail: &mut Trail) {
+    trail.said(
+        format_args!("{name}_authority"),
+        &repetition.component(4),
+        "",
+    );
+}
+
 fn is_assigned_by(repetition: &Repetition<'_>, authority: &str) -> bool {
     [1, 2]
         .into_iter()
@@ -340,7 +416,7 @@ fn is_ins(repetition: &Repetition<'_>) -> bool {
 /// Reads the INS: the first with a valid key; the others are warned of and not kept.
 ///
 /// Whether it is already another patient's is asked by [`keep_own_ins`].
-pub fn ins(pid: &Segment<'_>, warnings: &mut Vec<Warning>) -> Said<Ins> {
+pub fn ins(pid: &Segment<'_>, warnings: &mut Vec<Warning>, trail: &mut Trail) -> Said<Ins> {
     let mut found = Said::Absent;
     for repetition in pid.field(3).repetitions().filter(is_ins) {
         let value = repetition.component(1);
@@ -352,6 +428,9 @@ pub fn ins(pid: &Segment<'_>, warnings: &mut Vec<Warning>) -> Said<Ins> {
             value: number,
             oid: text(&repetition.component(4).subcomponent(2)).unwrap_or_default(),
         };
+        let rule = format_args!("PID-3.4 contains {INS_AUTHORITY}");
+        trail.tell("ins", &ins.value, value.position(), rule);
+        trail.said("ins_oid", &repetition.component(4).subcomponent(2), "");
         let ins = valid_ins(ins, value.position(), warnings);
         if let (Some(ins), None) = (ins, found.as_given()) {
             found = Said::Given(ins);
@@ -407,33 +486,75 @@ pub fn demographics(
     message: &Message<'_>,
     facility: &Facility,
     warnings: &mut Vec<Warning>,
+    trail: &mut Trail,
 ) -> Result<Demographics, Refusal> {
+    trail.about("patient");
     let names = Names::of(pid);
     let legal = |component| names.legal.map(|name| name.component(component));
     let display = |component| names.display.map(|name| name.component(component));
-    let said_in = |value: Option<Value<'_>>| value.map_or(Said::Absent, |value| said(&value));
+    let said_in = |value: Option<Value<'_>>, name: &str, rule: &str, trail: &mut Trail| {
+        value.map_or(Said::Absent, |value| trail.said(name, &value, rule))
+    };
     // PID-5 as a whole, erased, erases both names.
     let erased = |said: Said<String>| match said {
         Said::Absent if pid.field(5).is_delete() => Said::Delete,
         said => said,
     };
+    let ins = ins(pid, warnings, trail);
+    let social_security_number =
+        trail.said("social_security_number", &pid.field(19).component(1), "");
+    let given_name = said_in(display(2).map(Into::into), "given_name", DISPLAY, trail);
+    if let (Said::Absent, Some(name)) = (&given_name, legal(2)) {
+        trail.said(
+            "given_name",
+            &name,
+            "no PID-5.7 = D: that of the birth name",
+        );
+    }
+    let birth_given_name = erased(said_in(
+        legal(2).map(Into::into),
+        "birth_given_name",
+        names.rule,
+        trail,
+    ));
+    let birth_name = erased(said_in(
+        legal(1).map(|name| name.simple()),
+        "birth_name",
+        names.rule,
+        trail,
+    ));
+    let usual_name = said_in(
+        display(1).map(|name| name.simple()),
+        "usual_name",
+        DISPLAY,
+        trail,
+    );
+    if let (Said::Absent, Some(name)) = (&usual_name, legal(1)) {
+        trail.said(
+            "usual_name",
+            &name.simple(),
+            "no PID-5.7 = D: the birth name",
+        );
+    }
     Ok(Demographics {
-        ins: ins(pid, warnings),
-        social_security_number: said(&pid.field(19).component(1)),
-        given_name: said_in(display(2).map(Into::into)),
-        birth_given_name: erased(said_in(legal(2).map(Into::into))),
-        birth_name: erased(said_in(legal(1).map(|name| name.simple()))),
-        usual_name: said_in(display(1).map(|name| name.simple())),
-        sex: sex(pid)?,
-        birth_date: birth_date(pid)?,
-        phone: phone(pid.field(13), &facility.region)?,
-        email: email(pid.field(13))?,
-        address: address(pid.field(11), warnings),
-        identity_status: said(&pid.field(32).component(1)),
+        ins,
+        social_security_number,
+        given_name,
+        birth_given_name,
+        birth_name,
+        usual_name,
+        sex: sex(pid, trail)?,
+        birth_date: birth_date(pid, trail)?,
+        phone: phone(pid.field(13), &facility.region, trail)?,
+        email: email(pid.field(13), trail)?,
+        address: address(pid.field(11), warnings, trail),
+        identity_status: trail.said("identity_status", &pid.field(32).component(1), ""),
         network: message
             .get(&facility.fields.network)
             .map_or(Said::Absent, |value| {
-                said(&value.simple()).map(NetworkId::new)
+                trail
+                    .said("network", &value.simple(), "fields.network")
+                    .map(NetworkId::new)
             }),
         physician: message
             .get(&facility.fields.physician)
@@ -441,7 +562,8 @@ pub fn demographics(
                 if value.is_delete() {
                     return Said::Delete;
                 }
-                physician(value.as_repetition(), warnings).map_or(Said::Absent, Said::Given)
+                physician(value.as_repetition(), "physician", warnings, trail)
+                    .map_or(Said::Absent, Said::Given)
             }),
         places: RequiredPlaces {
             given_name: names.place_of(2),
@@ -453,23 +575,39 @@ pub fn demographics(
 }
 
 /// Reads only what is compared, and refuses nothing: what cannot be read is not there.
-pub fn traits(pid: &Segment<'_>) -> Traits {
+pub fn traits(pid: &Segment<'_>, trail: &mut Trail) -> Traits {
+    trail.about("patient");
     let names = Names::of(pid);
+    let mut of_legal = |name: &str, value: Option<Value<'_>>| {
+        let said = value.map(|value| trail.said(name, &value, names.rule));
+        said.and_then(Said::given)
+    };
+    let birth_name = of_legal(
+        "birth_name",
+        names.legal.map(|name| name.component(1).simple()),
+    );
+    let birth_given_name = of_legal(
+        "birth_given_name",
+        names.legal.map(|name| name.component(2).into()),
+    );
     Traits {
-        birth_name: names
-            .legal
-            .and_then(|name| text(&name.component(1).simple())),
-        birth_given_name: names.legal.and_then(|name| text(&name.component(2))),
-        birth_date: birth_date(pid).ok().and_then(Said::given),
-        sex: sex(pid).ok().and_then(Said::given),
+        birth_name,
+        birth_given_name,
+        birth_date: read_birth_date_of(pid, trail).ok().and_then(Said::given),
+        sex: read_sex_of(pid, trail).ok().and_then(Said::given),
     }
 }
+
+/// The rule by which a name of PID-5 is the one used day by day.
+const DISPLAY: &str = "PID-5.7 = D";
 
 /// The repetitions of PID-5 that count.
 struct Names<'a> {
     field: Field<'a>,
     /// Of type `L`, the name of the birth certificate; else the only one without a type.
     legal: Option<Repetition<'a>>,
+    /// Why that is the legal one.
+    rule: &'static str,
     /// Of type `D`, the name used day by day.
     display: Option<Repetition<'a>>,
 }
@@ -484,16 +622,17 @@ impl<'a> Names<'a> {
                 .filter(|name| text(&name.component(7).simple()).as_deref() == code)
                 .collect::<Vec<_>>()
         };
-        let legal = match of_type(Some("L")).first() {
-            Some(legal) => Some(*legal),
+        let (legal, rule) = match of_type(Some("L")).first() {
+            Some(legal) => (Some(*legal), "PID-5.7 = L"),
             None => match of_type(None).as_slice() {
-                [only] => Some(*only),
-                _ => None,
+                [only] => (Some(*only), "no PID-5.7 = L: the only name without a type"),
+                _ => (None, ""),
             },
         };
         Self {
             field,
             legal,
+            rule,
             display: of_type(Some("D")).first().copied(),
         }
     }
@@ -504,9 +643,14 @@ impl<'a> Names<'a> {
     }
 }
 
-fn sex(pid: &Segment<'_>) -> Result<Said<Sex>, Refusal> {
+fn sex(pid: &Segment<'_>, trail: &mut Trail) -> Result<Said<Sex>, Refusal> {
+    let sex = read_sex_of(pid, trail);
+    trail.go_on(sex, Said::default)
+}
+
+fn read_sex_of(pid: &Segment<'_>, trail: &mut Trail) -> Result<Said<Sex>, Refusal> {
     let value = pid.field(8).component(1);
-    match said(&value.simple()) {
+    match trail.said("sex", &value.simple(), "") {
         Said::Absent => Ok(Said::Absent),
         Said::Delete => Ok(Said::Delete),
         Said::Given(code) => read_sex(&code, value.position()).map(Said::Given),
@@ -530,12 +674,24 @@ pub fn read_sex(code: &str, place: impl Into<Place>) -> Result<Sex, Refusal> {
     }
 }
 
-fn birth_date(pid: &Segment<'_>) -> Result<Said<PartialDate>, Refusal> {
+fn birth_date(pid: &Segment<'_>, trail: &mut Trail) -> Result<Said<PartialDate>, Refusal> {
+    let date = read_birth_date_of(pid, trail);
+    trail.go_on(date, Said::default)
+}
+
+fn read_birth_date_of(pid: &Segment<'_>, trail: &mut Trail) -> Result<Said<PartialDate>, Refusal> {
     let value = pid.field(7).component(1);
     match said(&value.simple()) {
         Said::Absent => Ok(Said::Absent),
-        Said::Delete => Ok(Said::Delete),
-        Said::Given(text) => read_birth_date(&text, value.position()).map(Said::Given),
+        Said::Delete => {
+            trail.said("birth_date", &value.simple(), "");
+            Ok(Said::Delete)
+        }
+        Said::Given(text) => {
+            let date = read_birth_date(&text, value.position());
+            trail.read("birth_date", &date, &text, value.position(), "");
+            date.map(Said::Given)
+        }
     }
 }
 
@@ -576,9 +732,20 @@ impl PhoneKind {
     }
 }
 
+impl PhoneKind {
+    fn rule(self) -> &'static str {
+        match self {
+            Self::Mobile => "PID-13.3 = CP",
+            Self::Fixed => "no PID-13.3 = CP: PH, or without a type",
+            Self::AtWork => "PID-13.2 = WPN: there is no other",
+        }
+    }
+}
+
 /// Chooses the phone number of PID-13, of which only the chosen one must be valid.
-fn phone(telecoms: Field<'_>, region: &str) -> Result<Said<Phone>, Refusal> {
+fn phone(telecoms: Field<'_>, region: &str, trail: &mut Trail) -> Result<Said<Phone>, Refusal> {
     if telecoms.is_delete() {
+        trail.said("phone", &telecoms, "");
         return Ok(Said::Delete);
     }
     let mut erased = false;
@@ -593,7 +760,11 @@ fn phone(telecoms: Field<'_>, region: &str) -> Result<Said<Phone>, Refusal> {
     match chosen {
         None if erased => Ok(Said::Delete),
         None => Ok(Said::Absent),
-        Some((_, number, place)) => read_phone(&number, region, place).map(Said::Given),
+        Some((kind, number, place)) => {
+            let phone = read_phone(&number, region, place);
+            trail.read("phone", &phone, &number, place, kind.rule());
+            trail.go_on(phone.map(Said::Given), Said::default)
+        }
     }
 }
 
@@ -629,8 +800,9 @@ fn number_of(telecom: &Repetition<'_>) -> Option<(String, Position)> {
     Some((number, telecom.component(7).position()))
 }
 
-fn email(telecoms: Field<'_>) -> Result<Said<Email>, Refusal> {
+fn email(telecoms: Field<'_>, trail: &mut Trail) -> Result<Said<Email>, Refusal> {
     if telecoms.is_delete() {
+        trail.said("email", &telecoms, "");
         return Ok(Said::Delete);
     }
     let mut erased = false;
@@ -652,7 +824,13 @@ fn email(telecoms: Field<'_>) -> Result<Said<Email>, Refusal> {
         let Some(address) = text(&component) else {
             continue;
         };
-        return read_email(&address, component.position()).map(Said::Given);
+        let rule = match is_internet {
+            true => "PID-13.3 = Internet or PID-13.2 = NET",
+            false => "without a type, with @",
+        };
+        let email = read_email(&address, component.position());
+        trail.read("email", &email, &address, component.position(), rule);
+        return trail.go_on(email.map(Said::Given), Said::default);
     }
     Ok(if erased { Said::Delete } else { Said::Absent })
 }
@@ -686,8 +864,9 @@ fn with_at<'a>(telecom: &Repetition<'a>) -> Option<crate::hl7::Component<'a>> {
 }
 
 /// Reads the address from PID-11: all four parts, or none.
-fn address(addresses: Field<'_>, warnings: &mut Vec<Warning>) -> Said<Address> {
+fn address(addresses: Field<'_>, warnings: &mut Vec<Warning>, trail: &mut Trail) -> Said<Address> {
     if addresses.is_delete() {
+        trail.said("address", &addresses, "");
         return Said::Delete;
     }
     let parts = |address: &Repetition<'_>| {
@@ -723,8 +902,21 @@ fn address(addresses: Field<'_>, warnings: &mut Vec<Warning>) -> Said<Address> {
         });
         return if erased { Said::Delete } else { Said::Absent };
     };
-    whole_address(parts(chosen), chosen.position(), warnings).map_or(Said::Absent, Said::Given)
+    let rule = match kind(chosen).as_deref() {
+        Some("H") => "PID-11.7 = H",
+        _ => "no PID-11.7 = H: the first that is no place of birth",
+    };
+    let parts = parts(chosen);
+    for ((part, name), component) in parts.iter().zip(ADDRESS_PARTS).zip([1, 3, 5, 6]) {
+        if let Some(part) = part {
+            trail.tell(name, part, chosen.component(component).position(), rule);
+        }
+    }
+    whole_address(parts, chosen.position(), warnings).map_or(Said::Absent, Said::Given)
 }
+
+/// What the parts of an address are called, in the order of [`whole_address`].
+pub const ADDRESS_PARTS: [&str; 4] = ["street", "city", "postal_code", "country"];
 
 /// The address of a street, a city, a postal code and a country if all are there; else it is warned of and not kept.
 pub fn whole_address(
@@ -761,14 +953,26 @@ pub fn whole_address(
 }
 
 /// Reads a physician: RPPS, family and given name in the first three components (XCN); none without a number.
-pub fn physician(person: Repetition<'_>, warnings: &mut Vec<Warning>) -> Option<Physician> {
+///
+/// `name` is what the trail calls it.
+pub fn physician(
+    person: Repetition<'_>,
+    name: &str,
+    warnings: &mut Vec<Warning>,
+    trail: &mut Trail,
+) -> Option<Physician> {
     let number = person.component(1);
     let rpps = Rpps::new(&text(&number.simple())?);
+    trail.tell(name, &rpps, number.position(), "");
     warn_of_rpps(&rpps, number.position(), warnings);
+    let family = person.component(2).simple();
+    let given = person.component(3);
     Some(Physician {
         rpps,
-        family: text(&person.component(2).simple()),
-        given: text(&person.component(3)),
+        family: trail
+            .said(format_args!("{name}_family"), &family, "")
+            .given(),
+        given: trail.said(format_args!("{name}_given"), &given, "").given(),
     })
 }
 
@@ -790,6 +994,7 @@ pub fn new_patient(
     facility: &Facility,
     read: &IppRead,
     demographics: Demographics,
+    trail: &mut Trail,
 ) -> Result<Patient, Refusal> {
     let places = demographics.places.clone();
     let birth_given_name = demographics.birth_given_name.given();
@@ -797,19 +1002,23 @@ pub fn new_patient(
         .given_name
         .given()
         .or_else(|| birth_given_name.clone())
-        .ok_or_else(|| missing("given name", &places.given_name))?;
+        .ok_or_else(|| missing("given name", &places.given_name));
     let birth_name = demographics
         .birth_name
         .given()
-        .ok_or_else(|| missing("birth name", &places.birth_name))?;
+        .ok_or_else(|| missing("birth name", &places.birth_name));
     let sex = demographics
         .sex
         .given()
-        .ok_or_else(|| missing("sex", &places.sex))?;
+        .ok_or_else(|| missing("sex", &places.sex));
     let birth_date = demographics
         .birth_date
         .given()
-        .ok_or_else(|| missing("date of birth", &places.birth_date))?;
+        .ok_or_else(|| missing("date of birth", &places.birth_date));
+    let given_name = trail.go_on(given_name, String::new)?;
+    let birth_name = trail.go_on(birth_name, String::new)?;
+    let sex = trail.go_on(sex, || Sex::F)?;
+    let birth_date = trail.go_on(birth_date, || PartialDate::Year(1))?;
     Ok(Patient {
         facility: facility.id.clone(),
         ipp: read.ipp.clone(),
@@ -1068,6 +1277,7 @@ mod tests {
             &message,
             &World::new().facility,
             &mut warnings,
+            &mut Trail::off(),
         )?;
         Ok((demographics, warnings))
     }
@@ -1081,7 +1291,13 @@ mod tests {
             untyped: false,
             place: Place::default(),
         };
-        new_patient(&World::new().facility, &ipp, demographics).unwrap()
+        new_patient(
+            &World::new().facility,
+            &ipp,
+            demographics,
+            &mut Trail::off(),
+        )
+        .unwrap()
     }
 
     #[test]
@@ -1115,7 +1331,7 @@ mod tests {
             facility.ipp_authority = authority.map(str::to_owned);
             let bytes = format!("MSH|^~\\&|\rPID|1||{identifiers}\r");
             let message = Message::parse(bytes.as_bytes()).unwrap();
-            let result = ipp(&message.first("PID").unwrap(), &facility);
+            let result = ipp(&message.first("PID").unwrap(), &facility, &mut Trail::off());
             let found = match result {
                 Ok(read) if read.untyped => format!("{} untyped", read.ipp),
                 Ok(read) => read.ipp.to_string(),
@@ -1128,7 +1344,12 @@ mod tests {
     #[test]
     fn the_place_and_authority_of_the_ipp_are_kept() {
         let message = Message::parse(b"MSH|^~\\&|\rPID|1||9^^^X^AN~1^^^CHU&1.2&ISO^PI\r").unwrap();
-        let read = ipp(&message.first("PID").unwrap(), &World::new().facility).unwrap();
+        let read = ipp(
+            &message.first("PID").unwrap(),
+            &World::new().facility,
+            &mut Trail::off(),
+        )
+        .unwrap();
         let authority = read.authority.unwrap();
         assert_eq!(
             (
@@ -1217,7 +1438,12 @@ mod tests {
                     untyped: false,
                     place: Place::default(),
                 };
-                new_patient(&World::new().facility, &ipp, demographics)
+                new_patient(
+                    &World::new().facility,
+                    &ipp,
+                    demographics,
+                    &mut Trail::off(),
+                )
             });
             let patient = patient.unwrap();
             assert_eq!(patient.birth_name, birth, "{names}");
@@ -1445,7 +1671,7 @@ mod tests {
     fn what_cannot_be_read_is_not_compared() {
         let message =
             Message::parse(b"MSH|^~\\&|\rPID|||||MARTIN^L\xC3\xA9a||unknown|U|||||1234\r").unwrap();
-        let traits = traits(&message.first("PID").unwrap());
+        let traits = traits(&message.first("PID").unwrap(), &mut Trail::off());
         assert_eq!(compare(&known(), &traits), Agreement::Same);
         assert_eq!(traits.birth_given_name.as_deref(), Some("Léa"));
         assert_eq!((traits.birth_date, traits.sex), (None, None));

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use super::identity::{self, Agreement, IppRead, Said};
+use super::trail::Trail;
 use super::{Context, Decided, Decision, Stop, scheduling};
 use crate::config::Facility;
 use crate::hl7::{Message, Position, Segment};
@@ -18,10 +19,15 @@ use crate::model::patient::Patient;
 use crate::model::view::{View, ViewError};
 
 /// Decides on A01, A04, A05, A08, A28, A31 (create or update) and A40 (merge).
-pub fn decide<'m>(message: &Message<'m>, view: &dyn View, context: &Context<'_>) -> Decided<'m> {
+pub fn decide<'m>(
+    message: &Message<'m>,
+    view: &dyn View,
+    context: &Context<'_>,
+    trail: &mut Trail,
+) -> Decided<'m> {
     match message.trigger().trim() {
-        "A40" => merge(message, view, context.facility),
-        trigger => create_or_update(message, view, context.facility, trigger),
+        "A40" => merge(message, view, context.facility, trail),
+        trigger => create_or_update(message, view, context.facility, trigger, trail),
     }
 }
 
@@ -30,16 +36,17 @@ fn create_or_update<'m>(
     view: &dyn View,
     facility: &Facility,
     trigger: &str,
+    trail: &mut Trail,
 ) -> Decided<'m> {
-    let pid = identity::required_segment(message, "PID")?;
-    let read = identity::ipp(&pid, facility)?;
+    let pid = identity::required_segment(message, "PID", trail)?;
+    let read = identity::ipp(&pid, facility, trail)?;
     let survivor = view.survivor(&facility.id, &read.ipp)?;
     if survivor != read.ipp {
         let mut decision = Decision::unchanged(Verdict::Ignored);
         decision.warnings.push(merged_away(&read, &survivor));
         return Ok(decision);
     }
-    let time = identity::message_time(message, facility)?;
+    let time = identity::message_time(message, facility, trail)?;
     let known = view.patient(&facility.id, &read.ipp)?;
     if is_stale(known.as_ref(), time) {
         return Ok(Decision::unchanged(Verdict::Stale));
@@ -56,7 +63,14 @@ fn create_or_update<'m>(
         time,
         about_one: true,
     }
-    .patient(&pid, read, known, &[survivor], &mut decision.warnings)?;
+    .patient(
+        &pid,
+        read,
+        known,
+        &[survivor],
+        &mut decision.warnings,
+        trail,
+    )?;
     let what = match decision.verdict {
         Verdict::Accepted => "created",
         _ => "updated",
@@ -96,8 +110,10 @@ impl Source<'_, '_> {
         known: Option<Patient>,
         own: &[Ipp],
         warnings: &mut Vec<Warning>,
+        trail: &mut Trail,
     ) -> Result<Patient, Stop> {
-        let mut demographics = identity::demographics(pid, self.message, self.facility, warnings)?;
+        let mut demographics =
+            identity::demographics(pid, self.message, self.facility, warnings, trail)?;
         if !self.about_one {
             demographics.network = Said::Absent;
             demographics.physician = Said::Absent;
@@ -105,7 +121,7 @@ impl Source<'_, '_> {
         demographics.ins =
             identity::keep_own_ins(demographics.ins, own, self.view, self.facility, warnings)?;
         let mut patient = match known {
-            None => identity::new_patient(self.facility, &read, demographics)?,
+            None => identity::new_patient(self.facility, &read, demographics, trail)?,
             Some(known) => {
                 let traits = demographics.traits();
                 let updated = identity::update(&known, &read, demographics)?;
@@ -142,8 +158,14 @@ fn warn_of_change(
 }
 
 /// A40: everything of the old IPPs moves to the surviving one (SPEC 3, "Merge").
-fn merge<'m>(message: &Message<'m>, view: &dyn View, facility: &Facility) -> Decided<'m> {
-    let time = identity::message_time(message, facility)?;
+fn merge<'m>(
+    message: &Message<'m>,
+    view: &dyn View,
+    facility: &Facility,
+    trail: &mut Trail,
+) -> Decided<'m> {
+    trail.about("merge");
+    let time = identity::message_time(message, facility, trail)?;
     let pairs = pairs(message)?;
     let mut decision = Decision::unchanged(Verdict::Updated);
     let mut merging = Merging {
@@ -158,7 +180,7 @@ fn merge<'m>(message: &Message<'m>, view: &dyn View, facility: &Facility) -> Dec
         patients: BTreeMap::new(),
     };
     for pair in &pairs {
-        merging.apply(pair, &mut decision)?;
+        merging.apply(pair, &mut decision, trail)?;
     }
     merging.write(&mut decision)?;
     Ok(decision)
@@ -191,7 +213,7 @@ fn pairs<'m>(message: &Message<'m>) -> Result<Vec<Pair<'m>>, Refusal> {
         }
     }
     if pairs.is_empty() {
-        identity::required_segment(message, "PID")?;
+        identity::required_segment(message, "PID", &mut Trail::off())?;
     }
     match pairs.iter().find(|pair| pair.old.is_empty()) {
         None => Ok(pairs),
@@ -216,13 +238,19 @@ struct Merging<'a, 'm> {
 }
 
 impl Merging<'_, '_> {
-    fn apply(&mut self, pair: &Pair<'_>, decision: &mut Decision<'_>) -> Result<(), Stop> {
+    fn apply(
+        &mut self,
+        pair: &Pair<'_>,
+        decision: &mut Decision<'_>,
+        trail: &mut Trail,
+    ) -> Result<(), Stop> {
         let facility = self.source.facility;
-        let read = identity::ipp(&pair.survivor, facility)?;
+        let read = identity::ipp(&pair.survivor, facility, trail)?;
         read.warn(&mut decision.warnings);
         let survivor = self.survivor(&read.ipp)?;
         for merged in &pair.old {
-            let old = identity::read_ipp(merged.field(1), facility)?;
+            let old = identity::read_ipp(merged.field(1), "merged_ipp", facility, trail);
+            let old = trail.go_on(old, || identity::no_ipp(merged.field(1)))?;
             old.warn(&mut decision.warnings);
             if old.ipp == survivor || old.ipp == read.ipp {
                 return Err(cycle(&old, &read).into());
@@ -248,9 +276,14 @@ impl Merging<'_, '_> {
                 own.push(old.clone());
             }
         }
-        let patient =
-            self.source
-                .patient(&pair.survivor, read, known, &own, &mut decision.warnings)?;
+        let patient = self.source.patient(
+            &pair.survivor,
+            read,
+            known,
+            &own,
+            &mut decision.warnings,
+            trail,
+        )?;
         self.patients.insert(survivor, patient);
         Ok(())
     }

@@ -8,6 +8,7 @@ pub mod cdar2;
 pub mod content;
 pub mod desk;
 pub mod documents;
+pub mod explain;
 pub mod identity;
 pub mod ims;
 pub mod route;
@@ -15,6 +16,7 @@ pub mod scheduling;
 pub mod siu;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod trail;
 
 use std::borrow::Cow;
 

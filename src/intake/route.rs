@@ -1,9 +1,12 @@
 //! Which flow a message goes to, and what is asked of every message before it gets there (SPEC 2, 9, 10).
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::identity::text;
+use super::trail::Trail;
 use super::{Context, Decided, Decision, cdar2, documents, ims, siu};
 use crate::cda::Cda;
 use crate::config::Facility;
@@ -28,27 +31,37 @@ enum Flow {
 
 /// Decides on a message: whether it may be read at all, whether it came before, and then by its flow.
 pub fn decide<'m>(message: &Message<'m>, view: &dyn View, context: &Context<'_>) -> Decided<'m> {
-    check_key(message, context.facility)?;
+    decide_telling(message, view, context, &mut Trail::off())
+}
+
+/// Decides on a message as [`decide`] does, and tells the trail each datum that is read.
+pub fn decide_telling<'m>(
+    message: &Message<'m>,
+    view: &dyn View,
+    context: &Context<'_>,
+    trail: &mut Trail,
+) -> Decided<'m> {
+    trail.go_on(check_key(message, context.facility), || ())?;
     let (code, trigger) = message_type(message);
     if code == "ACK" {
         return Ok(Decision::unchanged(Verdict::Ignored));
     }
-    check_version(message, context.versions)?;
+    trail.go_on(check_version(message, context.versions), || ())?;
     let flow = flow(message, &code, &trigger)?;
     if flow == Flow::Ignored {
         return Ok(Decision::unchanged(Verdict::Ignored));
     }
     if matches!(code.as_str(), "SIU" | "MDM") || (code == "ADT" && trigger != "A40") {
-        check_single_patient(message)?;
+        trail.go_on(check_single_patient(message), || ())?;
     }
     let hash = hash_of(message);
     if view.is_applied(&context.facility.id, &hash)? {
         return Ok(Decision::unchanged(Verdict::Duplicate));
     }
     let mut decision = match flow {
-        Flow::Ims => ims::decide(message, view, context)?,
-        Flow::Siu => siu::decide(message, view, context)?,
-        Flow::Documents => documents::decide(message, view, context)?,
+        Flow::Ims => ims::decide(message, view, context, trail)?,
+        Flow::Siu => siu::decide(message, view, context, trail)?,
+        Flow::Documents => documents::decide(message, view, context, trail)?,
         Flow::Ignored => Decision::unchanged(Verdict::Ignored),
     };
     decision.warnings.splice(..0, charset_warnings(message));
@@ -66,16 +79,41 @@ pub fn decide_cda<'m>(
     view: &dyn View,
     context: &Context<'_>,
 ) -> Decided<'m> {
+    decide_cda_telling(bytes, cda, view, context, &mut Trail::off())
+}
+
+/// Decides on a CDA document as [`decide_cda`] does, and tells the trail each datum that is read.
+pub fn decide_cda_telling<'m>(
+    bytes: &'m [u8],
+    cda: &Cda,
+    view: &dyn View,
+    context: &Context<'_>,
+    trail: &mut Trail,
+) -> Decided<'m> {
     let hash = ContentHash::of(bytes);
     if view.is_applied(&context.facility.id, &hash)? {
         return Ok(Decision::unchanged(Verdict::Duplicate));
     }
-    let mut decision = cdar2::decide(bytes, cda, view, context)?;
+    let mut decision = cdar2::decide(bytes, cda, view, context, trail)?;
     if matches!(decision.verdict, Verdict::Accepted | Verdict::Updated) {
         let applied = Record::Applied(context.facility.id.clone(), hash);
         decision.changes.push(applied.into());
     }
     Ok(decision)
+}
+
+/// Whether a file asks for reports: its name says so, its content is not read (SPEC 2).
+pub fn is_request(name: &Path) -> bool {
+    let ending = name.extension();
+    ending.is_some_and(|ending| ending == "retrieve" || ending == "retreive")
+}
+
+/// The refusal of a file that is nothing which is known (SPEC 2).
+pub fn unknown_format() -> Refusal {
+    Refusal::new(
+        Reason::UnknownFormat,
+        "The file is neither HL7 v2 (it would start with MSH, FHS or BHS), nor a CDA document, nor named *.retrieve.",
+    )
 }
 
 /// The flow of a message type.

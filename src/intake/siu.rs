@@ -5,6 +5,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use super::identity::{self, IppRead, Traits, text};
 use super::route;
 use super::scheduling::{self, Received};
+use super::trail::Trail;
 use super::{Context, Decided, Decision, Stop};
 use crate::config::Facility;
 use crate::hl7::{Message, Segment, Timestamp};
@@ -16,14 +17,18 @@ use crate::model::patient::{Patient, Physician};
 use crate::model::view::{View, ViewError};
 
 /// Decides on S12, S13, S14 (schedule) and S15, S17 (cancel).
-pub fn decide<'m>(message: &Message<'m>, view: &dyn View, context: &Context<'_>) -> Decided<'m> {
+pub fn decide<'m>(
+    message: &Message<'m>,
+    view: &dyn View,
+    context: &Context<'_>,
+    trail: &mut Trail,
+) -> Decided<'m> {
     let facility = context.facility;
-    let schedule = identity::required_segment(message, "SCH")?;
-    let id = CaseId::new(identity::required_text(
-        &schedule.field(2).component(1),
-        "case id",
-    )?);
-    let time = identity::message_time(message, facility)?;
+    trail.about("case");
+    let schedule = identity::required_segment(message, "SCH", trail)?;
+    let id = schedule.field(2).component(1);
+    let id = CaseId::new(identity::required_text(&id, "case id", "case", "", trail)?);
+    let time = identity::message_time(message, facility, trail)?;
     let known = view.case(&facility.id, &id)?;
     if let Some(case) = &known {
         if let CaseState::Completed(session) = &case.state {
@@ -41,8 +46,8 @@ pub fn decide<'m>(message: &Message<'m>, view: &dyn View, context: &Context<'_>)
         time,
     };
     match appointment.trigger.as_str() {
-        "S15" | "S17" => appointment.cancel(id, known),
-        _ => appointment.schedule(id, known),
+        "S15" | "S17" => appointment.cancel(id, known, trail),
+        _ => appointment.schedule(id, known, trail),
     }
 }
 
@@ -57,18 +62,23 @@ struct Appointment<'a, 'm> {
 
 impl<'m> Appointment<'_, 'm> {
     /// S12, S13 and S14 carry the whole scheduling: it takes the place of what was known.
-    fn schedule(&self, id: CaseId, known: Option<Case>) -> Decided<'m> {
+    fn schedule(&self, id: CaseId, known: Option<Case>, trail: &mut Trail) -> Decided<'m> {
         let by = self.by();
         let mut decision = Decision::unchanged(match known {
             None => Verdict::Accepted,
             Some(_) => Verdict::Updated,
         });
-        let pid = identity::required_segment(self.message, "PID")?;
-        let read = identity::ipp(&pid, self.facility)?;
+        let pid = identity::required_segment(self.message, "PID", trail)?;
+        let read = identity::ipp(&pid, self.facility, trail)?;
         read.warn(&mut decision.warnings);
-        let mut demographics =
-            identity::demographics(&pid, self.message, self.facility, &mut decision.warnings)?;
-        let asked = Asked::read(self.message, self.facility, &mut decision.warnings)?;
+        let mut demographics = identity::demographics(
+            &pid,
+            self.message,
+            self.facility,
+            &mut decision.warnings,
+            trail,
+        )?;
+        let asked = Asked::read(self.message, self.facility, &mut decision.warnings, trail)?;
 
         let ipp = self.view.survivor(&self.facility.id, &read.ipp)?;
         let traits = demographics.traits();
@@ -105,7 +115,7 @@ impl<'m> Appointment<'_, 'm> {
                     demographics.network = identity::Said::Given(network.clone());
                 }
                 let read = IppRead { ipp, ..read };
-                let patient = identity::new_patient(self.facility, &read, demographics)?;
+                let patient = identity::new_patient(self.facility, &read, demographics, trail)?;
                 decision.history.push((
                     Subject::Patient(patient.facility.clone(), patient.ipp.clone()),
                     format!("created by {by}"),
@@ -132,7 +142,7 @@ impl<'m> Appointment<'_, 'm> {
     }
 
     /// S15 and S17 need only the case id; a case that was never seen is remembered as cancelled.
-    fn cancel(&self, id: CaseId, known: Option<Case>) -> Decided<'m> {
+    fn cancel(&self, id: CaseId, known: Option<Case>, trail: &mut Trail) -> Decided<'m> {
         let mut decision = Decision::unchanged(match known {
             None => Verdict::Accepted,
             Some(_) => Verdict::Updated,
@@ -140,7 +150,7 @@ impl<'m> Appointment<'_, 'm> {
         let mut case = known.unwrap_or_else(|| new_case(&self.facility.id, id));
         let pid = self.message.first("PID");
         if let Some(pid) = pid.filter(|pid| !pid.field(3).is_empty()) {
-            let read = identity::ipp(&pid, self.facility)?;
+            let read = identity::ipp(&pid, self.facility, trail)?;
             read.warn(&mut decision.warnings);
             let ipp = self.view.survivor(&self.facility.id, &read.ipp)?;
             match &case.ipp {
@@ -209,28 +219,43 @@ impl Asked {
         message: &Message<'_>,
         facility: &Facility,
         warnings: &mut Vec<Warning>,
+        trail: &mut Trail,
     ) -> Result<Self, Refusal> {
-        let submitter = submitter(message, warnings)?;
-        let lead = personnel(message, 2)
-            .and_then(|lead| identity::physician(lead.field(3).repetition(1), warnings));
-        let location = location(message)?;
+        trail.about("case");
+        let submitter = submitter(message, warnings, trail);
+        let submitter = trail.go_on(submitter, identity::nobody)?;
+        let lead = personnel(message, 2).and_then(|lead| {
+            identity::physician(lead.field(3).repetition(1), "lead", warnings, trail)
+        });
+        let location = location(message, trail)?;
+        let network = location.field(3).component(9);
+        let network = trail.said("network", &network, "").given();
         let pathway = location.field(3).component(4);
+        let pathway_id = identity::required_text(
+            &pathway.simple(),
+            "pathway or family id",
+            "pathway",
+            "the first AIL with AIL-3.4",
+            trail,
+        )?;
+        let date = session_date(message, facility, trail);
         Ok(Self {
             submitter,
             lead,
-            network: text(&location.field(3).component(9)).map(NetworkId::new),
-            pathway: PathwayId::new(identity::required_text(
-                &pathway.simple(),
-                "pathway or family id",
-            )?),
+            network: network.map(NetworkId::new),
+            pathway: PathwayId::new(pathway_id),
             pathway_place: pathway.position().into(),
-            date: session_date(message, facility)?,
+            date: trail.go_on(date, NaiveDate::default)?,
         })
     }
 }
 
-fn submitter(message: &Message<'_>, warnings: &mut Vec<Warning>) -> Result<Physician, Refusal> {
-    let first = identity::required_segment(message, "AIP")?;
+fn submitter(
+    message: &Message<'_>,
+    warnings: &mut Vec<Warning>,
+    trail: &mut Trail,
+) -> Result<Physician, Refusal> {
+    let first = identity::required_segment(message, "AIP", trail)?;
     let Some(submitter) = personnel(message, 1) else {
         return Err(Refusal::new(
             Reason::MissingField,
@@ -238,7 +263,8 @@ fn submitter(message: &Message<'_>, warnings: &mut Vec<Warning>) -> Result<Physi
         )
         .at(first.field(1).position()));
     };
-    identity::physician(submitter.field(3).repetition(1), warnings).ok_or_else(|| {
+    let person = submitter.field(3).repetition(1);
+    identity::physician(person, "submitter", warnings, trail).ok_or_else(|| {
         Refusal::new(
             Reason::MissingField,
             "expected the RPPS of the physician who submits the case, found nothing",
@@ -257,8 +283,8 @@ fn personnel<'m>(message: &Message<'m>, number: u32) -> Option<Segment<'m>> {
 }
 
 /// The first AIL that names a pathway.
-fn location<'m>(message: &Message<'m>) -> Result<Segment<'m>, Refusal> {
-    let first = identity::required_segment(message, "AIL")?;
+fn location<'m>(message: &Message<'m>, trail: &mut Trail) -> Result<Segment<'m>, Refusal> {
+    let first = identity::required_segment(message, "AIL", trail)?;
     let with_pathway = message
         .all("AIL")
         .find(|location| text(&location.field(3).component(4).simple()).is_some());
@@ -266,15 +292,19 @@ fn location<'m>(message: &Message<'m>) -> Result<Segment<'m>, Refusal> {
 }
 
 /// The calendar date as written, never shifted: the first value at the configured positions.
-fn session_date(message: &Message<'_>, facility: &Facility) -> Result<NaiveDate, Refusal> {
-    for path in &facility.fields.session_date {
+fn session_date(
+    message: &Message<'_>,
+    facility: &Facility,
+    trail: &mut Trail,
+) -> Result<NaiveDate, Refusal> {
+    for (number, path) in facility.fields.session_date.iter().enumerate() {
         let Some(value) = message.get(path) else {
             continue;
         };
         let Some(sent) = text(&value.simple()) else {
             continue;
         };
-        return Timestamp::parse(&sent)
+        let date = Timestamp::parse(&sent)
             .ok()
             .and_then(|time| time.date())
             .ok_or_else(|| {
@@ -285,6 +315,12 @@ fn session_date(message: &Message<'_>, facility: &Facility) -> Result<NaiveDate,
                 .at(value.position())
                 .with_value(&sent)
             });
+        let rule = match number {
+            0 => "the first of fields.session_date",
+            _ => "fallback: nothing stands before it in fields.session_date",
+        };
+        trail.read("session_date", &date, &sent, value.position(), rule);
+        return date;
     }
     let places: Vec<String> = facility
         .fields

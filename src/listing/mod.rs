@@ -4,6 +4,7 @@
 //! [`table`] makes text for a terminal of what they gave.
 
 pub mod errors;
+pub mod reading;
 mod rows;
 mod show;
 pub mod table;

@@ -78,6 +78,12 @@ impl Place {
     }
 }
 
+impl From<&str> for Place {
+    fn from(shown: &str) -> Self {
+        Self::named(shown)
+    }
+}
+
 /// Why a message is refused, where, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{}: {message}", reason.code())]

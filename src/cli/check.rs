@@ -1,0 +1,91 @@
+//! `check`: what would become of files, each datum with where it was read, and each problem. It changes nothing.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use chrono::Utc;
+use clap::Args;
+use serde_json::Value;
+
+use super::{Failure, facility, print, print_json, terminal_width};
+use crate::config::Config;
+use crate::intake::Context;
+use crate::intake::explain::{self, Explained};
+use crate::listing::reading::{self, Look};
+use crate::model::outcome::{Reason, Refusal};
+
+/// The arguments of `check`.
+///
+/// The exit status is 0 where every file could be read, whatever was found in them.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// The files: HL7 v2, CDA, or requests
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// As the daemon would read them in this facility's inbox; else the first of the configuration
+    #[arg(long, value_name = "ID")]
+    facility: Option<String>,
+    /// As a JSON array, with an element for each message
+    #[arg(long)]
+    json: bool,
+}
+
+impl Check {
+    /// Checks.
+    pub fn run(self, config: &Config) -> Result<(), Failure> {
+        let facility = match &self.facility {
+            Some(id) => facility(config, id)?,
+            None => config
+                .facilities
+                .first()
+                .ok_or_else(|| Failure::new("the configuration has no [[facility]]: add one"))?,
+        };
+        let context = Context {
+            facility,
+            versions: &config.intake.versions,
+            now: Utc::now(),
+        };
+        let mut rows: Vec<Value> = Vec::new();
+        for file in &self.files {
+            let explained = explain_file(file, config.intake.max_file, &context)?;
+            let of = explained.len();
+            for (number, explained) in (1..).zip(&explained) {
+                rows.push(reading::row(file, (number, of), facility, explained));
+            }
+        }
+        match self.json {
+            true => print_json(&Value::from(rows)),
+            false => print(&reading::render(&rows, &Look::of(terminal_width()))),
+        }
+    }
+}
+
+fn explain_file(file: &Path, limit: u64, context: &Context<'_>) -> Result<Vec<Explained>, Failure> {
+    let unreadable = |error: std::io::Error| {
+        Failure::new(format!(
+            "the file {} cannot be read: {error}",
+            file.display()
+        ))
+    };
+    let opened = File::open(file).map_err(unreadable)?;
+    if opened.metadata().map_err(unreadable)?.is_dir() {
+        return Err(Failure::new(format!(
+            "expected files, found the folder {}: name the files in it",
+            file.display()
+        )));
+    }
+    let mut bytes = Vec::new();
+    opened
+        .take(limit.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
+    if bytes.len() as u64 > limit {
+        let refusal = Refusal::new(
+            Reason::TooLarge,
+            format!("expected at most {limit} bytes (intake.max_file), found more"),
+        );
+        return Ok(vec![explain::refused(refusal)]);
+    }
+    Ok(explain::explain(file, &bytes, context)?)
+}

@@ -1,0 +1,237 @@
+//! What would become of a file, and why: each message decided as the daemon decides it, on nothing known (SPEC 12,
+//! `check`).
+//!
+//! The flows tell a [`Trail`] what they read, so that nothing is read a second way. What only the store can answer is
+//! not answered: the patients that documents name are taken as known, and what then still rests on it is left out.
+
+use std::path::Path;
+
+use super::route::{self, Described};
+use super::trail::{Datum, Trail};
+use super::{Context, Decided, Stop, documents, identity};
+use crate::cda;
+use crate::hl7::{self, Message};
+use crate::model::change::Record;
+use crate::model::outcome::{Reason, Refusal, Verdict, Warning, WarningCode};
+use crate::model::view::ViewError;
+use crate::store::{MemoryStore, Overlay};
+
+/// What would become of a message.
+#[derive(Debug)]
+pub struct Explained {
+    /// The message, as far as it could be read.
+    pub described: Described,
+    /// What the daemon would do with it.
+    pub outcome: Expected,
+    /// What was read, in the order of its reading.
+    pub data: Vec<Datum>,
+    /// Why it would be refused: the daemon names the first of these, the others would come next.
+    pub refusals: Vec<Refusal>,
+    /// What the sender would be warned of.
+    pub warnings: Vec<Warning>,
+    /// What was not looked at, since only the store knows it, in words.
+    pub unchecked: Option<&'static str>,
+}
+
+/// What the daemon would do with a message, as far as that rests on the message alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// Take it in, or find that it came before or is older than what is known.
+    Accepted,
+    /// Take it and change nothing.
+    Ignored,
+    /// Refuse it.
+    Rejected,
+}
+
+impl Expected {
+    /// The word for it, as in receipts and listings.
+    pub fn word(self) -> &'static str {
+        match self {
+            Expected::Accepted => "accepted",
+            Expected::Ignored => "ignored",
+            Expected::Rejected => "rejected",
+        }
+    }
+}
+
+/// Explains every message of a file, of which only the ending of the name counts.
+pub fn explain(
+    name: &Path,
+    bytes: &[u8],
+    context: &Context<'_>,
+) -> Result<Vec<Explained>, ViewError> {
+    if route::is_request(name) {
+        return Ok(vec![request(name)]);
+    }
+    if hl7::looks_like_hl7(bytes) {
+        return messages(bytes, context);
+    }
+    if cda::looks_like_xml(bytes) {
+        return Ok(vec![document(bytes, context)?]);
+    }
+    Ok(vec![refused(route::unknown_format())])
+}
+
+/// A file that is refused unread.
+pub fn refused(refusal: Refusal) -> Explained {
+    Explained {
+        described: Described::default(),
+        outcome: Expected::Rejected,
+        data: Vec::new(),
+        refusals: vec![refusal],
+        warnings: Vec::new(),
+        unchecked: None,
+    }
+}
+
+fn request(name: &Path) -> Explained {
+    let mut trail = Trail::kept();
+    trail.about("request");
+    let stem = name.file_stem().unwrap_or_default().to_string_lossy();
+    let answer = format!("outbox/reports/{stem}.xml");
+    trail.tell(
+        "answer",
+        answer,
+        "the file's name",
+        "a name in .retrieve asks for reports",
+    );
+    let (data, refusals) = trail.into_parts();
+    Explained {
+        described: Described::named("request"),
+        outcome: Expected::Accepted,
+        data,
+        refusals,
+        warnings: Vec::new(),
+        unchecked: Some("which reports wait"),
+    }
+}
+
+fn messages(bytes: &[u8], context: &Context<'_>) -> Result<Vec<Explained>, ViewError> {
+    let malformed =
+        |error: hl7::ReadError| refused(Refusal::new(Reason::Malformed, format!("{error}.")));
+    let batch = match hl7::split(bytes) {
+        Ok(batch) => batch,
+        Err(error) => return Ok(vec![malformed(error)]),
+    };
+    let mut explained = Vec::with_capacity(batch.messages.len());
+    for bytes in &batch.messages {
+        explained.push(match Message::parse(bytes) {
+            Ok(message) => message_alone(&message, context)?,
+            Err(error) => malformed(error),
+        });
+    }
+    if let (Some(mismatch), Some(first)) = (&batch.count_mismatch, explained.first_mut()) {
+        let warning = Warning::new(WarningCode::BatchCount, format!("{mismatch}."));
+        first.warnings.push(warning.at(mismatch.position));
+    }
+    Ok(explained)
+}
+
+fn message_alone(message: &Message<'_>, context: &Context<'_>) -> Result<Explained, ViewError> {
+    let described = route::describe(message, context.facility);
+    let store = MemoryStore::default();
+    let mut view = Overlay::new(&store);
+    let code = message.message_code();
+    let unchecked = match code.trim() {
+        "ADT" => "what is known of the patient",
+        "SIU" => "which session fits, and what is known of the patient and the case",
+        _ => {
+            know_patients(message, context, &mut view)?;
+            "whether the patient and the case are known, and which documents came before"
+        }
+    };
+    let mut trail = Trail::kept();
+    let decided = route::decide_telling(message, &view, context, &mut trail);
+    told(described, decided, trail, unchecked)
+}
+
+/// Lets the view know the patients of a message as the message names them, so that their documents are looked at.
+fn know_patients(
+    message: &Message<'_>,
+    context: &Context<'_>,
+    view: &mut Overlay<'_>,
+) -> Result<(), ViewError> {
+    let trail = &mut Trail::off();
+    for pid in message.all("PID") {
+        let ins = identity::ins(&pid, &mut Vec::new(), trail).given();
+        let read = identity::ipp(&pid, context.facility, trail).ok();
+        if read.is_none() && ins.is_none() {
+            continue;
+        }
+        let ipp = read.map_or_else(|| identity::no_ipp(pid.field(3)).ipp, |read| read.ipp);
+        let traits = identity::traits(&pid, trail);
+        let mut patient = documents::known_by(context.facility, ipp, &traits);
+        patient.ins = ins;
+        view.apply(&[Record::Patient(patient).into()])?;
+    }
+    Ok(())
+}
+
+fn document(bytes: &[u8], context: &Context<'_>) -> Result<Explained, ViewError> {
+    let read = cda::parse(bytes);
+    let described = match &read {
+        Err(refusal) if refusal.reason == Reason::UnknownFormat => Described::default(),
+        read => route::describe_cda(read.as_ref().ok(), context.facility),
+    };
+    let cda = match read {
+        Ok(cda) => cda,
+        Err(refusal) => {
+            return Ok(Explained {
+                described,
+                ..refused(refusal)
+            });
+        }
+    };
+    let store = MemoryStore::default();
+    let view = Overlay::new(&store);
+    let mut trail = Trail::kept();
+    let decided = route::decide_cda_telling(bytes, &cda, &view, context, &mut trail);
+    let unchecked = "which session fits, and what is known of the patient and the case";
+    told(described, decided, trail, unchecked)
+}
+
+/// Puts together what was decided and what was told; what rests on the store alone is left out.
+fn told(
+    described: Described,
+    decided: Decided<'_>,
+    trail: Trail,
+    unchecked: &'static str,
+) -> Result<Explained, ViewError> {
+    let (data, mut refusals) = trail.into_parts();
+    let (verdict, mut warnings) = match decided {
+        Ok(decision) => (Some(decision.verdict), decision.warnings),
+        Err(Stop::View(error)) => return Err(error),
+        Err(Stop::Refused(refusal)) => {
+            refusals.push(refusal);
+            (None, Vec::new())
+        }
+    };
+    let all = warnings.len();
+    warnings.retain(|warning| !rests_on_the_store(warning.code));
+    let outcome = match verdict {
+        _ if !refusals.is_empty() => Expected::Rejected,
+        // A document to be deleted that is not known is ignored: here none is known.
+        Some(Verdict::Ignored) if warnings.len() == all => Expected::Ignored,
+        _ => Expected::Accepted,
+    };
+    Ok(Explained {
+        described,
+        outcome,
+        data,
+        refusals,
+        warnings,
+        unchecked: (outcome != Expected::Ignored).then_some(unchecked),
+    })
+}
+
+/// Whether a warning says nothing where nothing is known.
+fn rests_on_the_store(code: WarningCode) -> bool {
+    matches!(
+        code,
+        WarningCode::SessionNotFound
+            | WarningCode::SessionAmbiguous
+            | WarningCode::UnknownCase
+            | WarningCode::UnknownDocument
+    )
+}
