@@ -921,7 +921,7 @@ fn address(
     let Some(chosen) = chosen.cloned() else {
         return Said::Absent;
     };
-    let rule = match chosen.uses.iter().any(|own| own == "H") {
+    let mut rule = match chosen.uses.iter().any(|own| own == "H") {
         true => "use H",
         false => "no use H: the first",
     };
@@ -933,7 +933,7 @@ fn address(
     ];
     for (part, name) in parts.iter().zip(identity::ADDRESS_PARTS) {
         if let Some(part) = part {
-            trail.tell(name, part, places::ADDRESS, rule);
+            trail.tell(name, part, places::ADDRESS, std::mem::take(&mut rule));
         }
     }
     identity::whole_address(parts, Place::named(places::ADDRESS), warnings)

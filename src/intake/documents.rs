@@ -36,7 +36,6 @@ pub fn decide<'m>(
     if sent.is_empty() {
         return without_document(message, is_mdm, &event);
     }
-    trail.about("message");
     let mut flow = Flow {
         message,
         view,
@@ -667,7 +666,7 @@ impl<'m> Flow<'_, 'm> {
             (
                 &transport,
                 Position::of_segment("TXA").with_field(12).into(),
-                "TXA-12",
+                "",
             ),
             (
                 &set_id,
@@ -684,7 +683,7 @@ impl<'m> Flow<'_, 'm> {
         ];
         for (id, place, rule) in places {
             if let Some(id) = id {
-                let id = id.replace('\n', " + ");
+                let id = id.trim_end_matches('\n').replace('\n', " + ");
                 self.trail.tell("unique_id", id, place, rule);
                 break;
             }

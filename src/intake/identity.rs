@@ -203,6 +203,7 @@ pub fn message_time(
     facility: &Facility,
     trail: &mut Trail,
 ) -> Result<DateTime<Utc>, Refusal> {
+    trail.about("message");
     let time = read_message_time(message, facility, trail);
     trail.go_on(time, || DateTime::UNIX_EPOCH)
 }
@@ -902,14 +903,15 @@ fn address(addresses: Field<'_>, warnings: &mut Vec<Warning>, trail: &mut Trail)
         });
         return if erased { Said::Delete } else { Said::Absent };
     };
-    let rule = match kind(chosen).as_deref() {
+    let mut rule = match kind(chosen).as_deref() {
         Some("H") => "PID-11.7 = H",
         _ => "no PID-11.7 = H: the first that is no place of birth",
     };
     let parts = parts(chosen);
     for ((part, name), component) in parts.iter().zip(ADDRESS_PARTS).zip([1, 3, 5, 6]) {
         if let Some(part) = part {
-            trail.tell(name, part, chosen.component(component).position(), rule);
+            let place = chosen.component(component).position();
+            trail.tell(name, part, place, std::mem::take(&mut rule));
         }
     }
     whole_address(parts, chosen.position(), warnings).map_or(Said::Absent, Said::Given)

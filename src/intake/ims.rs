@@ -164,7 +164,6 @@ fn merge<'m>(
     facility: &Facility,
     trail: &mut Trail,
 ) -> Decided<'m> {
-    trail.about("merge");
     let time = identity::message_time(message, facility, trail)?;
     let pairs = pairs(message)?;
     let mut decision = Decision::unchanged(Verdict::Updated);

@@ -16,6 +16,8 @@ const GAP: usize = 2;
 const INDENT: usize = 4;
 /// No column is made narrower than this.
 const NARROWEST: usize = 16;
+/// In so much a rule can be read.
+const ENOUGH: usize = 20;
 
 /// The JSON of a message: the n-th of so many of its file.
 pub fn row(
@@ -95,9 +97,9 @@ impl Look {
     }
 
     fn paint(&self, colour: Colour, text: &str) -> String {
-        match (self.coloured, text.is_empty()) {
-            (true, false) => format!("\x1b[{}m{text}\x1b[0m", colour as u8),
-            _ => text.to_owned(),
+        match self.coloured && colour != Colour::None && !text.trim().is_empty() {
+            true => format!("\x1b[{}m{text}\x1b[0m", colour as u8),
+            false => text.to_owned(),
         }
     }
 
@@ -123,7 +125,7 @@ impl Look {
 /// What a terminal draws a text in: the numbers of ECMA-48, 8.3.117.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Colour {
-    None = 0,
+    None,
     Bold = 1,
     Faint = 2,
     Red = 31,
@@ -244,14 +246,20 @@ fn data(data: &[Value], problems: &[Value], look: &Look) -> String {
     };
     let natural = [widest(0), widest(1), widest(2), widest(3)];
     let (widths, stacked) = layout(natural, look.width);
-    let mut text = String::new();
-    let mut about = "";
+    // A flow may come back to what it spoke of before: what belongs together stands together.
+    let mut abouts: Vec<&str> = Vec::new();
     for line in &lines {
-        if line.about != about {
-            about = &line.about;
-            text.push_str(&format!("\n  {}\n", look.paint(Colour::Bold, about)));
+        if !abouts.contains(&line.about.as_str()) {
+            abouts.push(&line.about);
         }
-        text.push_str(&show(line, &widths, stacked, look));
+    }
+    abouts.sort_by_key(|about| *about != "message");
+    let mut text = String::new();
+    for about in abouts {
+        text.push_str(&format!("\n  {}\n", look.paint(Colour::Bold, about)));
+        for line in lines.iter().filter(|line| line.about == about) {
+            text.push_str(&show(line, &widths, stacked, look));
+        }
     }
     text
 }
@@ -283,7 +291,8 @@ fn line(datum: &Value, problems: &[Value]) -> Line {
     }
 }
 
-/// The widths of the columns; where four do not fit, the rule stands below its place.
+/// The widths of the columns; where four do not fit, the value and the rule are wrapped, or the rule stands below its
+/// place.
 fn layout(natural: [usize; 4], width: Option<usize>) -> ([usize; 4], bool) {
     let [name, value, place, rule] = natural;
     let Some(width) = width else {
@@ -294,6 +303,14 @@ fn layout(natural: [usize; 4], width: Option<usize>) -> ([usize; 4], bool) {
         |widths: &[usize]| widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
     if sum(&natural) <= room {
         return (natural, false);
+    }
+    let left = room.saturating_sub(sum(&[name, place, 0, 0]));
+    if left >= 2 * ENOUGH {
+        let rule = rule.min(left.saturating_sub(value).max(ENOUGH));
+        return (
+            [name, value.min(left.saturating_sub(rule)), place, rule],
+            false,
+        );
     }
     let left = room.saturating_sub(sum(&[name, 0, 0]));
     let place = place.max(rule);
@@ -363,7 +380,7 @@ fn show(line: &Line, widths: &[usize; 4], stacked: bool, look: &Look) -> String 
     text
 }
 
-/// A text in lines of at most this many letters, broken behind spaces and slashes where there are any.
+/// A text in lines of at most this many letters, broken behind spaces, else within paths where there are any.
 fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut line: Vec<char> = Vec::new();
@@ -379,18 +396,105 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
             .or_else(|| {
                 line.iter()
                     .take(width.max(1))
-                    .rposition(|letter| *letter == '/')
+                    .rposition(|letter| matches!(letter, '/' | '.' | '_'))
             })
             .map_or(width.max(1), |at| at + 1);
         let rest = line.split_off(break_at);
         lines.push(line.iter().collect::<String>().trim_end().to_owned());
         line = rest;
     }
-    lines.push(line.iter().collect());
+    lines.push(line.iter().collect::<String>().trim_end().to_owned());
     lines
 }
 
 /// How wide a text is, for the scripts that these data are written in.
 fn letters(text: &str) -> usize {
     text.chars().count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused() -> Value {
+        json!({
+            "file": "inbox/bad.hl7", "message": 1, "messages": 2,
+            "message_type": "ADT^A28", "control_id": "7", "outcome": "rejected",
+            "data": [
+                { "of": "message", "name": "message_time", "value": "2025", "where": "MSH-7.1", "rule": null },
+                { "of": "patient", "name": "given_name", "value": "Léa\u{1b}[2J", "where": "PID-5.2",
+                  "rule": "no PID-5.7 = D: that of the birth name" },
+                { "of": "message", "name": "network", "value": null, "where": "MSH-5.1", "rule": null },
+                { "of": "patient", "name": "phone", "value": "061", "where": "PID-13.1", "rule": "PID-13.3 = CP" },
+            ],
+            "problems": [{
+                "reason": "invalid-phone", "where": "PID-13.1", "value": "061", "severity": "error",
+                "message": "expected a valid phone number", "next": "Correct the phone number.",
+            }],
+            "not_checked": "what is known of the patient",
+        })
+    }
+
+    #[test]
+    fn what_is_wrong_stands_first_and_is_marked_where_it_stands() {
+        assert_eq!(
+            render(&[refused()], &Look::of(None)),
+            "inbox/bad.hl7\n  \
+               1 of 2: ADT^A28 7: would be refused, 1 error\n  \
+               ✗ invalid-phone at PID-13.1: \"061\"\n    \
+                 expected a valid phone number\n    \
+                 → Correct the phone number.\n\n  \
+               message\n    \
+                 message time  2025         MSH-7.1\n    \
+                 network       \"\" (erased)  MSH-5.1\n\n  \
+               patient\n    \
+                 given name    Léa [2J      PID-5.2   no PID-5.7 = D: that of the birth name\n  \
+               ✗ phone         061          PID-13.1  PID-13.3 = CP\n\n  \
+               Not checked, since only the store knows it: what is known of the patient.\n"
+        );
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_terminal_and_nothing_is_lost() {
+        let mut row = refused();
+        row["data"][1]["value"] = "a name of many words ".repeat(5).into();
+        row["data"][1]["where"] = "recordTarget/patientRole/patient/name/given".into();
+        let words = |text: &str| -> Vec<String> {
+            let mut letters: Vec<String> = text
+                .split(|letter: char| letter.is_whitespace() || letter == '/')
+                .map(str::to_owned)
+                .collect();
+            letters.sort();
+            letters.retain(|word| !word.is_empty());
+            letters
+        };
+        let whole = words(&render(&[row.clone()], &Look::of(None)));
+        for width in [60, 80, 100, 140] {
+            let look = Look {
+                width: Some(width),
+                coloured: false,
+            };
+            let text = render(&[row.clone()], &look);
+            for line in text.lines() {
+                assert!(letters(line) <= width, "{width}: {line}");
+            }
+            assert_eq!(words(&text), whole, "{text}");
+        }
+    }
+
+    #[test]
+    fn colours_do_not_move_columns() {
+        let look = |coloured| Look {
+            width: Some(80),
+            coloured,
+        };
+        let coloured = render(&[refused()], &look(true));
+        assert!(coloured.contains("\x1b[31m"), "{coloured}");
+        let mut plain = String::new();
+        for (number, part) in coloured.split("\x1b[").enumerate() {
+            let rest = part.split_once('m').map_or(part, |(_, rest)| rest);
+            plain.push_str(if number == 0 { part } else { rest });
+        }
+        assert_eq!(plain, render(&[refused()], &look(false)));
+    }
 }
