@@ -5,62 +5,27 @@
 
 use std::str::FromStr;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 
-/// Which message carries the report (`reports.format`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// `MDM^T02`, medical document management (HL7 v2.5, chapter 9).
-    MdmT02,
-    /// `ORU^R01`, observation result (HL7 v2.5, chapter 7).
-    OruR01,
-}
+use crate::config::{Facility, Format, Version};
+use crate::hl7::{self, Builder, Part, SegmentBuilder};
+use crate::model::identifiers::{CaseId, DocumentId};
+use crate::model::name;
+use crate::model::patient::{Patient, Physician};
 
-/// A physician with the national number: XCN in PV1-7, TXA-10 and OBR-16.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Physician {
-    /// RPPS, as it is to be sent.
-    pub rpps: String,
-    /// Family name.
-    pub family: String,
-    /// Given name.
-    pub given: String,
-}
-
-/// Who issued the IPP: the components of PID-3.4 (HD).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Authority {
-    /// HD.1, the name of the authority.
-    pub namespace: String,
-    /// HD.2, its OID.
-    pub oid: String,
-    /// HD.3, `ISO` where there is an OID.
-    pub oid_type: String,
-}
-
-/// The patient's address, PID-11.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Address {
-    /// PID-11.1.
-    pub street: String,
-    /// PID-11.3.
-    pub city: String,
-    /// PID-11.5.
-    pub postal_code: String,
-    /// PID-11.6.
-    pub country: String,
-}
+/// Stands where the base64 goes. It can stand nowhere else: text with it in is escaped.
+const PDF: &str = "\u{1}";
 
 /// A field of `MDM^T02` that can hold the lead physician (`reports.lead`): one whose type is XCN
 /// and which the message does not use for something else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeadField {
     segment: &'static str,
-    field: usize,
+    field: u32,
 }
 
 const LEAD_FIELDS: [LeadField; 7] = {
-    const fn at(segment: &'static str, field: usize) -> LeadField {
+    const fn at(segment: &'static str, field: u32) -> LeadField {
         LeadField { segment, field }
     }
     [
@@ -103,57 +68,31 @@ impl FromStr for LeadField {
     }
 }
 
-/// Everything that the message says about a report, in the order of its segments.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReportMessage {
-    /// `MDM^T02` or `ORU^R01`.
-    pub format: Format,
-    /// MSH-12: `2.5` or `2.7`.
-    pub version: String,
-    /// MSH-3, also the namespace of the ids in TXA-12, TXA-13 and OBR-3.
-    pub sending_application: String,
-    /// MSH-4.
-    pub sending_facility: String,
-    /// MSH-5.
-    pub receiving_application: String,
-    /// MSH-6.
-    pub receiving_facility: String,
-    /// The time of this version's `complete`, `yyyymmddHHMMSS`, in the facility's time zone.
-    pub time: String,
-    /// MSH-10: `<facility>-<report number>-<version>`.
-    pub control_id: String,
-    /// PID-3.1.
-    pub ipp: String,
-    /// PID-3.4.
-    pub authority: Authority,
-    /// PID-5.1.
-    pub birth_name: String,
-    /// PID-5.2.
-    pub given_name: String,
-    /// PID-7: `yyyymmdd`, or only its year, or year and month.
-    pub birth_date: String,
-    /// PID-8: `M` or `F`.
-    pub sex: String,
-    /// PID-11.
-    pub address: Option<Address>,
-    /// PID-13.1.
-    pub phone: Option<String>,
-    /// PID-19, the social security number; `NC` (not communicated) without one.
-    pub nss: Option<String>,
-    /// PV1-7, and OBR-16 in an ORU.
-    pub submitter: Option<Physician>,
-    /// The session's lead physician, else the case's.
-    pub lead: Option<Physician>,
-    /// Where an MDM carries the lead; an ORU has OBR-32.
-    pub lead_field: LeadField,
-    /// TXA-12.3 or OBR-3.1: the same for all versions of the report.
-    pub document_id: String,
-    /// TXA-13.3 or OBR-4.2.
-    pub session_label: String,
-    /// TXA-16, OBX-3.2 and OBX-5.1, see [`file_name`].
-    pub file_name: String,
+/// Everything that the message says about a report.
+#[derive(Debug, Clone)]
+pub struct ReportMessage<'a> {
+    /// Whom it goes to, and how that facility wants its reports.
+    pub facility: &'a Facility,
+    /// Whose report it is.
+    pub patient: &'a Patient,
     /// OBR-2 of an ORU.
-    pub case_id: String,
+    pub case: &'a CaseId,
+    /// PV1-7, and OBR-16 in an ORU.
+    pub submitter: Option<&'a Physician>,
+    /// The session's lead physician, else the case's.
+    pub lead: Option<&'a Physician>,
+    /// TXA-13.3 or OBR-4.2.
+    pub session_label: &'a str,
+    /// TXA-12.3 or OBR-3.1: the same for all versions of the report.
+    pub document_id: &'a DocumentId,
+    /// The number of the report, from 1 per facility: a part of MSH-10.
+    pub number: u64,
+    /// The version of the report: a part of MSH-10.
+    pub version: u32,
+    /// The time of this version's `complete`.
+    pub time: DateTime<Utc>,
+    /// TXA-16, OBX-3.2 and OBX-5.1, see [`file_name`].
+    pub file_name: &'a str,
 }
 
 /// The text of a message before and after the base64 of its PDF.
@@ -166,503 +105,237 @@ pub struct Envelope {
 }
 
 /// The message of a report, without its PDF.
-pub fn envelope(message: &ReportMessage) -> Envelope {
-    let mut prefix = String::new();
-    for segment in segments(message) {
-        prefix.push_str(&segment.to_text());
-        prefix.push('\r');
-    }
-    let file_name = escape(&message.file_name);
-    prefix.push_str(&format!("OBX|1|ED|CR^{file_name}||{file_name}^^CR^Base64^"));
-    let suffix = format!("||||||F|||{}\r", escape(&message.time));
-    Envelope { prefix, suffix }
+///
+/// # Errors
+/// If `reports.lead` is no field that can hold a physician.
+pub fn envelope(message: &ReportMessage<'_>) -> Result<Envelope, NoLeadField> {
+    let time = hl7::time::write(message.time, message.facility.timezone);
+    let built = match message.facility.reports.format {
+        Format::MdmT02 => mdm(message, &time)?,
+        Format::OruR01 => oru(message, &time),
+    };
+    let text = built.segment(pdf(message, &time)).finish();
+    let (prefix, suffix) = text.split_once(PDF).unwrap_or((&text, ""));
+    Ok(Envelope {
+        prefix: prefix.to_owned(),
+        suffix: suffix.to_owned(),
+    })
 }
 
-/// All segments before the OBX with the PDF.
-fn segments(message: &ReportMessage) -> Vec<Segment> {
-    let time = escape(&message.time);
-    let mut segments = vec![header(message, &time)];
-    if message.format == Format::MdmT02 {
-        segments.push(Segment::new("EVN").with(1, "T02").with(2, &time));
-    }
-    segments.push(patient(message));
-    segments.push(
-        Segment::new("PV1")
-            .with(1, "1")
-            .with(2, "O")
-            .with(7, physician(message.submitter.as_ref())),
-    );
-    match message.format {
-        Format::MdmT02 => {
-            segments.push(document(message, &time));
-            let lead = message.lead_field;
-            for segment in &mut segments {
-                if segment.name == lead.segment {
-                    segment.set(lead.field, physician(message.lead.as_ref()));
-                }
-            }
-        }
-        Format::OruR01 => segments.push(order(message, &time)),
-    }
-    segments
+fn mdm(message: &ReportMessage<'_>, time: &str) -> Result<Builder, NoLeadField> {
+    let lead: LeadField = message.facility.reports.lead.to_string().parse()?;
+    let with_lead = |segment: SegmentBuilder, name: &str| match lead.segment == name {
+        true => physician(segment, lead.field, message.lead),
+        false => segment,
+    };
+    Ok(Builder::new()
+        .segment(header(message, time, &["MDM", "T02", "MDM_T02"]))
+        .segment(SegmentBuilder::new("EVN").field(1, "T02").field(2, time))
+        .segment(patient(message))
+        .segment(with_lead(visit(message), "PV1"))
+        .segment(with_lead(document(message, time), "TXA")))
+}
+
+fn oru(message: &ReportMessage<'_>, time: &str) -> Builder {
+    Builder::new()
+        .segment(header(message, time, &["ORU", "R01", "ORU_R01"]))
+        .segment(patient(message))
+        .segment(visit(message))
+        .segment(order(message, time))
 }
 
 /// MSH-17 to 19 say France, UTF-8 and, as the documentation's sample, `FRA` for the language.
-fn header(message: &ReportMessage, time: &str) -> Segment {
-    let message_type = match message.format {
-        Format::MdmT02 => "MDM^T02^MDM_T02",
-        Format::OruR01 => "ORU^R01^ORU_R01",
-    };
-    Segment::new("MSH")
-        .with(2, "^~\\&")
-        .with(3, escape(&message.sending_application))
-        .with(4, escape(&message.sending_facility))
-        .with(5, escape(&message.receiving_application))
-        .with(6, escape(&message.receiving_facility))
-        .with(7, time)
-        .with(9, message_type)
-        .with(10, escape(&message.control_id))
-        .with(11, "P")
-        .with(12, escape(&message.version))
-        .with(17, "FRA")
-        .with(18, "UTF-8")
-        .with(19, "FRA")
-}
-
-fn patient(message: &ReportMessage) -> Segment {
-    let Authority {
-        namespace,
-        oid,
-        oid_type,
-    } = &message.authority;
-    let authority = [namespace, oid, oid_type]
-        .map(|part| escape(part))
-        .join("&");
-    let address = message.address.clone().unwrap_or_default();
-    let phone = match &message.phone {
-        Some(phone) => format!("{}^PRN^CP", escape(phone)),
-        None => "^^^".to_owned(),
-    };
-    let nss = message.nss.as_deref().unwrap_or("NC");
-    Segment::new("PID")
-        .with(1, "1")
-        .with(
-            3,
-            format!(
-                "{}^^^{}^PI",
-                escape(&message.ipp),
-                authority.trim_end_matches('&')
-            ),
-        )
-        .with(
-            5,
-            format!(
-                "{}^{}",
-                escape(&message.birth_name),
-                escape(&message.given_name)
-            ),
-        )
-        .with(7, escape(&message.birth_date))
-        .with(8, escape(&message.sex))
-        .with(
-            11,
-            format!(
-                "{}^^{}^^{}^{}",
-                escape(&address.street),
-                escape(&address.city),
-                escape(&address.postal_code),
-                escape(&address.country)
-            ),
-        )
-        .with(13, phone)
-        .with(19, escape(nss))
-        .with(23, "")
-}
-
-fn document(message: &ReportMessage, time: &str) -> Segment {
-    let namespace = escape(&message.sending_application);
-    Segment::new("TXA")
-        .with(1, "1")
-        .with(2, "CR")
-        .with(3, "PDF")
-        .with(4, time)
-        .with(6, time)
-        .with(7, time)
-        .with(8, time)
-        .with(
+fn header(message: &ReportMessage<'_>, time: &str, message_type: &[&str]) -> SegmentBuilder {
+    let facility = message.facility;
+    let control_id = format!("{}-{}-{}", facility.id, message.number, message.version);
+    SegmentBuilder::new("MSH")
+        .field(3, &facility.reports.sending_application)
+        .field(4, &facility.reports.sending_facility)
+        .field(5, &facility.receiving_application)
+        .field(6, &facility.receiving_facility)
+        .field(7, time)
+        .components(9, message_type)
+        .field(10, &control_id)
+        .field(11, "P")
+        .field(
             12,
-            format!("FRCP_ID^{namespace}^{}^UIID", escape(&message.document_id)),
+            match facility.reports.version {
+                Version::V2_5 => "2.5",
+                Version::V2_7 => "2.7",
+            },
         )
-        .with(
-            13,
-            format!("RCP_NAME^{namespace}^{}^L", escape(&message.session_label)),
-        )
-        .with(16, escape(&message.file_name))
-        .with(17, "AU")
-        .with(19, "AV")
+        .field(17, "FRA")
+        .field(18, "UTF-8")
+        .field(19, "FRA")
 }
 
-fn order(message: &ReportMessage, time: &str) -> Segment {
-    let namespace = escape(&message.sending_application);
-    Segment::new("OBR")
-        .with(1, "1")
-        .with(2, escape(&message.case_id))
-        .with(3, format!("{}^{namespace}", escape(&message.document_id)))
-        .with(4, format!("FRCP^{}", escape(&message.session_label)))
-        .with(7, time)
-        .with(16, physician(message.submitter.as_ref()))
-        .with(25, "F")
-        .with(32, physician_name(message.lead.as_ref()))
+/// Address and phone that are not known are written as in the documentation's sample.
+fn patient(message: &ReportMessage<'_>) -> SegmentBuilder {
+    let patient = message.patient;
+    let own = message.facility.ipp_authority.as_deref();
+    let authority = match &patient.authority {
+        Some(received) => [
+            received.namespace.as_str(),
+            &received.universal_id,
+            &received.universal_id_type,
+        ],
+        None => [own.unwrap_or_default(), "", ""],
+    };
+    let segment = SegmentBuilder::new("PID")
+        .field(1, "1")
+        .parts(
+            3,
+            &[
+                patient.ipp.as_str().into(),
+                "".into(),
+                "".into(),
+                Part::Subcomponents(&authority),
+                "PI".into(),
+            ],
+        )
+        .components(5, &[&patient.birth_name, &patient.given_name])
+        .field(7, &patient.birth_date.hl7())
+        .field(8, patient.sex.code());
+    let segment = match &patient.address {
+        Some(it) => segment.components(
+            11,
+            &[&it.street, "", &it.city, "", &it.postal_code, &it.country],
+        ),
+        None => segment.parts(11, &[Part::Raw("^^^^^")]),
+    };
+    let segment = match &patient.phone {
+        Some(phone) => segment.components(13, &[phone.as_str(), "PRN", "CP"]),
+        None => segment.parts(13, &[Part::Raw("^^^")]),
+    };
+    // `NC`: not communicated.
+    let number = patient.social_security_number.as_deref();
+    segment.field(19, number.unwrap_or("NC")).up_to(23)
+}
+
+fn visit(message: &ReportMessage<'_>) -> SegmentBuilder {
+    let segment = SegmentBuilder::new("PV1").field(1, "1").field(2, "O");
+    physician(segment, 7, message.submitter).up_to(7)
+}
+
+fn document(message: &ReportMessage<'_>, time: &str) -> SegmentBuilder {
+    let namespace = &message.facility.reports.sending_application;
+    let id = message.document_id.as_str();
+    SegmentBuilder::new("TXA")
+        .field(1, "1")
+        .field(2, "CR")
+        .field(3, "PDF")
+        .field(4, time)
+        .field(6, time)
+        .field(7, time)
+        .field(8, time)
+        .components(12, &["FRCP_ID", namespace, id, "UIID"])
+        .components(13, &["RCP_NAME", namespace, message.session_label, "L"])
+        .field(16, message.file_name)
+        .field(17, "AU")
+        .field(19, "AV")
+}
+
+fn order(message: &ReportMessage<'_>, time: &str) -> SegmentBuilder {
+    let namespace = &message.facility.reports.sending_application;
+    let segment = SegmentBuilder::new("OBR")
+        .field(1, "1")
+        .field(2, message.case.as_str())
+        .components(3, &[message.document_id.as_str(), namespace])
+        .components(4, &["FRCP", message.session_label])
+        .field(7, time)
+        .field(25, "F");
+    let segment = physician(segment, 16, message.submitter);
+    match message.lead {
+        // NDL (HL7 v2.5, 2.A.47), whose first component holds the person in subcomponents.
+        Some(lead) => {
+            let (family, given) = names(lead);
+            let [namespace, oid, kind] = RPPS_AUTHORITY;
+            let person = [
+                lead.rpps.as_str(),
+                family,
+                given,
+                "",
+                "",
+                "",
+                "",
+                "",
+                namespace,
+                oid,
+                kind,
+            ];
+            segment.parts(32, &[Part::Subcomponents(&person)])
+        }
+        None => segment.up_to(32),
+    }
+}
+
+fn pdf(message: &ReportMessage<'_>, time: &str) -> SegmentBuilder {
+    let name = message.file_name;
+    SegmentBuilder::new("OBX")
+        .field(1, "1")
+        .field(2, "ED")
+        .components(3, &["CR", name])
+        .parts(
+            5,
+            &[
+                name.into(),
+                "".into(),
+                "CR".into(),
+                "Base64".into(),
+                Part::Raw(PDF),
+            ],
+        )
+        .field(11, "F")
+        .field(14, time)
 }
 
 /// The authority of RPPS numbers, as the CI-SIS writes it.
 const RPPS_AUTHORITY: [&str; 3] = ["ASIP-SANTE-PS", "1.2.250.1.71.4.2.1", "ISO"];
 
 /// XCN (HL7 v2.5, 2.A.88); nothing for nobody.
-fn physician(physician: Option<&Physician>) -> String {
-    physician.map_or_else(String::new, |physician| {
-        format!(
-            "{}^{}^{}^^^^^^{}^D^^^RPPS",
-            escape(&physician.rpps),
-            escape(&physician.family),
-            escape(&physician.given),
-            RPPS_AUTHORITY.join("&"),
-        )
-    })
+fn physician(segment: SegmentBuilder, field: u32, physician: Option<&Physician>) -> SegmentBuilder {
+    let Some(physician) = physician else {
+        return segment;
+    };
+    let (family, given) = names(physician);
+    let empty = Part::Text("");
+    let parts = [
+        physician.rpps.as_str().into(),
+        family.into(),
+        given.into(),
+        empty,
+        empty,
+        empty,
+        empty,
+        empty,
+        Part::Subcomponents(&RPPS_AUTHORITY),
+        "D".into(),
+        empty,
+        empty,
+        "RPPS".into(),
+    ];
+    segment.parts(field, &parts)
 }
 
-/// NDL (HL7 v2.5, 2.A.47), whose first component holds the person in subcomponents.
-fn physician_name(physician: Option<&Physician>) -> String {
-    physician.map_or_else(String::new, |physician| {
-        format!(
-            "{}&{}&{}&&&&&&{}",
-            escape(&physician.rpps),
-            escape(&physician.family),
-            escape(&physician.given),
-            RPPS_AUTHORITY.join("&"),
-        )
-    })
-}
-
-/// A segment whose fields, encoded already, are set by their HL7 number.
-struct Segment {
-    name: &'static str,
-    fields: Vec<String>,
-}
-
-impl Segment {
-    fn new(name: &'static str) -> Self {
-        Self {
-            name,
-            fields: Vec::new(),
-        }
-    }
-
-    fn with(mut self, number: usize, value: impl Into<String>) -> Self {
-        self.set(number, value.into());
-        self
-    }
-
-    fn set(&mut self, number: usize, value: String) {
-        if self.fields.len() < number {
-            self.fields.resize(number, String::new());
-        }
-        if let Some(field) = number
-            .checked_sub(1)
-            .and_then(|index| self.fields.get_mut(index))
-        {
-            *field = value;
-        }
-    }
-
-    /// MSH-1 is the separator itself, so the fields of MSH are written from its second.
-    fn to_text(&self) -> String {
-        let written = if self.name == "MSH" { 1 } else { 0 };
-        let mut text = self.name.to_owned();
-        for field in self.fields.iter().skip(written) {
-            text.push('|');
-            text.push_str(field);
-        }
-        text
-    }
-}
-
-/// Text as HL7 asks (HL7 v2.5, 2.7): delimiters as their escapes, line ends as `\.br\`, other
-/// control characters in hexadecimal.
-fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    let mut characters = text.chars().peekable();
-    while let Some(character) = characters.next() {
-        match character {
-            '|' => escaped.push_str("\\F\\"),
-            '^' => escaped.push_str("\\S\\"),
-            '&' => escaped.push_str("\\T\\"),
-            '~' => escaped.push_str("\\R\\"),
-            '\\' => escaped.push_str("\\E\\"),
-            '\r' => {
-                characters.next_if_eq(&'\n');
-                escaped.push_str("\\.br\\");
-            }
-            '\n' => escaped.push_str("\\.br\\"),
-            control if control.is_ascii_control() => {
-                escaped.push_str(&format!("\\X{:02X}\\", u32::from(control)));
-            }
-            other => escaped.push(other),
-        }
-    }
-    escaped
+fn names(physician: &Physician) -> (&str, &str) {
+    (
+        physician.family.as_deref().unwrap_or_default(),
+        physician.given.as_deref().unwrap_or_default(),
+    )
 }
 
 /// The report's file name: `rcp_questionnaire_<BIRTH NAME>-<first letter of the given
 /// name>_<ddmmyyyy>.pdf`, the date being that of the `complete` (SPEC 8).
 pub fn file_name(birth_name: &str, given_name: &str, completed: NaiveDate) -> String {
-    let initial = fold(given_name).chars().find(char::is_ascii_alphabetic);
+    let given = name::ascii_upper(given_name);
+    let initial = given.chars().find(char::is_ascii_alphabetic);
     format!(
         "rcp_questionnaire_{}-{}_{}.pdf",
-        fold(birth_name.trim()),
+        name::ascii_upper(birth_name),
         initial.unwrap_or('-'),
         completed.format("%d%m%Y")
     )
 }
 
-/// Letters as ASCII capitals without their marks, everything else as `-`.
-fn fold(text: &str) -> String {
-    text.chars()
-        .filter(|character| !is_combining_mark(*character))
-        .flat_map(char::to_uppercase)
-        .fold(String::new(), |mut folded, letter| {
-            match letter {
-                'A'..='Z' => folded.push(letter),
-                other => folded.push_str(
-                    FOLDED
-                        .iter()
-                        .find(|(letters, _)| letters.contains(other))
-                        .map_or("-", |(_, ascii)| ascii),
-                ),
-            }
-            folded
-        })
-}
-
-/// The marks of a letter that was sent decomposed.
-fn is_combining_mark(character: char) -> bool {
-    ('\u{300}'..='\u{36F}').contains(&character)
-}
-
-/// The capitals of the Latin blocks that French civil status and its neighbours use.
-const FOLDED: [(&str, &str); 27] = [
-    ("ÀÁÂÃÄÅĀĂĄǍȀȂẠẢẤẦẨẪẬẮẰẲẴẶ", "A"),
-    ("Æ", "AE"),
-    ("Ḃ", "B"),
-    ("ÇĆĈĊČ", "C"),
-    ("ÐĎĐḌ", "D"),
-    ("ÈÉÊËĒĔĖĘĚȄȆẸẺẼẾỀỂỄỆ", "E"),
-    ("Ƒ", "F"),
-    ("ĜĞĠĢǦ", "G"),
-    ("ĤĦḤ", "H"),
-    ("ÌÍÎÏĨĪĬĮİǏỈỊ", "I"),
-    ("Ĳ", "IJ"),
-    ("Ĵ", "J"),
-    ("ĶǨ", "K"),
-    ("ĹĻĽĿŁ", "L"),
-    ("ÑŃŅŇŊ", "N"),
-    ("ÒÓÔÕÖØŌŎŐƠǑǪỌỎỐỒỔỖỘỚỜỞỠỢ", "O"),
-    ("Œ", "OE"),
-    ("ŔŖŘ", "R"),
-    ("ŚŜŞŠȘṢ", "S"),
-    ("ẞ", "SS"),
-    ("ŢŤŦȚṬ", "T"),
-    ("Þ", "TH"),
-    ("ÙÚÛÜŨŪŬŮŰŲƯǓỤỦỨỪỬỮỰ", "U"),
-    ("ŴẀẂẄ", "W"),
-    ("ÝŶŸỲỴỶỸ", "Y"),
-    ("ŹŻŽẒ", "Z"),
-    ("ʼ’", "-"),
-];
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A message with every datum, modelled on the documentation's example.
-    fn full() -> ReportMessage {
-        ReportMessage {
-            format: Format::MdmT02,
-            version: "2.5".into(),
-            sending_application: "ROFIM".into(),
-            sending_facility: "ROFIM".into(),
-            receiving_application: "AXIGATE".into(),
-            receiving_facility: "AXIGATE".into(),
-            time: "20250401130502".into(),
-            control_id: "demo-3840-1".into(),
-            ipp: "2100054546".into(),
-            authority: Authority {
-                namespace: "CHU IPP".into(),
-                ..Authority::default()
-            },
-            birth_name: "DUPONZZZ".into(),
-            given_name: "FFFICTIF".into(),
-            birth_date: "19341010".into(),
-            sex: "M".into(),
-            address: None,
-            phone: None,
-            nss: None,
-            submitter: Some(Physician {
-                rpps: "10102078838".into(),
-                family: "Audrey".into(),
-                given: "Médecin".into(),
-            }),
-            lead: None,
-            lead_field: LeadField::default(),
-            document_id: "67da8696f56896e0720d8bcf".into(),
-            session_label: "3C - Dermatologie - Oncologie cutanée".into(),
-            file_name: "rcp_questionnaire_DUPONZZZ-F_01042025.pdf".into(),
-            case_id: "59384".into(),
-        }
-    }
-
-    fn lead() -> Option<Physician> {
-        Some(Physician {
-            rpps: "10100094977".into(),
-            family: "Ferry".into(),
-            given: "Jules".into(),
-        })
-    }
-
-    /// The lines of a message with the PDF left out.
-    fn lines(message: &ReportMessage) -> Vec<String> {
-        let Envelope { prefix, suffix } = envelope(message);
-        let text = format!("{prefix}{suffix}");
-        let text = text.strip_suffix('\r').unwrap();
-        text.split('\r').map(str::to_owned).collect()
-    }
-
-    #[test]
-    fn mdm_is_the_documentation_example_field_by_field() {
-        assert_eq!(
-            lines(&full()),
-            [
-                r"MSH|^~\&|ROFIM|ROFIM|AXIGATE|AXIGATE|20250401130502||MDM^T02^MDM_T02|demo-3840-1|P|2.5|||||FRA|UTF-8|FRA",
-                "EVN|T02|20250401130502",
-                "PID|1||2100054546^^^CHU IPP^PI||DUPONZZZ^FFFICTIF||19341010|M|||^^^^^||^^^||||||NC||||",
-                "PV1|1|O|||||10102078838^Audrey^Médecin^^^^^^ASIP-SANTE-PS&1.2.250.1.71.4.2.1&ISO^D^^^RPPS",
-                "TXA|1|CR|PDF|20250401130502||20250401130502|20250401130502|20250401130502||||FRCP_ID^ROFIM^67da8696f56896e0720d8bcf^UIID|RCP_NAME^ROFIM^3C - Dermatologie - Oncologie cutanée^L|||rcp_questionnaire_DUPONZZZ-F_01042025.pdf|AU||AV",
-                "OBX|1|ED|CR^rcp_questionnaire_DUPONZZZ-F_01042025.pdf||rcp_questionnaire_DUPONZZZ-F_01042025.pdf^^CR^Base64^||||||F|||20250401130502",
-            ]
-        );
-    }
-
-    #[test]
-    fn patient_and_lead_where_they_are_known() {
-        let mut message = full();
-        message.authority = Authority {
-            namespace: "CHU".into(),
-            oid: "1.2.250.1.999.1".into(),
-            oid_type: "ISO".into(),
-        };
-        message.address = Some(Address {
-            street: "1 rue de l'Église".into(),
-            city: "Marseille".into(),
-            postal_code: "13005".into(),
-            country: "FRA".into(),
-        });
-        message.phone = Some("+33612345678".into());
-        message.nss = Some("134101305500112".into());
-        message.lead = lead();
-        let lines = lines(&message);
-        assert_eq!(
-            lines[2],
-            "PID|1||2100054546^^^CHU&1.2.250.1.999.1&ISO^PI||DUPONZZZ^FFFICTIF||19341010|M|||1 rue de l'Église^^Marseille^^13005^FRA||+33612345678^PRN^CP||||||134101305500112||||"
-        );
-        let fields: Vec<_> = lines[4].split('|').collect();
-        assert_eq!(
-            fields[10],
-            "10100094977^Ferry^Jules^^^^^^ASIP-SANTE-PS&1.2.250.1.71.4.2.1&ISO^D^^^RPPS"
-        );
-        assert!(fields[12].starts_with("FRCP_ID^"));
-    }
-
-    #[test]
-    fn the_lead_goes_where_it_is_configured() {
-        for (position, segment, field) in [("TXA-5", 4, 5), ("PV1-8", 3, 8), ("pv1-17", 3, 17)] {
-            let mut message = full();
-            message.lead = lead();
-            message.lead_field = position.parse().unwrap();
-            let lines = lines(&message);
-            assert!(
-                lines[segment]
-                    .split('|')
-                    .nth(field)
-                    .unwrap()
-                    .starts_with("10100094977^"),
-                "{position}"
-            );
-            assert_eq!(lines.concat().matches("10100094977").count(), 1);
-        }
-        for wrong in ["TXA-12", "PV1-7", "TXA", "TXA-", "OBX-5", "", "TXA-10.1"] {
-            assert!(wrong.parse::<LeadField>().is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn oru_has_an_order_instead_of_event_and_document() {
-        let mut message = full();
-        message.format = Format::OruR01;
-        message.version = "2.7".into();
-        message.lead = lead();
-        let lines = lines(&message);
-        let names: Vec<_> = lines.iter().map(|line| &line[..3]).collect();
-        assert_eq!(names, ["MSH", "PID", "PV1", "OBR", "OBX"]);
-        assert!(lines[0].contains("|ORU^R01^ORU_R01|demo-3840-1|P|2.7|||||FRA|UTF-8|FRA"));
-        assert_eq!(
-            lines[3],
-            "OBR|1|59384|67da8696f56896e0720d8bcf^ROFIM|FRCP^3C - Dermatologie - Oncologie cutanée|||20250401130502|||||||||10102078838^Audrey^Médecin^^^^^^ASIP-SANTE-PS&1.2.250.1.71.4.2.1&ISO^D^^^RPPS|||||||||F|||||||10100094977&Ferry&Jules&&&&&&ASIP-SANTE-PS&1.2.250.1.71.4.2.1&ISO"
-        );
-    }
-
-    #[test]
-    fn nobody_is_an_empty_field() {
-        let mut message = full();
-        message.submitter = None;
-        assert_eq!(lines(&message)[3], "PV1|1|O|||||");
-        message.format = Format::OruR01;
-        let lines = lines(&message);
-        let fields: Vec<_> = lines[3].split('|').collect();
-        assert_eq!((fields[16], fields[25], fields[32]), ("", "F", ""));
-    }
-
-    #[test]
-    fn text_is_escaped() {
-        assert_eq!(
-            escape("a|b^c&d~e\\f\r\ng\nh\ri\u{b}\tœ"),
-            r"a\F\b\S\c\T\d\R\e\E\f\.br\g\.br\h\.br\i\X0B\\X09\œ"
-        );
-        let mut message = full();
-        message.session_label = "RCP ORL|VADS\rEVN|".into();
-        assert_eq!(lines(&message).len(), 6);
-    }
-
-    #[test]
-    fn file_names_are_folded() {
-        let date = NaiveDate::from_ymd_opt(2025, 4, 1).unwrap();
-        for (birth, given, expected) in [
-            ("DUPONZZZ", "FFFICTIF", "DUPONZZZ-F"),
-            ("Lefèvre d'Aÿ", "Élodie", "LEFEVRE-D-AY-E"),
-            ("Lecœur", "œdipe", "LECOEUR-O"),
-            ("Cæsar", "Ægir", "CAESAR-A"),
-            ("Weiß", "ßilke", "WEISS-S"),
-            ("Ngo\u{302} Đặng", "Ṣ", "NGO-DANG-S"),
-            ("Saint-Étienne", " Noël", "SAINT-ETIENNE-N"),
-            ("Łukasz/../x", "", "LUKASZ----X--"),
-            ("王", "王", "---"),
-            (" N’DIAYE 2 ", "'Ali", "N-DIAYE---A"),
-            ("ﬁn", "ñ", "FIN-N"),
-        ] {
-            assert_eq!(
-                file_name(birth, given, date),
-                format!("rcp_questionnaire_{expected}_01042025.pdf"),
-                "{birth} {given}"
-            );
-        }
-    }
-}
+mod tests;

@@ -9,15 +9,15 @@ pub mod frcp;
 pub mod message;
 mod questionnaire;
 
-use chrono::{DateTime, Utc};
-
-use self::frcp::layout::{Layout, LayoutError};
-use self::frcp::{Frcp, FrcpError, PatientBlock, PhysicianLine, SessionBlock};
-use self::message::{Envelope, LeadField, NoLeadField, ReportMessage};
-use crate::config::{Facility, Format, Version};
-use crate::hl7;
+use self::frcp::layout::{Layout, LayoutError, Part};
+use self::frcp::{Frcp, FrcpError, PatientBlock, PhysicianLine, ReportBlock, SessionBlock};
+use self::message::{Envelope, NoLeadField, ReportMessage};
+use crate::config::Facility;
 use crate::intake::ReportOrder;
+use crate::model::case::Case;
 use crate::model::patient::{Patient, Physician};
+use crate::model::questionnaire::Questionnaire;
+use crate::model::session::Session;
 
 /// A version of a report, written.
 #[derive(Debug)]
@@ -62,8 +62,13 @@ pub enum WriteError {
 /// Writes what a `complete` asks for, for this facility.
 pub fn write(order: &ReportOrder, facility: &Facility) -> Result<Written, WriteError> {
     let ReportOrder { case, patient, .. } = order;
-    let submitter = case.submitter.as_ref().or(patient.physician.as_ref());
-    let lead = order.session.lead.as_ref().or(case.lead.as_ref());
+    let form = Form {
+        case,
+        patient,
+        session: &order.session,
+        questionnaire: order.questionnaire.as_ref(),
+    };
+    let (submitter, lead) = (form.submitter(), form.lead());
     let completed = order.time.with_timezone(&facility.timezone);
     let file_name = message::file_name(
         &patient.birth_name,
@@ -73,51 +78,23 @@ pub fn write(order: &ReportOrder, facility: &Facility) -> Result<Written, WriteE
     let pdf = match &order.pdf {
         Some(given) => given.clone(),
         None => {
-            let frcp = document(order, facility, submitter, lead);
+            let frcp = document(order, &form, facility);
             frcp::render_with(&frcp, &layout(facility)?)?
         }
     };
-    let settings = &facility.reports;
     let envelope = message::envelope(&ReportMessage {
-        format: match settings.format {
-            Format::MdmT02 => message::Format::MdmT02,
-            Format::OruR01 => message::Format::OruR01,
-        },
-        version: match settings.version {
-            Version::V2_5 => "2.5".to_owned(),
-            Version::V2_7 => "2.7".to_owned(),
-        },
-        sending_application: settings.sending_application.clone(),
-        sending_facility: settings.sending_facility.clone(),
-        receiving_application: facility.receiving_application.clone(),
-        receiving_facility: facility.receiving_facility.clone(),
-        time: hl7::time::write(order.time, facility.timezone),
-        control_id: format!("{}-{}-{}", facility.id, order.number, order.version),
-        ipp: patient.ipp.to_string(),
-        authority: authority(patient, facility),
-        birth_name: patient.birth_name.clone(),
-        given_name: patient.given_name.clone(),
-        birth_date: patient.birth_date.hl7(),
-        sex: patient.sex.code().to_owned(),
-        address: patient.address.as_ref().map(|address| message::Address {
-            street: address.street.clone(),
-            city: address.city.clone(),
-            postal_code: address.postal_code.clone(),
-            country: address.country.clone(),
-        }),
-        phone: patient
-            .phone
-            .as_ref()
-            .map(|phone| phone.as_str().to_owned()),
-        nss: patient.social_security_number.clone(),
-        submitter: submitter.map(physician),
-        lead: lead.map(physician),
-        lead_field: settings.lead.to_string().parse::<LeadField>()?,
-        document_id: order.document_id.to_string(),
-        session_label: order.session.label.clone(),
-        file_name: file_name.clone(),
-        case_id: case.id.to_string(),
-    });
+        facility,
+        patient,
+        case: &case.id,
+        submitter,
+        lead,
+        session_label: &order.session.label,
+        document_id: &order.document_id,
+        number: order.number,
+        version: order.version,
+        time: order.time,
+        file_name: &file_name,
+    })?;
     Ok(Written {
         pdf,
         file_name,
@@ -140,42 +117,89 @@ fn layout(facility: &Facility) -> Result<Layout, WriteError> {
     Layout::read(&text).map_err(|source| WriteError::Layout { path, source })
 }
 
-fn document(
-    order: &ReportOrder,
-    facility: &Facility,
-    submitter: Option<&Physician>,
-    lead: Option<&Physician>,
-) -> Frcp {
-    let ReportOrder {
-        patient, session, ..
-    } = order;
+/// The PDF of a case that is still to be discussed: who, by whom, and its questionnaire.
+///
+/// An operator's layout that cannot be read is told when a report needs it; here the built-in one takes its place.
+pub fn form_pdf(form: &Form<'_>, facility: &Facility) -> Result<Vec<u8>, FrcpError> {
+    let layout = Layout {
+        parts: vec![Part::Identity, Part::Physicians, Part::Questionnaire],
+        ..layout(facility).unwrap_or_default()
+    };
+    frcp::render_with(&form.document(facility), &layout)
+}
+
+/// What is known of a case before its session meets.
+#[derive(Debug, Clone, Copy)]
+pub struct Form<'a> {
+    /// The case.
+    pub case: &'a Case,
+    /// Its patient.
+    pub patient: &'a Patient,
+    /// Its session.
+    pub session: &'a Session,
+    /// What its form says, where it is filled.
+    pub questionnaire: Option<&'a Questionnaire>,
+}
+
+impl Form<'_> {
+    /// Who puts the case before the session: the case's own, else the patient's physician.
+    pub fn submitter(&self) -> Option<&Physician> {
+        let own = self.case.submitter.as_ref();
+        own.or(self.patient.physician.as_ref())
+    }
+
+    /// Who leads: the session's, else the case's.
+    fn lead(&self) -> Option<&Physician> {
+        let of_session = self.session.lead.as_ref();
+        of_session.or(self.case.lead.as_ref())
+    }
+
+    fn document(&self, facility: &Facility) -> Frcp {
+        let Form {
+            case,
+            patient,
+            session,
+            questionnaire,
+        } = self;
+        Frcp {
+            title: frcp::TITLE.to_owned(),
+            session: SessionBlock {
+                label: session.label.clone(),
+                date: session.date,
+                start: session.start.clone(),
+            },
+            patient: PatientBlock {
+                birth_name: patient.birth_name.clone(),
+                usual_name: patient.usual_name.clone(),
+                given_name: patient.given_name.clone(),
+                birth_given_name: patient.birth_given_name.clone(),
+                sex: patient.sex.code().to_owned(),
+                birth_date: patient.birth_date.to_string(),
+                ipp: patient.ipp.to_string(),
+                ins: patient
+                    .ins
+                    .as_ref()
+                    .map(|ins| (ins.value.clone(), ins.oid.clone())),
+                ins_status: patient.identity_status.clone(),
+            },
+            facility_name: facility.name.clone(),
+            case_id: case.id.to_string(),
+            submitter: self.submitter().map(line),
+            lead: self.lead().map(line),
+            sections: questionnaire
+                .map(questionnaire::sections)
+                .unwrap_or_default(),
+            participants: Vec::new(),
+            items: Vec::new(),
+            decision: String::new(),
+            report: None,
+        }
+    }
+}
+
+fn document(order: &ReportOrder, form: &Form<'_>, facility: &Facility) -> Frcp {
     let completion = &order.completion;
-    let completed: DateTime<Utc> = order.time;
     Frcp {
-        title: frcp::TITLE.to_owned(),
-        session: SessionBlock {
-            label: session.label.clone(),
-            date: session.date,
-            start: session.start.clone(),
-        },
-        patient: PatientBlock {
-            birth_name: patient.birth_name.clone(),
-            usual_name: patient.usual_name.clone(),
-            given_name: patient.given_name.clone(),
-            birth_given_name: patient.birth_given_name.clone(),
-            sex: patient.sex.code().to_owned(),
-            birth_date: patient.birth_date.to_string(),
-            ipp: patient.ipp.to_string(),
-            ins: patient
-                .ins
-                .as_ref()
-                .map(|ins| (ins.value.clone(), ins.oid.clone())),
-            ins_status: patient.identity_status.clone(),
-        },
-        facility_name: facility.name.clone(),
-        case_id: order.case.id.to_string(),
-        submitter: submitter.map(line),
-        lead: lead.map(line),
         participants: completion
             .participants
             .iter()
@@ -186,44 +210,18 @@ fn document(
                 role: participant.role.clone(),
             })
             .collect(),
-        sections: order
-            .questionnaire
-            .as_ref()
-            .map(questionnaire::sections)
-            .unwrap_or_default(),
         items: completion
             .items
             .iter()
             .map(|item| (item.label.clone(), item.value.clone()))
             .collect(),
         decision: completion.decision.clone().unwrap_or_default(),
-        document_id: order.document_id.to_string(),
-        version: order.version,
-        completed: completed.with_timezone(&facility.timezone).fixed_offset(),
-    }
-}
-
-/// The one received with the IPP, else the facility's own.
-fn authority(patient: &Patient, facility: &Facility) -> message::Authority {
-    match &patient.authority {
-        Some(authority) => message::Authority {
-            namespace: authority.namespace.clone(),
-            oid: authority.universal_id.clone(),
-            oid_type: authority.universal_id_type.clone(),
-        },
-        None => message::Authority {
-            namespace: facility.ipp_authority.clone().unwrap_or_default(),
-            oid: String::new(),
-            oid_type: String::new(),
-        },
-    }
-}
-
-fn physician(physician: &Physician) -> message::Physician {
-    message::Physician {
-        rpps: physician.rpps.to_string(),
-        family: physician.family.clone().unwrap_or_default(),
-        given: physician.given.clone().unwrap_or_default(),
+        report: Some(ReportBlock {
+            document_id: order.document_id.to_string(),
+            version: order.version,
+            completed: order.time.with_timezone(&facility.timezone).fixed_offset(),
+        }),
+        ..form.document(facility)
     }
 }
 

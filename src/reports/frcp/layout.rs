@@ -134,6 +134,7 @@ captions! {
     version = "Version",
     completed = "validé le",
     page = "Page",
+    to_discuss = "Dossier à discuter : ceci n’est pas un compte rendu.",
 }
 
 impl Default for Layout {

@@ -43,6 +43,13 @@ pub struct Frcp {
     pub items: Vec<(String, String)>,
     /// The decision; may be empty.
     pub decision: String,
+    /// Which report this is; none for the form of a case that is still to be discussed, which shows no decision.
+    pub report: Option<ReportBlock>,
+}
+
+/// A version of a report, as the document names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportBlock {
     /// The report's id, the same for all its versions.
     pub document_id: String,
     /// The report's version, from 1.
@@ -195,6 +202,7 @@ pub fn render_with(frcp: &Frcp, layout: &Layout) -> Result<Vec<u8>, FrcpError> {
             Part::Participants => participants(&mut page, frcp, captions),
             Part::Questionnaire => questionnaire(&mut page, frcp, captions),
             Part::Items => items(&mut page, frcp, captions),
+            Part::Decision if frcp.report.is_none() => {}
             Part::Decision => decision(&mut page, frcp, captions),
         }
     }
@@ -207,19 +215,24 @@ pub fn render_with(frcp: &Frcp, layout: &Layout) -> Result<Vec<u8>, FrcpError> {
         frcp.session.label.clone(),
     ]
     .join(" · ");
-    let document = format!("{} {}", captions.document, frcp.document_id);
-    let version = format!(
-        "{} {} · {} {} {} {}",
-        captions.version,
-        frcp.version,
-        captions.completed,
-        frcp.completed.format("%d/%m/%Y"),
-        captions.at,
-        frcp.completed.format("%H:%M:%S"),
-    );
+    let foot = match &frcp.report {
+        Some(report) => [
+            format!("{} {}", captions.document, report.document_id),
+            format!(
+                "{} {} · {} {} {} {}",
+                captions.version,
+                report.version,
+                captions.completed,
+                report.completed.format("%d/%m/%Y"),
+                captions.at,
+                report.completed.format("%H:%M:%S"),
+            ),
+        ],
+        None => [captions.to_discuss.clone(), String::new()],
+    };
     page.finish(Edges {
         head: &head,
-        foot: [&document, &version],
+        foot: [&foot[0], &foot[1]],
         page: &captions.page,
         metadata: description(frcp),
     })
@@ -236,13 +249,21 @@ fn description(frcp: &Frcp) -> Metadata {
         })
         .take(300)
         .collect();
-    Metadata::new()
+    let description = Metadata::new()
         .title(title)
         .language("fr".to_owned())
         .creator("rcpspool".to_owned())
-        .document_id(frcp.document_id.clone())
-        .creation_date(time(frcp.completed))
-        .text_direction(metadata::TextDirection::LeftToRight)
+        .text_direction(metadata::TextDirection::LeftToRight);
+    match &frcp.report {
+        Some(report) => description
+            .document_id(report.document_id.clone())
+            .creation_date(time(report.completed)),
+        // PDF/A wants a time that is the same whenever the form is made.
+        None => {
+            let midnight = frcp.session.date.and_time(chrono::NaiveTime::MIN);
+            description.creation_date(time(midnight.and_utc().fixed_offset()))
+        }
+    }
 }
 
 fn time(time: DateTime<FixedOffset>) -> metadata::DateTime {
@@ -585,7 +606,7 @@ fn full_name(family: &str, given: &str) -> String {
 }
 
 /// `yyyy-mm-dd` as `dd/mm/yyyy`, a coarser date as `mm/yyyy` or `yyyy`; anything else as it is.
-fn french_date(date: &str) -> String {
+pub(crate) fn french_date(date: &str) -> String {
     let parts: Vec<_> = date.split('-').collect();
     let digits = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     if parts.len() <= 3 && parts.iter().all(digits) {
@@ -596,7 +617,7 @@ fn french_date(date: &str) -> String {
 }
 
 /// `mardi 25 mars 2025`.
-fn long_date(date: NaiveDate) -> String {
+pub(crate) fn long_date(date: NaiveDate) -> String {
     const DAYS: [&str; 7] = [
         "lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche",
     ];

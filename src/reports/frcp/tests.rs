@@ -117,9 +117,11 @@ fn full() -> Frcp {
                    axillaire droit.\nBilan d’extension par TEP-TDM avant l’intervention.\n\
                    Nouvelle présentation avec les résultats anatomopathologiques."
             .into(),
-        document_id: "67da8696f56896e0720d8bcf".into(),
-        version: 2,
-        completed: DateTime::parse_from_rfc3339("2025-04-01T15:05:02+02:00").unwrap(),
+        report: Some(ReportBlock {
+            document_id: "67da8696f56896e0720d8bcf".into(),
+            version: 2,
+            completed: DateTime::parse_from_rfc3339("2025-04-01T15:05:02+02:00").unwrap(),
+        }),
     }
 }
 
@@ -141,9 +143,11 @@ fn bare() -> Frcp {
         sections: Vec::new(),
         items: Vec::new(),
         decision: String::new(),
-        document_id: String::new(),
-        version: 1,
-        completed: DateTime::parse_from_rfc3339("2025-04-02T00:00:00Z").unwrap(),
+        report: Some(ReportBlock {
+            document_id: String::new(),
+            version: 1,
+            completed: DateTime::parse_from_rfc3339("2025-04-02T00:00:00Z").unwrap(),
+        }),
     }
 }
 
@@ -228,6 +232,25 @@ fn everything_is_shown() {
 }
 
 #[test]
+fn before_the_session_has_met_there_is_no_decision() {
+    let form = Frcp {
+        report: None,
+        decision: String::new(),
+        ..full()
+    };
+    let Some(text) = checked(&form).1 else { return };
+    assert!(
+        text.contains("Indice de Breslow") && text.contains("Page 1/"),
+        "{text}"
+    );
+    assert!(text.contains("n’est pas un compte rendu"), "{text}");
+    assert!(
+        !text.contains("Décision") && !text.contains("Version"),
+        "{text}"
+    );
+}
+
+#[test]
 fn nothing_known_is_still_a_decent_page() {
     let (pdf, text) = checked(&bare());
     if let Some(text) = text {
@@ -298,7 +321,7 @@ fn any_text_passes_the_checks_of_pdf_a() {
     frcp.title = some.clone();
     frcp.session.label = some.clone();
     frcp.patient.birth_name = some.clone();
-    frcp.document_id = some.clone();
+    frcp.report.as_mut().unwrap().document_id = some.clone();
     frcp.case_id = some.clone();
     frcp.sections = vec![Section {
         title: some.clone(),
