@@ -166,6 +166,8 @@ struct Timers {
     reports: BTreeMap<String, Instant>,
     /// The status, where something happened since it was written.
     status: Option<Instant>,
+    /// The next session's folder, where any was touched.
+    worklist: Option<Instant>,
     last_status: Instant,
     watchdog: Option<(Duration, Instant)>,
 }
@@ -183,7 +185,7 @@ impl Timers {
 
     fn next(&self) -> Instant {
         let watchdog = self.watchdog.map(|(_, next)| next);
-        let perhaps = [self.look, self.idle, self.status, watchdog];
+        let perhaps = [self.look, self.idle, self.status, self.worklist, watchdog];
         let times = perhaps
             .into_iter()
             .flatten()
@@ -200,6 +202,7 @@ impl Daemon {
         stop: Arc<AtomicBool>,
     ) -> Result<Self, DaemonError> {
         engine.stop_at(Arc::clone(&stop));
+        engine.look_at_all_worklists();
         let events = sender.clone();
         let watch = Watch::new(move |seen| {
             // Nobody listens any more once the daemon ends.
@@ -227,6 +230,7 @@ impl Daemon {
                 idle: None,
                 reports: BTreeMap::new(),
                 status: None,
+                worklist: Some(now + IDLE),
                 last_status: now.checked_sub(BETWEEN_STATUS).unwrap_or(now),
                 // Systemd wants to hear of us well within its time.
                 watchdog: sd_notify::watchdog_enabled().map(|period| (period / 4, now)),
@@ -258,6 +262,7 @@ impl Daemon {
             self.write_batches(now)?;
             self.be_idle(now)?;
             self.answer()?;
+            self.renew_worklist()?;
             self.publish(now);
             self.feed_watchdog(now);
         }
@@ -379,6 +384,9 @@ impl Daemon {
             self.timers.look_at(now + settle.max(BETWEEN_LOOKS));
         }
         self.timers.idle = Some(now + IDLE);
+        if self.engine.are_worklists_due() {
+            self.timers.worklist.get_or_insert(now + IDLE);
+        }
         self.timers.status_is_due();
         Ok(())
     }
@@ -421,6 +429,21 @@ impl Daemon {
             self.timers.idle = None;
             self.pass(Engine::idle)?;
         }
+        Ok(())
+    }
+
+    /// Renews one session's folder while no file waits, so that none waits long for it.
+    fn renew_worklist(&mut self) -> Result<(), DaemonError> {
+        let now = Instant::now();
+        if !self.queue.is_empty() || self.timers.worklist.is_none_or(|due| now < due) {
+            return Ok(());
+        }
+        let renewed = self.pass(Engine::renew_next_worklist)?;
+        self.timers.worklist = match (self.engine.are_worklists_due(), renewed) {
+            (false, _) => None,
+            (true, true) => Some(now),
+            (true, false) => Some(now + self.engine.config().intake.rescan),
+        };
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use std::io::{self, BufWriter, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::group::{Group, document_path};
+use super::group::Group;
 use super::{Claimed, Engine, EngineError};
 use crate::intake::Redelivery;
 use crate::journal::{Closing, Entry, Move, Place};
@@ -22,6 +22,7 @@ use crate::reports::message::Envelope;
 use crate::spool::claim;
 use crate::spool::finish;
 use crate::spool::fs::FsError;
+use crate::spool::layout::document_path;
 use crate::store::keys;
 
 /// Written piece by piece: a batch may be larger than memory.

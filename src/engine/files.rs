@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::group::{Group, document_path};
+use super::group::Group;
 use super::receipt::{self, Answering, Told};
 use super::{Claimed, Engine, EngineError, place_name};
 use crate::cda;
@@ -20,6 +20,7 @@ use crate::model::outcome::{Outcome, Reason, Refusal, Warning, WarningCode};
 use crate::spool::claim::{self, Claim};
 use crate::spool::finish;
 use crate::spool::fs::{Dir, FsError, Reading};
+use crate::spool::layout::document_path;
 use crate::store::{KeyChange, Store, keys, to_json};
 
 /// How much of a file that is refused unread is looked at, to know whether it is HL7 (SPEC 10).

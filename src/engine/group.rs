@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::ffi::OsString;
-use std::path::Path;
 use std::sync::Arc;
 
 use super::commit::Sealed;
@@ -282,6 +281,7 @@ impl Engine {
             order: self.order,
             message: self.message,
         };
+        self.worklists.touch(sealed.changes.keys());
         Ok(Some((sealed, held)))
     }
 
@@ -396,11 +396,4 @@ impl Claimed {
     pub(super) fn is_request(&self) -> bool {
         matches!(self.place, Place::Facility(_)) && route::is_request(&self.claim.received)
     }
-}
-
-/// The path of a document below `documents/`.
-pub(super) fn document_path(hash: &crate::model::identifiers::ContentHash) -> String {
-    let hash = hash.as_str();
-    let (first, _) = hash.split_at(hash.len().min(2));
-    Path::new(first).join(hash).to_string_lossy().into_owned()
 }

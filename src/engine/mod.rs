@@ -11,6 +11,7 @@ mod group;
 mod receipt;
 mod recovery;
 mod report;
+mod worklist;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::OsString;
@@ -32,6 +33,7 @@ use crate::spool::finish::{Folders, Names};
 use crate::spool::fs::{Dir, Fs, FsError};
 use crate::spool::layout::{LayoutError, Spool, Station};
 use crate::store::{Store, StoreError};
+use crate::worklist::Worklists;
 
 pub use self::recovery::OpenStore;
 
@@ -278,6 +280,8 @@ pub struct Engine {
     /// Claimed files found after an unclean end: one of them may have caused it.
     suspects: VecDeque<Claimed>,
     counts: Counts,
+    /// The session folders that commits touched.
+    worklists: Worklists,
     /// Whether the last process that had the spool ended cleanly.
     was_clean: bool,
     /// Once it is set, nothing more is begun.

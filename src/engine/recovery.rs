@@ -15,6 +15,7 @@ use crate::spool::finish::{Folders, Names};
 use crate::spool::fs::{Fs, FsError};
 use crate::spool::layout::{Marker, Spool, Station};
 use crate::store::{KeyChange, Overlay, SledStore, Store, apply_all, keys, to_json};
+use crate::worklist::Worklists;
 
 /// Names the end of the journal at a clean stop: only then is the database trusted.
 const CLEAN: &str = "CLEAN";
@@ -111,6 +112,7 @@ impl Engine {
             ),
             in_flight: None,
             counts: Counts::default(),
+            worklists: Worklists::default(),
             was_clean: clean.is_some(),
             stop: Arc::default(),
             config,
@@ -122,12 +124,16 @@ impl Engine {
         engine.retry_moves();
         engine.find_claims()?;
         engine.remove_leftovers()?;
+        if !trusted {
+            engine.look_at_all_worklists();
+        }
         Ok(engine)
     }
 
     /// Ends cleanly: the next start can trust the database.
     pub fn close(mut self) -> Result<(), EngineError> {
         self.idle()?;
+        self.renew_worklists()?;
         if self.moves_waiting() > 0 {
             log::warn!(
                 "{} moves that the journal orders could not be done: the next start tries again",

@@ -291,6 +291,19 @@ impl Fs {
         )
     }
 
+    /// When a file was last written to, to the second.
+    pub fn modified(&self, dir: &Dir, name: &OsStr) -> Result<DateTime<Utc>> {
+        self.call(
+            "look at",
+            || dir.join(name),
+            || {
+                let stat = rustix::fs::statat(&*dir.fd, name, AtFlags::SYMLINK_NOFOLLOW)?;
+                Ok(DateTime::from_timestamp(stat.st_mtime, 0).unwrap_or_default())
+            },
+            |_| None,
+        )
+    }
+
     /// Moves a file; what lies under the new name already is never overwritten.
     ///
     /// # Errors
@@ -393,16 +406,47 @@ impl Fs {
 
     /// Writes a file that can be made again at any time, in the place of the one before; nobody sees half of it.
     pub fn replace(&self, dir: &Dir, name: &OsStr, bytes: &[u8]) -> Result<()> {
+        let aside = self.free_aside(dir, name)?;
+        self.write_new(dir, &aside, bytes)?;
+        self.replace_by(dir, &aside, name)
+    }
+
+    /// Copies a file of ours into the place of the one before; nobody sees half of it. Where the file system can, the
+    /// two share their blocks until one of them is written to.
+    pub fn replace_with_copy(
+        &self,
+        from: &Dir,
+        original: &OsStr,
+        dir: &Dir,
+        name: &OsStr,
+    ) -> Result<()> {
+        let mut source = self.open(from, original)?;
+        let aside = self.free_aside(dir, name)?;
+        let mut copy = self.create(dir, &aside)?;
+        self.call(
+            "copy a file to",
+            || dir.join(name),
+            || io::copy(&mut source, &mut copy.file).map(drop),
+            |_| None,
+        )?;
+        self.replace_by(dir, &aside, name)
+    }
+
+    /// The name under which a file is written before it takes its place, with nothing there.
+    fn free_aside(&self, dir: &Dir, name: &OsStr) -> Result<OsString> {
         let mut aside = OsString::from(".");
         aside.push(name);
         if self.exists(dir, &aside)? {
             self.remove(dir, &aside)?;
         }
-        self.write_new(dir, &aside, bytes)?;
+        Ok(aside)
+    }
+
+    fn replace_by(&self, dir: &Dir, aside: &OsStr, name: &OsStr) -> Result<()> {
         self.call(
             "replace",
             || dir.join(name),
-            || Ok(rustix::fs::renameat(&*dir.fd, &aside, &*dir.fd, name)?),
+            || Ok(rustix::fs::renameat(&*dir.fd, aside, &*dir.fd, name)?),
             |_| None,
         )
     }
@@ -464,6 +508,19 @@ impl Fs {
             "remove",
             || path,
             || Ok(rustix::fs::unlinkat(&*dir.fd, name, AtFlags::empty())?),
+            |_| None,
+        )
+    }
+
+    /// Removes an empty folder of ours; one in which something lies stays.
+    pub fn remove_dir(&self, dir: &Dir, name: &OsStr) -> Result<()> {
+        self.call(
+            "remove the folder",
+            || dir.join(name),
+            || match rustix::fs::unlinkat(&*dir.fd, name, AtFlags::REMOVEDIR) {
+                Ok(()) | Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOENT) => Ok(()),
+                Err(error) => Err(error.into()),
+            },
             |_| None,
         )
     }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::claim;
 use super::fs::{Dir, Fs, FsError};
 use crate::journal::Place;
+use crate::model::identifiers::ContentHash;
 
 /// The lock of a spool and of each `work/`.
 pub const LOCK: &str = ".lock";
@@ -57,6 +58,8 @@ pub struct Spool {
     pub root: Dir,
     /// The desk's folders.
     pub desk: Station,
+    /// A folder for each session, for people to open.
+    pub sessions: Dir,
     /// Attachments and PDFs.
     pub documents: Dir,
     /// The journal.
@@ -104,10 +107,11 @@ impl Spool {
             }
         }
         make("facilities")?;
-        make("desk/sessions")?;
+        let sessions = make("desk/sessions")?;
         let desk = Station::open(fs, Place::Desk, make("desk")?)?;
         Ok(Self {
             desk,
+            sessions,
             documents,
             journal,
             store,
@@ -180,6 +184,13 @@ impl Station {
             Place::Desk | Place::Documents => "desk",
         }
     }
+}
+
+/// The path of a document below `documents/`.
+pub fn document_path(hash: &ContentHash) -> String {
+    let hash = hash.as_str();
+    let (first, _) = hash.split_at(hash.len().min(2));
+    Path::new(first).join(hash).to_string_lossy().into_owned()
 }
 
 /// Locks a folder; the lock says which process has it, for whoever comes second.

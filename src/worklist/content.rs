@@ -1,0 +1,316 @@
+//! What belongs into a session's folder: its cases, each with the files that are shown of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::folder::{PAGE, readable};
+use super::{Sources, WorklistError, page};
+use crate::config::Facility;
+use crate::model::case::{Case, CaseState};
+use crate::model::document::DocumentKind;
+use crate::model::identifiers::ContentHash;
+use crate::model::patient::{Patient, Physician};
+use crate::model::questionnaire::{Questionnaire, Section, Statement};
+use crate::model::session::Session;
+use crate::model::view::{View, ViewError};
+use crate::reports::{self, Form};
+use crate::store::Overlay;
+
+/// The files of a folder, by their path in it.
+pub(super) struct Content<'a> {
+    pub files: BTreeMap<String, Source<'a>>,
+}
+
+/// What a file is made from.
+pub(super) enum Source<'a> {
+    /// The page.
+    Page(String),
+    /// A document, by its content.
+    Document(ContentHash),
+    /// A questionnaire, made as a PDF only where it is not there yet.
+    Form {
+        identity: String,
+        make: Box<dyn Fn() -> Result<Vec<u8>, reports::frcp::FrcpError> + 'a>,
+    },
+}
+
+impl Source<'_> {
+    /// The same for the same content.
+    pub fn identity(&self) -> String {
+        match self {
+            Source::Page(text) => ContentHash::of(text.as_bytes()).to_string(),
+            Source::Document(hash) => hash.to_string(),
+            Source::Form { identity, .. } => identity.clone(),
+        }
+    }
+}
+
+/// A case, as the page shows it.
+pub(super) struct ShownCase {
+    pub case: Case,
+    pub facility: String,
+    pub patient: Option<Patient>,
+    pub submitter: Option<Physician>,
+    /// What is asked of the session, in lines.
+    pub question: Vec<String>,
+    pub form: FormState,
+    /// Its path.
+    pub form_file: Option<String>,
+    /// The report, once it is completed: its path, and its version.
+    pub report: Option<(String, u32)>,
+    pub documents: Vec<ShownDocument>,
+}
+
+/// A document, as the page shows it.
+pub(super) struct ShownDocument {
+    pub label: String,
+    pub path: String,
+}
+
+/// How far the questionnaire of a case is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FormState {
+    /// None came.
+    Missing,
+    /// One came that does not say whether the case is complete.
+    Received,
+    /// It says that the case is complete.
+    Complete,
+    /// It says that the case is not complete.
+    Incomplete,
+}
+
+impl<'a> Content<'a> {
+    /// What should be there now.
+    pub fn of(
+        sources: &'a Sources<'a>,
+        view: &Overlay<'_>,
+        session: &Session,
+    ) -> Result<Self, WorklistError> {
+        let mut cases = Vec::new();
+        for case in view.cases_of_session(&session.id)? {
+            let patient = match &case.ipp {
+                Some(ipp) => view.patient(&case.facility, ipp)?,
+                None => None,
+            };
+            cases.push((case, patient));
+        }
+        // By name: that is how a person is looked for on a list.
+        cases.sort_by_cached_key(|(case, patient)| {
+            let patient = patient.as_ref();
+            let name =
+                patient.map(|it| (it.usual_name.to_uppercase(), it.given_name.to_uppercase()));
+            (name, case.facility.clone(), case.id.clone())
+        });
+        let mut content = Self {
+            files: BTreeMap::new(),
+        };
+        let mut folders = BTreeSet::new();
+        let mut shown = Vec::new();
+        for (case, patient) in cases {
+            let folder = unique(&mut folders, &case_folder(&case, patient.as_ref()), "");
+            shown.push(content.add_case(sources, view, session, case, patient, &folder)?);
+        }
+        let page = page::render(session, &shown);
+        content.files.insert(PAGE.to_owned(), Source::Page(page));
+        Ok(content)
+    }
+
+    fn add_case(
+        &mut self,
+        sources: &'a Sources<'a>,
+        view: &Overlay<'_>,
+        session: &Session,
+        case: Case,
+        patient: Option<Patient>,
+        folder: &str,
+    ) -> Result<ShownCase, ViewError> {
+        let facilities = &sources.config.facilities;
+        let facility = facilities.iter().find(|it| it.id == case.facility);
+        let mut names = BTreeSet::new();
+        let mut path_of =
+            |stem: &str, ending: &str| format!("{folder}/{}", unique(&mut names, stem, ending));
+        let filled = view.questionnaire(&case.facility, &case.id)?;
+        let questionnaire = filled.map(|filled| filled.questionnaire);
+        let mut form_file = None;
+        if let (Some(facility), Some(patient), Some(questionnaire)) =
+            (facility, &patient, &questionnaire)
+        {
+            let path = path_of("questionnaire", "pdf");
+            let form = form(session, &case, patient, questionnaire, facility);
+            self.files.insert(path.clone(), form);
+            form_file = Some(path);
+        }
+        let mut report = None;
+        if let CaseState::Completed(_) = case.state
+            && let Some(known) = view.report(&case.facility, &case.id)?
+            && let Some(last) = known.versions.last()
+        {
+            let path = path_of("compte-rendu", "pdf");
+            let source = Source::Document(last.pdf.clone());
+            self.files.insert(path.clone(), source);
+            report = Some((path, last.version));
+        }
+        let mut documents = Vec::new();
+        for id in &case.documents {
+            let document = view.document(&case.facility, id)?;
+            let document = document.filter(|it| it.kind == DocumentKind::Document && !it.deleted);
+            let Some(version) = document.as_ref().and_then(|document| document.current()) else {
+                continue;
+            };
+            let stem = version.file_name.rsplit_once('.');
+            let stem = stem.map_or(version.file_name.as_str(), |(stem, _)| stem);
+            // The ending is that of the content: what is opened by it is what it is.
+            let ending = version.content_type.endings().first().copied();
+            let path = path_of(&readable(stem, "document"), ending.unwrap_or_default());
+            let source = Source::Document(version.sha256.clone());
+            self.files.insert(path.clone(), source);
+            documents.push(ShownDocument {
+                label: version.file_name.clone(),
+                path,
+            });
+        }
+        let physician = patient
+            .as_ref()
+            .and_then(|patient| patient.physician.clone());
+        Ok(ShownCase {
+            facility: facility.map_or_else(|| case.facility.to_string(), |it| it.name.clone()),
+            submitter: case.submitter.clone().or(physician),
+            question: questionnaire.as_ref().map(question).unwrap_or_default(),
+            form: form_state(questionnaire.as_ref()),
+            form_file,
+            report,
+            documents,
+            patient,
+            case,
+        })
+    }
+}
+
+fn form<'a>(
+    session: &Session,
+    case: &Case,
+    patient: &Patient,
+    questionnaire: &Questionnaire,
+    facility: &'a Facility,
+) -> Source<'a> {
+    let (session, case) = (session.clone(), case.clone());
+    let (patient, questionnaire) = (patient.clone(), questionnaire.clone());
+    let made_from = serde_json::json!([
+        env!("CARGO_PKG_VERSION"),
+        facility.name,
+        session,
+        patient,
+        case.id,
+        case.submitter,
+        case.lead,
+        questionnaire,
+    ]);
+    Source::Form {
+        identity: ContentHash::of(made_from.to_string().as_bytes()).to_string(),
+        make: Box::new(move || {
+            let form = Form {
+                case: &case,
+                patient: &patient,
+                session: &session,
+                questionnaire: Some(&questionnaire),
+            };
+            reports::form_pdf(&form, facility)
+        }),
+    }
+}
+
+/// The folder of a case: whose it is, and its id.
+fn case_folder(case: &Case, patient: Option<&Patient>) -> String {
+    let name = patient.map(|patient| {
+        format!(
+            "{}-{}",
+            patient.usual_name.to_uppercase(),
+            patient.given_name
+        )
+    });
+    let name = readable(name.as_deref().unwrap_or_default(), "patient");
+    format!("{name}_{}", readable(case.id.as_str(), "dossier"))
+}
+
+/// The name, with a number where it is taken.
+fn unique(taken: &mut BTreeSet<String>, stem: &str, ending: &str) -> String {
+    let dot = if ending.is_empty() { "" } else { "." };
+    let mut name = format!("{stem}{dot}{ending}");
+    let mut number = 2;
+    while !taken.insert(name.to_lowercase()) {
+        name = format!("{stem}_{number}{dot}{ending}");
+        number += 1;
+    }
+    name
+}
+
+/// Section "synthesis of the case and question asked" of the fRCP (LOINC).
+const QUESTION: &str = "10164-2";
+/// Statement "reason of the meeting" of the fRCP.
+const REASON: &str = "ORG-186";
+/// Statement "complete case" of the fRCP.
+const COMPLETE: &str = "GEN-100";
+
+/// The reasons that are ticked, and the question as it was written.
+fn question(questionnaire: &Questionnaire) -> Vec<String> {
+    let mut reasons = Vec::new();
+    let mut written = Vec::new();
+    walk(&questionnaire.sections, &mut |section| {
+        if section.code.as_deref() == Some(QUESTION) {
+            let lines = section.text.iter().flat_map(|text| text.lines());
+            written.extend(
+                lines
+                    .map(str::trim)
+                    .filter(|it| !it.is_empty())
+                    .map(str::to_owned),
+            );
+        }
+        for statement in &section.statements {
+            walk_statements(statement, &mut |statement| {
+                if statement.code.as_deref() == Some(REASON) {
+                    let ticked = statement.statements.iter();
+                    let ticked =
+                        ticked.filter(|it| it.value.as_deref() == Some("true") && !it.negated);
+                    reasons.extend(ticked.filter_map(|it| it.label.clone()));
+                }
+            });
+        }
+    });
+    reasons.extend(written);
+    reasons
+}
+
+fn form_state(questionnaire: Option<&Questionnaire>) -> FormState {
+    let Some(questionnaire) = questionnaire else {
+        return FormState::Missing;
+    };
+    let mut state = FormState::Received;
+    walk(&questionnaire.sections, &mut |section| {
+        for statement in &section.statements {
+            walk_statements(statement, &mut |statement| {
+                if statement.code.as_deref() == Some(COMPLETE) {
+                    state = match (statement.value.as_deref(), statement.negated) {
+                        (Some("true"), false) => FormState::Complete,
+                        (Some("false"), _) | (_, true) => FormState::Incomplete,
+                        _ => state,
+                    };
+                }
+            });
+        }
+    });
+    state
+}
+
+fn walk<'q>(sections: &'q [Section], each: &mut dyn FnMut(&'q Section)) {
+    for section in sections {
+        each(section);
+        walk(&section.sections, each);
+    }
+}
+
+fn walk_statements<'q>(statement: &'q Statement, each: &mut dyn FnMut(&'q Statement)) {
+    each(statement);
+    for inner in &statement.statements {
+        walk_statements(inner, each);
+    }
+}

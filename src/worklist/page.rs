@@ -1,0 +1,260 @@
+//! The page of a session: a list that is read on a screen, on a phone and on paper, without scripts.
+
+use std::fmt::Write;
+
+use quick_xml::escape::escape;
+
+use super::content::{FormState, ShownCase};
+use crate::model::case::CaseState;
+use crate::model::patient::{Patient, Sex};
+use crate::model::session::{Session, SessionState};
+use crate::reports::frcp::{french_date, long_date};
+
+const STYLE: &str = include_str!("page.css");
+
+/// The page.
+pub(super) fn render(session: &Session, cases: &[ShownCase]) -> String {
+    let mut page = String::with_capacity(8 * 1024);
+    let label = escape(session.label.as_str());
+    let _ = write!(
+        page,
+        "<!DOCTYPE html>\n<html lang=\"fr\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\
+         <meta name=\"robots\" content=\"noindex\">\
+         <title>{label}, {date}</title><style>\n{STYLE}</style></head><body>\n<header><h1>{label}</h1>\n",
+        date = session.date.format("%d/%m/%Y"),
+    );
+    heading(&mut page, session);
+    summary(&mut page, cases);
+    page.push_str("</header>\n");
+    if session.state == SessionState::Cancelled {
+        page.push_str("<p class=\"alert\">Cette réunion est annulée. Ses dossiers attendent une autre réunion.</p>\n");
+    }
+    match cases.is_empty() {
+        true => page.push_str("<p>Aucun dossier n’est inscrit.</p>\n"),
+        false => table(&mut page, cases),
+    }
+    page.push_str("</body></html>\n");
+    page
+}
+
+fn heading(page: &mut String, session: &Session) {
+    let mut when = long_date(session.date);
+    if let Some(start) = session.start.as_deref().filter(|start| !start.is_empty()) {
+        let _ = write!(when, " à {start}");
+    }
+    let state = match session.state {
+        SessionState::Planned => "prévue",
+        SessionState::Closed => "close",
+        SessionState::Cancelled => "annulée",
+    };
+    let _ = write!(
+        page,
+        "<p class=\"when\">{} <span class=\"state {}\">{state}</span></p>\n<p class=\"about\">",
+        escape(when.as_str()),
+        session.state.word(),
+    );
+    if let Some(lead) = &session.lead {
+        let name = lead.name().unwrap_or_default();
+        let _ = write!(
+            page,
+            "<span>Responsable : <b>{}</b> (RPPS {})</span> ",
+            escape(name.as_str()),
+            escape(lead.rpps.to_string().as_str()),
+        );
+    }
+    let ids = [
+        ("Réunion", Some(session.id.as_str())),
+        (
+            "Parcours",
+            session.pathway_id.as_ref().map(|id| id.as_str()),
+        ),
+        ("Famille", session.family_id.as_ref().map(|id| id.as_str())),
+    ];
+    for (caption, id) in ids {
+        if let Some(id) = id.filter(|id| !id.is_empty()) {
+            let _ = write!(page, "<span>{caption} : {}</span> ", escape(id));
+        }
+    }
+    page.push_str("</p>\n");
+}
+
+fn summary(page: &mut String, cases: &[ShownCase]) {
+    let count = |is: &dyn Fn(&ShownCase) -> bool| cases.iter().filter(|case| is(case)).count();
+    let completed = count(&|case| matches!(case.case.state, CaseState::Completed(_)));
+    let without = count(&|case| case.form == FormState::Missing);
+    let mut parts = vec![counted(cases.len(), "dossier", "dossiers")];
+    if completed > 0 {
+        parts.push(counted(completed, "terminé", "terminés"));
+    }
+    if without > 0 {
+        parts.push(format!("{without} sans questionnaire"));
+    }
+    let _ = writeln!(page, "<p class=\"count\">{}</p>", parts.join(" · "));
+}
+
+fn counted(count: usize, one: &str, many: &str) -> String {
+    // In French, none is singular.
+    format!("{count} {}", if count < 2 { one } else { many })
+}
+
+const COLUMNS: [&str; 8] = [
+    "N°",
+    "Patient",
+    "Dossier",
+    "Demandeur",
+    "Question posée",
+    "Questionnaire",
+    "Documents",
+    "État",
+];
+
+fn table(page: &mut String, cases: &[ShownCase]) {
+    page.push_str("<table><thead><tr>");
+    for column in COLUMNS {
+        let _ = write!(page, "<th scope=\"col\">{column}</th>");
+    }
+    page.push_str("</tr></thead><tbody>\n");
+    for (number, case) in (1..).zip(cases) {
+        let cells = [
+            format!("<b>{number}</b>"),
+            patient(case),
+            format!(
+                "{}<small>{}</small>",
+                escape(case.case.id.as_str()),
+                escape(case.facility.as_str()),
+            ),
+            submitter(case),
+            lines(&case.question),
+            form(case),
+            documents(case),
+            state(case),
+        ];
+        page.push_str("<tr>");
+        for (column, cell) in COLUMNS.iter().zip(cells) {
+            // On a phone, each cell says what it is.
+            let _ = write!(page, "<td data-label=\"{column}\">{cell}</td>");
+        }
+        page.push_str("</tr>\n");
+    }
+    page.push_str("</tbody></table>\n");
+}
+
+fn patient(case: &ShownCase) -> String {
+    let Some(patient) = &case.patient else {
+        return "Patient inconnu".to_owned();
+    };
+    let Patient {
+        usual_name,
+        birth_name,
+        given_name,
+        ..
+    } = patient;
+    let mut text = format!(
+        "<b>{} {}</b>",
+        escape(usual_name.as_str()),
+        escape(given_name.as_str())
+    );
+    let (sex, born) = match patient.sex {
+        Sex::F => ("Femme", "née"),
+        Sex::M => ("Homme", "né"),
+    };
+    if birth_name != usual_name {
+        let _ = write!(
+            text,
+            "<small>{born} {}</small>",
+            escape(birth_name.as_str())
+        );
+    }
+    let birth_date = patient.birth_date.to_string();
+    let on = if birth_date.len() == 10 { "le" } else { "en" };
+    let _ = write!(
+        text,
+        "<small>{sex}, {born} {on} {}</small><small>IPP {}</small>",
+        escape(french_date(&birth_date).as_str()),
+        escape(patient.ipp.as_str()),
+    );
+    if case.case.identity_mismatch {
+        text.push_str("<small class=\"alert\">Identité à vérifier</small>");
+    }
+    text
+}
+
+fn submitter(case: &ShownCase) -> String {
+    let Some(submitter) = &case.submitter else {
+        return "—".to_owned();
+    };
+    let rpps = submitter.rpps.to_string();
+    match submitter.name() {
+        Some(name) => format!(
+            "{}<small>RPPS {}</small>",
+            escape(name.as_str()),
+            escape(rpps.as_str())
+        ),
+        None => format!("RPPS {}", escape(rpps.as_str())),
+    }
+}
+
+fn form(case: &ShownCase) -> String {
+    let (class, words) = match case.form {
+        FormState::Missing => ("missing", "Absent"),
+        FormState::Received => ("received", "Reçu"),
+        FormState::Complete => ("complete", "Complet"),
+        FormState::Incomplete => ("incomplete", "Incomplet"),
+    };
+    let mut text = format!("<span class=\"mark {class}\">{words}</span>");
+    if let Some(path) = &case.form_file {
+        let _ = write!(text, "<small>{}</small>", link(path, "Ouvrir"));
+    }
+    text
+}
+
+fn documents(case: &ShownCase) -> String {
+    if case.documents.is_empty() {
+        return "—".to_owned();
+    }
+    let mut text = "<ul>".to_owned();
+    for document in &case.documents {
+        let _ = write!(text, "<li>{}</li>", link(&document.path, &document.label));
+    }
+    text.push_str("</ul>");
+    text
+}
+
+fn state(case: &ShownCase) -> String {
+    let (class, words) = match case.case.state {
+        CaseState::Completed(_) => ("complete", "Terminé"),
+        _ => ("received", "À discuter"),
+    };
+    let mut text = format!("<span class=\"mark {class}\">{words}</span>");
+    if let Some((path, version)) = &case.report {
+        let words = format!("Compte rendu, v{version}");
+        let _ = write!(text, "<small>{}</small>", link(path, &words));
+    }
+    text
+}
+
+fn lines(lines: &[String]) -> String {
+    if lines.is_empty() {
+        return "—".to_owned();
+    }
+    let escaped: Vec<_> = lines.iter().map(|line| escape(line.as_str())).collect();
+    escaped.join("<br>")
+}
+
+/// A link to a file beside the page.
+fn link(path: &str, words: &str) -> String {
+    let mut address = String::new();
+    for byte in path.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'/' => {
+                address.push(char::from(byte));
+            }
+            other => {
+                let _ = write!(address, "%{other:02X}");
+            }
+        }
+    }
+    format!("<a href=\"{address}\">{}</a>", escape(words))
+}

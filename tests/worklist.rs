@@ -1,0 +1,336 @@
+//! The session folders: what the secretariat finds there, and that it never finds half of it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rcpspool::engine::Engine;
+use rcpspool::spool::faults::{Fault, Faults};
+use rcpspool::spool::fs::Fs;
+
+use support::{World, document, siu, take_all};
+
+const SESSIONS: &str = "desk/sessions";
+
+/// The list of a session at the pathway of [`siu`]'s messages.
+fn session(id: &str, label: &str, state: &str) -> String {
+    format!(
+        "id;label;date;start;pathway_id;family_id;lead_rpps;lead_family;lead_given;state\n\
+         {id};{label};2031-04-08;14:00;PATHWAY-1;;10102078838;DURAND;Anne;{state}\n"
+    )
+}
+
+/// A document with a questionnaire, for the session of [`session`].
+fn questionnaire() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/cda/meeting.xml");
+    let text = std::fs::read_to_string(path).unwrap();
+    text.replace("20250415", "20310408")
+        .replace("THORAX", "PATHWAY-1")
+}
+
+/// Drops files, takes them in, and ends cleanly.
+fn take(world: &World, files: &[(&str, &str, String)]) {
+    let mut engine = world.open();
+    for (place, name, content) in files {
+        world.drop(place, name, content);
+    }
+    let totals = take_all(&mut engine).unwrap();
+    assert_eq!(totals.rejected, 0, "{totals:?}");
+    engine.close().unwrap();
+}
+
+/// A session with three cases, one of them with a questionnaire, one with two documents of one name.
+fn filled() -> World {
+    let world = World::new();
+    let demo = "facilities/demo";
+    take(
+        &world,
+        &[
+            ("desk", "s.csv", session("S-1", "RCP Thorax", "planned")),
+            (
+                demo,
+                "a.hl7",
+                siu("S12", "C/1", "P1", "20310401120000", "20310408"),
+            ),
+            (
+                demo,
+                "b.hl7",
+                siu("S12", "C-1", "P2", "20310401120000", "20310408"),
+            ),
+            (demo, "c.xml", questionnaire()),
+            (
+                demo,
+                "d1.hl7",
+                to_case(
+                    &document("P1", "20310402120000", "D1", "%PDF-1.4 one"),
+                    "C/1",
+                ),
+            ),
+            (
+                demo,
+                "d2.hl7",
+                to_case(
+                    &document("P1", "20310402120000", "D2", "%PDF-1.4 two"),
+                    "C/1",
+                ),
+            ),
+        ],
+    );
+    world
+}
+
+/// The document names the case that it belongs to.
+fn to_case(message: &str, case: &str) -> String {
+    message.replace("ORC|NW", &format!("ORC|NW|{case}"))
+}
+
+/// Everything below the folder of the sessions, but our own record.
+fn shown(world: &World) -> BTreeMap<PathBuf, Vec<u8>> {
+    let root = world.path(SESSIONS);
+    walkdir::WalkDir::new(&root)
+        .into_iter()
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.file_type().is_file())
+        .filter(|entry| entry.file_name() != ".contents.json")
+        .map(|entry| {
+            let below = entry.path().strip_prefix(&root).unwrap().to_owned();
+            (below, std::fs::read(entry.path()).unwrap())
+        })
+        .collect()
+}
+
+fn names(world: &World) -> Vec<String> {
+    let names = shown(world).into_keys();
+    names
+        .map(|path| path.to_str().unwrap().to_owned())
+        .collect()
+}
+
+fn page(world: &World, folder: &str) -> String {
+    std::fs::read_to_string(world.path(SESSIONS).join(folder).join("index.html")).unwrap()
+}
+
+/// Whatever pages there are are whole, and every link on them leads to a file that is there.
+fn assert_whole(world: &World, when: &str) -> usize {
+    let shown = shown(world);
+    let pages = shown
+        .iter()
+        .filter(|(path, _)| path.file_name().unwrap() == "index.html" && !path.starts_with(".new"));
+    let mut count = 0;
+    for (path, bytes) in pages {
+        let text = String::from_utf8(bytes.clone()).unwrap();
+        assert!(text.ends_with("</body></html>\n"), "{when}: {path:?}");
+        for link in text.split("href=\"").skip(1) {
+            let link = link.split('"').next().unwrap();
+            let target = path.parent().unwrap().join(unescaped(link));
+            let content = shown.get(&target);
+            assert!(
+                content.is_some_and(|it| it.starts_with(b"%PDF") || it.starts_with(b"<?xml")),
+                "{when}: {target:?}"
+            );
+            count += 1;
+        }
+    }
+    count
+}
+
+/// An address with its `%xx` as the bytes they stand for.
+fn unescaped(link: &str) -> String {
+    let mut bytes = Vec::new();
+    let mut rest = link.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        if *first == b'%' {
+            let code = std::str::from_utf8(&after[..2]).unwrap();
+            bytes.push(u8::from_str_radix(code, 16).unwrap());
+            rest = &after[2..];
+        } else {
+            bytes.push(*first);
+        }
+    }
+    String::from_utf8(bytes).unwrap()
+}
+
+#[test]
+fn a_session_has_a_page_and_the_files_of_its_cases() {
+    let world = filled();
+    assert_eq!(
+        names(&world),
+        [
+            "2031-04-08_RCP-Thorax/GARNIER-Rosie_CASE-77/CDA-CASE-77.xml",
+            "2031-04-08_RCP-Thorax/GARNIER-Rosie_CASE-77/questionnaire.pdf",
+            "2031-04-08_RCP-Thorax/MARTIN-JEANNE_C-1_2/CR.pdf",
+            "2031-04-08_RCP-Thorax/MARTIN-JEANNE_C-1_2/CR_2.pdf",
+            "2031-04-08_RCP-Thorax/index.html",
+        ]
+    );
+    assert_eq!(assert_whole(&world, "filled"), 4);
+    let page = page(&world, "2031-04-08_RCP-Thorax");
+    for told in [
+        "RCP Thorax",
+        "mardi 8 avril 2031 à 14:00",
+        "DURAND Anne",
+        "GARNIER Rosie",
+        "née LE GOFF",
+        "née le 14/02/1960",
+        "DEMANDE Julie",
+        "3 dossiers · 2 sans questionnaire",
+        "C/1",
+    ] {
+        assert!(page.contains(told), "{told}: {page}");
+    }
+}
+
+#[test]
+fn the_copies_are_not_the_originals() {
+    let world = filled();
+    let copy = world
+        .path(SESSIONS)
+        .join("2031-04-08_RCP-Thorax/MARTIN-JEANNE_C-1_2/CR.pdf");
+    let original = std::fs::read(&copy).unwrap();
+    std::fs::write(&copy, "scribbled on").unwrap();
+    let documents: Vec<Vec<u8>> = walkdir::WalkDir::new(world.path("documents"))
+        .into_iter()
+        .map(|entry| entry.unwrap())
+        .filter(|entry| entry.file_type().is_file())
+        .map(|entry| std::fs::read(entry.path()).unwrap())
+        .collect();
+    assert!(documents.contains(&original));
+    assert!(!documents.contains(&b"scribbled on".to_vec()));
+}
+
+#[test]
+fn it_follows_the_session_and_its_cases() {
+    let world = filled();
+    let beside = world.path(SESSIONS).join("2031-04-08_RCP-Thorax/notes.txt");
+    std::fs::write(&beside, "mine").unwrap();
+    take(
+        &world,
+        &[
+            ("desk", "s2.csv", session("S-1", "RCP Poumon", "planned")),
+            ("facilities/demo", "e.hl7", siu("S15", "C/1", "P1", "20310403120000", "20310408")),
+            (
+                "desk",
+                "done.json",
+                r#"{"command":"complete","facility":"demo","case":"CASE-77","decision":"Chirurgie"}"#.to_owned(),
+            ),
+        ],
+    );
+    assert_eq!(
+        names(&world),
+        [
+            "2031-04-08_RCP-Poumon/GARNIER-Rosie_CASE-77/CDA-CASE-77.xml",
+            "2031-04-08_RCP-Poumon/GARNIER-Rosie_CASE-77/compte-rendu.pdf",
+            "2031-04-08_RCP-Poumon/GARNIER-Rosie_CASE-77/questionnaire.pdf",
+            "2031-04-08_RCP-Poumon/index.html",
+            "2031-04-08_RCP-Poumon/notes.txt",
+        ]
+    );
+    let text = page(&world, "2031-04-08_RCP-Poumon");
+    assert!(
+        text.contains("Terminé") && text.contains("2 dossiers"),
+        "{text}"
+    );
+    take(
+        &world,
+        &[("desk", "s3.csv", session("S-1", "RCP Poumon", "cancelled"))],
+    );
+    let text = page(&world, "2031-04-08_RCP-Poumon");
+    assert!(text.contains("Cette réunion est annulée"), "{text}");
+    let notes = world.path(SESSIONS).join("2031-04-08_RCP-Poumon/notes.txt");
+    assert_eq!(std::fs::read_to_string(notes).unwrap(), "mine");
+}
+
+#[test]
+fn hostile_and_equal_labels_do_no_harm() {
+    let world = World::new();
+    let hostile = "../../<script>alert(1)</script>&\"";
+    let mut files = Vec::new();
+    for (name, id, label) in [
+        ("1.csv", "S-1", hostile),
+        ("2.csv", "S-2", hostile),
+        ("3.csv", "S-3", "..."),
+        ("4.csv", "S-4", "Œsophage & foie – été"),
+    ] {
+        files.push((
+            "desk",
+            name,
+            session(id, label, "planned").replace('"', "'"),
+        ));
+    }
+    take(&world, &files);
+    assert_eq!(
+        names(&world),
+        [
+            "2031-04-08_script-alert-1-script/index.html",
+            "2031-04-08_script-alert-1-script_2/index.html",
+            "2031-04-08_session/index.html",
+            "2031-04-08_Œsophage-foie-été/index.html",
+        ]
+    );
+    let text = page(&world, "2031-04-08_script-alert-1-script");
+    assert!(
+        !text.contains("<script>") && text.contains("&lt;script&gt;"),
+        "{text}"
+    );
+    // Each keeps its own.
+    let before = shown(&world);
+    take(&world, &files);
+    assert!(before == shown(&world));
+}
+
+#[test]
+fn all_of_it_can_be_made_again() {
+    let world = filled();
+    let before = shown(&world);
+    std::fs::remove_dir_all(world.path(SESSIONS)).unwrap();
+    world.open().close().unwrap();
+    assert!(before == shown(&world));
+}
+
+#[test]
+fn a_page_is_never_half_and_never_leads_nowhere() {
+    let changed = |world: &World| {
+        let fs = Fs::new();
+        let mut engine = world.open_on(fs).unwrap();
+        world.drop("desk", "s2.csv", session("S-1", "RCP Poumon", "planned"));
+        world.drop(
+            "facilities/demo",
+            "e.hl7",
+            siu("S15", "C/1", "P1", "20310403120000", "20310408"),
+        );
+        let later = document("P2", "20310402120000", "D3", "%PDF-1.4 three");
+        world.drop("facilities/demo", "f.hl7", to_case(&later, "C-1"));
+        take_all(&mut engine).unwrap();
+        // Ends without a clean stop: the folders are renewed by the next start.
+    };
+    let renewed = |world: &World, faults: Arc<Faults>| {
+        let engine: Result<Engine, _> = world.open_on(Fs::with_faults(faults));
+        engine.and_then(Engine::close)
+    };
+    let world = filled();
+    changed(&world);
+    let counting = Arc::new(Faults::none());
+    let engine = world
+        .open_on(Fs::with_faults(Arc::clone(&counting)))
+        .unwrap();
+    let opened = counting.calls();
+    engine.close().unwrap();
+    let expected = shown(&world);
+    assert!(assert_whole(&world, "undisturbed") >= 3);
+    for stop in opened + 1..=counting.calls() {
+        let world = filled();
+        changed(&world);
+        let _ = renewed(&world, Arc::new(Faults::with(Fault::StopBefore(stop))));
+        assert_whole(&world, &format!("stopped before operation {stop}"));
+        renewed(&world, Arc::new(Faults::none())).unwrap();
+        assert!(
+            expected == shown(&world),
+            "after a stop before operation {stop}"
+        );
+    }
+}
