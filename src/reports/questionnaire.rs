@@ -4,7 +4,9 @@
 //! always shown.
 
 use super::frcp::{self, Row};
-use crate::model::questionnaire::{Concept, Qualifier, Questionnaire, Section, Statement};
+use crate::model::questionnaire::{
+    Concept, Participant, Qualifier, Questionnaire, Section, Statement,
+};
 
 /// The sections of the form as the report shows them.
 pub(super) fn sections(questionnaire: &Questionnaire) -> Vec<frcp::Section> {
@@ -20,11 +22,59 @@ fn section(section: &Section) -> frcp::Section {
     frcp::Section {
         title: title.cloned().unwrap_or_default(),
         code: section.code.clone(),
-        // What is coded says what the narrative says.
-        narrative: section.text.clone().filter(|_| rows.is_empty()),
+        narrative: narrative(section, &rows),
         rows,
         sections: section.sections.iter().map(self::section).collect(),
     }
+}
+
+/// What the text of a section says and its statements do not, line by line: nothing of it may be missing, and what is
+/// coded is not said twice.
+fn narrative(section: &Section, rows: &[Row]) -> Option<String> {
+    let told: Vec<String> = rows
+        .iter()
+        .map(|row| plain(&format!("{}\n{}", row.label, row.value)))
+        .chain(section.title.as_deref().map(plain))
+        .collect();
+    let is_told = |line: &&str| {
+        let cells: Vec<String> = line.split(" | ").map(plain).collect();
+        told.iter()
+            .any(|row| cells.iter().all(|cell| row.contains(cell)))
+    };
+    let written = section.text.as_deref().unwrap_or_default().lines();
+    let mut lines: Vec<String> = written
+        .filter(|line| rows.is_empty() || !is_told(line))
+        .map(str::to_owned)
+        .collect();
+    lines.extend(section.participants.iter().filter_map(participant));
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+/// Letters and digits only, in lower case: text as it is compared.
+fn plain(text: &str) -> String {
+    let letters = text.chars().filter(|letter| letter.is_alphanumeric());
+    letters.flat_map(char::to_lowercase).collect()
+}
+
+/// Who did, wrote or told something, where there is a name.
+fn participant(participant: &Participant) -> Option<String> {
+    let role = match participant.role.as_str() {
+        "author" => "Auteur",
+        "performer" => "Réalisé par",
+        "informant" => "Informateur",
+        _ => "Participant",
+    };
+    let whose = [
+        participant.name.as_deref(),
+        participant.label.as_deref(),
+        participant.organization.as_deref(),
+    ];
+    let mut words: Vec<String> = whose.into_iter().flatten().map(str::to_owned).collect();
+    if words.is_empty() {
+        return None;
+    }
+    words.extend(participant.time.as_deref().map(french_date));
+    Some(format!("{role} : {}", words.join(", ")))
 }
 
 fn add(statement: &Statement, depth: u8, rows: &mut Vec<Row>) {
@@ -32,15 +82,28 @@ fn add(statement: &Statement, depth: u8, rows: &mut Vec<Row>) {
         .label
         .as_ref()
         .or(statement.code.as_ref())
-        .unwrap_or(&statement.kind);
+        .map_or_else(|| kind(&statement.kind), String::as_str);
     rows.push(Row {
-        label: label.clone(),
+        label: label.to_owned(),
         value: value(statement, label),
         qualifier: qualifier(statement),
         depth,
     });
     for inner in &statement.statements {
         add(inner, depth.saturating_add(1), rows);
+    }
+}
+
+/// What a statement is, where it has no name.
+fn kind(kind: &str) -> &str {
+    match kind {
+        "act" | "procedure" => "Acte",
+        "encounter" => "Rencontre",
+        "observation" => "Observation",
+        "organizer" => "Ensemble",
+        "substanceAdministration" => "Administration",
+        "supply" => "Fourniture",
+        other => other,
     }
 }
 
@@ -76,12 +139,17 @@ fn value(statement: &Statement, label: &str) -> String {
         }
     }
     if let Some(consumable) = &statement.consumable {
-        let words = consumable
-            .label
-            .as_ref()
-            .or(consumable.name.as_ref())
-            .or(consumable.code.as_ref());
-        lines.extend(words.map(|words| format!("Produit : {words}")));
+        let mut words: Vec<&str> = [&consumable.label, &consumable.name]
+            .into_iter()
+            .filter_map(|words| words.as_deref())
+            .collect();
+        words.dedup();
+        if words.is_empty() {
+            words.extend(consumable.code.as_deref());
+        }
+        if !words.is_empty() {
+            lines.push(format!("Produit : {}", words.join(", ")));
+        }
     }
     for quantity in &statement.quantities {
         let unit = quantity.unit.as_deref().unwrap_or_default();
@@ -106,12 +174,13 @@ fn value(statement: &Statement, label: &str) -> String {
         lines.extend(said.as_ref().map(|said| format!("{caption} : {said}")));
     }
     lines.extend(statement.time.as_deref().map(french_time));
+    lines.extend(statement.participants.iter().filter_map(participant));
     // A reference that leads nowhere tells a reader nothing.
     let text = statement
         .text
         .as_ref()
         .filter(|text| !text.starts_with('#'));
-    if let Some(text) = text.filter(|text| *text != label && !lines.contains(text)) {
+    if let Some(text) = text.filter(|text| text.as_str() != label && !lines.contains(text)) {
         lines.push(text.clone());
     }
     lines.join("\n")
@@ -119,7 +188,15 @@ fn value(statement: &Statement, label: &str) -> String {
 
 fn words(part: &Option<Concept>) -> Option<String> {
     let part = part.as_ref()?;
-    with_code(part.words(), part.code.as_deref())
+    let words = with_code(part.words(), part.code.as_deref())?;
+    let written = part
+        .text
+        .as_ref()
+        .filter(|text| !words.contains(*text) && !text.starts_with('#'));
+    Some(match written {
+        Some(written) => format!("{words} ({written})"),
+        None => words,
+    })
 }
 
 /// Words with the code that they stand for, where it is one that people say: `T1b`, `C50.2`, `8000/3`.
@@ -366,13 +443,13 @@ mod tests {
     }
 
     #[test]
-    fn statements_stand_below_each_other_and_narrative_where_there_are_none() {
+    fn statements_stand_below_each_other_and_narrative_where_they_do_not_tell_it() {
         let mut outer = statement("observation");
         outer.statements = vec![statement("act")];
         let questionnaire = Questionnaire {
             sections: vec![Section {
                 code: some("C"),
-                text: some("T"),
+                text: some("L\nl | 12/03\nL | said nowhere else"),
                 statements: vec![outer],
                 sections: vec![Section {
                     label: some("Inner"),
@@ -386,7 +463,10 @@ mod tests {
         let sections = sections(&questionnaire);
         let depths: Vec<u8> = sections[0].rows.iter().map(|row| row.depth).collect();
         assert_eq!(depths, [0, 1]);
-        assert_eq!(sections[0].narrative, None);
+        assert_eq!(
+            sections[0].narrative.as_deref(),
+            Some("l | 12/03\nL | said nowhere else")
+        );
         assert_eq!(sections[0].sections[0].title, "Inner");
         assert_eq!(sections[0].sections[0].narrative.as_deref(), Some("told"));
     }

@@ -125,6 +125,7 @@ captions! {
     label = "Élément",
     value = "Valeur",
     mood = "Statut",
+    narrative = "Texte de la section",
     items = "Éléments saisis en réunion",
     decision = "Décision de la réunion",
     nothing = "—",

@@ -335,6 +335,8 @@ fn identity(page: &mut Composer, frcp: &Frcp, captions: &Captions) {
         let kind = match oid.as_str() {
             "1.2.250.1.213.1.4.8" => "NIR",
             "1.2.250.1.213.1.4.9" => "NIA",
+            "1.2.250.1.213.1.4.10" => "NIR de test",
+            "1.2.250.1.213.1.4.11" => "NIR de démonstration",
             other => other,
         };
         pairs.push((&captions.ins, format!("{number} ({kind})")));
@@ -522,7 +524,13 @@ fn section(
         .filter(|text| !text.trim().is_empty())
     {
         page.space(4.0);
-        page.paragraph(narrative, page.body());
+        if !section.rows.is_empty() {
+            page.keep(page.body().size * 5.0);
+            page.paragraph(&captions.narrative, page.small());
+        }
+        for line in narrative.lines() {
+            page.paragraph(line, page.body());
+        }
     } else if section.rows.is_empty() && section.sections.is_empty() {
         page.paragraph(&captions.nothing, page.body());
     }

@@ -233,7 +233,7 @@ impl<'a> Composer<'a> {
     }
 
     /// Goes to the next sheet unless `height` is left on this one.
-    fn keep(&mut self, height: f32) {
+    pub fn keep(&mut self, height: f32) {
         if self.y + height > BOTTOM {
             self.next_sheet();
         }

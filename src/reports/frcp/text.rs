@@ -87,8 +87,11 @@ impl Fonts {
                 if ink > widest {
                     line.clear();
                     let letters = word.trim_end_matches(' ');
-                    for part in typeface.parts(letters, widest) {
-                        if !line.is_empty() {
+                    // A long id is cut where it is divided, if it can be.
+                    let divided = letters.split_inclusive(['-', '/', '.', '_']);
+                    for part in divided.flat_map(|part| typeface.parts(part, widest)) {
+                        let with_part = typeface.advance(&line) + typeface.advance(part);
+                        if !line.is_empty() && with_part > widest {
                             lines.push(finished(&mut line));
                         }
                         line.push_str(part);
