@@ -213,3 +213,101 @@ fn a_large_document_costs_little_more_than_itself() {
     });
     assert!(two <= ALLOWED_MB + 30, "{two}");
 }
+
+/// A batch of many reports is written in little memory: it is streamed.
+#[test]
+#[ignore = "takes minutes and 5 GB of disk: cargo test --test memory -- --ignored --nocapture ten_thousand"]
+fn ten_thousand_reports_leave_in_one_batch() {
+    const PDF_BYTES: usize = 100_000;
+    const ALLOWED_KB: u64 = 150 * 1024;
+    let count: usize = match std::env::var("REPORTS") {
+        Ok(text) => text.parse().expect("REPORTS is a number of reports"),
+        Err(_) => 10_000,
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let spool = folder.path().join("spool");
+    let config = folder.path().join("rcpspool.toml");
+    fs::write(
+        &config,
+        format!(
+            "spool = {spool:?}\n[intake]\nsettle = \"0s\"\nmin_free = \"1KiB\"\n[reports]\nevery = \"off\"\n[[facility]]\n"
+        ),
+    )
+    .unwrap();
+    let (desk, demo) = (
+        spool.join("desk/inbox"),
+        spool.join("facilities/demo/inbox"),
+    );
+    fs::create_dir_all(&desk).unwrap();
+    fs::create_dir_all(&demo).unwrap();
+    // The peak of a run, in kB.
+    let once = || {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_rcpspool"))
+            .arg("--config")
+            .arg(&config)
+            .arg("once")
+            .spawn()
+            .unwrap();
+        let mut peak = 0;
+        loop {
+            let status = fs::read_to_string(format!("/proc/{}/status", child.id()));
+            let status = status.unwrap_or_default();
+            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            if let Some(line) = line {
+                peak = line.trim().trim_end_matches(" kB").parse().unwrap();
+            }
+            if let Some(ended) = child.try_wait().unwrap() {
+                assert!(ended.success(), "{ended}");
+                return peak;
+            }
+            sleep(Duration::from_millis(5));
+        }
+    };
+    fs::write(
+        desk.join("s.csv"),
+        session("S-1", "2025-04-08", "PATHWAY-1"),
+    )
+    .unwrap();
+    once();
+    let cases: String = (0..count)
+        .map(|n| {
+            siu(
+                "S12",
+                &format!("C{n}"),
+                &format!("P{n}"),
+                "20250401120000",
+                "20250408",
+            )
+        })
+        .collect();
+    fs::write(demo.join("cases.hl7"), cases).unwrap();
+    once();
+    let mut commands = Vec::new();
+    for n in 0..count {
+        let mut pdf = format!("%PDF-1.4 {n} ").into_bytes();
+        pdf.resize(PDF_BYTES, b'x');
+        fs::write(desk.join(format!("{n}.pdf")), pdf).unwrap();
+        commands.push(format!(
+            r#"{{"command":"complete","facility":"demo","case":"C{n}","pdf":"{n}.pdf"}}"#
+        ));
+    }
+    fs::write(
+        desk.join("complete.json"),
+        format!("[{}]", commands.join(",")),
+    )
+    .unwrap();
+    println!("completing takes {} MB at its peak", once() / 1024);
+    fs::write(demo.join("q.retrieve"), "").unwrap();
+    let start = Instant::now();
+    let peak = once();
+    let batch = spool.join("facilities/demo/outbox/reports/q.xml");
+    let size = fs::metadata(&batch).unwrap().len();
+    println!(
+        "a batch of {count} reports, {} MB: {} MB at its peak, {:?}",
+        size >> 20,
+        peak / 1024,
+        start.elapsed()
+    );
+    assert!(size as usize > count * PDF_BYTES * 16 / 9);
+    assert!(peak < ALLOWED_KB, "{peak} kB");
+}
