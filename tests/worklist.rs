@@ -284,6 +284,18 @@ fn hostile_and_equal_labels_do_no_harm() {
 }
 
 #[test]
+fn a_session_of_the_past_has_a_folder_once_it_is_touched() {
+    let world = World::new();
+    let mut engine = world.open();
+    engine.look_at_all_worklists();
+    let past = session("S-1", "RCP", "planned").replace("2031-", "2019-");
+    world.drop("desk", "s.csv", past);
+    take_all(&mut engine).unwrap();
+    engine.close().unwrap();
+    assert_eq!(names(&world), ["2019-04-08_RCP/index.html"]);
+}
+
+#[test]
 fn all_of_it_can_be_made_again() {
     let world = filled();
     let before = shown(&world);

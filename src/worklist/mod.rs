@@ -63,9 +63,21 @@ pub struct Sources<'a> {
 pub struct Worklists {
     /// Keys of records that changed.
     touched: BTreeSet<String>,
-    /// Whether all sessions are to be looked at.
-    all: bool,
+    /// Which others are to be looked at.
+    scope: Scope,
     due: BTreeSet<SessionId>,
+}
+
+/// Which sessions are to be looked at besides those that were touched.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Scope {
+    /// None.
+    #[default]
+    Touched,
+    /// Those that are no thing of the past, and those that have a folder.
+    Present,
+    /// All: more were touched than were remembered.
+    All,
 }
 
 impl Worklists {
@@ -79,24 +91,25 @@ impl Worklists {
             "session/",
             "session-case/",
         ];
-        if !self.all {
+        if self.scope < Scope::All {
             let shown = keys.filter(|key| SHOWN.iter().any(|kind| key.starts_with(kind)));
             self.touched.extend(shown.cloned());
             if self.touched.len() > MANY {
-                self.touch_all();
+                self.scope = Scope::All;
+                self.touched.clear();
             }
         }
     }
 
-    /// Every session's folder is to be looked at. One that is as it should be is left as it is.
+    /// Every folder is to be looked at, and every session that should have one. One that is as it should be is left
+    /// as it is.
     pub fn touch_all(&mut self) {
-        self.all = true;
-        self.touched.clear();
+        self.scope = self.scope.max(Scope::Present);
     }
 
     /// Whether there is anything to look at.
     pub fn are_due(&self) -> bool {
-        self.all || !self.touched.is_empty() || !self.due.is_empty()
+        self.scope > Scope::Touched || !self.touched.is_empty() || !self.due.is_empty()
     }
 
     /// Renews the next folder.
@@ -105,17 +118,18 @@ impl Worklists {
     /// After any of them the session stays due.
     pub fn renew_next(&mut self, sources: &Sources<'_>) -> Result<(), WorklistError> {
         let view = Overlay::new(sources.store);
-        if self.all {
+        if self.scope > Scope::Touched {
             let folders = SessionFolder::all(sources)?;
             let has_folder =
                 |id: &SessionId| folders.iter().any(|folder| folder.session() == Some(id));
             let keep_from = keep_from(sources.config);
             let sessions: Vec<Session> = view.all(keys::SESSIONS)?;
+            let all = self.scope == Scope::All;
             let shown = sessions
                 .into_iter()
-                .filter(|session| session.date >= keep_from || has_folder(&session.id));
+                .filter(|session| all || session.date >= keep_from || has_folder(&session.id));
             self.due.extend(shown.map(|session| session.id));
-            self.all = false;
+            self.scope = Scope::Touched;
         }
         while let Some(key) = self.touched.first() {
             self.due.extend(sessions_showing(&view, key)?);
