@@ -65,22 +65,37 @@ impl<'a> SessionFolder<'a> {
 
     /// A new one, under a name that nobody looks for.
     pub fn make(sources: &'a Sources<'a>, session: &SessionId) -> Result<Self, FsError> {
-        let dir = sources.fs.make_dir(sources.sessions, Path::new(NEW))?;
-        // What a process that was killed left there becomes this one's, to be removed.
-        let left = read_contents(sources, &dir)?.unwrap_or_default();
+        Self::clear_new(sources)?;
         Ok(Self {
             sources,
             name: NEW.to_owned(),
-            dir,
+            dir: sources.fs.make_dir(sources.sessions, Path::new(NEW))?,
             contents: Contents {
                 session: Some(session.clone()),
-                files: left
-                    .files
-                    .into_keys()
-                    .map(|path| (path, String::new()))
-                    .collect(),
+                files: BTreeMap::new(),
             },
         })
+    }
+
+    /// Removes what a process that was stopped left of a new folder, whatever it is: nobody else knows that name.
+    pub fn clear_new(sources: &Sources<'_>) -> Result<(), FsError> {
+        let fs = sources.fs;
+        let dir = match fs.open_dir(sources.sessions, Path::new(NEW)) {
+            Err(error) if error.is_absent() => return Ok(()),
+            opened => opened?,
+        };
+        for entry in fs.list(&dir)? {
+            if entry.is_dir {
+                let inner = fs.open_dir(&dir, Path::new(&entry.name))?;
+                for file in fs.list(&inner)? {
+                    fs.remove(&inner, &file.name)?;
+                }
+                fs.remove_dir(&dir, &entry.name)?;
+            } else {
+                fs.remove(&dir, &entry.name)?;
+            }
+        }
+        fs.remove_dir(sources.sessions, OsStr::new(NEW))
     }
 
     pub fn name(&self) -> &str {

@@ -119,6 +119,7 @@ impl Worklists {
     pub fn renew_next(&mut self, sources: &Sources<'_>) -> Result<(), WorklistError> {
         let view = Overlay::new(sources.store);
         if self.scope > Scope::Touched {
+            SessionFolder::clear_new(sources)?;
             let folders = SessionFolder::all(sources)?;
             let has_folder =
                 |id: &SessionId| folders.iter().any(|folder| folder.session() == Some(id));

@@ -60,15 +60,17 @@ impl World {
         std::fs::write(path, content).unwrap();
     }
 
-    /// All regular files below the spool's folders that others see, with their content.
+    /// All regular files below the spool's folders that others see, with their content; not the folders of sessions,
+    /// which are made from the store whenever there is time.
     pub fn seen(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let mut seen = BTreeMap::new();
         for place in ["facilities/demo", "desk"] {
             for entry in walkdir::WalkDir::new(self.path(place)) {
                 let entry = entry.unwrap();
                 let name = entry.file_name().to_string_lossy().into_owned();
-                if entry.file_type().is_file() && !name.starts_with('.') {
-                    let below = entry.path().strip_prefix(&self.config.spool).unwrap();
+                let below = entry.path().strip_prefix(&self.config.spool).unwrap();
+                let is_derived = below.starts_with("desk/sessions");
+                if entry.file_type().is_file() && !name.starts_with('.') && !is_derived {
                     seen.insert(below.to_owned(), std::fs::read(entry.path()).unwrap());
                 }
             }
