@@ -178,6 +178,7 @@ fn a_session_has_a_page_and_the_files_of_its_cases() {
         "née LE GOFF",
         "née le 14/02/1960",
         "DEMANDE Julie",
+        "Surveillance &lt; 3 mois ?",
         "3 dossiers · 2 sans questionnaire",
         "C/1",
     ] {

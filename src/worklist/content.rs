@@ -246,38 +246,40 @@ fn unique(taken: &mut BTreeSet<String>, stem: &str, ending: &str) -> String {
 
 /// Section "synthesis of the case and question asked" of the fRCP (LOINC).
 const QUESTION: &str = "10164-2";
+/// Section "reason" (LOINC).
+const REASON_SECTION: &str = "42349-1";
 /// Statement "reason of the meeting" of the fRCP.
 const REASON: &str = "ORG-186";
 /// Statement "complete case" of the fRCP.
 const COMPLETE: &str = "GEN-100";
 
-/// The reasons that are ticked, and the question as it was written.
+/// The reasons that are ticked, else the reason as it was written, and the question.
 fn question(questionnaire: &Questionnaire) -> Vec<String> {
-    let mut reasons = Vec::new();
-    let mut written = Vec::new();
+    let (mut ticked, mut reason, mut asked) = (Vec::new(), Vec::new(), Vec::new());
     walk(&questionnaire.sections, &mut |section| {
-        if section.code.as_deref() == Some(QUESTION) {
-            let lines = section.text.iter().flat_map(|text| text.lines());
-            written.extend(
-                lines
-                    .map(str::trim)
-                    .filter(|it| !it.is_empty())
-                    .map(str::to_owned),
-            );
+        let lines = section.text.iter().flat_map(|text| text.lines());
+        let lines = lines.map(str::trim).filter(|line| !line.is_empty());
+        match section.code.as_deref() {
+            Some(QUESTION) => asked.extend(lines.map(str::to_owned)),
+            Some(REASON_SECTION) => reason.extend(lines.map(str::to_owned)),
+            _ => {}
         }
         for statement in &section.statements {
             walk_statements(statement, &mut |statement| {
                 if statement.code.as_deref() == Some(REASON) {
-                    let ticked = statement.statements.iter();
-                    let ticked =
-                        ticked.filter(|it| it.value.as_deref() == Some("true") && !it.negated);
-                    reasons.extend(ticked.filter_map(|it| it.label.clone()));
+                    let is_ticked =
+                        |it: &&Statement| it.value.as_deref() == Some("true") && !it.negated;
+                    let labels = statement.statements.iter().filter(is_ticked);
+                    ticked.extend(labels.filter_map(|it| it.label.clone()));
                 }
             });
         }
     });
-    reasons.extend(written);
-    reasons
+    if ticked.is_empty() {
+        ticked = reason;
+    }
+    ticked.extend(asked);
+    ticked
 }
 
 fn form_state(questionnaire: Option<&Questionnaire>) -> FormState {
