@@ -73,7 +73,10 @@ impl<'s> Group<'s> {
             }
             Entry::Closing(closing) => self.moves.extend(closing.moves.iter().cloned()),
             Entry::Changes { moves, .. } => self.moves.extend(moves.iter().cloned()),
-            Entry::Header(_) | Entry::Finished { .. } | Entry::Commit { .. } => {}
+            Entry::Header(_)
+            | Entry::Snapshot(_)
+            | Entry::Finished { .. }
+            | Entry::Commit { .. } => {}
         }
         self.entries.push(entry);
     }

@@ -9,7 +9,7 @@ use super::commit::Committer;
 use super::group::Group;
 use super::{Claimed, Counts, Engine, EngineError};
 use crate::config::{Config, Facility};
-use crate::journal::{Entry, Journal, JournalError, Move, Place, Position};
+use crate::journal::{Journal, JournalError, OpenMoves, Place, Position};
 use crate::spool::claim::{self, Claim};
 use crate::spool::finish::{Folders, Names};
 use crate::spool::fs::{Fs, FsError};
@@ -18,10 +18,10 @@ use crate::store::{KeyChange, Overlay, SledStore, Store, apply_all, keys, to_jso
 use crate::worklist::Worklists;
 
 /// Names the end of the journal at a clean stop: only then is the database trusted.
-const CLEAN: &str = "CLEAN";
+pub(crate) const CLEAN: &str = "CLEAN";
 
 /// The database's folder below `store/`.
-const DATABASE: &str = "db";
+pub(crate) const DATABASE: &str = "db";
 
 /// Goes through all folders at start, to see that files can.
 const PROBE: &str = ".probe";
@@ -53,11 +53,14 @@ impl Engine {
     ) -> Result<Self, EngineError> {
         let spool = Spool::open(&fs, &config.spool)?;
         let clean = take_clean(&fs, &spool)?;
+        let database = spool.store.path().join(DATABASE);
         let trusted = match (&clean, open_store) {
-            (Some(position), OpenStore::Sled) => Journal::ends_at(&fs, &spool.journal, position)?,
+            // Where somebody removed the database and left this, nothing is there to be trusted.
+            (Some(position), OpenStore::Sled) if database.is_dir() => {
+                Journal::ends_at(&fs, &spool.journal, position)?
+            }
             _ => false,
         };
-        let database = spool.store.path().join(DATABASE);
         let store: Arc<dyn Store> = match open_store {
             OpenStore::Sled => {
                 if !trusted {
@@ -67,24 +70,11 @@ impl Engine {
             }
             OpenStore::Memory => Arc::new(crate::store::MemoryStore::default()),
         };
-        let mut moves: Vec<(u64, Move)> = Vec::new();
-        let mut finished = 0;
+        let mut open = OpenMoves::default();
         let journal = Journal::open(&fs, &spool.journal, trusted, &mut |(counters, entries)| {
             for entry in entries {
-                let (changes, ordered) = match entry {
-                    Entry::Message(message) => (message.changes, message.moves),
-                    Entry::Closing(closing) => (closing.changes, closing.moves),
-                    Entry::Changes { changes, moves, .. } => (changes, moves),
-                    Entry::Finished { group } => {
-                        finished = group;
-                        moves.retain(|(of, _)| *of > group);
-                        continue;
-                    }
-                    Entry::Header(_) | Entry::Commit { .. } => continue,
-                };
-                apply_all(&*store, &changes)
+                apply_all(&*store, &open.follow(counters.group, entry))
                     .map_err(|error| JournalError::Reader(error.to_string()))?;
-                moves.extend(ordered.into_iter().map(|ordered| (counters.group, ordered)));
             }
             watch(counters.group);
             Ok(())
@@ -107,8 +97,12 @@ impl Engine {
                 fs.clone(),
                 journal,
                 Arc::clone(&store),
-                moves,
-                if trusted { counters.group } else { finished },
+                open.moves,
+                if trusted {
+                    counters.group
+                } else {
+                    open.finished
+                },
             ),
             in_flight: None,
             counts: Counts::default(),
@@ -281,7 +275,7 @@ impl Engine {
         self.record("a long name", vec![change])
     }
 
-    fn record(&mut self, what: &str, changes: Vec<KeyChange>) -> Result<(), EngineError> {
+    pub(super) fn record(&mut self, what: &str, changes: Vec<KeyChange>) -> Result<(), EngineError> {
         let store = Arc::clone(&self.store);
         let mut group = Group::new(&*store);
         group.change(what, changes);

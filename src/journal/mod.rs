@@ -1,17 +1,24 @@
 //! The journal: the append-only record of every change, and the truth (DESIGN, "One barrier").
 //!
 //! A group of entries counts once its commit entry is on disk, and not before. Everything else, the store
-//! included, is made from what is written here.
+//! included, is made from what is written here. A [`snapshot`] says what older segments come to; [`keeping`] makes
+//! them, and compresses and deletes what they cover.
 
+mod archive;
+mod folder;
+pub mod keeping;
 mod record;
 mod segment;
+pub mod snapshot;
 
-use std::ffi::OsString;
+use std::ffi::OsStr;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-pub use self::record::{Closing, Entry, Header, Message, Move, Place};
-use self::segment::Scan;
+use self::folder::{Folder, Unit};
+pub use self::record::{Closing, Entry, Header, Message, Move, OpenMoves, Place, SnapshotHeader};
+use self::segment::{Scan, Scanned};
 use crate::spool::fs::{Dir, Fs, FsError, Writing};
 
 /// A segment that is longer than this is followed by a new one.
@@ -48,6 +55,19 @@ pub enum JournalError {
     /// An entry cannot be written as JSON.
     #[error("an entry of the journal cannot be written: {0}")]
     Encoding(#[from] serde_json::Error),
+    /// Keeping the journal small was told to stop: the next time goes on.
+    #[error("told to stop")]
+    Stopped,
+}
+
+impl JournalError {
+    fn damaged(file: &OsStr, offset: u64, what: &str) -> Self {
+        JournalError::Damaged {
+            segment: file.to_string_lossy().into_owned(),
+            offset,
+            what: what.to_owned(),
+        }
+    }
 }
 
 /// A place in the journal: everything before it is accepted.
@@ -61,7 +81,7 @@ pub struct Position {
     pub hash: String,
 }
 
-/// Numbers that must go on rising over restarts.
+/// How far the journal has come: numbers that must go on rising over restarts, and when that was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counters {
     /// The last group that was committed.
@@ -70,10 +90,18 @@ pub struct Counters {
     pub order: u64,
     /// The last message.
     pub message: u64,
+    /// When the last group was committed, as the clock said then.
+    #[serde(default)]
+    pub time: Option<DateTime<Utc>>,
 }
 
 /// A group as it is read back: its entries without the commit.
+///
+/// A snapshot is given first, as groups with the numbers that it goes up to.
 pub type Group = (Counters, Vec<Entry>);
+
+/// Takes the groups that are read, one after the other.
+type Each<'e> = &'e mut dyn FnMut(Group) -> Result<(), JournalError>;
 
 /// The journal, open for appending.
 #[derive(Debug)]
@@ -89,7 +117,7 @@ pub struct Journal {
 impl Journal {
     /// Whether the journal in this folder ends exactly here, so that a store made up to here lacks nothing.
     pub fn ends_at(fs: &Fs, dir: &Dir, position: &Position) -> Result<bool, JournalError> {
-        match segments(fs, dir)?.last() {
+        match Folder::list(fs, dir)?.segments.last() {
             Some(&last) => {
                 let scanned = segment::read(fs, dir, last, None, &mut |_| Ok(()))?;
                 Ok(scanned.position().as_ref() == Some(position))
@@ -100,7 +128,7 @@ impl Journal {
 
     /// The number of the last group in this folder, to tell how far reading has come.
     pub fn last_group(fs: &Fs, dir: &Dir) -> Result<u64, JournalError> {
-        match segments(fs, dir)?.last() {
+        match Folder::list(fs, dir)?.segments.last() {
             Some(&last) => Ok(segment::read(fs, dir, last, None, &mut |_| Ok(()))?
                 .counters
                 .group),
@@ -108,12 +136,13 @@ impl Journal {
         }
     }
 
-    /// Opens the journal in this folder and begins a new segment.
+    /// Opens the journal in this folder and begins a new segment, or goes on with one that holds nothing yet.
     ///
-    /// Every accepted group is given to `each`, in order; with `only_end`, only the end is read.
+    /// Everything accepted is given to `each`, in order: the newest snapshot, then the groups after it. With
+    /// `only_end`, only the end is read.
     ///
     /// # Errors
-    /// [`JournalError::Damaged`] for anything but a torn end.
+    /// [`JournalError::Damaged`] for anything but a torn end, or a snapshot in whose place older files can be read.
     pub fn open(
         fs: &Fs,
         dir: &Dir,
@@ -122,38 +151,36 @@ impl Journal {
     ) -> Result<Self, JournalError> {
         // What a killed process wrote may not be on the disk yet, and is about to be relied upon.
         fs.sync_file_system(dir)?;
-        let mut numbers = segments(fs, dir)?;
-        if let Some(&last) = numbers.last()
+        let mut folder = Folder::list(fs, dir)?;
+        for name in std::mem::take(&mut folder.unfinished) {
+            fs.remove(dir, &name)?;
+        }
+        if let Some(&last) = folder.segments.last()
+            && segment::header(fs, dir, last)?.is_none()
             && segment::read(fs, dir, last, None, &mut |_| Ok(()))?
                 .position()
                 .is_none()
         {
             // The process ended while it made this segment: without a header it holds nothing.
-            fs.remove(dir, &segment::name(last))?;
-            numbers.pop();
+            fs.remove(dir, &folder::segment(last))?;
+            folder.segments.pop();
         }
-        let mut counters = Counters::default();
-        let mut accepted: Option<Position> = None;
-        match (only_end, numbers.last()) {
-            (true, Some(&last)) => {
-                let scanned = segment::read(fs, dir, last, None, &mut |_| Ok(()))?;
-                counters = scanned.counters;
-                accepted = scanned.position();
+        let last = match (only_end, folder.segments.last()) {
+            (true, Some(&last)) => Some(segment::read(fs, dir, last, None, &mut |_| Ok(()))?),
+            _ => replay(fs, dir, &folder, each)?,
+        };
+        let going_on = match &last {
+            Some(last) => segment::go_on(fs, dir, last)?,
+            None => None,
+        };
+        let counters = last.as_ref().map(|last| last.counters).unwrap_or_default();
+        let (segment, scan) = match going_on {
+            Some(begun) => begun,
+            None => {
+                let accepted = last.as_ref().and_then(Scanned::position);
+                segment::begin(fs, dir, accepted, counters)?
             }
-            _ => {
-                for (place, &number) in numbers.iter().enumerate() {
-                    let end = match numbers.get(place + 1) {
-                        Some(&next) => segment::previous(fs, dir, next)?,
-                        None => None,
-                    };
-                    let scanned = segment::read(fs, dir, number, end.as_ref(), each)?;
-                    segment::follows(&scanned, accepted.as_ref(), number)?;
-                    counters = scanned.counters;
-                    accepted = scanned.position();
-                }
-            }
-        }
-        let (segment, scan) = segment::begin(fs, dir, accepted, counters)?;
+        };
         Ok(Self {
             fs: fs.clone(),
             dir: dir.clone(),
@@ -174,6 +201,16 @@ impl Journal {
         self.scan.position()
     }
 
+    /// Begins a new segment: the one before it is closed, and a snapshot may cover it.
+    pub fn turn(&mut self) -> Result<(), JournalError> {
+        if self.broken {
+            return Err(JournalError::Broken);
+        }
+        let begun = segment::begin(&self.fs, &self.dir, Some(self.position()), self.counters)?;
+        (self.segment, self.scan) = begun;
+        Ok(())
+    }
+
     /// Appends a group and makes it durable. Only then does it count.
     ///
     /// # Errors
@@ -189,13 +226,13 @@ impl Journal {
             return Err(JournalError::Broken);
         }
         if self.segment.length() > SEGMENT_BYTES {
-            let begun = segment::begin(&self.fs, &self.dir, Some(self.position()), self.counters)?;
-            (self.segment, self.scan) = begun;
+            self.turn()?;
         }
         let counters = Counters {
             group: self.counters.group + 1,
             order,
             message,
+            time: Some(Utc::now()),
         };
         let accepted = self.scan.clone();
         let bytes = self.scan.encode(entries, counters)?;
@@ -222,26 +259,97 @@ impl Journal {
     }
 }
 
-fn segments(fs: &Fs, dir: &Dir) -> Result<Vec<u64>, JournalError> {
-    let mut numbers: Vec<u64> = fs
-        .list(dir)?
-        .into_iter()
-        .filter_map(|entry| segment::number(&entry.name))
-        .collect();
-    numbers.sort_unstable();
-    for pair in numbers.windows(2) {
-        if pair[1] != pair[0] + 1 {
-            return Err(JournalError::Damaged {
-                segment: segment::name(pair[0] + 1).to_string_lossy().into_owned(),
-                offset: 0,
-                what: "the segment is missing".to_owned(),
-            });
+/// Gives the newest good snapshot and all groups after it; what was found in the last segment.
+fn replay(
+    fs: &Fs,
+    dir: &Dir,
+    folder: &Folder,
+    each: Each<'_>,
+) -> Result<Option<Scanned>, JournalError> {
+    let base = keeping::newest_good(fs, dir, folder)?;
+    let mut covers = None;
+    if let Some(base) = &base {
+        let counters = base.header.counters;
+        each((
+            counters,
+            vec![Entry::Snapshot(Box::new(base.header.clone()))],
+        ))?;
+        for changes in base.entries()? {
+            let entry = Entry::Changes {
+                what: String::new(),
+                changes: changes?,
+                moves: Vec::new(),
+            };
+            each((counters, vec![entry]))?;
         }
+        covers = Some(base.header.covers.clone());
     }
-    Ok(numbers)
+    let covered = covers.as_ref().map_or(0, |covers| covers.segment);
+    let units = folder.after(covered)?;
+    match (units.is_empty(), base) {
+        (true, Some(base)) => Err(JournalError::damaged(
+            &folder::segment(covered + 1),
+            0,
+            &format!(
+                "the segment after the snapshot of {} is missing",
+                base.header.made.to_rfc3339()
+            ),
+        )),
+        _ => read_units(fs, dir, &units, units.len(), covers, each),
+    }
 }
 
-/// The name of the folder's file for a segment, for checks and messages.
-pub fn segment_name(number: u64) -> OsString {
-    segment::name(number)
+/// Reads the first `count` of these files, which follow on each other and on what was accepted `before`; gives what
+/// was found in the last.
+fn read_units(
+    fs: &Fs,
+    dir: &Dir,
+    units: &[Unit],
+    count: usize,
+    mut before: Option<Position>,
+    each: Each<'_>,
+) -> Result<Option<Scanned>, JournalError> {
+    let mut last = None;
+    for unit in units.iter().take(count) {
+        let covered = before.as_ref().map_or(0, |before| before.segment);
+        let scanned = match *unit {
+            Unit::Archive(archive) => {
+                archive::read(fs, dir, archive, covered, before.clone(), each)?
+            }
+            Unit::Segment(number) => {
+                let end = end_of(fs, dir, number, units)?;
+                let scanned = segment::read(fs, dir, number, end.as_ref(), each)?;
+                segment::follows(&scanned, before.as_ref(), number)?;
+                Some(scanned)
+            }
+        };
+        if scanned.is_some() {
+            before = scanned.as_ref().and_then(Scanned::position);
+            last = scanned;
+        }
+    }
+    Ok(last)
 }
+
+/// Where a segment ends, as the header of the one after it says; nothing of the last.
+fn end_of(
+    fs: &Fs,
+    dir: &Dir,
+    number: u64,
+    units: &[Unit],
+) -> Result<Option<Position>, JournalError> {
+    match units.iter().find(|unit| unit.first() > number) {
+        Some(next) => Ok(header_of(fs, dir, *next)?.and_then(|header| header.previous)),
+        None => Ok(None),
+    }
+}
+
+fn header_of(fs: &Fs, dir: &Dir, unit: Unit) -> Result<Option<Header>, JournalError> {
+    match unit {
+        Unit::Segment(number) => segment::header(fs, dir, number),
+        Unit::Archive(archive) => archive::header(fs, dir, archive),
+    }
+}
+
+#[cfg(test)]
+mod tests;

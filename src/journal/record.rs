@@ -13,6 +13,8 @@ use crate::store::KeyChange;
 pub enum Entry {
     /// The first of a segment.
     Header(Header),
+    /// The first of a snapshot.
+    Snapshot(Box<SnapshotHeader>),
     /// What became of one message, and what it changes.
     Message(Box<Message>),
     /// A received file is finished with: where it and its receipt go.
@@ -56,6 +58,21 @@ pub struct Header {
     pub counters: Counters,
     /// When it was begun.
     pub begun: DateTime<Utc>,
+}
+
+/// The first entry of a snapshot: what it stands for, beside the keys.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct SnapshotHeader {
+    /// The end of the last segment whose changes it holds.
+    pub covers: Position,
+    /// The numbers as of there.
+    pub counters: Counters,
+    /// The last group whose moves were known to be done.
+    pub finished: u64,
+    /// The moves of later groups, each with its group.
+    pub moves: Vec<(u64, Move)>,
+    /// When it was made.
+    pub made: DateTime<Utc>,
 }
 
 /// What became of one message.
@@ -125,4 +142,38 @@ pub enum Place {
     Desk,
     /// Among the documents.
     Documents,
+}
+
+/// The moves that the journal orders and does not know to be done, followed entry by entry.
+#[derive(Debug, Default)]
+pub struct OpenMoves {
+    /// Each with its group.
+    pub moves: Vec<(u64, Move)>,
+    /// The last group whose moves are known to be done.
+    pub finished: u64,
+}
+
+impl OpenMoves {
+    /// Follows an entry of this group; gives the changes that it makes.
+    pub fn follow(&mut self, group: u64, entry: Entry) -> Vec<KeyChange> {
+        let (changes, ordered) = match entry {
+            Entry::Message(message) => (message.changes, message.moves),
+            Entry::Closing(closing) => (closing.changes, closing.moves),
+            Entry::Changes { changes, moves, .. } => (changes, moves),
+            Entry::Finished { group } => {
+                self.finished = group;
+                self.moves.retain(|(of, _)| *of > group);
+                return Vec::new();
+            }
+            Entry::Snapshot(snapshot) => {
+                self.finished = snapshot.finished;
+                self.moves = snapshot.moves;
+                return Vec::new();
+            }
+            Entry::Header(_) | Entry::Commit { .. } => return Vec::new(),
+        };
+        self.moves
+            .extend(ordered.into_iter().map(|ordered| (group, ordered)));
+        changes
+    }
 }

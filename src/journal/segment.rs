@@ -1,28 +1,19 @@
 //! One file of the journal: entries framed by length and checksum, and the hash that runs over them.
 
-use std::ffi::{OsStr, OsString};
-use std::io::Write;
+use std::io::{Read, Write};
 
 use sha2::{Digest, Sha256};
 
-use super::{Counters, Entry, Group, Header, JournalError, Position};
+use super::folder::segment as name;
+use super::{Counters, Each, Entry, Header, JournalError, Position};
 use crate::model::identifiers::hexadecimal;
 use crate::spool::fs::{Dir, Fs, FsError, Writing};
 
 /// Length and checksum before each entry, four bytes each, little-endian.
-const FRAME: usize = 8;
+pub(super) const FRAME: usize = 8;
 
-const ENDING: &str = ".journal";
-
-/// The file of a segment.
-pub fn name(number: u64) -> OsString {
-    format!("{number:010}{ENDING}").into()
-}
-
-/// The number of the segment in a file of this name, if it is one.
-pub fn number(name: &OsStr) -> Option<u64> {
-    name.to_str()?.strip_suffix(ENDING)?.parse().ok()
-}
+/// A header is shorter than this.
+const HEADER_BYTES: u64 = 64 * 1024;
 
 /// How far a segment is accepted, and the hash over it so far.
 #[derive(Debug, Clone)]
@@ -86,6 +77,10 @@ impl Scan {
 pub struct Scanned {
     header: Option<Header>,
     scan: Scan,
+    /// Whether nothing follows its header, not even something torn.
+    is_empty: bool,
+    /// Whether nothing follows what is accepted.
+    pub is_whole: bool,
     /// The numbers as of its last group.
     pub counters: Counters,
 }
@@ -115,24 +110,58 @@ pub fn begin(
     frame(&mut bytes, &Entry::Header(header))?;
     let name = name(number);
     let mut writing = fs.create(dir, &name)?;
-    writing.write_all(&bytes).map_err(|source| FsError {
-        action: "begin the journal segment",
-        path: dir.path().join(&name),
-        source,
-    })?;
-    writing.sync()?;
-    fs.sync_dir(dir)?;
+    let written = writing
+        .write_all(&bytes)
+        .map_err(|source| FsError {
+            action: "begin the journal segment",
+            path: dir.path().join(&name),
+            source,
+        })
+        .and_then(|()| writing.sync())
+        .and_then(|()| fs.sync_dir(dir));
+    if let Err(error) = written {
+        // It is begun again later, under the same name.
+        let _ = fs.remove(dir, &name);
+        return Err(error.into());
+    }
     let mut scan = Scan::new(number);
     scan.accept(&bytes);
     Ok((writing, scan))
 }
 
-/// Where the segment before this one ends, as this one's header says; nothing if its header is not whole.
-pub fn previous(fs: &Fs, dir: &Dir, number: u64) -> Result<Option<Position>, JournalError> {
-    let bytes = fs.read(dir, &name(number))?;
-    match unframe(&bytes) {
-        Some((Entry::Header(header), _)) => Ok(header.previous),
-        _ => Ok(None),
+/// Goes on with a segment that holds nothing yet, so that starts which change nothing leave no files behind; nothing
+/// if it holds something.
+pub fn go_on(
+    fs: &Fs,
+    dir: &Dir,
+    scanned: &Scanned,
+) -> Result<Option<(Writing, Scan)>, JournalError> {
+    if !scanned.is_empty {
+        return Ok(None);
+    }
+    let writing = fs.append(dir, &name(scanned.scan.number))?;
+    Ok(Some((writing, scanned.scan.clone())))
+}
+
+/// The header of a segment; nothing if it is not whole.
+pub fn header(fs: &Fs, dir: &Dir, number: u64) -> Result<Option<Header>, JournalError> {
+    let mut first = Vec::new();
+    let file = fs.open(dir, &name(number))?;
+    file.take(HEADER_BYTES)
+        .read_to_end(&mut first)
+        .map_err(|source| FsError {
+            action: "read",
+            path: dir.path().join(name(number)),
+            source,
+        })?;
+    Ok(header_of(&first))
+}
+
+/// The header at the start of these bytes.
+pub fn header_of(bytes: &[u8]) -> Option<Header> {
+    match unframe(bytes) {
+        Some((Entry::Header(header), _)) => Some(header),
+        _ => None,
     }
 }
 
@@ -145,8 +174,7 @@ pub fn follows(
     let Some(header) = &scanned.header else {
         return Err(damaged(number, 0, "it has no header"));
     };
-    // The oldest segment that is kept may follow one that retention deleted.
-    match before.is_none() || header.previous.as_ref() == before {
+    match header.previous.as_ref() == before {
         true => Ok(()),
         false => Err(damaged(
             number,
@@ -164,23 +192,32 @@ pub fn read(
     dir: &Dir,
     number: u64,
     end: Option<&Position>,
-    each: &mut dyn FnMut(Group) -> Result<(), JournalError>,
+    each: Each<'_>,
 ) -> Result<Scanned, JournalError> {
-    let mut bytes = fs.read(dir, &name(number))?;
-    if let Some(end) = end {
-        let length = usize::try_from(end.length).unwrap_or(usize::MAX);
-        if bytes.len() < length {
-            return Err(damaged(
-                number,
-                bytes.len(),
-                "it is shorter than the next segment says",
-            ));
-        }
-        bytes.truncate(length);
-    }
+    parse(&fs.read(dir, &name(number))?, number, end, each)
+}
+
+/// The same, of the bytes of a segment.
+pub fn parse(
+    bytes: &[u8],
+    number: u64,
+    end: Option<&Position>,
+    each: Each<'_>,
+) -> Result<Scanned, JournalError> {
+    let bytes = match end {
+        None => bytes,
+        Some(end) => usize::try_from(end.length)
+            .ok()
+            .and_then(|length| bytes.get(..length))
+            .ok_or_else(|| {
+                let what = "it is shorter than what follows it says";
+                damaged(number, bytes.len(), what)
+            })?,
+    };
     let mut scan = Scan::new(number);
     let mut header = None;
     let mut counters = Counters::default();
+    let mut header_end = None;
     let mut group = Vec::new();
     let (mut at, mut group_at) = (0, 0);
     while let Some((entry, length)) = bytes.get(at..).and_then(unframe) {
@@ -190,6 +227,7 @@ pub fn read(
                 header = Some(read);
                 scan.accept(&bytes[..length]);
                 group_at = length;
+                header_end = Some(length);
             }
             Entry::Header(_) => return Err(damaged(number, at, "a header out of place")),
             _ if header.is_none() => return Err(damaged(number, at, "it has no header")),
@@ -220,17 +258,20 @@ pub fn read(
         return Err(damaged(
             number,
             group_at,
-            "its end is not the one that the next segment names",
+            "its end is not the one that what follows it names",
         ));
     }
     Ok(Scanned {
+        is_empty: header_end == Some(bytes.len()),
+        is_whole: scan.length == bytes.len() as u64,
         header,
         scan,
         counters,
     })
 }
 
-fn frame(bytes: &mut Vec<u8>, entry: &Entry) -> Result<(), JournalError> {
+/// Appends an entry to these bytes, framed.
+pub(super) fn frame(bytes: &mut Vec<u8>, entry: &Entry) -> Result<(), JournalError> {
     let start = bytes.len();
     bytes.extend_from_slice(&[0; FRAME]);
     serde_json::to_writer(&mut *bytes, entry)?;
@@ -245,7 +286,7 @@ fn frame(bytes: &mut Vec<u8>, entry: &Entry) -> Result<(), JournalError> {
 }
 
 /// The entry at the start of these bytes, and its length with its frame.
-fn unframe(bytes: &[u8]) -> Option<(Entry, usize)> {
+pub(super) fn unframe(bytes: &[u8]) -> Option<(Entry, usize)> {
     let length = u32::from_le_bytes(bytes.get(..4)?.try_into().ok()?);
     let checksum = u32::from_le_bytes(bytes.get(4..FRAME)?.try_into().ok()?);
     let end = FRAME.checked_add(usize::try_from(length).ok()?)?;
@@ -267,11 +308,7 @@ fn commit_after(bytes: &[u8]) -> bool {
 }
 
 fn damaged(number: u64, offset: usize, what: &str) -> JournalError {
-    JournalError::Damaged {
-        segment: name(number).to_string_lossy().into_owned(),
-        offset: offset as u64,
-        what: what.to_owned(),
-    }
+    JournalError::damaged(&name(number), offset as u64, what)
 }
 
 #[cfg(test)]
@@ -378,9 +415,29 @@ mod tests {
     fn a_missing_segment_is_damage() {
         let folder = Folder::new();
         for _ in 0..3 {
-            folder.open().unwrap();
+            let (mut journal, _) = folder.open().unwrap();
+            journal.append(&entry(), 1, 1).unwrap();
         }
-        std::fs::remove_file(folder.temporary.path().join(name(2))).unwrap();
+        let second = folder.temporary.path().join(name(2));
+        let kept = std::fs::read(&second).unwrap();
+        std::fs::remove_file(&second).unwrap();
         assert!(matches!(folder.open(), Err(JournalError::Damaged { .. })));
+        std::fs::write(second, kept).unwrap();
+        std::fs::remove_file(folder.temporary.path().join(name(1))).unwrap();
+        assert!(matches!(folder.open(), Err(JournalError::Damaged { .. })));
+    }
+
+    #[test]
+    fn starts_that_change_nothing_leave_no_files() {
+        let folder = Folder::new();
+        for _ in 0..5 {
+            let (journal, _) = folder.open().unwrap();
+            assert_eq!(journal.position().segment, 1);
+        }
+        let (mut journal, _) = folder.open().unwrap();
+        journal.append(&entry(), 1, 1).unwrap();
+        drop(journal);
+        let (journal, groups) = folder.open().unwrap();
+        assert_eq!((journal.position().segment, groups), (2, vec![1]));
     }
 }

@@ -1,0 +1,260 @@
+//! Keeping the journal small: a snapshot takes the place of what it covers, older segments are compressed, and what
+//! retention does not ask for is deleted.
+//!
+//! Only segments that nothing is appended to any more are touched, so this goes on beside a running journal. At every
+//! moment the folder holds what recovery needs: a file is removed only once what takes its place is on the disk and
+//! was read back. Two snapshots are kept, so that damage to one loses nothing.
+
+use chrono::{DateTime, Utc};
+
+use super::folder::{Folder, Unit, segment as segment_name, snapshot as snapshot_name};
+use super::snapshot::{self, Merged, Snapshot};
+use super::{JournalError, OpenMoves, SEGMENT_BYTES, SnapshotHeader, archive, read_units};
+use crate::spool::fs::{Dir, Fs};
+use crate::store::Changes;
+
+/// So many segments without a snapshot are enough, however small they are: each start may begin one.
+const SEGMENTS: usize = 256;
+
+/// So many snapshots are kept.
+const SNAPSHOTS: usize = 2;
+
+/// When a snapshot is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// Once the segments since the last one are larger than itself, or many.
+    Due,
+    /// Of every segment that is closed: for tests.
+    Now,
+}
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Kept {
+    /// Snapshots that were made.
+    pub snapshots: usize,
+    /// Segments that were compressed.
+    pub compressed: usize,
+    /// Archives that were deleted.
+    pub deleted: usize,
+}
+
+/// Makes snapshots where they are due, compresses what they cover, and deletes what is covered and was written before
+/// `delete_before`. `stop` may end it at any time: the next call goes on.
+pub fn keep(
+    fs: &Fs,
+    dir: &Dir,
+    when: When,
+    delete_before: Option<DateTime<Utc>>,
+    stop: &dyn Fn() -> bool,
+) -> Result<Kept, JournalError> {
+    let mut kept = Kept::default();
+    while is_snapshot_due(fs, dir, when)? {
+        make_snapshot(fs, dir, stop)?;
+        kept.snapshots += 1;
+    }
+    kept.compressed = compress(fs, dir, stop)?;
+    kept.deleted = delete(fs, dir, delete_before)?;
+    Ok(kept)
+}
+
+fn is_snapshot_due(fs: &Fs, dir: &Dir, when: When) -> Result<bool, JournalError> {
+    let folder = Folder::list(fs, dir)?;
+    let newest = folder.snapshots.last().copied();
+    let closed = closed_after(&folder, newest.unwrap_or_default());
+    let is_begun = match folder.units().last() {
+        Some(last) => super::header_of(fs, dir, *last)?.is_some(),
+        None => false,
+    };
+    if !is_begun {
+        // The segment after those that are closed is being made at this moment.
+        return Ok(false);
+    }
+    if when == When::Now {
+        return Ok(!closed.is_empty());
+    }
+    let size = match newest {
+        Some(newest) => fs.size(dir, &snapshot_name(newest))?,
+        None => 0,
+    };
+    let mut since = 0;
+    for unit in &closed {
+        since += size_of(fs, dir, *unit)?;
+    }
+    Ok(since > size.max(SEGMENT_BYTES) || closed.len() >= SEGMENTS)
+}
+
+/// The files after this segment to which nothing is appended any more: all but the last.
+fn closed_after(folder: &Folder, covered: u64) -> Vec<Unit> {
+    let mut units = folder.units();
+    units.pop();
+    units.retain(|unit| unit.last() > covered);
+    units
+}
+
+fn size_of(fs: &Fs, dir: &Dir, unit: Unit) -> Result<u64, JournalError> {
+    match unit {
+        Unit::Segment(number) => Ok(fs.size(dir, &segment_name(number))?),
+        // It holds at most so much before it is compressed.
+        Unit::Archive(_) => Ok(SEGMENT_BYTES),
+    }
+}
+
+/// Makes the next snapshot. It takes up the changes of about one large segment, so that it needs memory for these and
+/// not for all keys; where more wait, the next one takes them up.
+fn make_snapshot(fs: &Fs, dir: &Dir, stop: &dyn Fn() -> bool) -> Result<(), JournalError> {
+    // The segment that follows must be there whatever happens: without it, what a snapshot covers looks cut off.
+    fs.sync_file_system(dir)?;
+    let folder = Folder::list(fs, dir)?;
+    let base = newest_good(fs, dir, &folder)?;
+    let covers = base.as_ref().map(|base| base.header.covers.clone());
+    let covered = covers.as_ref().map_or(0, |covers| covers.segment);
+    let units = folder.after(covered)?;
+    let mut taken = 0;
+    let mut bytes = 0;
+    for unit in closed_after(&folder, covered) {
+        bytes += size_of(fs, dir, unit)?;
+        if taken > 0 && bytes > SEGMENT_BYTES {
+            break;
+        }
+        taken += 1;
+    }
+    let mut open = OpenMoves::default();
+    if let Some(base) = &base {
+        open.moves = base.header.moves.clone();
+        open.finished = base.header.finished;
+    }
+    let mut newer = Changes::new();
+    let last = read_units(fs, dir, &units, taken, covers, &mut |(
+        counters,
+        entries,
+    )| {
+        for entry in entries {
+            newer.extend(open.follow(counters.group, entry));
+        }
+        match stop() {
+            true => Err(JournalError::Stopped),
+            false => Ok(()),
+        }
+    })?;
+    let Some((covers, counters)) = last.and_then(|last| Some((last.position()?, last.counters)))
+    else {
+        return Ok(());
+    };
+    let header = SnapshotHeader {
+        covers,
+        counters,
+        finished: open.finished,
+        moves: open.moves,
+        made: Utc::now(),
+    };
+    snapshot::write(fs, dir, header, Merged::new(base.as_ref(), newer)?, stop)?;
+    Ok(())
+}
+
+/// The newest snapshot that is whole. A damaged one is told and passed over: those before it, and the segments since,
+/// hold the same.
+pub fn newest_good(fs: &Fs, dir: &Dir, folder: &Folder) -> Result<Option<Snapshot>, JournalError> {
+    for &number in folder.snapshots.iter().rev() {
+        match Snapshot::open(fs, dir, number) {
+            Err(JournalError::Damaged {
+                segment,
+                offset,
+                what,
+            }) => log::error!(
+                "{segment} is damaged at byte {offset}: {what}. What it held is read from what is older"
+            ),
+            opened => return opened.map(Some),
+        }
+    }
+    Ok(None)
+}
+
+/// Compresses the segments that the newest snapshot covers, several into a file.
+fn compress(fs: &Fs, dir: &Dir, stop: &dyn Fn() -> bool) -> Result<usize, JournalError> {
+    let folder = Folder::list(fs, dir)?;
+    for &number in &folder.archived {
+        // The process ended between the archive and their removal.
+        fs.remove(dir, &segment_name(number))?;
+    }
+    let newest = folder.snapshots.last().copied().unwrap_or_default();
+    if !folder.segments.iter().any(|&number| number <= newest) {
+        return Ok(0);
+    }
+    let Some(good) = newest_good(fs, dir, &folder)? else {
+        return Ok(0);
+    };
+    let covered = good.header.covers.segment;
+    let mut together = Vec::new();
+    let mut bytes = 0;
+    let mut compressed = 0;
+    for &number in folder.segments.iter().filter(|&&number| number <= covered) {
+        let end = match number == covered {
+            true => Some(good.header.covers.clone()),
+            false => super::end_of(fs, dir, number, &folder.units())?,
+        };
+        let Some(end) = end else {
+            let what = "nothing says where it ends";
+            return Err(JournalError::damaged(&segment_name(number), 0, what));
+        };
+        if bytes + end.length > SEGMENT_BYTES && !together.is_empty() {
+            archive::write(fs, dir, &std::mem::take(&mut together), stop)?;
+            bytes = 0;
+        }
+        bytes += end.length;
+        together.push(end);
+        compressed += 1;
+    }
+    archive::write(fs, dir, &together, stop)?;
+    Ok(compressed)
+}
+
+/// Deletes snapshots but the newest two, and the archives that both of these cover and that were written before.
+fn delete(fs: &Fs, dir: &Dir, before: Option<DateTime<Utc>>) -> Result<usize, JournalError> {
+    let folder = Folder::list(fs, dir)?;
+    let units = folder.units();
+    let mut old = Vec::new();
+    if let Some(before) = before {
+        for pair in units.windows(2) {
+            let [Unit::Archive(archive), next] = pair else {
+                break;
+            };
+            // What follows was begun after all that stands in this one.
+            match super::header_of(fs, dir, *next)? {
+                Some(header) if header.begun < before => old.push(*archive),
+                _ => break,
+            }
+        }
+    }
+    let covered_twice = folder.snapshots.iter().rev().nth(SNAPSHOTS - 1);
+    old.retain(|archive| covered_twice.is_some_and(|covered| archive.last <= *covered));
+    if old.is_empty() && folder.snapshots.len() <= SNAPSHOTS {
+        return Ok(0);
+    }
+    let mut good = Vec::new();
+    for &number in folder.snapshots.iter().rev() {
+        match Snapshot::open(fs, dir, number) {
+            Ok(_) => good.push(number),
+            Err(JournalError::Damaged { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        if good.len() == SNAPSHOTS {
+            break;
+        }
+    }
+    let Some(&covered) = good.get(SNAPSHOTS - 1) else {
+        return Ok(0);
+    };
+    for number in folder
+        .snapshots
+        .iter()
+        .filter(|number| !good.contains(number))
+    {
+        fs.remove(dir, &snapshot_name(*number))?;
+    }
+    old.retain(|archive| archive.last <= covered);
+    for archive in &old {
+        fs.remove(dir, &archive.name())?;
+    }
+    Ok(old.len())
+}
