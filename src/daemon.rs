@@ -20,7 +20,7 @@ use signal_hook::iterator::Signals;
 use crate::config::{Config, Every};
 use crate::engine::arrivals::{Arrivals, Swept};
 use crate::engine::{Arrival, Engine, EngineError, OpenStore, Totals, place_name};
-use crate::journal::Place;
+use crate::journal::{JournalError, Place};
 use crate::spool::fs::{Dir, Fs};
 use crate::spool::layout::LayoutError;
 use crate::spool::watch::{Seen, Watch};
@@ -36,6 +36,8 @@ const IDLE: Duration = Duration::from_secs(1);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 /// So many groups are taken between two looks at what else there is to do: one is decided while another is put on disk.
 const GROUPS: usize = 4;
+/// So often it looks whether a snapshot of the journal or retention is due.
+const BETWEEN_KEEPINGS: Duration = Duration::from_secs(10 * 60);
 /// The status is written at most so often.
 const BETWEEN_STATUS: Duration = Duration::from_secs(3);
 
@@ -63,6 +65,7 @@ pub fn run(config_path: Option<&Path>, config: Config) -> Result<(), DaemonError
     tell_manager(NotifyState::Ready);
     log::info!("taking files in");
     let worked = daemon.work(&events);
+    daemon.end_keeping();
     tell_manager(NotifyState::Stopping);
     if let Some(socket) = socket {
         // Whoever connects from here on finds nobody, and waits for the spool.
@@ -151,6 +154,8 @@ struct Daemon {
     problems: Vec<(String, String)>,
     short: Option<String>,
     publisher: Publisher,
+    /// Makes snapshots and removes what is old, beside the loop.
+    keeping: Option<JoinHandle<()>>,
     started: DateTime<Utc>,
     last_sweep: DateTime<Utc>,
     timers: Timers,
@@ -162,6 +167,7 @@ struct Timers {
     /// A look at the inboxes, if any is due before the rescan.
     look: Option<Instant>,
     idle: Option<Instant>,
+    keeping: Instant,
     /// Batches, of each facility that has them on a timer.
     reports: BTreeMap<String, Instant>,
     /// The status, where something happened since it was written.
@@ -190,7 +196,7 @@ impl Timers {
             .into_iter()
             .flatten()
             .chain(self.reports.values().copied());
-        times.fold(self.rescan, Instant::min)
+        times.fold(self.rescan.min(self.keeping), Instant::min)
     }
 }
 
@@ -222,12 +228,14 @@ impl Daemon {
             problems: Vec::new(),
             short: None,
             publisher,
+            keeping: None,
             started: time,
             last_sweep: time,
             timers: Timers {
                 rescan: now,
                 look: None,
                 idle: None,
+                keeping: now + IDLE,
                 reports: BTreeMap::new(),
                 status: None,
                 worklist: Some(now + IDLE),
@@ -261,6 +269,7 @@ impl Daemon {
             }
             self.write_batches(now)?;
             self.be_idle(now)?;
+            self.keep_small(now)?;
             self.answer()?;
             self.renew_worklist()?;
             self.publish(now);
@@ -445,6 +454,42 @@ impl Daemon {
             (true, false) => Some(now + self.engine.config().intake.rescan),
         };
         Ok(())
+    }
+
+    /// Has snapshots made, and what is old removed, in a thread: it touches only what nothing is added to any more.
+    fn keep_small(&mut self, now: Instant) -> Result<(), DaemonError> {
+        if self.timers.keeping > now {
+            return Ok(());
+        }
+        self.timers.keeping = now + BETWEEN_KEEPINGS;
+        let is_at_it = |keeping: &JoinHandle<()>| !keeping.is_finished();
+        if self.keeping.as_ref().is_some_and(is_at_it) {
+            return Ok(());
+        }
+        let mut due = None;
+        self.pass(|engine| {
+            due = Some(engine.keeping(Utc::now())?);
+            Ok(())
+        })?;
+        let Some(due) = due else {
+            return Ok(());
+        };
+        let stop = Arc::clone(&self.stop);
+        let work = move || match due.run(&|| stop.load(Ordering::Relaxed)) {
+            Ok(()) | Err(JournalError::Stopped) => {}
+            Err(error) => log::error!("the journal cannot be kept small: {error}"),
+        };
+        let keeping = std::thread::Builder::new().name("keeping".to_owned());
+        self.keeping = Some(keeping.spawn(work)?);
+        Ok(())
+    }
+
+    /// Nobody else may have the spool while files are removed from it.
+    fn end_keeping(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(keeping) = self.keeping.take() {
+            let _ = keeping.join();
+        }
     }
 
     /// Answers whoever asked, as far as it is done.

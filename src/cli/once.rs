@@ -31,6 +31,9 @@ impl Once {
             Reach::Here(mut engine) => {
                 let taken = take_in(&mut engine);
                 let totals = json!(engine.totals());
+                if taken.is_ok() {
+                    keep_small(&mut engine);
+                }
                 engine.close()?;
                 taken?;
                 totals
@@ -72,6 +75,16 @@ fn take_in(engine: &mut Engine) -> Result<(), Failure> {
     swept = engine.sweep_all(&mut arrivals);
     write_status(engine, &swept, started);
     Ok(())
+}
+
+/// Makes a snapshot of the journal, and removes what is old, where that is due. What was taken in counts in any case.
+fn keep_small(engine: &mut Engine) {
+    let kept = engine
+        .keeping(Utc::now())
+        .and_then(|due| Ok(due.run(&|| false)?));
+    if let Err(error) = kept {
+        eprintln!("rcpspool: the spool cannot be kept small: {error}");
+    }
 }
 
 /// The page shows what was done, whether or not a daemon ever runs.

@@ -7,13 +7,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Failure, print};
 use crate::config::Config;
-use crate::engine::{Engine, OpenStore};
+use crate::engine::{CLEAN, Engine, OpenStore};
 use crate::journal::Journal;
 use crate::spool::fs::Fs;
 use crate::spool::layout::{LayoutError, Spool};
-
-/// Without it the store is not trusted, and made again when the engine is opened.
-const CLEAN: &str = "CLEAN";
 
 /// Rebuilds.
 pub fn run(config: &Arc<Config>) -> Result<(), Failure> {
@@ -34,7 +31,7 @@ pub fn run(config: &Arc<Config>) -> Result<(), Failure> {
     print("The store is made again from the journal.\n")
 }
 
-/// Takes back what says that the store can be trusted; gives the number of the journal's last group.
+/// Takes back what says that the store can be trusted, so that opening the engine makes it again; gives the number of the journal's last group.
 fn distrust_store(fs: &Fs, config: &Config) -> Result<u64, Failure> {
     let spool = match Spool::open(fs, &config.spool) {
         Err(LayoutError::InUse(_)) => {

@@ -187,6 +187,14 @@ impl Committer {
         self.work().map(|work| &work.journal)
     }
 
+    /// Closes the segment of the journal, while nothing is on its way.
+    pub fn turn_journal(&mut self) -> Result<(), EngineError> {
+        match &mut self.state {
+            State::Here(work) => Ok(work.journal.turn()?),
+            State::OnItsWay { .. } | State::Lost => Err(EngineError::Lost),
+        }
+    }
+
     /// Does the moves that could not be done before.
     pub fn retry_moves(&mut self, roots: &Roots) {
         if let State::Here(work) = &mut self.state {

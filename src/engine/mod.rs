@@ -8,6 +8,7 @@ mod batch;
 mod commit;
 mod files;
 mod group;
+pub mod keeping;
 mod receipt;
 mod recovery;
 mod report;
@@ -36,6 +37,7 @@ use crate::store::{Store, StoreError};
 use crate::worklist::Worklists;
 
 pub use self::recovery::OpenStore;
+pub(crate) use self::recovery::CLEAN;
 
 /// The engine cannot go on with what it was doing.
 #[derive(Debug, thiserror::Error)]

@@ -275,7 +275,11 @@ impl Engine {
         self.record("a long name", vec![change])
     }
 
-    pub(super) fn record(&mut self, what: &str, changes: Vec<KeyChange>) -> Result<(), EngineError> {
+    pub(super) fn record(
+        &mut self,
+        what: &str,
+        changes: Vec<KeyChange>,
+    ) -> Result<(), EngineError> {
         let store = Arc::clone(&self.store);
         let mut group = Group::new(&*store);
         group.change(what, changes);

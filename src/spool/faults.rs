@@ -62,6 +62,8 @@ pub enum Undo {
         /// What it held.
         content: Vec<u8>,
     },
+    /// An empty folder was removed.
+    RemovedDir(PathBuf),
     /// The content of this file is durable: takes nothing back.
     FileSynced(PathBuf),
     /// The names in this folder are durable: takes nothing back.
@@ -170,9 +172,10 @@ impl State {
                 .unsynced
                 .retain(|undo| !matches!(undo, Undo::Grown { path, .. } if path == synced)),
             Undo::DirSynced(synced) => self.unsynced.retain(|undo| match undo {
-                Undo::Created(path) | Undo::MadeDir(path) | Undo::Removed { path, .. } => {
-                    path.parent() != Some(synced)
-                }
+                Undo::Created(path)
+                | Undo::MadeDir(path)
+                | Undo::RemovedDir(path)
+                | Undo::Removed { path, .. } => path.parent() != Some(synced),
                 Undo::Renamed { from, to } => {
                     from.parent() != Some(synced) && to.parent() != Some(synced)
                 }
@@ -189,6 +192,8 @@ impl Undo {
             Undo::Renamed { from, to } => std::fs::rename(to, from),
             Undo::Created(path) => std::fs::remove_file(path),
             Undo::MadeDir(path) => std::fs::remove_dir(path),
+            // One in which something lies was not removed.
+            Undo::RemovedDir(path) => std::fs::create_dir_all(path),
             Undo::Grown { path, length } => std::fs::OpenOptions::new()
                 .write(true)
                 .open(path)?

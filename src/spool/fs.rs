@@ -291,7 +291,7 @@ impl Fs {
         )
     }
 
-    /// When a file was last written to, to the second.
+    /// When a file was last modified, as the file system says.
     pub fn modified(&self, dir: &Dir, name: &OsStr) -> Result<DateTime<Utc>> {
         self.call(
             "look at",
@@ -494,7 +494,7 @@ impl Fs {
         })
     }
 
-    /// Removes a file of ours; nothing that was received is ever removed this way.
+    /// Removes a file of ours, or a link itself; of what was received, retention alone removes anything.
     pub fn remove(&self, dir: &Dir, name: &OsStr) -> Result<()> {
         let path = dir.join(name);
         if let Some(faults) = &self.faults {
@@ -521,7 +521,7 @@ impl Fs {
                 Ok(()) | Err(Errno::NOTEMPTY | Errno::EXIST | Errno::NOENT) => Ok(()),
                 Err(error) => Err(error.into()),
             },
-            |_| None,
+            |path| Some(Undo::RemovedDir(path)),
         )
     }
 

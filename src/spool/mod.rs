@@ -6,6 +6,7 @@ pub mod finish;
 pub mod fs;
 pub mod layout;
 mod lease;
+pub mod retention;
 pub mod settle;
 pub mod sweep;
 pub mod watch;

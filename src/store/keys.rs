@@ -198,6 +198,9 @@ pub fn marker(facility: &str) -> String {
     key(&["marker", facility])
 }
 
+/// When retention last removed files, and the first day of `done/` that it kept.
+pub const RETENTION: &str = "retention";
+
 /// The path of a received file that is too long to stand in the name of its claim.
 pub fn long_name(claim: &str) -> String {
     key(&["long-name", claim])
