@@ -10,7 +10,8 @@
 //! 4. only then are files moved to where others see them.
 //!
 //! [`model`] holds the words of all this, [`config`] what the operator set. [`daemon`] puts threads, signals and
-//! timers around the engine, [`status`], [`worklist`] and [`listing`] show what is so, [`cli`] is the command line.
+//! timers around the engine, [`status`], [`worklist`] and [`listing`] show what is so, [`verify`] checks all of it
+//! against itself, [`cli`] is the command line.
 
 pub mod cda;
 pub mod cli;
@@ -26,4 +27,5 @@ pub mod reports;
 pub mod spool;
 pub mod status;
 pub mod store;
+pub mod verify;
 pub mod worklist;

@@ -25,6 +25,7 @@ mod show;
 mod status;
 mod unschedule;
 mod user;
+mod verify;
 
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
@@ -87,6 +88,8 @@ pub enum Command {
     Retry(retry::Retry),
     /// Make the store again from the journal
     Rebuild,
+    /// Check journal, store, documents and folders against each other
+    Verify(verify::Verify),
     /// Look at the configuration
     #[command(subcommand)]
     Config(config::Config),
@@ -121,6 +124,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Reports(reports) => reports.run(&load()?),
         Command::Retry(retry) => retry.run(&load()?),
         Command::Rebuild => rebuild::run(&load()?),
+        Command::Verify(verify) => verify.run(&load()?),
     }
 }
 

@@ -37,7 +37,7 @@ use crate::store::{Store, StoreError};
 use crate::worklist::Worklists;
 
 pub use self::recovery::OpenStore;
-pub(crate) use self::recovery::CLEAN;
+pub(crate) use self::recovery::{CLEAN, DATABASE};
 
 /// The engine cannot go on with what it was doing.
 #[derive(Debug, thiserror::Error)]

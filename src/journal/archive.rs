@@ -35,7 +35,14 @@ pub fn read(
         if number <= covered {
             continue;
         }
-        let scanned = segment::parse(&bytes, number, None, each)?;
+        let scanned = segment::parse(&bytes, number, None, each).map_err(|error| match error {
+            JournalError::Damaged {
+                segment,
+                offset,
+                what,
+            } => damaged(&format!("{segment} in it, byte {offset}: {what}")),
+            other => other,
+        })?;
         if !scanned.is_whole {
             return Err(damaged("a segment in it is not whole"));
         }

@@ -5,6 +5,7 @@
 //! them, and compresses and deletes what they cover.
 
 mod archive;
+pub mod check;
 mod folder;
 pub mod keeping;
 mod record;

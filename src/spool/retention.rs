@@ -127,10 +127,8 @@ fn remove_folder(fs: &Fs, root: &Dir, folder: &Path, removed: &mut Removed) {
     let gone = fs
         .open_dir(root, above)
         .and_then(|dir| fs.remove_dir(&dir, folder.file_name().unwrap_or_default()));
-    match gone {
-        Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => {}
-        Err(error) => removed.note(error),
-        Ok(()) => {}
+    if let Err(error) = gone {
+        removed.note(error);
     }
 }
 

@@ -11,6 +11,7 @@ use rcpspool::engine::{Arrival, Engine, EngineError, OpenStore, Totals};
 use rcpspool::journal::Place;
 use rcpspool::spool::fs::Fs;
 use rcpspool::store::Store;
+use rcpspool::verify;
 
 /// A spool with one facility, `demo`.
 pub struct World {
@@ -50,6 +51,21 @@ impl World {
 
     pub fn open_on(&self, fs: Fs) -> Result<Engine, EngineError> {
         Engine::open(Arc::clone(&self.config), fs, OpenStore::Memory)
+    }
+
+    /// With the database that the program uses.
+    pub fn open_sled(&self) -> Engine {
+        Engine::open(Arc::clone(&self.config), Fs::new(), OpenStore::Sled).unwrap()
+    }
+
+    /// Journal, store, documents and folders say the same; nothing may have the spool open.
+    pub fn assert_verified(&self, what: &str) {
+        let findings = verify::verify(&Fs::new(), &self.config).unwrap();
+        assert!(
+            findings.differences.is_empty(),
+            "{what}: {:#?}",
+            findings.differences
+        );
     }
 
     /// Puts a file into an inbox, whole.

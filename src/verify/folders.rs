@@ -1,0 +1,311 @@
+//! Where files lie against where the journal put them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, NaiveDate, Utc};
+use serde_json::value::RawValue;
+
+use super::{About, Findings, VerifyError};
+use crate::config::Config;
+use crate::journal::{Entry, Group, Move, OpenMoves, Place};
+use crate::spool::claim::{self, Claim};
+use crate::spool::finish::{self, ERROR};
+use crate::spool::fs::{Dir, Fs};
+use crate::spool::layout::{Spool, Station};
+use crate::spool::retention::parse_day;
+use crate::store::keys;
+
+const DONE: &str = "done";
+
+/// The stations, and where the journal put their files.
+pub struct Folders {
+    roots: BTreeMap<Place, Dir>,
+    /// What lies in `work/`: claims by their key, and prepared output.
+    work: BTreeMap<Place, Work>,
+    /// The files in `done/` and `error/`, as the moves leave them.
+    put: BTreeMap<Place, BTreeSet<String>>,
+    /// The facilities' markers, as the journal has them.
+    markers: BTreeMap<String, String>,
+}
+
+#[derive(Default)]
+struct Work {
+    /// Whether the journal says that the file is finished with.
+    claims: BTreeMap<String, bool>,
+    prepared: Vec<String>,
+}
+
+impl Folders {
+    /// Opens the folders of the desk and of each facility.
+    pub fn open(
+        fs: &Fs,
+        config: &Config,
+        spool: &Spool,
+        findings: &mut Findings,
+    ) -> Result<Self, VerifyError> {
+        let mut roots = BTreeMap::from([(Place::Desk, spool.desk.root.clone())]);
+        for facility in &config.facilities {
+            match fs.open_root(&facility.dir) {
+                Ok(root) => {
+                    roots.insert(Place::Facility(facility.id.to_string()), root);
+                }
+                Err(error) => findings.differs(
+                    About::Folders,
+                    format!("{} cannot be looked at: {error}", facility.id),
+                ),
+            }
+        }
+        let mut work = BTreeMap::new();
+        for (place, root) in &roots {
+            let lies = work.entry(place.clone()).or_insert_with(Work::default);
+            let entries = fs
+                .open_dir(root, Path::new("work"))
+                .and_then(|dir| fs.list(&dir));
+            match entries {
+                Ok(entries) => {
+                    for entry in entries.into_iter().filter(|entry| entry.is_file) {
+                        let name = entry.name.to_string_lossy();
+                        if name.starts_with(claim::PREPARED) {
+                            lies.prepared.push(name.into_owned());
+                        } else if let Some(claim) = Claim::parse(&entry.name) {
+                            lies.claims.insert(claim.key(), false);
+                        }
+                    }
+                }
+                Err(error) => findings.differs(About::Folders, error.to_string()),
+            }
+        }
+        Ok(Self {
+            roots,
+            work,
+            put: BTreeMap::new(),
+            markers: BTreeMap::new(),
+        })
+    }
+
+    /// The folder of each place that can be looked at.
+    pub fn roots(&self) -> impl Iterator<Item = (&Place, &Dir)> {
+        self.roots.iter()
+    }
+
+    /// Follows what a group of the journal did with files.
+    pub fn follow(&mut self, (_, entries): Group) {
+        for entry in entries {
+            let moves = match entry {
+                Entry::Message(message) => message.moves,
+                Entry::Closing(closing) => {
+                    for work in self.work.values_mut() {
+                        if let Some(is_finished) = work.claims.get_mut(&closing.claim) {
+                            *is_finished = true;
+                        }
+                    }
+                    closing.moves
+                }
+                Entry::Changes { moves, .. } => moves,
+                _ => continue,
+            };
+            for ordered in moves {
+                self.follow_move(ordered);
+            }
+        }
+    }
+
+    fn follow_move(&mut self, ordered: Move) {
+        let put = self.put.entry(ordered.place).or_default();
+        put.remove(&ordered.from);
+        if is_below(&ordered.to, DONE) || is_below(&ordered.to, ERROR) {
+            put.insert(ordered.to);
+        }
+    }
+
+    /// Takes note of whose folder is which.
+    pub fn take_marker(&mut self, key: &str, value: &RawValue) {
+        if key.starts_with("marker/")
+            && let Ok(id) = serde_json::from_str(value.get())
+        {
+            self.markers.insert(keys::last_word(key), id);
+        }
+    }
+
+    /// Says what does not lie where it should. `first_day` is the first day of `done/` that retention kept, `since` is
+    /// when the journal begins, if it is not from the beginning.
+    pub fn check(
+        &self,
+        fs: &Fs,
+        open: &OpenMoves,
+        first_day: Option<NaiveDate>,
+        since: Option<DateTime<Utc>>,
+        findings: &mut Findings,
+    ) -> Result<(), VerifyError> {
+        self.check_markers(fs, findings)?;
+        self.check_work(open, findings);
+        let empty = BTreeSet::new();
+        for (place, root) in &self.roots {
+            let put = self.put.get(place).unwrap_or(&empty);
+            let pending: BTreeMap<&str, &str> = open
+                .moves
+                .iter()
+                .filter(|(_, ordered)| ordered.place == *place)
+                .map(|(_, ordered)| (ordered.to.as_str(), ordered.from.as_str()))
+                .collect();
+            self.check_pending(fs, place, &pending, findings)?;
+            let lies = lying(fs, root)?;
+            for path in put {
+                let is_removed = day_of(path).is_some_and(|day| first_day > Some(day));
+                if is_removed {
+                    continue;
+                }
+                findings.checked.files += 1;
+                if !lies.contains(path) && !pending.contains_key(path.as_str()) {
+                    let what = format!("{}: {path} is missing", name(place));
+                    findings.differs(About::Folders, what);
+                }
+            }
+            for path in lies.difference(put) {
+                // The journal tells nothing of what it does not go back to.
+                let is_told = match (since, day_of(path)) {
+                    (None, _) => true,
+                    (Some(since), Some(day)) => day > since.date_naive().succ_opt().unwrap_or(day),
+                    (Some(_), None) => false,
+                };
+                if is_told {
+                    let what = format!("{}: nobody put {path} there", name(place));
+                    findings.differs(About::Folders, what);
+                }
+            }
+        }
+        for place in self
+            .put
+            .keys()
+            .filter(|place| !self.roots.contains_key(place))
+        {
+            if *place != Place::Documents {
+                let what = format!("{} was not looked at", name(place));
+                findings.note(About::Folders, what);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_markers(&self, fs: &Fs, findings: &mut Findings) -> Result<(), VerifyError> {
+        for (facility, id) in &self.markers {
+            let Some(root) = self.roots.get(&Place::Facility(facility.clone())) else {
+                continue;
+            };
+            let is_it = Station::read_marker(fs, root)?.is_some_and(|marker| marker.id == *id);
+            if !is_it {
+                let what = format!(
+                    "{} is not the folder that {facility} had: its marker is missing or another's",
+                    root.path().display()
+                );
+                findings.differs(About::Folders, what);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_work(&self, open: &OpenMoves, findings: &mut Findings) {
+        for (place, work) in &self.work {
+            let is_awaited = |path: &str| {
+                let mut moves = open.moves.iter();
+                moves.any(|(_, ordered)| ordered.place == *place && ordered.from == path)
+            };
+            for (claim, is_finished) in &work.claims {
+                let is_pending = open.moves.iter().any(|(_, ordered)| {
+                    let from = claim::from_text(&ordered.from);
+                    let parsed = from.file_name().and_then(Claim::parse);
+                    ordered.place == *place && parsed.is_some_and(|it| it.key() == *claim)
+                });
+                match (is_finished, is_pending) {
+                    (_, true) => {}
+                    (true, false) => findings.differs(
+                        About::Folders,
+                        format!(
+                            "{}: {claim} is finished with, and still lies in work/",
+                            name(place)
+                        ),
+                    ),
+                    (false, false) => findings.note(
+                        About::Folders,
+                        format!("{}: {claim} is claimed and waits in work/", name(place)),
+                    ),
+                }
+            }
+            for prepared in &work.prepared {
+                if !is_awaited(&format!("work/{prepared}")) {
+                    let what = format!(
+                        "{}: work/{prepared} was prepared and never counted",
+                        name(place)
+                    );
+                    findings.note(About::Folders, what);
+                }
+            }
+        }
+    }
+
+    /// A file that the journal orders to be moved is in one of the two places, or its facility fetched it.
+    fn check_pending(
+        &self,
+        fs: &Fs,
+        place: &Place,
+        pending: &BTreeMap<&str, &str>,
+        findings: &mut Findings,
+    ) -> Result<(), VerifyError> {
+        let Some(root) = self.roots.get(place) else {
+            return Ok(());
+        };
+        let folders = finish::Folders::default();
+        for (to, from) in pending {
+            let is_there = |path: &str| folders.exists(fs, root, &claim::from_text(path));
+            if is_there(from)? {
+                let what = format!("{}: {to} is still to be moved into place", name(place));
+                findings.note(About::Folders, what);
+            } else if !is_there(to)? && (is_below(to, DONE) || is_below(to, ERROR)) {
+                let what = format!("{}: {to} is missing", name(place));
+                findings.differs(About::Folders, what);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The regular files in `done/` and `error/`, as moves write them; one folder is open at a time.
+fn lying(fs: &Fs, root: &Dir) -> Result<BTreeSet<String>, VerifyError> {
+    let mut lying = BTreeSet::new();
+    let mut folders = vec![PathBuf::from(DONE), PathBuf::from(ERROR)];
+    while let Some(folder) = folders.pop() {
+        let listed = fs.open_dir(root, &folder).and_then(|dir| fs.list(&dir));
+        let entries = match listed {
+            Err(error) if error.is_absent() => continue,
+            listed => listed?,
+        };
+        for entry in entries {
+            let path = folder.join(&entry.name);
+            if entry.is_dir {
+                folders.push(path);
+            } else if entry.is_file {
+                lying.insert(claim::to_text(&path));
+            }
+        }
+    }
+    Ok(lying)
+}
+
+fn is_below(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder)
+        .is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// The day in `done/` that a path is of.
+fn day_of(path: &str) -> Option<NaiveDate> {
+    let (day, _) = path
+        .strip_prefix(DONE)?
+        .strip_prefix('/')?
+        .split_once('/')?;
+    parse_day(day)
+}
+
+fn name(place: &Place) -> &str {
+    crate::engine::place_name(place)
+}
