@@ -161,7 +161,8 @@ fn run(world: &World, engine: &mut Engine, from: usize, drop_first: bool) -> Res
                 world.drop(place, &name, content);
             }
         }
-        if take_all(engine).is_err() || engine.idle().is_err() {
+        // A snapshot of the journal stands between the stages.
+        if take_all(engine).is_err() || engine.idle().is_err() || engine.snapshot().is_err() {
             return Err(number);
         }
     }
@@ -235,6 +236,7 @@ fn stop_everywhere(settings: &str) -> u64 {
             &format!("store, stopped before {stop}"),
         );
         engine.close().unwrap();
+        world.assert_verified(&format!("stopped before {stop}"));
         checked += 1;
     }
     checked

@@ -422,8 +422,16 @@ impl World {
         rows
     }
 
+    /// Journal, store, documents and folders say the same.
+    fn verify(&self) {
+        let ended = self.program().args(["verify", "--json"]).output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stdout);
+        assert!(ended.status.success(), "verify found: {said}");
+    }
+
     /// What the run left, and whether the rules hold in it.
     fn left(&self) -> Left {
+        self.verify();
         let listings: BTreeMap<&str, Vec<Value>> = LISTINGS
             .into_iter()
             .map(|what| (what, self.list(what)))
