@@ -8,7 +8,9 @@ mod support;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use rcpspool::config::Config;
 use rcpspool::engine::Engine;
 use rcpspool::spool::faults::{Fault, Faults};
 use rcpspool::spool::fs::Fs;
@@ -180,6 +182,64 @@ fn every_disk_operation_may_be_the_last() {
 fn every_disk_operation_may_be_the_last_while_two_groups_are_in_hand() {
     let checked = stop_everywhere("[intake]\ngroup = 4\n");
     println!("{checked} points visited with two groups in hand, nothing lost, nothing doubled");
+}
+
+/// Retention removes files, and what the journal does not need: wherever it ends, the rest is as it was.
+#[test]
+fn every_disk_operation_of_retention_may_be_the_last() {
+    let mut lived_in = World::new();
+    let mut config = Config::clone(&lived_in.config);
+    config.retention.done = Duration::ZERO;
+    config.retention.outbox = Duration::ZERO;
+    config.retention.journal = Duration::ZERO;
+    lived_in.config = Arc::new(config);
+    let mut engine = lived_in.open();
+    for (place, name, content) in stages().swap_remove(0) {
+        lived_in.drop(place, &name, content);
+    }
+    take_all(&mut engine).unwrap();
+    engine.snapshot().unwrap();
+    let later = siu("S13", "C10", "P10", "20250402120000", "20250415");
+    lived_in.drop("facilities/demo", "later.hl7", later);
+    take_all(&mut engine).unwrap();
+    engine.snapshot().unwrap();
+    let expected = content(&**engine.store());
+    engine.close().unwrap();
+
+    let now = chrono::Utc::now() + chrono::Duration::hours(47);
+    let retain = |engine: &mut Engine| -> bool {
+        let due = engine.keeping(now);
+        due.is_ok_and(|due| due.run(&|| false).is_ok())
+    };
+    let world = lived_in.copy();
+    let faults = Arc::new(Faults::none());
+    let mut engine = world.open_on(Fs::with_faults(Arc::clone(&faults))).unwrap();
+    let opened = faults.calls();
+    let files = world.seen().len();
+    assert!(retain(&mut engine));
+    let calls = faults.calls();
+    let left = world.names("facilities/demo");
+    assert!(
+        left.len() + 20 < files && left.iter().all(|name| name.starts_with("error/")),
+        "{files} files, then {left:?}"
+    );
+    drop(engine);
+    for stop in opened + 1..=calls {
+        let world = lived_in.copy();
+        let faults = Arc::new(Faults::with(Fault::StopBefore(stop)));
+        let mut engine = world.open_on(Fs::with_faults(Arc::clone(&faults))).unwrap();
+        retain(&mut engine);
+        drop(engine);
+        assert!(faults.is_stopped());
+        faults.forget();
+        let engine = world.open();
+        let mut found = content(&**engine.store());
+        found.remove("retention");
+        support::assert_same(&expected, &found, &format!("stopped before {stop}"));
+        engine.close().unwrap();
+        world.assert_verified(&format!("retention stopped before {stop}"));
+    }
+    println!("{} points of retention visited", calls - opened);
 }
 
 fn stop_everywhere(settings: &str) -> u64 {

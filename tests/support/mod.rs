@@ -41,6 +41,27 @@ impl World {
         }
     }
 
+    /// Another spool that holds the same, with the same settings.
+    pub fn copy(&self) -> Self {
+        let mut copy = Self::new();
+        let mut config = Config::clone(&self.config);
+        config.spool = copy.config.spool.clone();
+        for (facility, of_copy) in config.facilities.iter_mut().zip(&copy.config.facilities) {
+            facility.dir = of_copy.dir.clone();
+        }
+        copy.config = Arc::new(config);
+        for entry in walkdir::WalkDir::new(&self.config.spool) {
+            let entry = entry.unwrap();
+            let below = entry.path().strip_prefix(&self.config.spool).unwrap();
+            let to = copy.config.spool.join(below);
+            match entry.file_type().is_dir() {
+                true => std::fs::create_dir_all(to).unwrap(),
+                false => std::fs::copy(entry.path(), to).map(drop).unwrap(),
+            }
+        }
+        copy
+    }
+
     pub fn path(&self, below: &str) -> PathBuf {
         self.config.spool.join(below)
     }
