@@ -79,6 +79,8 @@ fn a_file_becomes_a_case_and_a_completed_case_a_report() {
     let file = obx.split('|').nth(5).unwrap();
     assert!(decode(file.split('^').nth(4).unwrap()).starts_with(b"%PDF-1."));
     assert!(read("q2.xml").ends_with("<message/>\n"));
+    engine.close().unwrap();
+    world.assert_verified("at the end");
 }
 
 #[test]
@@ -145,6 +147,8 @@ fn a_case_is_moved_and_cancelled_and_not_revived_by_what_is_late() {
     let case = the_case(&world, &engine);
     assert_eq!(case["state"], "cancelled");
     assert_eq!(case["session"], Value::Null);
+    engine.close().unwrap();
+    world.assert_verified("at the end");
 }
 
 #[test]
@@ -190,6 +194,8 @@ fn a_wrong_phone_leaves_a_reason_and_no_trace() {
     assert_eq!(sidecar["reason"], "invalid-phone");
     assert_eq!(sidecar["where"], "PID-13.1");
     assert_eq!(sidecar["value"], "061");
+    engine.close().unwrap();
+    world.assert_verified("at the end");
 }
 
 /// Where files cannot be moved for a while, their names stay their own: a later file of that name gets another.

@@ -81,7 +81,12 @@ fn is_snapshot_due(fs: &Fs, dir: &Dir, when: When) -> Result<bool, JournalError>
     for unit in &closed {
         since += size_of(fs, dir, *unit)?;
     }
-    Ok(since > size.max(SEGMENT_BYTES) || closed.len() >= SEGMENTS)
+    Ok(is_enough(since, closed.len(), size))
+}
+
+/// Whether so many bytes of segments, in so many files, are reason for another snapshot after one of this size.
+fn is_enough(since: u64, files: usize, snapshot: u64) -> bool {
+    since > snapshot.max(SEGMENT_BYTES) || files >= SEGMENTS
 }
 
 /// The files after this segment to which nothing is appended any more: all but the last.
@@ -257,4 +262,28 @@ fn delete(fs: &Fs, dir: &Dir, before: Option<DateTime<Utc>>) -> Result<usize, Jo
         fs.remove(dir, &archive.name())?;
     }
     Ok(old.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_is_due_once_it_saves_more_than_it_costs() {
+        for (since, files, snapshot, due) in [
+            (0, 0, 0, false),
+            (SEGMENT_BYTES, 1, 0, false),
+            (SEGMENT_BYTES + 1, 1, 0, true),
+            (SEGMENT_BYTES + 1, 2, 3 * SEGMENT_BYTES, false),
+            (3 * SEGMENT_BYTES + 1, 3, 3 * SEGMENT_BYTES, true),
+            (1000, SEGMENTS - 1, 0, false),
+            (1000, SEGMENTS, u64::MAX, true),
+        ] {
+            assert_eq!(
+                is_enough(since, files, snapshot),
+                due,
+                "{since} {files} {snapshot}"
+            );
+        }
+    }
 }

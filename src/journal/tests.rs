@@ -84,7 +84,7 @@ impl Kit {
     }
 
     /// What all segments come to, snapshots left aside.
-    fn from_segments(&self) -> State {
+    fn without_snapshots(&self) -> State {
         let fs = Fs::new();
         let dir = self.dir(&fs);
         let units = Folder::list(&fs, &dir).unwrap().units();
@@ -222,7 +222,7 @@ proptest! {
         prop_assert_eq!(&state, &kit.expected);
         prop_assert_eq!(journal.counters(), counters);
         if deleted == 0 {
-            prop_assert_eq!(&kit.from_segments(), &kit.expected);
+            prop_assert_eq!(&kit.without_snapshots(), &kit.expected);
         }
     }
 }
@@ -255,6 +255,26 @@ fn what_is_covered_is_compressed_and_later_deleted() {
             "0000000006.snapshot",
             "0000000007.journal",
         ]
+    );
+    assert_eq!(kit.journal().unwrap().1, kit.expected);
+}
+
+/// Each start begins a segment: however little they hold, they do not pile up for ever.
+#[test]
+fn many_small_segments_become_one_file() {
+    let mut kit = Kit::new();
+    let fs = Fs::new();
+    for round in 0..300 {
+        let (mut journal, _) = kit.journal().unwrap();
+        kit.append(&mut journal, vec![changes(round, 2)]);
+        keep(&fs, &kit.dir(&fs), When::Due, None, &|| false).unwrap();
+    }
+    let files = kit.files();
+    assert!(files.len() < 60, "{}", files.len());
+    assert!(
+        files.contains(&"0000000001-0000000256.journal.zst".to_owned())
+            && files.contains(&"0000000256.snapshot".to_owned()),
+        "{files:?}"
     );
     assert_eq!(kit.journal().unwrap().1, kit.expected);
 }
