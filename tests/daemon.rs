@@ -409,6 +409,29 @@ fn a_second_daemon_waits_and_says_who_has_the_spool() {
     assert!(daemon.end("-TERM").success());
 }
 
+/// What retention no longer asks for goes while the daemon runs; `verify` asks for its end.
+#[test]
+fn an_old_day_is_removed_and_the_spool_verified_after_the_end() {
+    let site = Site::new();
+    let old = site.path("facilities/demo/done/2020-01-01");
+    fs::create_dir_all(&old).unwrap();
+    fs::write(old.join("x.hl7"), "x").unwrap();
+    let daemon = site.start();
+    wait_for("the old day to go", || !old.exists());
+    let refused = site.command(&["verify"]).output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("stop it, then verify"), "{said}");
+    assert!(daemon.end("-TERM").success());
+    let verified = site.command(&["verify"]).output().unwrap();
+    let said = String::from_utf8_lossy(&verified.stdout);
+    assert!(verified.status.success(), "{said}");
+    assert!(
+        said.contains("Everything is as the journal says."),
+        "{said}"
+    );
+}
+
 #[test]
 fn an_inbox_made_anew_is_swept_and_a_lost_facility_comes_back() {
     let site = Site::new();
