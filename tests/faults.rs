@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rcpspool::config::Config;
-use rcpspool::engine::Engine;
+use rcpspool::engine::{Engine, EngineError};
 use rcpspool::spool::faults::{Fault, Faults};
 use rcpspool::spool::fs::Fs;
 
@@ -156,7 +156,12 @@ fn left(world: &World, engine: &Engine) -> Left {
 }
 
 /// Runs the stages from this one on; says at which it was stopped.
-fn run(world: &World, engine: &mut Engine, from: usize, drop_first: bool) -> Result<(), usize> {
+fn run(
+    world: &World,
+    engine: &mut Engine,
+    from: usize,
+    drop_first: bool,
+) -> Result<(), (usize, EngineError)> {
     for (number, stage) in stages().into_iter().enumerate().skip(from) {
         if number > from || drop_first {
             for (place, name, content) in stage {
@@ -164,9 +169,10 @@ fn run(world: &World, engine: &mut Engine, from: usize, drop_first: bool) -> Res
             }
         }
         // A snapshot of the journal stands between the stages.
-        if take_all(engine).is_err() || engine.idle().is_err() || engine.snapshot().is_err() {
-            return Err(number);
-        }
+        take_all(engine)
+            .and_then(|_| engine.idle())
+            .and_then(|()| engine.snapshot())
+            .map_err(|error| (number, error))?;
     }
     Ok(())
 }
@@ -271,7 +277,7 @@ fn stop_everywhere(settings: &str) -> u64 {
                     reached = usize::MAX;
                     let _ = engine.close();
                 }
-                Err(stage) => {
+                Err((stage, _)) => {
                     reached = stage;
                     drop(engine);
                 }
@@ -282,7 +288,8 @@ fn stop_everywhere(settings: &str) -> u64 {
             .open_on(Fs::new())
             .unwrap_or_else(|error| panic!("stopped before operation {stop}: {error}"));
         if reached < usize::MAX {
-            run(&world, &mut engine, reached, !dropped).unwrap();
+            run(&world, &mut engine, reached, !dropped)
+                .unwrap_or_else(|error| panic!("stopped before operation {stop}: {error:?}"));
         }
         let found = left(&world, &engine);
         support::assert_same(
