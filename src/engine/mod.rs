@@ -542,10 +542,11 @@ impl Engine {
     fn claim(&mut self, arrival: &Arrival) -> Option<Claimed> {
         let claim = Claim::new(self.order + 1, &self.run, &arrival.path);
         match self.move_into_work(arrival, &claim) {
-            Ok(()) => {
+            Ok(true) => {
                 self.order += 1;
                 Some(Claimed::new(arrival.place.clone(), claim))
             }
+            Ok(false) => None,
             Err(EngineError::Disk(error)) if error.is_absent() => None,
             Err(error) => {
                 // The received name may be a patient's: only the folder is logged.
@@ -559,12 +560,13 @@ impl Engine {
         }
     }
 
-    fn move_into_work(&mut self, arrival: &Arrival, claim: &Claim) -> Result<(), EngineError> {
+    /// Whether the file is ours now; it is not where its folder is gone.
+    fn move_into_work(&mut self, arrival: &Arrival, claim: &Claim) -> Result<bool, EngineError> {
         if claim.is_cut() {
             self.remember_long_name(claim)?;
         }
         let Some(station) = self.station(&arrival.place) else {
-            return Ok(());
+            return Ok(false);
         };
         let (root, inbox, work) = (&station.root, &station.inbox, &station.work);
         let folder = arrival.path.parent().unwrap_or(Path::new(""));
@@ -575,12 +577,12 @@ impl Engine {
                 let path = Path::new("inbox").join(folder);
                 match self.folders.find(&self.fs, root, &path)? {
                     Some(dir) => dir,
-                    None => return Ok(()),
+                    None => return Ok(false),
                 }
             }
         };
         self.fs.rename(&below, name, work, &claim.name())?;
-        Ok(())
+        Ok(true)
     }
 
     /// Why nothing is taken in: a file system with less room than `intake.min_free`, if there is one.
