@@ -3,14 +3,16 @@
 //! *Before the journal, only writes; after it, only renames* (DESIGN, "One barrier"). Outputs lie under names nobody
 //! sees; one barrier makes them durable, the journal says what is so, the store follows, and only then do files move.
 //!
-//! This is the only place of the engine with a thread: a group may go its way to the disk while the next is decided.
-//! There is never more than one on its way, and nothing of it is shared but what can no longer change.
+//! This is the only place of the engine with a thread: a group may go its way to the disk while the next is decided,
+//! and then the files of the one after it are claimed ([`super::ahead`]). There is never more than one on its way, and
+//! nothing of it is shared but what can no longer change.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+use super::ahead::{self, Taken, Wanted};
 use super::{EngineError, place_name};
 use crate::journal::{Counters, Entry, Journal, Move, Place};
 use crate::spool::claim;
@@ -50,6 +52,7 @@ enum State {
     Here(Box<Work>),
     OnItsWay {
         decided: Decided,
+        claiming: bool,
     },
     /// The thread ended without an answer: only a new start finds the truth.
     Lost,
@@ -57,18 +60,41 @@ enum State {
 
 /// The thread that puts groups on the disk; it ends with the committer.
 struct Worker {
-    groups: Sender<(Box<Work>, Sealed, Arc<Roots>)>,
-    answers: Receiver<(Box<Work>, Result<(), EngineError>)>,
+    groups: Sender<Given>,
+    answers: Receiver<Answer>,
+}
+
+/// A group to be put on the disk, and files to be claimed once it is there.
+struct Given {
+    work: Box<Work>,
+    sealed: Sealed,
+    roots: Arc<Roots>,
+    wanted: Vec<Wanted>,
+}
+
+struct Answer {
+    work: Box<Work>,
+    committed: Result<(), EngineError>,
+    taken: Vec<Taken>,
 }
 
 impl Worker {
     fn start() -> Self {
-        let (groups, given) = channel::<(Box<Work>, Sealed, Arc<Roots>)>();
+        let (groups, given) = channel::<Given>();
         let (answer, answers) = channel();
         std::thread::spawn(move || {
-            for (mut work, sealed, roots) in given {
-                let committed = work.commit(sealed, &roots);
-                if answer.send((work, committed)).is_err() {
+            for mut given in given {
+                let committed = given.work.commit(given.sealed, &given.roots);
+                let taken = match committed {
+                    Ok(()) => ahead::take(&given.work.fs, given.wanted),
+                    Err(_) => Vec::new(),
+                };
+                let sent = answer.send(Answer {
+                    work: given.work,
+                    committed,
+                    taken,
+                });
+                if sent.is_err() {
                     break;
                 }
             }
@@ -126,43 +152,54 @@ impl Committer {
         committed
     }
 
-    /// Puts a group on its way to the disk; none may be on its way already.
-    pub fn begin(&mut self, sealed: Sealed, roots: &Arc<Roots>) {
+    /// Puts a group on its way to the disk, and has files claimed once it is there; none may be on its way already.
+    pub fn begin(&mut self, sealed: Sealed, roots: &Arc<Roots>, wanted: Vec<Wanted>) {
         let state = std::mem::replace(&mut self.state, State::Lost);
         if let State::Here(work) = state {
             let decided = Arc::clone(&sealed.changes);
             let worker = self.worker.get_or_insert_with(Worker::start);
-            let given = worker.groups.send((work, sealed, Arc::clone(roots)));
+            let claiming = !wanted.is_empty();
+            let given = worker.groups.send(Given {
+                work,
+                sealed,
+                roots: Arc::clone(roots),
+                wanted,
+            });
             if given.is_ok() {
-                self.state = State::OnItsWay { decided };
+                self.state = State::OnItsWay { decided, claiming };
             }
         }
     }
 
-    /// Waits for the group that is on its way.
-    pub fn finish(&mut self) -> Result<(), EngineError> {
+    /// Waits for the group that is on its way, and gives the files that were claimed after it.
+    pub fn finish(&mut self) -> Result<Vec<Taken>, EngineError> {
         match std::mem::replace(&mut self.state, State::Lost) {
             State::OnItsWay { .. } => {
                 let answer = self.worker.as_ref().map(|worker| worker.answers.recv());
-                let Some(Ok((work, committed))) = answer else {
+                let Some(Ok(answer)) = answer else {
                     return Err(EngineError::Lost);
                 };
-                self.state = State::Here(work);
+                self.state = State::Here(answer.work);
                 self.remember();
-                committed
+                answer.committed.map(|()| answer.taken)
             }
             State::Here(work) => {
                 self.state = State::Here(work);
-                Ok(())
+                Ok(Vec::new())
             }
             State::Lost => Err(EngineError::Lost),
         }
     }
 
+    /// Whether files are claimed after the group on its way.
+    pub fn is_claiming(&self) -> bool {
+        matches!(self.state, State::OnItsWay { claiming: true, .. })
+    }
+
     /// What the group on its way decided: the store may not have it yet.
     pub fn decided(&self) -> Option<Decided> {
         match &self.state {
-            State::OnItsWay { decided } => Some(Arc::clone(decided)),
+            State::OnItsWay { decided, .. } => Some(Arc::clone(decided)),
             State::Here(_) | State::Lost => None,
         }
     }

@@ -56,9 +56,11 @@ impl Engine {
             return self.answer_request(group, claimed);
         }
         let limit = self.config.intake.max_file;
-        let reading = self
-            .fs
-            .read_settled(&station.work, &claimed.name_in_work(), limit);
+        let work = station.work.clone();
+        let reading = match self.ahead.content(&claimed.claim) {
+            Some(content) => content,
+            None => self.fs.read_settled(&work, &claimed.name_in_work(), limit),
+        };
         match reading {
             Ok(Reading::Whole(bytes, modified)) => {
                 group.weigh(bytes.len());

@@ -226,7 +226,8 @@ impl Engine {
             return Ok(Group::new(&**store));
         };
         let decided = Arc::clone(&sealed.changes);
-        self.committer.begin(sealed, &self.roots);
+        let wanted = self.ahead.take_wanted();
+        self.committer.begin(sealed, &self.roots, wanted);
         self.in_flight = Some(held);
         self.names.turn();
         self.folders.forget();
@@ -238,7 +239,7 @@ impl Engine {
         match self.in_flight.take() {
             None => Ok(()),
             Some(held) => {
-                let committed = self.committer.finish();
+                let committed = self.committer.finish().map(|taken| self.ahead.add(taken));
                 self.names.landed();
                 self.keep_awaited_names();
                 self.conclude(committed, held)

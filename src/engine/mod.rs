@@ -3,6 +3,7 @@
 //!
 //! *Before the journal, only writes; after it, only renames* (DESIGN, "One barrier"). [`group`] holds that order.
 
+mod ahead;
 pub mod arrivals;
 mod batch;
 mod commit;
@@ -23,6 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use self::ahead::Ahead;
 use self::commit::{Committer, Roots};
 use self::group::{Group, Held};
 use crate::config::{Config, Every, Facility};
@@ -247,6 +249,16 @@ impl Claimed {
         self.claim.with_attempts(attempts).name()
     }
 
+    /// Says that it could not be made ours.
+    fn log_refusal(&self, error: &EngineError) {
+        // The received name may be a patient's: only the folder is logged.
+        log::error!(
+            "a file in the inbox of {} cannot be taken: {}",
+            place_name(&self.place),
+            error.without_path()
+        );
+    }
+
     /// Its path below the station's folder, as moves write it, under the name that it has when they are done.
     fn path_in_work(&self) -> String {
         claim::to_text(&Path::new("work").join(self.claim.name()))
@@ -279,6 +291,7 @@ pub struct Engine {
     prepared: u64,
     /// Claimed files that could not be taken yet.
     waiting: VecDeque<Claimed>,
+    ahead: Ahead,
     /// Claimed files found after an unclean end: one of them may have caused it.
     suspects: VecDeque<Claimed>,
     counts: Counts,
@@ -329,7 +342,10 @@ impl Engine {
     fn take_until_stopped(&mut self, arrivals: Vec<Arrival>) -> Result<(), EngineError> {
         let taken = self.take_groups(arrivals);
         // Whatever happened, nothing is on its way once this returns.
-        self.land().and(taken)
+        let landed = self.land();
+        let mut claimed = self.ahead.give_up();
+        self.waiting.append(&mut claimed);
+        landed.and(taken)
     }
 
     fn take_groups(&mut self, arrivals: Vec<Arrival>) -> Result<(), EngineError> {
@@ -337,7 +353,11 @@ impl Engine {
         self.take_suspects()?;
         let mut arrivals = VecDeque::from(arrivals);
         let mut waiting = std::mem::take(&mut self.waiting);
-        while !waiting.is_empty() || !arrivals.is_empty() {
+        while !waiting.is_empty()
+            || !arrivals.is_empty()
+            || !self.ahead.is_empty()
+            || self.committer.is_claiming()
+        {
             if self.is_stopped() {
                 self.waiting.append(&mut waiting);
                 break;
@@ -350,18 +370,17 @@ impl Engine {
                 log::error!("{problem}");
                 break;
             }
-            let mut claimed: VecDeque<Claimed> = VecDeque::new();
-            while claimed.len() < self.config.intake.group {
-                let next = match waiting.pop_front() {
-                    Some(next) => Some(next),
-                    None => match arrivals.pop_front() {
-                        Some(arrival) => self.claim(&arrival),
-                        None => break,
-                    },
-                };
-                claimed.extend(next);
-            }
-            let more = !waiting.is_empty() || !arrivals.is_empty();
+            let claimed = match self.next_claimed(&mut waiting, &mut arrivals) {
+                Ok(claimed) => claimed,
+                Err(error) => {
+                    self.waiting.append(&mut waiting);
+                    return Err(error);
+                }
+            };
+            let more = !waiting.is_empty()
+                || !arrivals.is_empty()
+                || !self.ahead.is_empty()
+                || self.committer.is_claiming();
             if let Err(error) = self.take_claimed(claimed, more) {
                 self.waiting.append(&mut waiting);
                 return Err(error);
@@ -549,12 +568,7 @@ impl Engine {
             Ok(false) => None,
             Err(EngineError::Disk(error)) if error.is_absent() => None,
             Err(error) => {
-                // The received name may be a patient's: only the folder is logged.
-                log::error!(
-                    "a file in the inbox of {} cannot be taken: {}",
-                    place_name(&arrival.place),
-                    error.without_path()
-                );
+                Claimed::new(arrival.place.clone(), claim).log_refusal(&error);
                 None
             }
         }

@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::ahead::Ahead;
 use super::commit::Committer;
 use super::group::Group;
 use super::{Claimed, Counts, Engine, EngineError};
@@ -91,6 +92,7 @@ impl Engine {
             run: claim::random(),
             prepared: 0,
             waiting: VecDeque::new(),
+            ahead: Ahead::default(),
             suspects: VecDeque::new(),
             roots: Arc::default(),
             committer: Committer::new(
