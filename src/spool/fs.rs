@@ -9,6 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -155,7 +156,10 @@ impl Fs {
             self.call(
                 "make the folder",
                 || path.to_owned(),
-                || std::fs::create_dir_all(path),
+                || {
+                    let mut folders = std::fs::DirBuilder::new();
+                    folders.recursive(true).mode(0o755).create(path)
+                },
                 |path| Some(Undo::MadeDir(path)),
             )?;
         }
@@ -203,11 +207,10 @@ impl Fs {
                 "make the folder",
                 || dir.join(name),
                 || {
-                    Ok(rustix::fs::mkdirat(
-                        &*dir.fd,
-                        name,
-                        Mode::from_raw_mode(0o750),
-                    )?)
+                    // Who may delete from a folder may delete from those below it.
+                    let above = Mode::from_raw_mode(rustix::fs::fstat(&*dir.fd)?.st_mode);
+                    let mode = Mode::from_raw_mode(0o750) | (above & Mode::WGRP);
+                    Ok(rustix::fs::mkdirat(&*dir.fd, name, mode)?)
                 },
                 |path| Some(Undo::MadeDir(path)),
             );
