@@ -13,7 +13,7 @@ use crate::config::Acks;
 use crate::hl7::{self, Message};
 use crate::intake::desk::{self, ParsedCommand};
 use crate::intake::route::{self, Described};
-use crate::intake::{Context, Decided, Decision, DeskContext, Order, Stop};
+use crate::intake::{Context, Decided, Decision, DeskContext, Order, Stop, documents};
 use crate::journal::{Closing, Entry, Message as MessageEntry, Move, Place};
 use crate::model::change::{Change, HistoryEntry, Record, Subject};
 use crate::model::outcome::{Outcome, Reason, Refusal, Warning, WarningCode};
@@ -211,7 +211,14 @@ impl Engine {
             let (described, decided) = match Message::parse(bytes) {
                 Ok(message) => {
                     let described = route::describe(&message, facility);
-                    (described, route::decide(&message, &group.view, &context))
+                    let is_last = index + 1 == batch.messages.len();
+                    let decided = match batch.ends_open && is_last {
+                        true => documents::refuse_cut_off(&message).map_err(Stop::from),
+                        false => Ok(()),
+                    };
+                    let decided =
+                        decided.and_then(|()| route::decide(&message, &group.view, &context));
+                    (described, decided)
                 }
                 Err(error) => {
                     let refusal = Refusal::new(Reason::Malformed, format!("{error}."));

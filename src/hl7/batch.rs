@@ -17,6 +17,8 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 pub struct Batch<'a> {
     /// Each from its MSH to before the next message or envelope segment, without framing.
     pub messages: Vec<&'a [u8]>,
+    /// Whether the last message ends without the end of a segment, as a file does that was cut off.
+    pub ends_open: bool,
     /// The first count in an envelope that is not the number of what came: warning `batch-count`.
     pub count_mismatch: Option<CountMismatch>,
 }
@@ -100,6 +102,7 @@ impl Default for Splitter<'_> {
         Self {
             batch: Batch {
                 messages: Vec::new(),
+                ends_open: false,
                 count_mismatch: None,
             },
             message: None,
@@ -166,6 +169,7 @@ impl<'a> Splitter<'a> {
             .iter()
             .rposition(|byte| !matches!(*byte, b'\r' | b'\n' | BLOCK_START | BLOCK_END));
         let length = end.map_or(0, |last| last.saturating_add(1));
+        self.batch.ends_open = length == message.len();
         self.batch
             .messages
             .push(message.get(..length).unwrap_or(message));

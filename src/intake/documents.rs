@@ -23,6 +23,23 @@ use crate::model::outcome::{Place, Reason, Refusal, Verdict, Warning, WarningCod
 use crate::model::patient::{Patient, Sex};
 use crate::model::view::{View, ViewError};
 
+/// Refuses a message that ends within a document: the end of a file that was cut off. Base64 has no end of its own, so
+/// what came of it would look whole.
+pub fn refuse_cut_off(message: &Message<'_>) -> Result<(), Refusal> {
+    match message.segments().last() {
+        Some(obx)
+            if obx.name() == "OBX" && obx.field(2).raw() == b"ED" && obx.field_count() <= 5 =>
+        {
+            let refusal = Refusal::new(
+                Reason::BadBase64,
+                "expected the end of the document, but the file ends within it",
+            );
+            Err(refusal.at(obx.field(5).position()))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Decides an ORU, OUL or MDM message.
 pub fn decide<'m>(
     message: &Message<'m>,

@@ -121,6 +121,14 @@ fn messages(bytes: &[u8], context: &Context<'_>) -> Result<Vec<Explained>, ViewE
             Err(error) => malformed(error),
         });
     }
+    if let (true, Some(bytes), Some(last)) =
+        (batch.ends_open, batch.messages.last(), explained.last_mut())
+        && let Ok(message) = Message::parse(bytes)
+        && let Err(refusal) = documents::refuse_cut_off(&message)
+    {
+        last.outcome = Expected::Rejected;
+        last.refusals.insert(0, refusal);
+    }
     if let (Some(mismatch), Some(first)) = (&batch.count_mismatch, explained.first_mut()) {
         let warning = Warning::new(WarningCode::BatchCount, format!("{mismatch}."));
         first.warnings.push(warning.at(mismatch.position));

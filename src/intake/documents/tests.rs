@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::*;
+use crate::hl7;
 use crate::intake::testing::{World, told};
 use crate::model::case::CaseState;
 use crate::model::date::PartialDate;
@@ -117,6 +118,33 @@ fn only_document(world: &World) -> Document {
     let documents = documents(world, "1");
     assert_eq!(documents.len(), 1, "{documents:#?}");
     documents[0].clone()
+}
+
+/// Half a document is base64 too; that the file ends within it tells the two apart.
+#[test]
+fn a_file_that_ends_within_its_document_is_told_apart() {
+    let whole = oru(
+        "20250101",
+        "",
+        "OBX|1|ED|CR||^^PDF^Base64^JVBERi0xLjQK||||||F\r",
+    );
+    let within = whole.find("LjQK").unwrap();
+    let after = whole.find("||||||F").unwrap();
+    for (end, is_refused) in [
+        (within, true),
+        (after, true),
+        (after + 1, false),
+        (whole.len() - 1, false),
+        (whole.len(), false),
+    ] {
+        let batch = hl7::split(&whole.as_bytes()[..end]).unwrap();
+        let message = Message::parse(batch.messages[0]).unwrap();
+        let is_cut = batch.ends_open && refuse_cut_off(&message).is_err();
+        assert_eq!(is_cut, is_refused, "{end} of {}", whole.len());
+    }
+    // Where the sender ended the segment there, nothing is missing.
+    let ended = format!("{}\r", &whole[..after]);
+    assert!(!hl7::split(ended.as_bytes()).unwrap().ends_open);
 }
 
 #[test]
