@@ -66,8 +66,15 @@ impl Site {
 
     /// Starts the daemon and waits until it takes files in.
     fn start(&self) -> Daemon {
+        self.start_with(&[])
+    }
+
+    /// The same, with further variables in its environment.
+    fn start_with(&self, environment: &[(&str, &str)]) -> Daemon {
         let log = File::create(self.folder.path().join("log")).unwrap();
-        let child = self.command(&["run"]).stderr(log).spawn().unwrap();
+        let mut command = self.command(&["run"]);
+        command.envs(environment.iter().copied()).stderr(log);
+        let child = command.spawn().unwrap();
         let mut daemon = Daemon {
             child,
             log: self.folder.path().join("log"),
@@ -549,6 +556,58 @@ impl Site {
             .join(format!("{name}.ack"))
             .is_file()
     }
+}
+
+/// The clock goes back by an hour while files settle and come in. Only libfaketime (Debian: faketime) can do that to
+/// one process; without it, this tests nothing and says so.
+#[test]
+fn a_clock_that_goes_back_an_hour_stops_and_doubles_nothing() {
+    let library = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1";
+    if !Path::new(library).is_file() {
+        println!("skipped: the clock is set back only with libfaketime");
+        return;
+    }
+    let site = Site::new();
+    let clock = site.folder.path().join("clock");
+    fs::write(&clock, "+0").unwrap();
+    let daemon = site.start_with(&[
+        ("LD_PRELOAD", library),
+        ("FAKETIME_TIMESTAMP_FILE", clock.to_str().unwrap()),
+        ("FAKETIME_NO_CACHE", "1"),
+        // Only the clock of the wall is set back, and not that of the file system.
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+        ("NO_FAKE_STAT", "1"),
+    ]);
+    let time = |receipt: &str| receipt.split('|').nth(6).unwrap().to_owned();
+    fs::write(site.inbox("before.hl7"), adt("1")).unwrap();
+    let before = site.receipt("before.hl7");
+
+    fs::write(site.inbox("settling.hl7"), adt("2")).unwrap();
+    fs::write(&clock, "-1h").unwrap();
+    let settling = site.receipt("settling.hl7");
+    rename_in(&site, "renamed.hl7", &adt("3"));
+    rename_in(&site, "again.hl7", &adt("1"));
+    let after = [
+        settling,
+        site.receipt("renamed.hl7"),
+        site.receipt("again.hl7"),
+    ];
+    for receipt in &after {
+        assert!(receipt.contains("MSA|AA"), "{receipt}");
+        assert!(time(receipt) < time(&before), "the clock did not go back");
+    }
+    wait_for("the status", || site.status()["totals"]["duplicate"] == 1);
+    assert!(daemon.end("-TERM").success());
+
+    // And it comes back.
+    let daemon = site.start();
+    fs::write(site.inbox("later.hl7"), adt("4")).unwrap();
+    assert!(site.receipt("later.hl7").contains("MSA|AA"));
+    assert_eq!(site.list("patients"), 4);
+    assert!(daemon.end("-TERM").success());
+    let verified = site.command(&["verify"]).output().unwrap();
+    let said = String::from_utf8_lossy(&verified.stdout);
+    assert!(verified.status.success(), "{said}");
 }
 
 #[test]
