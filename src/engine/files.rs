@@ -756,6 +756,18 @@ impl Engine {
             };
             let refused = Path::new(finish::ERROR).join(&below);
             let folder = Path::new("inbox").join(below.parent().unwrap_or(Path::new("")));
+            match self.folders.find(&self.fs, &root, &folder) {
+                Err(error) if error.is_in_the_way() => {
+                    let refusal = Refusal::new(
+                        Reason::BadCommand,
+                        format!(
+                            "The file {file} cannot go back: something in its inbox has the name of its folder. Remove that first."
+                        ),
+                    );
+                    return Ok(Err(refusal));
+                }
+                other => other?,
+            };
             let name = below.file_name().unwrap_or_default();
             let folder_text = folder.to_string_lossy().into_owned();
             let inbox = self

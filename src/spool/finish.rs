@@ -24,6 +24,9 @@ pub const RECEIPT: &str = ".ack";
 /// Ends the name of any other receipt.
 pub const OUTCOME: &str = ".outcome.json";
 
+/// So often a number is tried for a folder whose name is taken.
+const NUMBERED_FOLDERS: u32 = 99;
+
 /// The folders below a station that were opened lately, so that a group opens each of them once.
 #[derive(Debug, Default)]
 pub struct Folders {
@@ -162,7 +165,7 @@ impl Names {
         day: &str,
         also: &dyn Fn(&Named) -> Vec<PathBuf>,
     ) -> Result<Named> {
-        let folder = received.parent().unwrap_or(Path::new("")).to_owned();
+        let folder = self.free_folder(fs, folders, root, received, day)?;
         let file_name = received.file_name().unwrap_or(OsStr::new("file"));
         let of_day = (
             root.number(),
@@ -204,6 +207,7 @@ impl Names {
                         lying.names.insert(bare(path).to_owned());
                     }
                 }
+                self.keep_folder(fs, folders, root, day, &folder)?;
                 self.give(root, wanted);
                 return Ok(named);
             }
@@ -212,6 +216,81 @@ impl Names {
             folder,
             name: derived(file_name, &super::claim::random(), ""),
         })
+    }
+
+    /// The folder of a received file, each part with a number where done, error or acks has a file, or anything else
+    /// that is no folder, under its name: a facility may send `a`, which is refused, and then `a/x.hl7`.
+    fn free_folder(
+        &self,
+        fs: &Fs,
+        folders: &Folders,
+        root: &Dir,
+        received: &Path,
+        day: &str,
+    ) -> Result<PathBuf> {
+        let mut free = PathBuf::new();
+        for part in received.parent().unwrap_or(Path::new("")) {
+            let mut folder = free.join(part);
+            let mut number = 1;
+            while !self.may_be_folder(fs, folders, root, &folder, day)? {
+                number += 1;
+                let name = match number {
+                    ..=NUMBERED_FOLDERS => numbered(part, number),
+                    // Nobody can have guessed this one.
+                    _ => derived(part, &format!(".{}", super::claim::random()), ""),
+                };
+                folder = free.join(name);
+                if number > NUMBERED_FOLDERS {
+                    break;
+                }
+            }
+            free = folder;
+        }
+        Ok(free)
+    }
+
+    /// Whether a path below the inbox is free, or a folder, in done, error and acks.
+    fn may_be_folder(
+        &self,
+        fs: &Fs,
+        folders: &Folders,
+        root: &Dir,
+        folder: &Path,
+        day: &str,
+    ) -> Result<bool> {
+        let in_error = Path::new(ERROR).join(folder);
+        let with_bare_name = in_error.with_file_name(bare(folder));
+        let above = [format!("done/{day}"), ERROR.to_owned(), ACKS.to_owned()];
+        let places = above.map(|above| Path::new(&above).join(folder));
+        // Every file that is given a name has it, or what it is made from, in `error`.
+        if self.any_given(root, &[in_error, with_bare_name]) || self.any_awaited(root, &places) {
+            return Ok(false);
+        }
+        for place in &places {
+            match folders.find(fs, root, place) {
+                Err(error) if error.is_in_the_way() => return Ok(false),
+                other => other?,
+            };
+        }
+        Ok(true)
+    }
+
+    /// No file gets the name of a folder that was chosen.
+    fn keep_folder(
+        &mut self,
+        fs: &Fs,
+        folders: &Folders,
+        root: &Dir,
+        day: &str,
+        folder: &Path,
+    ) -> Result<()> {
+        for folder in folder.ancestors() {
+            if let (Some(above), Some(_)) = (folder.parent(), folder.file_name()) {
+                let lying = self.lying(fs, folders, root, day, above)?;
+                lying.names.insert(bare(folder).to_owned());
+            }
+        }
+        Ok(())
     }
 
     /// Chooses a free name in one folder: `q1.xml`, else `q1.2.xml`, and so on.

@@ -43,6 +43,14 @@ impl FsError {
     pub fn is_absent(&self) -> bool {
         self.kind() == io::ErrorKind::NotFound
     }
+
+    /// Whether something that is no folder, or one that we may not use, lies where a folder is wanted.
+    pub fn is_in_the_way(&self) -> bool {
+        matches!(
+            Errno::from_io_error(&self.source),
+            Some(Errno::NOTDIR | Errno::LOOP | Errno::ACCESS)
+        )
+    }
 }
 
 /// The result of a disk operation.
