@@ -12,6 +12,9 @@ use super::value::Pieces;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
+/// How many messages a file may hold: what is told of each is kept until the file is finished.
+pub const MAX_MESSAGES: usize = 100_000;
+
 /// The messages of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch<'a> {
@@ -72,6 +75,9 @@ pub fn split(bytes: &[u8]) -> Result<Batch<'_>, ReadError> {
         let content = skip_framing(line);
         if let Some(kind) = Kind::of(content, &splitter.separators) {
             splitter.take(kind, line, content);
+            if splitter.batch.messages.len() > MAX_MESSAGES {
+                return Err(ReadError::TooManyMessages);
+            }
         }
         // A block's end may be followed by the next block without a line end.
         let Some(end) = memchr3(b'\r', b'\n', BLOCK_END, line) else {
@@ -80,6 +86,9 @@ pub fn split(bytes: &[u8]) -> Result<Batch<'_>, ReadError> {
         line = line.get(end.saturating_add(1)..).unwrap_or_default();
     }
     splitter.close_message(&[]);
+    if splitter.batch.messages.len() > MAX_MESSAGES {
+        return Err(ReadError::TooManyMessages);
+    }
     if splitter.batch.messages.is_empty() {
         return Err(ReadError::EnvelopeWithoutMessage);
     }

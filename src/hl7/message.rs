@@ -1,6 +1,7 @@
 //! One message: its header read once, its segments found when asked (SPEC 2, "Reading HL7").
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use memchr::memchr_iter;
 
@@ -10,6 +11,9 @@ use super::delimiters::Delimiters;
 use super::lines;
 use super::path::{Path, Position, SegmentName};
 use super::value::{Context, Field, Pieces, Value, nth};
+
+/// How long MSH may be, whose fields are repeated to the sender.
+const MAX_HEADER_BYTES: usize = 64 * 1024;
 
 /// A message, borrowed from the bytes of its file.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +39,9 @@ impl<'a> Message<'a> {
             },
             charset_warnings: &[],
         };
+        if message.header().raw().len() > MAX_HEADER_BYTES {
+            return Err(ReadError::HeaderTooLong);
+        }
         let declared = message.header().field(18).simple();
         let (charset, warnings) = Charset::decide(declared.raw(), bytes);
         message.context.charset = charset;
@@ -57,22 +64,20 @@ impl<'a> Message<'a> {
         self.charset_warnings
     }
 
+    /// The bytes of all segments in their order.
+    pub fn raw_segments(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        lines::segments(self.bytes, self.context.delimiters.field)
+    }
+
     /// All segments in their order.
     pub fn segments(&self) -> impl Iterator<Item = Segment<'a>> + use<'a> {
         let context = self.context;
-        let mut counts: Vec<(SegmentName, u32)> = Vec::new();
-        lines::segments(self.bytes, context.delimiters.field).map(move |raw| {
+        let mut counts: HashMap<SegmentName, u32> = HashMap::new();
+        self.raw_segments().map(move |raw| {
             let name = SegmentName::of(raw);
-            let occurrence = match counts.iter_mut().find(|(counted, _)| *counted == name) {
-                Some((_, count)) => {
-                    *count = count.saturating_add(1);
-                    *count
-                }
-                None => {
-                    counts.push((name, 1));
-                    1
-                }
-            };
+            let count = counts.entry(name).or_default();
+            *count = count.saturating_add(1);
+            let occurrence = *count;
             Segment {
                 raw,
                 context,

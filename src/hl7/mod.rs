@@ -51,6 +51,15 @@ pub enum ReadError {
         "the envelope holds no message: no segment MSH follows FHS or BHS; send the messages inside it"
     )]
     EnvelopeWithoutMessage,
+    /// MSH is longer than any that is meant to be read.
+    #[error("expected MSH within 64 KiB, found more; end it with a carriage return")]
+    HeaderTooLong,
+    /// There are more messages than one file may hold.
+    #[error(
+        "expected at most {} messages in a file, found more; send them in several files",
+        batch::MAX_MESSAGES
+    )]
+    TooManyMessages,
     /// MSH-1 or MSH-2 does not say how to read the message.
     #[error("{position} is \"{found}\", but {problem}; the usual header is MSH|^~\\&|")]
     Delimiters {

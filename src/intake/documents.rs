@@ -53,6 +53,13 @@ pub fn decide<'m>(
     if sent.is_empty() {
         return without_document(message, is_mdm, &event);
     }
+    if let Some(one_too_many) = sent.get(MAX_DOCUMENTS) {
+        let refusal = Refusal::new(
+            Reason::Malformed,
+            format!("expected at most {MAX_DOCUMENTS} documents in a message, found more"),
+        );
+        return Err(refusal.at(one_too_many.obx.position()).into());
+    }
     let mut flow = Flow {
         message,
         view,
@@ -77,6 +84,9 @@ pub fn decide<'m>(
     }
     Ok(flow.finish())
 }
+
+/// How many documents a message may carry: each is compared with those before it.
+const MAX_DOCUMENTS: usize = 1_000;
 
 /// A message that carries no document: only the even events of MDM must (HL7 v2.5 chapter 9.6).
 fn without_document<'m>(message: &Message<'m>, is_mdm: bool, event: &str) -> Decided<'m> {
@@ -159,6 +169,9 @@ fn sent_documents<'m>(message: &Message<'m>, event: &str) -> Vec<Sent<'m>> {
                         orc,
                         obr,
                     });
+                    if found.len() > MAX_DOCUMENTS {
+                        break;
+                    }
                 }
             }
             _ => {}

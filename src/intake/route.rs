@@ -10,7 +10,7 @@ use super::trail::Trail;
 use super::{Context, Decided, Decision, cdar2, documents, ims, siu};
 use crate::cda::Cda;
 use crate::config::Facility;
-use crate::hl7::{CharsetWarning, Message, Value};
+use crate::hl7::{CharsetWarning, Message, Position, Value};
 use crate::model::change::Record;
 use crate::model::identifiers::{CaseId, ContentHash, hexadecimal};
 use crate::model::outcome::{Reason, Refusal, Verdict, Warning, WarningCode};
@@ -34,6 +34,14 @@ pub fn decide<'m>(message: &Message<'m>, view: &dyn View, context: &Context<'_>)
     decide_telling(message, view, context, &mut Trail::off())
 }
 
+/// The segments whose fields are read, other than those that the configuration may name.
+const READ_SEGMENTS: [&str; 12] = [
+    "PID", "MRG", "PV1", "SCH", "TQ1", "AIS", "AIL", "AIP", "TXA", "ORC", "OBR", "OBX",
+];
+
+/// How long such a segment may be without a document.
+const MAX_SEGMENT_BYTES: usize = 64 * 1024;
+
 /// Decides on a message as [`decide`] does, and tells the trail each datum that is read.
 pub fn decide_telling<'m>(
     message: &Message<'m>,
@@ -54,6 +62,7 @@ pub fn decide_telling<'m>(
     if matches!(code.as_str(), "SIU" | "MDM") || (code == "ADT" && trigger != "A40") {
         trail.go_on(check_single_patient(message), || ())?;
     }
+    trail.go_on(check_bounds(message), || ())?;
     let hash = hash_of(message);
     if view.is_applied(&context.facility.id, &hash)? {
         return Ok(Decision::unchanged(Verdict::Duplicate));
@@ -230,6 +239,32 @@ fn message_type(message: &Message<'_>) -> (String, String) {
         message.message_code().trim().to_owned(),
         message.trigger().trim().to_owned(),
     )
+}
+
+/// Refuses what could only be meant to cost much: values that are kept are copied often, and repetitions are compared
+/// with each other.
+fn check_bounds(message: &Message<'_>) -> Result<(), Refusal> {
+    let separator = message.delimiters().field;
+    for raw in message.raw_segments() {
+        if raw.len() <= MAX_SEGMENT_BYTES {
+            continue;
+        }
+        let name = String::from_utf8_lossy(raw.get(..3).unwrap_or_default()).into_owned();
+        // A document stands in one field.
+        let document = match name.as_str() {
+            "OBX" => raw.split(|byte| *byte == separator).map(<[u8]>::len).max(),
+            _ => None,
+        };
+        let length = raw.len() - document.unwrap_or_default();
+        if READ_SEGMENTS.contains(&name.as_str()) && length > MAX_SEGMENT_BYTES {
+            return Err(Refusal::new(
+                Reason::Malformed,
+                format!("expected at most {MAX_SEGMENT_BYTES} bytes in {name}, found {length}"),
+            )
+            .at(Position::of_segment(&name)));
+        }
+    }
+    Ok(())
 }
 
 /// What receipts, sidecars and histories say of a message, whatever becomes of it.
