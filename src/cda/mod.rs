@@ -70,9 +70,14 @@ pub fn parse(bytes: &[u8]) -> Result<Cda, Refusal> {
     };
     let document = Document::parse_with_options(&text, options).map_err(|error| {
         let position = error.pos();
-        malformed(format!("expected well-formed XML, found an error: {error}")).at(Place::named(
-            format!("line {}, column {}", position.row, position.col),
+        malformed(format!(
+            "expected well-formed XML, found an error: {}",
+            without_quotations(&error.to_string())
         ))
+        .at(Place::named(format!(
+            "line {}, column {}",
+            position.row, position.col
+        )))
     })?;
     let root = document.root_element();
     if !root.has_tag_name((HL7, "ClinicalDocument")) {
@@ -88,6 +93,17 @@ pub fn parse(bytes: &[u8]) -> Result<Cda, Refusal> {
         header: Header::read(root),
         questionnaire: body::read(root),
     })
+}
+
+/// What stands in quotation marks is the sender's: what follows a stray `<` or `&` may be a patient's name.
+fn without_quotations(text: &str) -> String {
+    let mut pieces = text.split('\'');
+    let mut plain = pieces.next().unwrap_or_default().to_owned();
+    while let (Some(_), Some(after)) = (pieces.next(), pieces.next()) {
+        plain.push('…');
+        plain.push_str(after);
+    }
+    plain
 }
 
 /// The text of the document: by its byte-order mark, else its declaration, else as UTF-8.

@@ -665,10 +665,7 @@ pub fn read_sex(code: &str, place: impl Into<Place>) -> Result<Sex, Refusal> {
         "F" => Ok(Sex::F),
         other => Err(Refusal::new(
             Reason::SexNotSupported,
-            format!(
-                "expected the sex M or F, found \"{}\"",
-                other.chars().take(20).collect::<String>()
-            ),
+            "expected the sex M or F, found another",
         )
         .at(place)
         .with_value(other)),
