@@ -19,6 +19,8 @@ pub struct Faults {
 struct State {
     calls: u64,
     fault: Option<Fault>,
+    /// What was tried when it went wrong.
+    failed: Option<&'static str>,
     stopped: bool,
     unsynced: Vec<Undo>,
 }
@@ -95,6 +97,39 @@ impl Faults {
         self.state().stopped
     }
 
+    /// What was tried when it went wrong, once it did.
+    pub fn failed(&self) -> Option<&'static str> {
+        self.state().failed
+    }
+
+    /// Takes back part of what was not synced, as `seed` says: all names from some moment on, since a file system with
+    /// ordered metadata loses none before others, and the content of some files.
+    pub fn forget_some(&self, seed: u64) {
+        let unsynced = std::mem::take(&mut self.state().unsynced);
+        let is_name = |undo: &&Undo| !matches!(undo, Undo::Grown { .. });
+        let mut names = unsynced.iter().filter(is_name).count() as u64;
+        let mut state = seed;
+        let mut random = move |below: u64| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % below
+        };
+        let kept_names = random(names + 1);
+        for undo in unsynced.into_iter().rev() {
+            let is_lost = if is_name(&&undo) {
+                names -= 1;
+                names >= kept_names
+            } else {
+                random(2) == 0
+            };
+            if is_lost {
+                // As in [`Faults::forget`].
+                let _ = undo.take_back();
+            }
+        }
+    }
+
     /// Takes back, newest first, everything that was not synced.
     pub fn forget(&self) {
         let unsynced = std::mem::take(&mut self.state().unsynced);
@@ -148,9 +183,11 @@ impl State {
         match self.fault {
             Some(Fault::StopBefore(call)) if call == self.calls => {
                 self.stopped = true;
+                self.failed = Some(action);
                 Err(io::Error::other(format!("stopped before: {action}")))
             }
             Some(Fault::Fail(call, code)) if call == self.calls => {
+                self.failed = Some(action);
                 Err(io::Error::from_raw_os_error(code))
             }
             _ => Ok(()),
