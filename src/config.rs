@@ -24,7 +24,7 @@ use crate::hl7::Position;
 use crate::model::{document::ContentType, identifiers::FacilityId};
 
 pub use error::ConfigError;
-pub use setting::{Acks, CdaCaseId, Every, Format, Version};
+pub use setting::{Acks, CdaCaseId, Every, Format, LeadField, Version};
 
 use error::Source;
 use setting::{Given, Region, Setting, quoted};
@@ -209,7 +209,7 @@ table!(
         /// MSH-4.
         sending_facility: String = "ROFIM".to_owned(),
         /// Where the lead physician is put.
-        lead: Position = position("TXA", 10, 0),
+        lead: LeadField = LeadField::TXA_10,
         /// The layout of the PDF; none: the built-in fRCP.
         layout: Option<PathBuf> = None,
     }

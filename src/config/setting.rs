@@ -323,6 +323,37 @@ impl Choice for Version {
     const CHOICES: &'static [(&'static str, Self)] = &[("2.5", Self::V2_5), ("2.7", Self::V2_7)];
 }
 
+/// A field of `MDM^T02` that can hold the lead physician (SPEC 8): one whose type is XCN and which the message does
+/// not use for something else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeadField {
+    /// Its segment.
+    pub segment: &'static str,
+    /// Its number in the segment.
+    pub field: u32,
+}
+
+impl LeadField {
+    /// TXA-10, the authenticator.
+    pub const TXA_10: Self = Self::of("TXA", 10);
+
+    const fn of(segment: &'static str, field: u32) -> Self {
+        Self { segment, field }
+    }
+}
+
+impl Choice for LeadField {
+    const CHOICES: &'static [(&'static str, Self)] = &[
+        ("TXA-10", Self::TXA_10),
+        ("TXA-5", Self::of("TXA", 5)),
+        ("TXA-9", Self::of("TXA", 9)),
+        ("TXA-11", Self::of("TXA", 11)),
+        ("PV1-8", Self::of("PV1", 8)),
+        ("PV1-9", Self::of("PV1", 9)),
+        ("PV1-17", Self::of("PV1", 17)),
+    ];
+}
+
 /// When batches of reports are written besides on request (SPEC 8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Every {

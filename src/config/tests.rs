@@ -330,6 +330,22 @@ fn a_mistake_is_told_with_its_line_and_its_fix() {
             &["/no/such", "put the key there"],
         ),
         ("[[facility]]\napi_key_file = \"\"", Some(2), &["a path"]),
+        // The lead physician fits neither into a component nor where the message has something else.
+        (
+            "[reports]\nlead = \"TXA-12\"\n[[facility]]",
+            Some(2),
+            &["\"TXA-12\"", "\"TXA-10\" or \"TXA-5\""],
+        ),
+        (
+            "[[facility]]\n[facility.reports]\nlead = \"PV1-7\"",
+            Some(3),
+            &["\"PV1-7\"", "\"PV1-17\""],
+        ),
+        (
+            "[reports]\nlead = \"TXA-10.1\"\n[[facility]]",
+            Some(2),
+            &["\"TXA-10.1\""],
+        ),
         (
             "[reports]\nlayout = \"/no/such\"\n[[facility]]",
             Some(2),

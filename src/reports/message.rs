@@ -3,8 +3,6 @@
 //! The PDF may be large, so the message is made as an [`Envelope`]: the text before and after the
 //! base64 of the PDF. [`super::batch`] puts the PDF in between while it writes.
 
-use std::str::FromStr;
-
 use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::config::{Facility, Format, Version};
@@ -15,58 +13,6 @@ use crate::model::patient::{Patient, Physician};
 
 /// Stands where the base64 goes. It can stand nowhere else: text with it in is escaped.
 const PDF: &str = "\u{1}";
-
-/// A field of `MDM^T02` that can hold the lead physician (`reports.lead`): one whose type is XCN
-/// and which the message does not use for something else.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LeadField {
-    segment: &'static str,
-    field: u32,
-}
-
-const LEAD_FIELDS: [LeadField; 7] = {
-    const fn at(segment: &'static str, field: u32) -> LeadField {
-        LeadField { segment, field }
-    }
-    [
-        at("TXA", 10),
-        at("TXA", 5),
-        at("TXA", 9),
-        at("TXA", 11),
-        at("PV1", 8),
-        at("PV1", 9),
-        at("PV1", 17),
-    ]
-};
-
-impl Default for LeadField {
-    /// `TXA-10`.
-    fn default() -> Self {
-        LEAD_FIELDS[0]
-    }
-}
-
-/// A position that cannot hold the lead physician.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{0}` cannot hold the lead physician; one of TXA-10, TXA-5, TXA-9, TXA-11, PV1-8, PV1-9, PV1-17 can"
-)]
-pub struct NoLeadField(String);
-
-impl FromStr for LeadField {
-    type Err = NoLeadField;
-
-    fn from_str(text: &str) -> Result<Self, NoLeadField> {
-        LEAD_FIELDS
-            .into_iter()
-            .find(|lead| {
-                text.split_once('-').is_some_and(|(segment, field)| {
-                    segment.eq_ignore_ascii_case(lead.segment) && field.parse() == Ok(lead.field)
-                })
-            })
-            .ok_or_else(|| NoLeadField(text.to_owned()))
-    }
-}
 
 /// Everything that the message says about a report.
 #[derive(Debug, Clone)]
@@ -105,35 +51,32 @@ pub struct Envelope {
 }
 
 /// The message of a report, without its PDF.
-///
-/// # Errors
-/// If `reports.lead` is no field that can hold a physician.
-pub fn envelope(message: &ReportMessage<'_>) -> Result<Envelope, NoLeadField> {
+pub fn envelope(message: &ReportMessage<'_>) -> Envelope {
     let time = hl7::time::write(message.time, message.facility.timezone);
     let built = match message.facility.reports.format {
-        Format::MdmT02 => mdm(message, &time)?,
+        Format::MdmT02 => mdm(message, &time),
         Format::OruR01 => oru(message, &time),
     };
     let text = built.segment(pdf(message, &time)).finish();
     let (prefix, suffix) = text.split_once(PDF).unwrap_or((&text, ""));
-    Ok(Envelope {
+    Envelope {
         prefix: prefix.to_owned(),
         suffix: suffix.to_owned(),
-    })
+    }
 }
 
-fn mdm(message: &ReportMessage<'_>, time: &str) -> Result<Builder, NoLeadField> {
-    let lead: LeadField = message.facility.reports.lead.to_string().parse()?;
+fn mdm(message: &ReportMessage<'_>, time: &str) -> Builder {
+    let lead = message.facility.reports.lead;
     let with_lead = |segment: SegmentBuilder, name: &str| match lead.segment == name {
         true => physician(segment, lead.field, message.lead),
         false => segment,
     };
-    Ok(Builder::new()
+    Builder::new()
         .segment(header(message, time, &["MDM", "T02", "MDM_T02"]))
         .segment(SegmentBuilder::new("EVN").field(1, "T02").field(2, time))
         .segment(patient(message))
         .segment(with_lead(visit(message), "PV1"))
-        .segment(with_lead(document(message, time), "TXA")))
+        .segment(with_lead(document(message, time), "TXA"))
 }
 
 fn oru(message: &ReportMessage<'_>, time: &str) -> Builder {

@@ -11,7 +11,7 @@ mod questionnaire;
 
 use self::frcp::layout::{Layout, LayoutError, Part};
 use self::frcp::{Frcp, FrcpError, PatientBlock, PhysicianLine, ReportBlock, SessionBlock};
-use self::message::{Envelope, NoLeadField, ReportMessage};
+use self::message::{Envelope, ReportMessage};
 use crate::config::Facility;
 use crate::intake::ReportOrder;
 use crate::model::case::Case;
@@ -54,9 +54,6 @@ pub enum WriteError {
         /// What is wrong.
         source: LayoutError,
     },
-    /// `reports.lead` names a field that cannot hold a physician.
-    #[error("reports.lead: {0}")]
-    Lead(#[from] NoLeadField),
 }
 
 /// Writes what a `complete` asks for, for this facility.
@@ -94,7 +91,7 @@ pub fn write(order: &ReportOrder, facility: &Facility) -> Result<Written, WriteE
         version: order.version,
         time: order.time,
         file_name: &file_name,
-    })?;
+    });
     Ok(Written {
         pdf,
         file_name,
