@@ -5,6 +5,7 @@
 //! program asks only its [`Facility`]. Relative paths start at the directory that the program was started in.
 
 mod error;
+pub mod layout;
 mod setting;
 
 use std::{
@@ -27,6 +28,7 @@ pub use error::ConfigError;
 pub use setting::{Acks, CdaCaseId, Every, Format, LeadField, Version};
 
 use error::Source;
+use layout::Layout;
 use setting::{Given, Region, Setting, quoted};
 
 /// Looked for in the current directory where no file is named.
@@ -210,8 +212,8 @@ table!(
         sending_facility: String = "ROFIM".to_owned(),
         /// Where the lead physician is put.
         lead: LeadField = LeadField::TXA_10,
-        /// The layout of the PDF; none: the built-in fRCP.
-        layout: Option<PathBuf> = None,
+        /// The layout of the PDF.
+        layout: Layout = Layout::default(),
     }
 );
 
@@ -487,9 +489,6 @@ impl GivenConfig {
         let cdas = facilities()
             .map(|facility| &facility.cda)
             .chain([&self.cda]);
-        let reports = facilities()
-            .map(|facility| &facility.reports)
-            .chain([&self.reports]);
 
         refuse_if(
             source,
@@ -524,18 +523,6 @@ impl GivenConfig {
                 Vec::is_empty,
                 "every CDA would be refused: name at least one of \"order\", \"setId\"",
             )?;
-        }
-        for reports in reports {
-            if let Some(layout) = &reports.layout
-                && let Given(Some(file)) = layout.as_ref()
-                && let Err(error) = fs::File::open(file)
-            {
-                let problem = format!(
-                    "the layout {} cannot be read ({error}): name a readable file, or \"\" for the built-in one",
-                    file.display()
-                );
-                return Err(source.error(&layout.span(), problem));
-            }
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use serde::{
 };
 use toml::Value;
 
+use super::layout::Layout;
 use crate::hl7::Position;
 use crate::model::{contact::Phone, document::ContentType, identifiers::FacilityId};
 
@@ -103,6 +104,22 @@ impl Setting for PathBuf {
 
     fn written(&self) -> String {
         quoted(&self.to_string_lossy())
+    }
+}
+
+/// A layout is read from the file that is named; an empty path stands for the built-in one.
+impl Setting for Layout {
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Option::<PathBuf>::read(deserializer)? {
+            None => Ok(Self::default()),
+            Some(file) => Self::load(&file).map_err(|problem| {
+                D::Error::custom(format!("the layout {}: {problem}", file.display()))
+            }),
+        }
+    }
+
+    fn written(&self) -> String {
+        self.file.written()
     }
 }
 

@@ -9,10 +9,12 @@ pub mod frcp;
 pub mod message;
 mod questionnaire;
 
-use self::frcp::layout::{Layout, LayoutError, Part};
-use self::frcp::{Frcp, FrcpError, PatientBlock, PhysicianLine, ReportBlock, SessionBlock};
+use self::frcp::{
+    Frcp, FrcpError, PatientBlock, PhysicianLine, Quorum, QuorumSource, ReportBlock, SessionBlock,
+};
 use self::message::{Envelope, ReportMessage};
 use crate::config::Facility;
+use crate::config::layout::{Layout, Part};
 use crate::intake::ReportOrder;
 use crate::model::case::Case;
 use crate::model::patient::{Patient, Physician};
@@ -32,32 +34,8 @@ pub struct Written {
     pub lacks: Option<String>,
 }
 
-/// Why a report cannot be written.
-#[derive(Debug, thiserror::Error)]
-pub enum WriteError {
-    /// The PDF cannot be made.
-    #[error(transparent)]
-    Pdf(#[from] FrcpError),
-    /// The operator's layout cannot be read.
-    #[error("{path}: {source}")]
-    LayoutFile {
-        /// The file.
-        path: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// The operator's layout is wrong.
-    #[error("{path}: {source}")]
-    Layout {
-        /// The file.
-        path: String,
-        /// What is wrong.
-        source: LayoutError,
-    },
-}
-
 /// Writes what a `complete` asks for, for this facility.
-pub fn write(order: &ReportOrder, facility: &Facility) -> Result<Written, WriteError> {
+pub fn write(order: &ReportOrder, facility: &Facility) -> Result<Written, FrcpError> {
     let ReportOrder { case, patient, .. } = order;
     let form = Form {
         case,
@@ -76,7 +54,7 @@ pub fn write(order: &ReportOrder, facility: &Facility) -> Result<Written, WriteE
         Some(given) => given.clone(),
         None => {
             let frcp = document(order, &form, facility);
-            frcp::render_with(&frcp, &layout(facility)?)?
+            frcp::render_with(&frcp, &facility.reports.layout)?
         }
     };
     let envelope = message::envelope(&ReportMessage {
@@ -102,25 +80,11 @@ pub fn write(order: &ReportOrder, facility: &Facility) -> Result<Written, WriteE
     })
 }
 
-fn layout(facility: &Facility) -> Result<Layout, WriteError> {
-    let Some(file) = &facility.reports.layout else {
-        return Ok(Layout::default());
-    };
-    let path = file.display().to_string();
-    let text = std::fs::read_to_string(file).map_err(|source| WriteError::LayoutFile {
-        path: path.clone(),
-        source,
-    })?;
-    Layout::read(&text).map_err(|source| WriteError::Layout { path, source })
-}
-
 /// The PDF of a case that is still to be discussed: who, by whom, and its questionnaire.
-///
-/// An operator's layout that cannot be read is told when a report needs it; here the built-in one takes its place.
 pub fn form_pdf(form: &Form<'_>, facility: &Facility) -> Result<Vec<u8>, FrcpError> {
     let layout = Layout {
         parts: vec![Part::Identity, Part::Physicians, Part::Questionnaire],
-        ..layout(facility).unwrap_or_default()
+        ..facility.reports.layout.clone()
     };
     frcp::render_with(&form.document(facility), &layout)
 }
@@ -159,7 +123,10 @@ impl Form<'_> {
             questionnaire,
         } = self;
         Frcp {
-            title: frcp::TITLE.to_owned(),
+            title: match facility.reports.layout.title.trim() {
+                "" => frcp::TITLE.to_owned(),
+                own => own.to_owned(),
+            },
             session: SessionBlock {
                 label: session.label.clone(),
                 date: session.date,
@@ -187,6 +154,7 @@ impl Form<'_> {
                 .map(questionnaire::sections)
                 .unwrap_or_default(),
             participants: Vec::new(),
+            quorum: Vec::new(),
             items: Vec::new(),
             decision: String::new(),
             report: None,
@@ -207,6 +175,7 @@ fn document(order: &ReportOrder, form: &Form<'_>, facility: &Facility) -> Frcp {
                 role: participant.role.clone(),
             })
             .collect(),
+        quorum: quorum(order),
         items: completion
             .items
             .iter()
@@ -220,6 +189,20 @@ fn document(order: &ReportOrder, form: &Form<'_>, facility: &Facility) -> Frcp {
         }),
         ..form.document(facility)
     }
+}
+
+/// What the desk and the form say about the quorum; nothing where they say nothing.
+fn quorum(order: &ReportOrder) -> Vec<Quorum> {
+    let items = order.completion.items.iter();
+    let of_desk = items
+        .filter(|item| questionnaire::is_quorum(item.code.as_deref(), Some(&item.label)))
+        .map(|item| (item.value.clone(), QuorumSource::Desk));
+    let of_form = order.questionnaire.iter().flat_map(questionnaire::quorum);
+    of_desk
+        .chain(of_form.map(|said| (said, QuorumSource::Questionnaire)))
+        .filter(|(said, _)| !said.trim().is_empty())
+        .map(|(said, source)| Quorum { said, source })
+        .collect()
 }
 
 fn line(physician: &Physician) -> PhysicianLine {

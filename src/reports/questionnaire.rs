@@ -50,6 +50,38 @@ fn narrative(section: &Section, rows: &[Row]) -> Option<String> {
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
+/// The code of what is said about the quorum (CI-SIS, `TA_ASIP`).
+const QUORUM: &str = "ORG-125";
+
+/// Whether a statement or an item of this code and label is about the quorum.
+pub(super) fn is_quorum(code: Option<&str>, label: Option<&str>) -> bool {
+    code == Some(QUORUM) || label.is_some_and(|label| plain(label).starts_with("quorum"))
+}
+
+/// What the form says of its session's quorum; what is asked for or planned says nothing of it.
+pub(super) fn quorum(questionnaire: &Questionnaire) -> Vec<String> {
+    fn of_statements(statements: &[Statement], said: &mut Vec<String>) {
+        for statement in statements {
+            let label = statement.label.as_deref();
+            let is_so = matches!(statement.mood.as_deref(), None | Some("EVN"));
+            if is_so && is_quorum(statement.code.as_deref(), label) {
+                let value = value(statement, label.unwrap_or_default());
+                said.push(value.replace('\n', ", "));
+            }
+            of_statements(&statement.statements, said);
+        }
+    }
+    fn of_sections(sections: &[Section], said: &mut Vec<String>) {
+        for section in sections {
+            of_statements(&section.statements, said);
+            of_sections(&section.sections, said);
+        }
+    }
+    let mut said = Vec::new();
+    of_sections(&questionnaire.sections, &mut said);
+    said
+}
+
 /// Letters and digits only, in lower case: text as it is compared.
 fn plain(text: &str) -> String {
     let letters = text.chars().filter(|letter| letter.is_alphanumeric());

@@ -1,10 +1,9 @@
 //! The fRCP: the finished form of a case as a PDF in French (SPEC 8).
 //!
-//! This file says what the document shows and in which order; [`layout`] holds what an operator
-//! can adapt, `page` places and draws, `text` measures. The PDF is A4, PDF/A-2b, tagged, its fonts
+//! This file says what the document shows and in which order; [`crate::config::layout`] holds what an
+//! operator can adapt, `page` places and draws, `text` measures. The PDF is A4, PDF/A-2b, tagged, its fonts
 //! embedded, and the same bytes for the same [`Frcp`] and [`Layout`].
 
-pub mod layout;
 mod page;
 mod text;
 
@@ -12,8 +11,8 @@ use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, Offset, Timelike};
 use krilla::error::KrillaError;
 use krilla::metadata::{self, Metadata};
 
-use self::layout::{Captions, Layout, Part};
 use self::page::{Column, Composer, Edges, Entry, FAINT, Style};
+use crate::config::layout::{Captions, Layout, Part};
 
 /// The title of the document, unless the caller gives another.
 pub const TITLE: &str = "Fiche de réunion de concertation pluridisciplinaire";
@@ -37,6 +36,8 @@ pub struct Frcp {
     pub lead: Option<PhysicianLine>,
     /// Who took part, as the desk said.
     pub participants: Vec<Participant>,
+    /// Everything that was said about the quorum; the document itself never concludes on it.
+    pub quorum: Vec<Quorum>,
     /// The questionnaire.
     pub sections: Vec<Section>,
     /// Label and value of what the desk wrote at `complete`.
@@ -114,6 +115,24 @@ pub struct Participant {
     pub given: String,
     /// What they do, e.g. `oncologue`.
     pub role: String,
+}
+
+/// What somebody said about the quorum of the session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quorum {
+    /// In their words.
+    pub said: String,
+    /// Who said it.
+    pub source: QuorumSource,
+}
+
+/// Who said something about the quorum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuorumSource {
+    /// The desk, in an item of its `complete`.
+    Desk,
+    /// The questionnaire.
+    Questionnaire,
 }
 
 /// A section of the questionnaire.
@@ -194,7 +213,7 @@ pub fn render(frcp: &Frcp) -> Result<Vec<u8>, FrcpError> {
 pub fn render_with(frcp: &Frcp, layout: &Layout) -> Result<Vec<u8>, FrcpError> {
     let captions = &layout.captions;
     let mut page = Composer::new(layout)?;
-    title(&mut page, frcp, captions);
+    title(&mut page, frcp, layout);
     for part in &layout.parts {
         match part {
             Part::Identity => identity(&mut page, frcp, captions),
@@ -279,7 +298,9 @@ fn time(time: DateTime<FixedOffset>) -> metadata::DateTime {
         .utc_offset_minute(small(minutes.unsigned_abs() % 60))
 }
 
-fn title(page: &mut Composer, frcp: &Frcp, captions: &Captions) {
+fn title(page: &mut Composer, frcp: &Frcp, layout: &Layout) {
+    let captions = &layout.captions;
+    page.logo(&captions.logo);
     page.paragraph(
         &frcp.facility_name,
         Style {
@@ -300,7 +321,12 @@ fn title(page: &mut Composer, frcp: &Frcp, captions: &Captions) {
     if let Some(start) = session.start.as_deref().filter(|start| !start.is_empty()) {
         when.push_str(&format!(" {} {start}", captions.at));
     }
+    let place = layout.place.trim();
+    if !place.is_empty() {
+        when.push_str(&format!(", {place}"));
+    }
     page.paragraph(&when, page.body());
+    page.below_logo();
     page.space(4.0);
 }
 
@@ -378,12 +404,18 @@ fn physicians(page: &mut Composer, frcp: &Frcp, captions: &Captions) {
 }
 
 fn participants(page: &mut Composer, frcp: &Frcp, captions: &Captions) {
-    if frcp.participants.is_empty() {
+    if frcp.participants.is_empty() && frcp.quorum.is_empty() {
         return;
     }
     page.heading(2, &captions.participants);
-    let rows: Vec<_> = frcp
-        .participants
+    if !frcp.participants.is_empty() {
+        those_present(page, &frcp.participants, captions);
+    }
+    quorum(page, &frcp.quorum, captions);
+}
+
+fn those_present(page: &mut Composer, participants: &[Participant], captions: &Captions) {
+    let rows: Vec<_> = participants
         .iter()
         .map(|participant| {
             let rpps = participant.rpps.as_deref().unwrap_or_default();
@@ -403,6 +435,54 @@ fn participants(page: &mut Composer, frcp: &Frcp, captions: &Captions) {
         (&captions.rpps, 0.26),
     ];
     people(page, columns, &rows);
+    page.space(4.0);
+    let present = format!("{} : {}", captions.present, count(participants));
+    page.paragraph(&present, page.body());
+}
+
+/// How many took part, and what was said about the quorum: whether these people make one is not for the program to
+/// say.
+fn quorum(page: &mut Composer, said: &[Quorum], captions: &Captions) {
+    if said.is_empty() {
+        page.paragraph(
+            &format!("{} : {}", captions.quorum, captions.no_quorum),
+            page.body(),
+        );
+    }
+    for Quorum { said, source } in said {
+        let source = match source {
+            QuorumSource::Desk => &captions.quorum_of_desk,
+            QuorumSource::Questionnaire => &captions.quorum_of_questionnaire,
+        };
+        page.paragraph(
+            &format!("{} : {said} ({source})", captions.quorum),
+            page.strong(),
+        );
+    }
+}
+
+/// `3 (oncologue × 2, chirurgien)`.
+fn count(participants: &[Participant]) -> String {
+    let mut roles: Vec<(&str, usize)> = Vec::new();
+    for role in participants.iter().map(|it| it.role.trim()) {
+        match roles.iter_mut().find(|(known, _)| *known == role) {
+            Some((_, count)) => *count = count.saturating_add(1),
+            None if role.is_empty() => {}
+            None => roles.push((role, 1)),
+        }
+    }
+    let roles: Vec<String> = roles
+        .into_iter()
+        .map(|(role, count)| match count {
+            1 => role.to_owned(),
+            count => format!("{role} × {count}"),
+        })
+        .collect();
+    let all = participants.len();
+    match roles.is_empty() {
+        true => all.to_string(),
+        false => format!("{all} ({})", roles.join(", ")),
+    }
 }
 
 fn people(page: &mut Composer, columns: [(&String, f32); 3], rows: &[[String; 3]]) {

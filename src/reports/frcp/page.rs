@@ -9,7 +9,7 @@ use std::num::NonZeroU16;
 use krilla::color::rgb;
 use krilla::configure::{Archival, ConfigurationBuilder};
 use krilla::destination::XyzDestination;
-use krilla::geom::{PathBuilder, Point, Rect};
+use krilla::geom::{PathBuilder, Point, Rect, Size, Transform};
 use krilla::metadata::Metadata;
 use krilla::num::NormalizedF32;
 use krilla::outline::{Outline, OutlineNode};
@@ -23,8 +23,8 @@ use krilla::tagging::{
 use krilla::{Document, SerializeSettings};
 
 use super::FrcpError;
-use super::layout::{Colour, Layout};
 use super::text::{Fonts, Weight};
+use crate::config::layout::{Colour, Layout};
 
 /// A4 in points.
 const WIDTH: f32 = 595.28;
@@ -34,6 +34,11 @@ const POINTS_PER_MILLIMETRE: f32 = 72.0 / 25.4;
 const FIRST_TOP: f32 = 44.0;
 const TOP: f32 = 62.0;
 const BOTTOM: f32 = HEIGHT - 56.0;
+/// The box that the logo fills as far as its shape allows, and what is kept free left of it.
+const LOGO_TOP: f32 = 40.0;
+const LOGO_WIDTH: f32 = 142.0;
+const LOGO_HEIGHT: f32 = 48.0;
+const BESIDE_LOGO: f32 = 14.0;
 /// Line height and the distance of the first baseline, as parts of the type size.
 const LEADING: f32 = 1.42;
 const BASELINE: f32 = 1.06;
@@ -110,6 +115,7 @@ struct Head {
 enum Mark {
     Line { x: f32, baseline: f32, line: Line },
     Area { area: [f32; 4], colour: Colour },
+    Logo { area: [f32; 4], node: NodeId },
 }
 
 #[derive(Default)]
@@ -139,6 +145,8 @@ pub(super) struct Composer<'a> {
     done: Vec<Sheet>,
     sheet: Sheet,
     y: f32,
+    /// The width that the logo takes while text stands beside it, and where it ends.
+    logo: Option<(f32, f32)>,
     /// Whether nothing stands below the last heading yet.
     headed: bool,
     nodes: Vec<Node>,
@@ -153,6 +161,7 @@ impl<'a> Composer<'a> {
             done: Vec::new(),
             sheet: Sheet::default(),
             y: FIRST_TOP,
+            logo: None,
             headed: false,
             nodes: Vec::new(),
             bookmarks: Vec::new(),
@@ -192,6 +201,36 @@ impl<'a> Composer<'a> {
     /// The width between the margins.
     pub fn width(&self) -> f32 {
         WIDTH - 2.0 * self.left()
+    }
+
+    /// The width for text, beside the logo or below it.
+    fn free_width(&self) -> f32 {
+        self.width() - self.logo.map_or(0.0, |(taken, _)| taken)
+    }
+
+    /// The operator's logo, if there is one; text stands beside it until [`Self::below_logo`].
+    pub fn logo(&mut self, alternative: &str) {
+        let Some(picture) = &self.layout.picture else {
+            return;
+        };
+        let (width, height) = picture.size();
+        let (width, height) = (width as f32, height as f32);
+        let scale = (LOGO_WIDTH / width).min(LOGO_HEIGHT / height);
+        let (width, height) = (width * scale, height * scale);
+        let node = self.node(None, Tag::Figure(Some(alternative.to_owned())));
+        let left = self.left() + self.width() - width;
+        let area = [left, LOGO_TOP, width, height];
+        self.sheet.marks.push(Mark::Logo { area, node });
+        self.logo = Some((width + BESIDE_LOGO, LOGO_TOP + height));
+    }
+
+    /// Text has the whole width again.
+    pub fn below_logo(&mut self) {
+        if let Some((_, bottom)) = self.logo.take()
+            && self.done.is_empty()
+        {
+            self.y = self.y.max(bottom);
+        }
     }
 
     /// A new child of the document, or of `parent`.
@@ -279,7 +318,7 @@ impl<'a> Composer<'a> {
             Some(text.chars().take(200).collect()),
         );
         let node = self.node(None, heading);
-        let cell = self.cell(0.0, self.width(), text, style, Some(node));
+        let cell = self.cell(0.0, self.free_width(), text, style, Some(node));
         self.row(vec![cell], Frame::default(), None);
         if level == 2 {
             self.rule(self.layout.accent, 0.8);
@@ -301,7 +340,7 @@ impl<'a> Composer<'a> {
             return;
         }
         let node = self.node(None, Tag::P);
-        let cell = self.cell(0.0, self.width(), text, style, Some(node));
+        let cell = self.cell(0.0, self.free_width(), text, style, Some(node));
         self.row(vec![cell], Frame::default(), None);
     }
 
@@ -566,6 +605,22 @@ impl<'a> Composer<'a> {
                 artifact(surface, ArtifactType::Layout, |surface| {
                     fill(surface, area, colour);
                 });
+            }
+            Mark::Logo { area, node } => {
+                let [x, y, width, height] = area;
+                let (Some(picture), Some(size), Some(node)) = (
+                    &self.layout.picture,
+                    Size::from_wh(width, height),
+                    self.nodes.get_mut(node),
+                ) else {
+                    return;
+                };
+                let leaf = surface.start_tagged(ContentTag::Other);
+                surface.push_transform(&Transform::from_translate(x, y));
+                surface.draw_image(picture.clone(), size);
+                surface.pop();
+                surface.end_tagged();
+                node.leaves.push(leaf);
             }
             Mark::Line { x, baseline, line } => {
                 if line.text.is_empty() {

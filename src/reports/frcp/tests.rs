@@ -57,6 +57,16 @@ fn full() -> Frcp {
                 role: "Infirmière coordinatrice".into(),
             },
         ],
+        quorum: vec![
+            Quorum {
+                said: "Atteint".into(),
+                source: QuorumSource::Desk,
+            },
+            Quorum {
+                said: "Quorum non atteint".into(),
+                source: QuorumSource::Questionnaire,
+            },
+        ],
         sections: vec![
             Section {
                 title: "Motif de la présentation".into(),
@@ -140,6 +150,7 @@ fn bare() -> Frcp {
         submitter: None,
         lead: None,
         participants: Vec::new(),
+        quorum: Vec::new(),
         sections: Vec::new(),
         items: Vec::new(),
         decision: String::new(),
@@ -216,6 +227,9 @@ fn everything_is_shown() {
         "FERRY Jules 10100094977",
         "NGUYỄN Thị Hà 10102078838",
         "DUPONT Zoé —",
+        "Nombre de participants : 2 (Oncologue médical, Infirmière coordinatrice)",
+        "Quorum : Atteint (saisi en réunion)",
+        "Quorum : Quorum non atteint (selon le questionnaire)",
         "Indice de Breslow 2,4 mm Réalisé",
         "Ulcération — —",
         "≤ 5 µmol/l → normal",
@@ -378,6 +392,101 @@ fn an_adapted_layout_is_followed() {
         let decision = text.find("Avis rendu").unwrap();
         assert!(decision < text.find("5100001073").unwrap());
         assert!(!text.contains("Questionnaire") && text.contains("10003425302"));
+    }
+}
+
+#[test]
+fn a_logo_and_a_place_stand_in_the_header() {
+    let example = "fixtures/layout/report.toml";
+    let config = format!("[reports]\nlayout = {example:?}\n[[facility]]");
+    let config = crate::config::Config::from_text(&config, "test.toml".as_ref()).unwrap();
+    let layout = &config.facilities[0].reports.layout;
+    let pdf = render_with(&full(), layout).unwrap();
+    assert_eq!(pdf, render_with(&full(), layout).unwrap());
+    assert!(contains(&pdf, "/Alt(Logo)") || contains(&pdf, "/Alt (Logo)"));
+    ask("qpdf", &["--check"], &pdf);
+    if let Some(text) = ask("pdftotext", &["-layout", "-enc", "UTF-8"], &pdf) {
+        let when = "Réunion du mardi 1er avril 2025 à 14:30, Salle Laennec";
+        assert!(text.contains(when), "{text}");
+    }
+}
+
+#[test]
+fn a_quorum_is_never_claimed() {
+    let mut frcp = full();
+    frcp.quorum.clear();
+    frcp.sections.clear();
+    let role = |role: &str| Participant {
+        role: role.into(),
+        ..Participant::default()
+    };
+    frcp.participants = ["Chirurgien", "Oncologue", "Chirurgien", ""]
+        .map(role)
+        .into();
+    frcp.items.clear();
+    let Some(text) = checked(&frcp).1 else { return };
+    for shown in [
+        "Nombre de participants : 4 (Chirurgien × 2, Oncologue)",
+        "Quorum : non renseigné",
+    ] {
+        assert!(text.contains(shown), "{shown}: {text}");
+    }
+    assert!(!text.to_lowercase().contains("atteint"), "{text}");
+}
+
+#[test]
+fn nothing_leaves_the_margins() {
+    let word = "anticonstitutionnellement".repeat(40);
+    let mut frcp = full();
+    frcp.session.label = word.clone();
+    frcp.facility_name = word.clone();
+    frcp.patient.usual_name = word.clone();
+    frcp.case_id = "2CE71A5B-FD99-4958-ADE4-CA39E86625ED".repeat(3);
+    frcp.participants = (1..=60)
+        .map(|number| Participant {
+            rpps: Some("10102078838".into()),
+            family: "W".repeat(number * 3),
+            given: "Anne-Élisabeth".into(),
+            role: word.chars().take(number * 4).collect(),
+        })
+        .collect();
+    frcp.sections = vec![Section {
+        title: word.clone(),
+        rows: vec![
+            row(&word, &word, &word, 12),
+            row("Texte", &"mot ".repeat(1250), "Prévu", 0),
+        ],
+        narrative: Some(format!("{word}\n{}", "Texte libre. ".repeat(385))),
+        ..Section::default()
+    }];
+    frcp.items = vec![(word.clone(), word.clone())];
+    frcp.decision = word;
+    let config = "[reports]\nlayout = 'fixtures/layout/report.toml'\n[[facility]]";
+    let config = crate::config::Config::from_text(config, "test.toml".as_ref()).unwrap();
+    for layout in [&Layout::default(), &config.facilities[0].reports.layout] {
+        let pdf = render_with(&frcp, layout).unwrap();
+        let Some(boxes) = ask("pdftotext", &["-bbox", "-enc", "UTF-8"], &pdf) else {
+            return;
+        };
+        let margin = layout.margin * 72.0 / 25.4;
+        let mut words = 0;
+        for line in boxes
+            .lines()
+            .filter(|line| line.trim().starts_with("<word "))
+        {
+            let side = |name: &str| -> f32 {
+                let (_, value) = line.split_once(&format!("{name}=\"")).unwrap();
+                value.split_once('"').unwrap().0.parse().unwrap()
+            };
+            assert!(side("xMin") >= margin - 0.5, "{line}");
+            assert!(side("xMax") <= 595.28 - margin + 0.5, "{line}");
+            assert!(
+                side("yMin") >= 28.0 && side("yMax") <= 842.0 - 14.0,
+                "{line}"
+            );
+            words += 1;
+        }
+        assert!(words > 2_000, "{words}");
     }
 }
 

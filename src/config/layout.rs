@@ -1,12 +1,33 @@
 //! The layout of the fRCP: what an operator can adapt without touching the code (`reports.layout`,
-//! a TOML file; every key may be left out).
+//! a TOML file; every key may be left out). `fixtures/layout/report.toml` shows every key.
 
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use krilla::Document;
+use krilla::SerializeSettings;
+use krilla::configure::{Archival, ConfigurationBuilder};
+use krilla::error::KrillaError;
+use krilla::geom::Size;
+use krilla::image::Image;
 use serde::Deserialize;
 
-/// Margins, sizes, colours, the order of the parts and every fixed word of the page.
+/// A larger logo is refused: bytes, since each report carries it, and pixels along a side.
+const LARGEST_LOGO: u64 = 1 << 20;
+const WIDEST_LOGO: u32 = 2_000;
+
+/// The logo, margins, sizes, colours, the order of the parts and every fixed word of the page.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Layout {
+    /// The title; empty: that of the form.
+    pub title: String,
+    /// Where the session meets, shown behind its date; may be empty.
+    pub place: String,
+    /// A PNG or JPEG for the top right of the first page, beside the layout file; may be empty.
+    pub logo: PathBuf,
     /// Colour of titles, rules and the decision's frame, `#rrggbb`.
     pub accent: Colour,
     /// Left and right margin in millimetres, 10 to 30.
@@ -18,7 +39,16 @@ pub struct Layout {
     pub parts: Vec<Part>,
     /// The fixed words.
     pub captions: Captions,
+    /// The layout file; none for the built-in layout.
+    #[serde(skip)]
+    pub(crate) file: Option<PathBuf>,
+    /// The logo as it was read.
+    #[serde(skip)]
+    pub(crate) picture: Option<Image>,
 }
+
+/// No measure is NaN: what is read is checked.
+impl Eq for Layout {}
 
 /// A part of the document below its title.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -57,7 +87,7 @@ impl Colour {
     }
 
     /// The same colour mixed with white; `part` of 255 is the colour itself.
-    pub(super) fn tint(self, part: u8) -> Self {
+    pub(crate) fn tint(self, part: u8) -> Self {
         let mix = |channel: u8| {
             let depth = u32::from(255 - channel) * u32::from(part) / 255;
             255 - u8::try_from(depth).unwrap_or(255)
@@ -84,7 +114,7 @@ impl TryFrom<String> for Colour {
 macro_rules! captions {
     ($($(#[$doc:meta])* $name:ident = $words:literal,)*) => {
         /// Every fixed word of the fRCP, in French.
-        #[derive(Debug, Clone, PartialEq, Deserialize)]
+        #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
         #[serde(default, deny_unknown_fields)]
         pub struct Captions {
             $($(#[$doc])* #[doc = concat!("`", $words, "`")] pub $name: String,)*
@@ -121,6 +151,11 @@ captions! {
     name = "Nom et prénom",
     role = "Fonction",
     rpps = "RPPS",
+    present = "Nombre de participants",
+    quorum = "Quorum",
+    quorum_of_desk = "saisi en réunion",
+    quorum_of_questionnaire = "selon le questionnaire",
+    no_quorum = "non renseigné",
     questionnaire = "Questionnaire",
     label = "Élément",
     value = "Valeur",
@@ -135,12 +170,16 @@ captions! {
     version = "Version",
     completed = "validé le",
     page = "Page",
+    logo = "Logo",
     to_discuss = "Dossier à discuter : ceci n’est pas un compte rendu.",
 }
 
 impl Default for Layout {
     fn default() -> Self {
         Self {
+            title: String::new(),
+            place: String::new(),
+            logo: PathBuf::new(),
             accent: Colour::new(0x1B, 0x4F, 0x72),
             margin: 18.0,
             text_size: 9.0,
@@ -153,13 +192,52 @@ impl Default for Layout {
                 Part::Decision,
             ],
             captions: Captions::default(),
+            file: None,
+            picture: None,
         }
     }
 }
 
-/// What is wrong with a layout file.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+/// What is wrong with a layout file, or with the logo it names.
+#[derive(Debug, thiserror::Error)]
 pub enum LayoutError {
+    /// The layout file itself.
+    #[error("cannot be read ({0}): name a readable file, or \"\" for the built-in one")]
+    Unreadable(io::Error),
+    /// The logo is missing, or may not be read.
+    #[error(
+        "its logo {} cannot be read ({source}): put a PNG or JPEG there, or remove `logo`",
+        logo.display()
+    )]
+    NoLogo {
+        /// The logo.
+        logo: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The logo would make every report large.
+    #[error(
+        "its logo {} is too large ({size}): save it with at most {} kB and {WIDEST_LOGO} pixels a side",
+        logo.display(),
+        LARGEST_LOGO / 1024
+    )]
+    LogoTooLarge {
+        /// The logo.
+        logo: PathBuf,
+        /// How large it is.
+        size: String,
+    },
+    /// The logo is no picture that a report can show.
+    #[error(
+        "its logo {} cannot be shown ({problem}): save it as PNG, or as JPEG in RGB or grey",
+        logo.display()
+    )]
+    NoPicture {
+        /// The logo.
+        logo: PathBuf,
+        /// What was found.
+        problem: String,
+    },
     /// Not TOML, or not the keys of a layout.
     #[error("{0}")]
     Toml(String),
@@ -187,8 +265,20 @@ pub enum LayoutError {
 }
 
 impl Layout {
-    /// Reads and checks a layout file.
-    pub fn read(text: &str) -> Result<Self, LayoutError> {
+    /// Reads and checks a layout file, and the logo beside it.
+    pub(super) fn load(file: &Path) -> Result<Self, LayoutError> {
+        let text = fs::read_to_string(file).map_err(LayoutError::Unreadable)?;
+        let mut layout = Self::read(&text)?;
+        if !layout.logo.as_os_str().is_empty() {
+            let beside = file.parent().unwrap_or(Path::new(""));
+            layout.picture = Some(picture(beside.join(&layout.logo))?);
+        }
+        layout.file = Some(file.to_owned());
+        Ok(layout)
+    }
+
+    /// Reads and checks the text of a layout file.
+    pub(crate) fn read(text: &str) -> Result<Self, LayoutError> {
         let layout: Self =
             toml::from_str(text).map_err(|error| LayoutError::Toml(error.to_string()))?;
         layout.check()?;
@@ -229,9 +319,129 @@ impl Layout {
     }
 }
 
+/// Reads a logo.
+fn picture(logo: PathBuf) -> Result<Image, LayoutError> {
+    let size = fs::metadata(&logo).map(|metadata| metadata.len());
+    let bytes = match size {
+        Ok(size) if size > LARGEST_LOGO => {
+            let size = format!("{} kB", size / 1024);
+            return Err(LayoutError::LogoTooLarge { logo, size });
+        }
+        Ok(_) => fs::read(&logo),
+        Err(error) => Err(error),
+    };
+    let bytes = match bytes {
+        Ok(bytes) => bytes,
+        Err(source) => return Err(LayoutError::NoLogo { logo, source }),
+    };
+    let image = match bytes.as_slice() {
+        [0x89, b'P', b'N', b'G', ..] => Image::from_png(bytes.into(), false),
+        [0xFF, 0xD8, 0xFF, ..] => Image::from_jpeg(bytes.into(), false),
+        _ => Err("it is neither".to_owned()),
+    };
+    let image = match image {
+        Ok(image) => image,
+        Err(problem) => return Err(LayoutError::NoPicture { logo, problem }),
+    };
+    let (width, height) = image.size();
+    if width.max(height) > WIDEST_LOGO {
+        let size = format!("{width} × {height} pixels");
+        return Err(LayoutError::LogoTooLarge { logo, size });
+    }
+    match shown(image.clone()) {
+        Ok(_) => Ok(image),
+        Err(problem) => Err(LayoutError::NoPicture {
+            logo,
+            problem: format!("{problem:?}"),
+        }),
+    }
+}
+
+/// The picture on a page of PDF/A: only this shows every reason why no report could have it.
+fn shown(image: Image) -> Result<Vec<u8>, KrillaError> {
+    let configuration = ConfigurationBuilder::new().with_archival_validator(Archival::A2_B);
+    let mut document = Document::new_with(SerializeSettings {
+        configuration: configuration.finish().unwrap_or_default(),
+        ..SerializeSettings::default()
+    });
+    let mut page = document.start_page();
+    let mut surface = page.surface();
+    if let Some(size) = Size::from_wh(100.0, 100.0) {
+        surface.draw_image(image, size);
+    }
+    surface.finish();
+    page.finish();
+    let midnight = krilla::metadata::DateTime::new(2000);
+    document.set_metadata(krilla::metadata::Metadata::new().creation_date(midnight));
+    document.finish()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn fixture(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("fixtures/layout")
+            .join(name)
+    }
+
+    #[test]
+    fn the_example_shows_every_key_with_its_default() {
+        let example = Layout::load(&fixture("report.toml")).unwrap();
+        assert!(example.picture.is_some());
+        let built_in = Layout {
+            title: example.title.clone(),
+            place: example.place.clone(),
+            logo: example.logo.clone(),
+            file: example.file.clone(),
+            picture: example.picture.clone(),
+            ..Layout::default()
+        };
+        assert_eq!(example, built_in);
+        let text = fs::read_to_string(fixture("report.toml")).unwrap();
+        let table: toml::Table = text.parse().unwrap();
+        let captions = table["captions"].as_table().unwrap();
+        let known = format!("{:?}", Layout::default().captions);
+        for name in captions.keys() {
+            assert!(known.contains(&format!("{name}: ")), "{name}");
+        }
+        assert_eq!(captions.len(), known.matches(": \"").count());
+        assert_eq!(table.len(), 8);
+    }
+
+    #[test]
+    fn a_logo_that_no_report_could_have_is_refused_with_the_fix() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = folder.path().join("report.toml");
+        fs::write(&layout, "logo = \"logo\"").unwrap();
+        let logo = folder.path().join("logo");
+        let png = fs::read(fixture("logo.png")).unwrap();
+        let mut cut = png.clone();
+        cut.truncate(png.len() / 2);
+        // IHDR holds the width at byte 16, and the checksum that then no longer fits at 29.
+        let mut damaged = png.clone();
+        damaged[16] = 1;
+        let large = [png.clone(), vec![0; 1 << 20]].concat();
+        for (content, said) in [
+            (None, "put a PNG or JPEG there"),
+            (Some(b"".to_vec()), "neither"),
+            (Some(b"GIF89a".to_vec()), "as PNG"),
+            (Some(vec![0xFF, 0xD8, 0xFF, 0xE0]), "as PNG"),
+            (Some(cut), "as PNG"),
+            (Some(damaged), "as PNG"),
+            (Some(large), "at most 1024 kB"),
+        ] {
+            if let Some(content) = content {
+                fs::write(&logo, content).unwrap();
+            }
+            let error = Layout::load(&layout).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
+            assert!(error.contains(&logo.display().to_string()), "{error}");
+        }
+        fs::write(&logo, png).unwrap();
+        assert!(Layout::load(&layout).unwrap().picture.is_some());
+    }
 
     #[test]
     fn an_empty_file_is_the_built_in_layout() {
