@@ -6,7 +6,7 @@
 mod support;
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rcpspool::listing::{self, Subject};
@@ -23,9 +23,20 @@ const SESSIONS: &str = "id,label,date,start,pathway_id,family_id,lead_rpps,lead_
     234567890,RCP Sein,2019-02-18,14:30,,,10102078838,DURAND,Anne,planned\n\
     S-OTHER,RCP,2025-04-16,14:30,,,10102078838,DURAND,Anne,planned\n";
 
+/// Our own document, and those of the samples where they are.
+fn documents() -> Vec<PathBuf> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut documents = vec![here.join("fixtures/cda/meeting.xml")];
+    match std::fs::read_dir(here.join("../shared/samples/frcp")) {
+        Ok(entries) => documents.extend(entries.map(|entry| entry.unwrap().path())),
+        Err(_) => println!("there is no ../shared/samples: only our own document is looked at"),
+    }
+    documents
+}
+
 /// Takes a document in, completes its case; the questionnaire and the PDF.
-fn reported(document: &Path) -> Option<(Value, Vec<u8>)> {
-    let world = World::new();
+fn reported(document: &Path, settings: &str) -> Option<(Value, Vec<u8>)> {
+    let world = World::with(settings);
     let mut engine = world.open();
     world.drop("desk", "s.csv", SESSIONS);
     world.drop("facilities/demo", "c.xml", std::fs::read(document).unwrap());
@@ -88,15 +99,8 @@ fn plain(text: &str) -> String {
 
 #[test]
 fn everything_that_a_questionnaire_says_is_in_the_pdf() {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/cda/meeting.xml");
-    let mut documents = vec![own];
-    let samples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/samples/frcp");
-    match std::fs::read_dir(&samples) {
-        Ok(entries) => documents.extend(entries.map(|entry| entry.unwrap().path())),
-        Err(_) => println!("there is no ../shared/samples: only our own document is looked at"),
-    }
-    for document in documents {
-        let Some((questionnaire, pdf)) = reported(&document) else {
+    for document in documents() {
+        let Some((questionnaire, pdf)) = reported(&document, "") else {
             continue;
         };
         ask("qpdf", &["--check"], &pdf);
@@ -117,6 +121,52 @@ fn everything_that_a_questionnaire_says_is_in_the_pdf() {
             .filter(|it| !text.contains(&plain(it)) && !is_wrapped(it, &text))
             .collect();
         assert!(missing.is_empty(), "{}: {missing:#?}", document.display());
+    }
+}
+
+#[test]
+fn the_pdf_keeps_the_rules_of_pdf_a() {
+    let layout = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/layout/report.toml");
+    let with_logo = format!("[reports]\nlayout = {layout:?}");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("report.pdf");
+    for (document, settings) in documents()
+        .iter()
+        .flat_map(|document| [(document, ""), (document, with_logo.as_str())])
+    {
+        let Some((_, pdf)) = reported(document, settings) else {
+            continue;
+        };
+        std::fs::write(&path, &pdf).unwrap();
+        let asked = ask_for_pdf_a(&path);
+        assert!(asked.is_ok(), "{}: {asked:?}", document.display());
+        // The check can fail: one byte of the claim, the same length.
+        let at = pdf
+            .windows(13)
+            .position(|part| part == b"<pdfaid:part>")
+            .unwrap();
+        let mut other = pdf.clone();
+        other[at + 13] = b'3';
+        std::fs::write(&path, &other).unwrap();
+        match ask_for_pdf_a(&path) {
+            Err(found) => assert!(found.contains("part 2"), "{found}"),
+            Ok(said) => assert!(said.contains("skipped"), "{said}"),
+        }
+    }
+}
+
+/// What the Python library `pikepdf` finds in a PDF that PDF/A forbids; a word where it is not installed.
+fn ask_for_pdf_a(pdf: &Path) -> Result<String, String> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/pdfa.py");
+    let Ok(answer) = Command::new("python3").arg(script).arg(pdf).output() else {
+        println!("skipped: there is no python3");
+        return Ok("skipped".to_owned());
+    };
+    let said = String::from_utf8_lossy(&answer.stdout).into_owned();
+    print!("{said}");
+    match answer.status.success() {
+        true => Ok(said),
+        false => Err(said + &String::from_utf8_lossy(&answer.stderr)),
     }
 }
 
