@@ -395,6 +395,45 @@ fn a_command_reaches_the_desk_of_a_running_daemon_and_once_waits_for_it() {
 }
 
 #[test]
+fn the_folder_of_a_session_follows_it_while_the_daemon_runs() {
+    let site = Site::new();
+    let daemon = site.start();
+    let desk = |name: &str, content: String| {
+        let hidden = site.path("desk/inbox").join(format!(".{name}"));
+        fs::write(&hidden, content).unwrap();
+        fs::rename(hidden, site.path("desk/inbox").join(name)).unwrap();
+    };
+    let page = || {
+        // A folder that is being made has a hidden name.
+        let folders = fs::read_dir(site.path("desk/sessions"))
+            .into_iter()
+            .flatten();
+        let shown = folders
+            .map(|entry| entry.unwrap())
+            .filter(|entry| !entry.file_name().to_string_lossy().starts_with('.'));
+        let mut pages =
+            shown.filter_map(|it| fs::read_to_string(it.path().join("index.html")).ok());
+        pages.next().unwrap_or_default()
+    };
+    desk("s.csv", session("S-1", "2031-04-08", "PATHWAY-1"));
+    wait_for("the page of the session", || page().contains("S-1"));
+    assert!(!page().contains("59384"));
+    let siu = siu("S12", "59384", "1", "20250401120000", "20310408");
+    rename_in(&site, "s.hl7", &siu);
+    wait_for("the case on its page", || page().contains("59384"));
+    let complete = ["complete", "demo", "59384", "--decision", "Chirurgie"];
+    assert!(!page().contains("Terminé"));
+    assert!(site.command(&complete).status().unwrap().success());
+    wait_for("the state of the case", || page().contains("Terminé"));
+    let cancel = ["session", "cancel", "S-1"];
+    assert!(site.command(&cancel).status().unwrap().success());
+    wait_for("the cancelled session", || {
+        page().contains("Cette réunion est annulée")
+    });
+    assert!(daemon.end("-TERM").success());
+}
+
+#[test]
 fn a_second_daemon_waits_and_says_who_has_the_spool() {
     let site = Site::new();
     let daemon = site.start();
