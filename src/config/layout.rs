@@ -22,7 +22,7 @@ const WIDEST_LOGO: u32 = 2_000;
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Layout {
-    /// The title; empty: that of the form.
+    /// The title of reports; empty: that of the form, which cases still to be discussed keep.
     pub title: String,
     /// Where the session meets, shown behind its date; may be empty.
     pub place: String,

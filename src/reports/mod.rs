@@ -123,10 +123,7 @@ impl Form<'_> {
             questionnaire,
         } = self;
         Frcp {
-            title: match facility.reports.layout.title.trim() {
-                "" => frcp::TITLE.to_owned(),
-                own => own.to_owned(),
-            },
+            title: frcp::TITLE.to_owned(),
             session: SessionBlock {
                 label: session.label.clone(),
                 date: session.date,
@@ -165,6 +162,10 @@ impl Form<'_> {
 fn document(order: &ReportOrder, form: &Form<'_>, facility: &Facility) -> Frcp {
     let completion = &order.completion;
     Frcp {
+        title: match facility.reports.layout.title.trim() {
+            "" => frcp::TITLE.to_owned(),
+            own => own.to_owned(),
+        },
         participants: completion
             .participants
             .iter()

@@ -357,6 +357,42 @@ mod tests {
         Some(text.to_owned())
     }
 
+    #[test]
+    fn a_quorum_is_what_a_statement_says_is_so() {
+        let about = |mood: &str, code: Option<&str>, label: &str, value: &str| Statement {
+            mood: some(mood),
+            code: code.map(str::to_owned),
+            label: some(label),
+            value: some(value),
+            ..statement("observation")
+        };
+        let nested = Statement {
+            statements: vec![
+                about("EVN", Some(QUORUM), "Présence", "Quorum atteint"),
+                about("PRP", Some(QUORUM), "Présence", "proposé"),
+                about("EVN", None, "Quorum RCP", "Quorum non atteint"),
+                about("EVN", None, "Avis", "le quorum"),
+            ],
+            ..statement("organizer")
+        };
+        let section = Section {
+            statements: vec![nested],
+            ..Section::default()
+        };
+        let outer = Section {
+            sections: vec![section],
+            ..Section::default()
+        };
+        let questionnaire = Questionnaire {
+            sections: vec![outer],
+            other: None,
+        };
+        assert_eq!(
+            quorum(&questionnaire),
+            ["Quorum atteint", "Quorum non atteint"]
+        );
+    }
+
     fn row(statement: Statement) -> (String, String, String) {
         let questionnaire = Questionnaire {
             sections: vec![Section {
