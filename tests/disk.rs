@@ -77,7 +77,9 @@ fn below_min_free_files_stay_where_they_are() {
     site.configure("min_free = \"0B\"", &[DEMO]);
     site.signal(rustix::process::Signal::HUP);
     assert!(site.receipt("demo", "x.hl7").contains("MSA|AA"));
-    assert!(json(&site, &["status", "--json"])["intake_waits"].is_null());
+    site.wait_for("the status", || {
+        json(&site, &["status", "--json"])["intake_waits"].is_null()
+    });
     site.end();
     site.assert_verified();
 }
