@@ -38,8 +38,9 @@ pub(super) struct Taken {
 pub(super) struct Ahead {
     /// To be claimed by the thread, with the next group that goes its way.
     wanted: Vec<Wanted>,
-    /// To be claimed before those, in their turn: while they are decided, the thread has time for the others.
-    next: Vec<Arrival>,
+    /// Claimed before those: while they are decided, the thread has time for the others. What is claimed is read
+    /// first after a crash, so nothing may be claimed before what goes before it.
+    next: VecDeque<Claimed>,
     /// Claimed by the thread.
     claimed: VecDeque<Claimed>,
     /// What it has read, by claim.
@@ -75,9 +76,11 @@ impl Ahead {
         }
     }
 
-    /// Leaves everything to its turn; gives the files that are ours already.
+    /// Leaves everything to its turn; gives the files that are ours already, in their order.
     pub fn give_up(&mut self) -> VecDeque<Claimed> {
-        std::mem::take(self).claimed
+        let mut ahead = std::mem::take(self);
+        ahead.next.append(&mut ahead.claimed);
+        ahead.next
     }
 }
 
@@ -129,11 +132,10 @@ impl Engine {
         {
             self.land()?;
         }
-        let claimed = if !self.ahead.claimed.is_empty() {
+        let claimed = if !self.ahead.next.is_empty() {
+            std::mem::take(&mut self.ahead.next)
+        } else if !self.ahead.claimed.is_empty() {
             std::mem::take(&mut self.ahead.claimed)
-        } else if !self.ahead.next.is_empty() {
-            let next = std::mem::take(&mut self.ahead.next);
-            next.iter().filter_map(|next| self.claim(next)).collect()
         } else if !self.ahead.wanted.is_empty() {
             let wanted = self.ahead.take_wanted();
             self.ahead.add(take(&self.fs, wanted));
@@ -159,7 +161,9 @@ impl Engine {
             && self.ahead.claimed.is_empty()
             && !self.committer.is_claiming()
         {
-            self.ahead.next = arrivals.drain(..group).collect();
+            let next: Vec<Arrival> = arrivals.drain(..group).collect();
+            let next = next.iter().filter_map(|next| self.claim(next));
+            self.ahead.next = next.collect();
         }
         while self.ahead.wanted.len() < group
             && let Some(arrival) = arrivals.front()
