@@ -46,7 +46,7 @@ pub trait Store: Send + Sync {
         each: &mut dyn FnMut(&str, &[u8]) -> bool,
     ) -> Result<(), StoreError>;
 
-    /// Makes all these changes at once.
+    /// Makes all these changes; who reads meanwhile may see some of them.
     fn apply(
         &self,
         changes: &mut dyn Iterator<Item = (&str, Option<&RawValue>)>,
@@ -56,7 +56,7 @@ pub trait Store: Send + Sync {
     fn flush(&self) -> Result<(), StoreError>;
 }
 
-/// Makes these changes at once.
+/// Makes these changes.
 pub fn apply_all(store: &dyn Store, changes: &[KeyChange]) -> Result<(), StoreError> {
     let changes = changes.iter();
     store.apply(&mut changes.map(|(key, value)| (key.as_str(), value.as_deref())))

@@ -202,8 +202,9 @@ impl<'s> Overlay<'s> {
         prefix: &str,
         target: impl Fn(&str) -> String,
     ) -> Result<Vec<T>, ViewError> {
-        let mut found = Vec::new();
-        for key in self.keys(prefix)? {
+        let keys = self.keys(prefix)?;
+        let mut found = Vec::with_capacity(keys.len());
+        for key in keys {
             if let Some(record) = self.get(&target(&key))? {
                 found.push(record);
             }

@@ -86,8 +86,9 @@ impl<'a> Content<'a> {
         view: &Overlay<'_>,
         session: &Session,
     ) -> Result<Self, WorklistError> {
-        let mut cases = Vec::new();
-        for case in view.cases_of_session(&session.id)? {
+        let of_session = view.cases_of_session(&session.id)?;
+        let mut cases = Vec::with_capacity(of_session.len());
+        for case in of_session {
             let patient = match &case.ipp {
                 Some(ipp) => view.patient(&case.facility, ipp)?,
                 None => None,
@@ -105,7 +106,7 @@ impl<'a> Content<'a> {
             files: BTreeMap::new(),
         };
         let mut folders = BTreeSet::new();
-        let mut shown = Vec::new();
+        let mut shown = Vec::with_capacity(cases.len());
         for (case, patient) in cases {
             let folder = unique(&mut folders, &case_folder(&case, patient.as_ref()), "");
             shown.push(content.add_case(sources, view, session, case, patient, &folder)?);
