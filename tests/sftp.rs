@@ -439,7 +439,7 @@ impl World {
         }
     }
 
-    /// The folders, with the rights and owners that `setup` gives and prints.
+    /// The folders, with the rights and owners that `setup` gives.
     fn set_up(&self) {
         let path = self.dir.path();
         for folder in ["keys", "local", "run", "bin"] {
@@ -462,17 +462,11 @@ impl World {
                 path.join("run").to_str().unwrap(),
             ],
         );
-        let said = self.command(&["setup"]);
-        let owners: Vec<&str> = said
-            .lines()
-            .filter(|line| line.trim_start().starts_with("chown"))
-            .collect();
-        assert!(owners.len() >= 6, "{said}");
-        let owners = owners
-            .join("\n")
-            .replace("rcpspool:", &format!("{}:", self.daemon_user))
-            .replace(":rcpspool ", &format!(":{} ", self.daemon_user));
-        run("sh", &["-ec", &owners]);
+        let said = self.command(&["setup", "--owner", &self.daemon_user]);
+        for facility in &self.facilities {
+            assert!(said.contains(&format!("sftp-{facility}")), "{said}");
+        }
+        assert!(!said.contains("has no user"), "{said}");
     }
 
     /// The server, with the very file that is shipped.

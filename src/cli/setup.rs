@@ -1,9 +1,10 @@
-//! `setup`: makes the folders and markers; as root also their rights, as DESIGN has them.
+//! `setup`: makes the folders and markers; as root also their owners and rights, as DESIGN has them.
 
 use std::ffi::OsStr;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::Arc;
 
 use clap::Args;
@@ -13,7 +14,7 @@ use crate::config::{Config, Facility};
 use crate::engine::{Engine, OpenStore};
 use crate::journal::Place;
 use crate::spool::fs::Fs;
-use crate::spool::layout::{LayoutError, MARKER, Marker, Spool, Station};
+use crate::spool::layout::{LOCK, LayoutError, MARKER, Marker, Spool, Station};
 
 /// Others may go through: the chroot of an SFTP user, and every folder above it, belong to root (sshd asks for it).
 const THROUGH: u32 = 0o755;
@@ -21,14 +22,22 @@ const THROUGH: u32 = 0o755;
 const WRITE: u32 = 0o2770;
 /// The facility reads here.
 const READ: u32 = 0o2750;
+/// The facility deletes what it has fetched: an operator's choice for the folders of an outbox.
+const FETCH: u32 = 0o2770;
 /// Ours alone, but renamed out of here a file has the folder's group.
 const WORK: u32 = 0o2700;
 /// Ours alone.
 const OURS: u32 = 0o700;
 
+/// Who the daemon runs as, where nothing else is said.
+const DAEMON: &str = "rcpspool";
+
 /// The arguments of `setup`.
 #[derive(Debug, Args)]
 pub struct Setup {
+    /// The user that the daemon runs as, with a group of the same name: as root, the folders become its own
+    #[arg(long, value_name = "USER", default_value = DAEMON)]
+    owner: String,
     /// Take this facility's folder as it is now for its own, though it lost its .rcpspool or got another
     #[arg(long, value_name = "FACILITY")]
     adopt: Option<String>,
@@ -75,9 +84,11 @@ impl Setup {
         text.push('\n');
         if rustix::process::geteuid().is_root() {
             set_rights(config)?;
-            text.push_str(&owners(config));
+            text.push_str(&set_owners(config, &self.owner)?);
         } else {
-            text.push_str("Run this as root to give them the rights that SFTP chroots need.\n");
+            text.push_str(
+                "Run this as root to give them the owners and rights that SFTP chroots need.\n",
+            );
         }
         if let Some(marker) = adopted_marker {
             adopt(config, &marker)?;
@@ -146,8 +157,14 @@ fn rights(config: &Config) -> Vec<(PathBuf, u32)> {
         let dir = &facility.dir;
         rights.push((dir.clone(), THROUGH));
         rights.push((dir.join("inbox"), WRITE));
-        for folder in ["outbox", "outbox/reports", "outbox/acks", "error"] {
+        for folder in ["outbox", "error"] {
             rights.push((dir.join(folder), READ));
+        }
+        for folder in ["outbox/reports", "outbox/acks"] {
+            let folder = dir.join(folder);
+            let mode = std::fs::metadata(&folder).map(|it| it.permissions().mode() & 0o7777);
+            let chosen = matches!(mode, Ok(FETCH));
+            rights.push((folder, if chosen { FETCH } else { READ }));
         }
         rights.push((dir.join("work"), WORK));
         rights.push((dir.join("done"), OURS));
@@ -155,30 +172,104 @@ fn rights(config: &Config) -> Vec<(PathBuf, u32)> {
     rights
 }
 
-/// The configuration names no users, so the owners are left to whoever knows them.
-fn owners(config: &Config) -> String {
-    let spool = config.spool.display();
-    let mut text = format!(
-        "The rights are set. Now give the folders their owners (here the daemon runs as rcpspool):
-  chown root:root {spool} {spool}/facilities
-  chown -R rcpspool:rcpspool {spool}/desk {spool}/documents {spool}/journal {spool}/store {spool}/status {spool}/.lock
-"
-    );
-    for facility in &config.facilities {
-        text.push_str(&owners_of(facility));
+/// Gives the folders to the daemon's user and to the SFTP users, as far as these are there; says what is left to do.
+fn set_owners(config: &Config, daemon: &str) -> Result<String, Failure> {
+    if !is_user(daemon) {
+        return Ok(format!(
+            "The rights are set. There is no user {daemon}, so the owners are as they were: make the user the daemon \
+             is to run as, or name it with --owner, and run this again.\n"
+        ));
     }
-    text
+    let mut text = format!("The folders belong to {daemon}.\n");
+    for command in commands(config, daemon) {
+        run(&command)?;
+    }
+    for facility in &config.facilities {
+        let user = format!("sftp-{}", facility.id);
+        let is_known = is_user(&user);
+        for command in commands_of(facility, daemon, is_known.then_some(&user)) {
+            run(&command)?;
+        }
+        text.push_str(&match is_known {
+            true => format!("  {} writes and reads as {user}\n", facility.id),
+            false => format!(
+                "  {} has no user {user}: if it comes by SFTP, make it and run this again\n",
+                facility.id
+            ),
+        });
+    }
+    Ok(text)
 }
 
-fn owners_of(facility: &Facility) -> String {
-    let (id, dir) = (&facility.id, facility.dir.display());
-    format!(
-        "For {id}, with its SFTP user sftp-{id} and a group of the same name:
-  chown root:root {dir}
-  chown sftp-{id}:rcpspool {dir}/inbox && setfacl -d -m u:rcpspool:rwx {dir}/inbox
-  chown -R rcpspool:sftp-{id} {dir}/outbox {dir}/error {dir}/work {dir}/.rcpspool
-  chown -R rcpspool:rcpspool {dir}/done
-If the facility deletes what it has fetched: chmod 2770 {dir}/outbox/reports {dir}/outbox/acks
-"
-    )
+/// A program and its arguments.
+type Words = Vec<String>;
+
+fn commands(config: &Config, daemon: &str) -> Vec<Words> {
+    let spool = &config.spool;
+    let below = |name: &str| spool.join(name);
+    let own = ["desk", "documents", "journal", "store", "status", LOCK].map(below);
+    vec![
+        chown("root:root", false, [spool.clone(), below("facilities")]),
+        chown(&format!("{daemon}:{daemon}"), true, own),
+    ]
+}
+
+fn commands_of(facility: &Facility, daemon: &str, user: Option<&String>) -> Vec<Words> {
+    let below = |name: &str| facility.dir.join(name);
+    let (writer, readers) = match user {
+        Some(user) => (user.as_str(), user.as_str()),
+        None => (daemon, daemon),
+    };
+    let shown = ["outbox", "error", "work", MARKER].map(below);
+    let inbox = below("inbox");
+    let entry = format!("u:{daemon}:rwx");
+    vec![
+        chown("root:root", false, [facility.dir.clone()]),
+        chown(&format!("{writer}:{daemon}"), false, [inbox.clone()]),
+        ["setfacl", "-d", "-m", &entry]
+            .map(str::to_owned)
+            .into_iter()
+            .chain([inbox.display().to_string()])
+            .collect(),
+        chown(&format!("{daemon}:{readers}"), true, shown),
+        chown(&format!("{daemon}:{daemon}"), true, [below("done")]),
+    ]
+}
+
+fn chown<const N: usize>(owner: &str, with_content: bool, folders: [PathBuf; N]) -> Words {
+    let mut words = vec!["chown".to_owned()];
+    if with_content {
+        words.push("-R".to_owned());
+    }
+    words.push(owner.to_owned());
+    words.extend(folders.iter().map(|folder| folder.display().to_string()));
+    words
+}
+
+/// Users may come from a directory service, so the system is asked, not a file.
+fn is_user(name: &str) -> bool {
+    let asked = Command::new("id").args(["-u", "--", name]).output();
+    asked.is_ok_and(|asked| asked.status.success())
+}
+
+fn run(words: &[String]) -> Result<(), Failure> {
+    let Some((program, arguments)) = words.split_first() else {
+        return Ok(());
+    };
+    let line = words.join(" ");
+    let output = Command::new(program)
+        .args(arguments)
+        .output()
+        .map_err(|error| {
+            Failure::new(format!(
+                "`{line}` cannot be run: {error}. chown is in coreutils, setfacl in the package acl"
+            ))
+        })?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(Failure::new(format!(
+            "`{line}` failed: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        ))),
+    }
 }
