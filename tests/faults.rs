@@ -5,7 +5,7 @@
 
 mod support;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -371,4 +371,252 @@ fn stop_everywhere(settings: &str, how: How) -> u64 {
         checked += 1;
     }
     checked
+}
+
+/// What may fail while the process lives on.
+const ERRORS: [(&str, i32); 4] = [
+    ("EIO", libc::EIO),
+    ("ENOSPC", libc::ENOSPC),
+    ("EACCES", libc::EACCES),
+    ("EMFILE", libc::EMFILE),
+];
+
+/// Whatever operation fails, the engine goes on as the daemon has it, or ends and is started again: what it was doing
+/// is done in the end.
+#[test]
+fn every_disk_operation_may_fail() {
+    fail_everywhere("", 1);
+}
+
+/// With groups of four messages, another thread has the disk too.
+#[test]
+fn every_disk_operation_may_fail_while_two_groups_are_in_hand() {
+    fail_everywhere("[intake]\ngroup = 4\n", 1);
+}
+
+/// A disk that fails for a while is tried again until it is mended.
+#[test]
+fn the_disk_may_fail_for_a_while() {
+    fail_everywhere("", 25);
+}
+
+fn fail_everywhere(settings: &str, count: u64) {
+    let (expected, calls) = undisturbed(settings);
+    let (mut injected, mut restarts, mut again) = (0, 0, 0);
+    for (name, code) in ERRORS {
+        for point in (1..=calls).step_by(step()) {
+            let world = World::with(settings);
+            let faults = Arc::new(Faults::with(Fault::Fail(point, count, code)));
+            let mut living = Living::start(&world, Arc::clone(&faults));
+            for stage in stages() {
+                for (place, name, content) in stage {
+                    world.drop(place, &name, content);
+                }
+                living.take_all();
+            }
+            let what = format!("{name} at {point}, {:?}", faults.failed());
+            living.restart();
+            let found = left(&world, living.engine());
+            let refused = refused_for_the_disk(&expected, &found);
+            // A file that may not be moved waits for the next sweep alone: others of its folder go before it.
+            let overtaken = code == libc::EACCES && faults.failed() == Some("move a file to");
+            // A request that cannot be answered is answered after the next one: which takes what is new.
+            let swapped = expected.answers() != found.answers()
+                && expected.answers().iter().rev().eq(&found.answers());
+            if refused.is_empty() && !overtaken && !swapped {
+                let (expected_seen, found_seen) = (expected.seen(), found.seen());
+                support::assert_same(&expected_seen, &found_seen, &format!("files, {what}"));
+                support::assert_same(&expected.store, &found.store, &format!("store, {what}"));
+            } else {
+                // A file that cannot be read is refused, and what rests on it with it. Its sender is told, and sends it
+                // again: then everything is known that should be, if later than it should.
+                if let Some((place, name, _)) = refused.first() {
+                    let told = PathBuf::from(format!("{place}/error/{name}.error.json"));
+                    let told = &found.files[&told];
+                    assert!(overtaken || told.contains("unreadable"), "{what}: {told}");
+                }
+                assert_eq!(found.missing(), Vec::<String>::new(), "{what}");
+                again += refused.len();
+                for (place, name, content) in &refused {
+                    world.drop(place, name, content);
+                }
+                living.take_all();
+                let found = left(&world, living.engine());
+                let known = found.known();
+                for key in expected.known() {
+                    assert!(known.contains(key), "{what}: {key} is lost");
+                }
+            }
+            restarts += living.restarts;
+            living.end();
+            world.assert_verified(&what);
+            injected += faults.failures();
+        }
+    }
+    println!(
+        "{injected} failures at {calls} operations, {restarts} ends of the process, {again} files sent again: lost 0, doubled 0"
+    );
+    assert!(injected > 0);
+}
+
+/// An engine that is driven as the daemon does: what passes is tried again, else the process ends and is started again.
+struct Living<'w> {
+    world: &'w World,
+    faults: Arc<Faults>,
+    engine: Option<Engine>,
+    restarts: u64,
+}
+
+impl<'w> Living<'w> {
+    fn start(world: &'w World, faults: Arc<Faults>) -> Self {
+        let mut living = Self {
+            world,
+            faults,
+            engine: None,
+            restarts: 0,
+        };
+        living.open();
+        living
+    }
+
+    fn open(&mut self) {
+        for _ in 0..100 {
+            match self
+                .world
+                .open_on(Fs::with_faults(Arc::clone(&self.faults)))
+            {
+                Ok(engine) => {
+                    self.engine = Some(engine);
+                    return;
+                }
+                Err(_) => self.end_badly(),
+            }
+        }
+        panic!("the engine cannot be opened");
+    }
+
+    fn engine(&self) -> &Engine {
+        self.engine.as_ref().unwrap()
+    }
+
+    /// What a sync that failed should have kept may be gone.
+    fn end_badly(&mut self) {
+        self.engine = None;
+        self.faults.forget();
+        self.restarts += 1;
+    }
+
+    /// Sweeps until nothing waits.
+    fn take_all(&mut self) {
+        for _ in 0..100 {
+            let engine = self.engine.as_mut().unwrap();
+            let swept = engine
+                .open_facilities()
+                .and_then(|()| take_all(engine).map(drop))
+                .and_then(|()| engine.idle())
+                .and_then(|()| engine.snapshot());
+            match swept {
+                Ok(()) if is_taken(self.world) => return,
+                Ok(()) => {}
+                Err(error) if error.is_passing() => {}
+                Err(_) => {
+                    self.end_badly();
+                    self.open();
+                }
+            }
+        }
+        panic!("files still wait: {:?}", self.world.names(""));
+    }
+
+    fn restart(&mut self) {
+        let engine = self.engine.take().unwrap();
+        if engine.close().is_err() {
+            self.end_badly();
+        }
+        self.open();
+    }
+
+    fn end(&mut self) {
+        self.restart();
+        self.engine.take().unwrap().close().unwrap();
+    }
+}
+
+/// Whether no file waits in an inbox, or in hand. A PDF stays until a command names it.
+fn is_taken(world: &World) -> bool {
+    let waits = |path: &PathBuf| {
+        let is_in = |folder: &str| path.components().any(|it| it.as_os_str() == folder);
+        let name = path.file_name().unwrap().to_string_lossy();
+        (is_in("inbox") && !name.ends_with(".pdf")) || (is_in("work") && !name.starts_with("p-"))
+    };
+    !world.seen().keys().any(waits)
+}
+
+/// The files that were refused though they should not be, as they were dropped.
+fn refused_for_the_disk(expected: &Left, found: &Left) -> Vec<(&'static str, String, String)> {
+    let is_refused = |place: &str, name: &str| {
+        let path = PathBuf::from(format!("{place}/error/{name}"));
+        found.files.contains_key(&path) && !expected.files.contains_key(&path)
+    };
+    let dropped = stages().into_iter().flatten();
+    dropped
+        .filter(|(place, name, _)| is_refused(place, name))
+        .collect()
+}
+
+impl Left {
+    /// The files that others see. A folder that cannot be opened when a file is to go there is in its way: the file
+    /// goes beside it (`sub.2/`).
+    fn seen(&self) -> BTreeMap<String, String> {
+        let beside = |path: &PathBuf| {
+            let path = path.to_string_lossy();
+            match path.split_once("/sub.") {
+                Some((before, rest)) => match rest.split_once('/') {
+                    Some((_, name)) => format!("{before}/sub/{name}"),
+                    None => path.into_owned(),
+                },
+                None => path.into_owned(),
+            }
+        };
+        let files = self.files.iter();
+        files
+            .map(|(path, content)| (beside(path), content.clone()))
+            .collect()
+    }
+
+    /// What was answered to the two last requests.
+    fn answers(&self) -> Vec<&String> {
+        let answers = ["q1.2.xml", "q3.xml"].map(|name| {
+            let path = format!("facilities/demo/outbox/reports/{name}");
+            self.files.get(&PathBuf::from(path))
+        });
+        answers.into_iter().flatten().collect()
+    }
+
+    /// Files that were dropped and are neither taken in nor refused; the PDF stays where it is if its command is
+    /// refused before it is looked for.
+    fn missing(&self) -> Vec<String> {
+        let has_place = |place: &str, name: &str| {
+            self.files.keys().any(|path| {
+                let text = path.to_string_lossy();
+                let ended = [format!("{place}/done/"), format!("{place}/error/")];
+                let is_there = ended.iter().any(|folder| text.starts_with(folder));
+                let below = format!("/{name}");
+                (is_there && text.ends_with(&below))
+                    || text == "desk/inbox/f.pdf" && name == "f.pdf"
+            })
+        };
+        let dropped = stages().into_iter().flatten();
+        dropped
+            .filter(|(place, name, _)| !has_place(place, name))
+            .map(|(_, name, _)| name)
+            .collect()
+    }
+
+    /// What is known: the keys of what was told of.
+    fn known(&self) -> BTreeSet<&String> {
+        let kinds = ["case/", "patient/", "session/", "document/"];
+        let is_told = |key: &&String| kinds.iter().any(|kind| key.starts_with(kind));
+        self.store.keys().filter(is_told).collect()
+    }
 }

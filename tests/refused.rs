@@ -252,7 +252,7 @@ fn a_file_that_the_disk_does_not_give_back_is_refused() {
                 name,
                 patient("P-1", "20250401120000", "0612345678"),
             );
-            let faults = Arc::new(Faults::with(Fault::Fail(call, libc::EIO)));
+            let faults = Arc::new(Faults::with(Fault::Fail(call, 1, libc::EIO)));
             let mut engine = world.open_on(Fs::with_faults(faults)).ok()?;
             let _ = take_all(&mut engine);
             let sidecar = world

@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::{Arrival, Claimed, Engine, EngineError};
+use super::{Arrival, Claimed, Engine, EngineError, is_of_one_file};
 use crate::intake::route;
 use crate::journal::Place;
 use crate::spool::claim::Claim;
@@ -33,6 +33,14 @@ pub(super) struct Taken {
     content: Option<Result<Reading, FsError>>,
 }
 
+/// What became of the files that were to be claimed ahead.
+#[derive(Default)]
+pub(super) struct Claims {
+    taken: Vec<Taken>,
+    /// Places whose folder failed: what is theirs and came later was left.
+    pub failed: Vec<(Place, FsError)>,
+}
+
 /// What is ahead of the group in hand.
 #[derive(Default)]
 pub(super) struct Ahead {
@@ -53,14 +61,9 @@ impl Ahead {
         self.wanted.is_empty() && self.next.is_empty() && self.claimed.is_empty()
     }
 
-    /// What the thread is to claim.
-    pub fn take_wanted(&mut self) -> Vec<Wanted> {
-        std::mem::take(&mut self.wanted)
-    }
-
     /// What the thread has claimed.
-    pub fn add(&mut self, taken: Vec<Taken>) {
-        for Taken { claimed, content } in taken {
+    pub fn add(&mut self, claims: Claims) {
+        for Taken { claimed, content } in claims.taken {
             if let Some(content) = content {
                 self.contents.insert(claimed.claim.key(), content);
             }
@@ -85,9 +88,9 @@ impl Ahead {
 }
 
 /// Claims files and reads them, in their order. What cannot be claimed stays where it is; the next sweep finds it.
-pub(super) fn take(fs: &Fs, wanted: Vec<Wanted>) -> Vec<Taken> {
+pub(super) fn take(fs: &Fs, wanted: Vec<Wanted>) -> Claims {
     let mut bytes = 0;
-    let mut taken = Vec::with_capacity(wanted.len());
+    let mut claims = Claims::default();
     for Wanted {
         from,
         name,
@@ -95,12 +98,23 @@ pub(super) fn take(fs: &Fs, wanted: Vec<Wanted>) -> Vec<Taken> {
         claimed,
     } in wanted
     {
+        if claims
+            .failed
+            .iter()
+            .any(|(place, _)| *place == claimed.place)
+        {
+            continue;
+        }
         let in_work = claimed.name_in_work();
         match fs.rename(&from, &name, &work, &in_work) {
             Ok(()) => {}
             Err(error) if error.is_absent() => continue,
-            Err(error) => {
+            Err(error) if is_of_one_file(&error) => {
                 claimed.log_refusal(&error.into());
+                continue;
+            }
+            Err(error) => {
+                claims.failed.push((claimed.place, error));
                 continue;
             }
         }
@@ -110,9 +124,9 @@ pub(super) fn take(fs: &Fs, wanted: Vec<Wanted>) -> Vec<Taken> {
         if let Some(Ok(Reading::Whole(content, _))) = &content {
             bytes += content.len();
         }
-        taken.push(Taken { claimed, content });
+        claims.taken.push(Taken { claimed, content });
     }
-    taken
+    claims
 }
 
 impl Engine {
@@ -137,8 +151,9 @@ impl Engine {
         } else if !self.ahead.claimed.is_empty() {
             std::mem::take(&mut self.ahead.claimed)
         } else if !self.ahead.wanted.is_empty() {
-            let wanted = self.ahead.take_wanted();
-            self.ahead.add(take(&self.fs, wanted));
+            let wanted = self.take_wanted();
+            let claims = take(&self.fs, wanted);
+            self.add_claims(claims);
             std::mem::take(&mut self.ahead.claimed)
         } else {
             let next: Vec<Arrival> = arrivals.drain(..group.min(arrivals.len())).collect();
@@ -149,6 +164,21 @@ impl Engine {
             return Err(error);
         }
         Ok(claimed)
+    }
+
+    /// What is to be claimed now, but for places that must wait.
+    pub(super) fn take_wanted(&mut self) -> Vec<Wanted> {
+        let mut wanted = std::mem::take(&mut self.ahead.wanted);
+        wanted.retain(|wanted| !self.must_wait(&wanted.claimed.place));
+        wanted
+    }
+
+    /// Takes what was claimed ahead.
+    pub(super) fn add_claims(&mut self, mut claims: Claims) {
+        for (place, error) in std::mem::take(&mut claims.failed) {
+            self.pause(&place, error.into());
+        }
+        self.ahead.add(claims);
     }
 
     /// Chooses what is to be claimed while the group in hand is decided.
@@ -168,6 +198,10 @@ impl Engine {
         while self.ahead.wanted.len() < group
             && let Some(arrival) = arrivals.front()
         {
+            if self.must_wait(&arrival.place) {
+                arrivals.pop_front();
+                continue;
+            }
             let claim = Claim::new(self.order + 1, &self.run, &arrival.path);
             // The desk's commands name files, and a name that is cut must be journalled first: they are claimed in
             // their turn, and what comes after them too.

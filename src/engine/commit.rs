@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use super::ahead::{self, Taken, Wanted};
+use super::ahead::{self, Claims, Wanted};
 use super::{EngineError, place_name};
 use crate::journal::{Counters, Entry, Journal, Move, Place};
 use crate::spool::claim;
@@ -75,7 +75,7 @@ struct Given {
 struct Answer {
     work: Box<Work>,
     committed: Result<(), EngineError>,
-    taken: Vec<Taken>,
+    claims: Claims,
 }
 
 impl Worker {
@@ -85,14 +85,14 @@ impl Worker {
         std::thread::spawn(move || {
             for mut given in given {
                 let committed = given.work.commit(given.sealed, &given.roots);
-                let taken = match committed {
+                let claims = match committed {
                     Ok(()) => ahead::take(&given.work.fs, given.wanted),
-                    Err(_) => Vec::new(),
+                    Err(_) => Claims::default(),
                 };
                 let sent = answer.send(Answer {
                     work: given.work,
                     committed,
-                    taken,
+                    claims,
                 });
                 if sent.is_err() {
                     break;
@@ -172,7 +172,7 @@ impl Committer {
     }
 
     /// Waits for the group that is on its way, and gives the files that were claimed after it.
-    pub fn finish(&mut self) -> Result<Vec<Taken>, EngineError> {
+    pub fn finish(&mut self) -> Result<Claims, EngineError> {
         match std::mem::replace(&mut self.state, State::Lost) {
             State::OnItsWay { .. } => {
                 let answer = self.worker.as_ref().map(|worker| worker.answers.recv());
@@ -181,11 +181,11 @@ impl Committer {
                 };
                 self.state = State::Here(answer.work);
                 self.remember();
-                answer.committed.map(|()| answer.taken)
+                answer.committed.map(|()| answer.claims)
             }
             State::Here(work) => {
                 self.state = State::Here(work);
-                Ok(Vec::new())
+                Ok(Claims::default())
             }
             State::Lost => Err(EngineError::Lost),
         }

@@ -361,7 +361,15 @@ impl Engine {
             place: Place::Desk,
             path: received.to_owned(),
         };
-        Ok(self.claim(&arrival))
+        let claimed = self.claim(&arrival);
+        match self
+            .failure
+            .take_if(|_| self.failing.contains(&Place::Desk))
+        {
+            // The command waits with its file.
+            Some(error) => Err(error),
+            None => Ok(claimed),
+        }
     }
 
     /// Commits what the group holds if it is full, remembering how far this file has come.

@@ -142,6 +142,10 @@ impl Engine {
             None => Group::new(&*store),
         };
         while let Some(next) = claimed.pop_front() {
+            if self.must_wait(&next.place) {
+                self.waiting.push_back(next);
+                continue;
+            }
             let taken = self.make_way(&store, &mut group, &next);
             if self.is_stopped() || taken.is_err() {
                 claimed.push_front(next);
@@ -152,10 +156,22 @@ impl Engine {
                 return taken;
             }
             group.take_up(&next);
-            if let Err(error) = self.take_file(&store, &mut group, &next) {
-                self.give_up(group.held());
-                self.waiting.append(&mut claimed);
-                return Err(error);
+            match self.take_file(&store, &mut group, &next) {
+                Ok(()) => {}
+                Err(EngineError::Disk(error)) => {
+                    // The group is taken again without this place, whose folder may be the only one that fails.
+                    let before = std::mem::take(&mut self.waiting);
+                    self.give_up(group.held());
+                    self.again = std::mem::replace(&mut self.waiting, before);
+                    self.again.append(&mut claimed);
+                    self.pause(&next.place, error.into());
+                    return Ok(());
+                }
+                Err(error) => {
+                    self.give_up(group.held());
+                    self.waiting.append(&mut claimed);
+                    return Err(error);
+                }
             }
         }
         match more && !self.is_stopped() {
@@ -226,7 +242,7 @@ impl Engine {
             return Ok(Group::new(&**store));
         };
         let decided = Arc::clone(&sealed.changes);
-        let wanted = self.ahead.take_wanted();
+        let wanted = self.take_wanted();
         self.committer.begin(sealed, &self.roots, wanted);
         self.in_flight = Some(held);
         self.names.turn();
@@ -239,7 +255,8 @@ impl Engine {
         match self.in_flight.take() {
             None => Ok(()),
             Some(held) => {
-                let committed = self.committer.finish().map(|taken| self.ahead.add(taken));
+                let claims = self.committer.finish();
+                let committed = claims.map(|claims| self.add_claims(claims));
                 self.names.landed();
                 self.keep_awaited_names();
                 self.conclude(committed, held)

@@ -211,6 +211,15 @@ impl Counts {
     }
 }
 
+/// Whether a claim failed for a reason that lies in its file: others of the folder do not wait for it.
+fn is_of_one_file(error: &FsError) -> bool {
+    use std::io::ErrorKind;
+    matches!(
+        error.kind(),
+        ErrorKind::PermissionDenied | ErrorKind::InvalidFilename | ErrorKind::IsADirectory
+    )
+}
+
 /// What is free where a folder lies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FreeSpace {
@@ -292,6 +301,13 @@ pub struct Engine {
     /// Claimed files that could not be taken yet.
     waiting: VecDeque<Claimed>,
     ahead: Ahead,
+    /// Places whose folder failed in this call: what is theirs waits for the next one, in its order, and the others
+    /// go on.
+    failing: BTreeSet<Place>,
+    /// The first of these failures.
+    failure: Option<EngineError>,
+    /// Files given up with the one that failed, to be taken again in this call.
+    again: VecDeque<Claimed>,
     /// Claimed files found after an unclean end: one of them may have caused it.
     suspects: VecDeque<Claimed>,
     counts: Counts,
@@ -333,9 +349,11 @@ impl Engine {
     /// # Errors
     /// If [`EngineError::is_passing`], everything in hand waits for the next call; else the process must end.
     pub fn take_in(&mut self, arrivals: Vec<Arrival>) -> Result<(), EngineError> {
+        self.failing.clear();
         match self.take_until_stopped(arrivals) {
             Err(EngineError::Stopped) => Ok(()),
-            taken => taken,
+            Err(error) => Err(error),
+            Ok(()) => self.failure.take().map_or(Ok(()), Err),
         }
     }
 
@@ -343,7 +361,8 @@ impl Engine {
         let taken = self.take_groups(arrivals);
         // Whatever happened, nothing is on its way once this returns.
         let landed = self.land();
-        let mut claimed = self.ahead.give_up();
+        let mut claimed = std::mem::take(&mut self.again);
+        claimed.append(&mut self.ahead.give_up());
         self.waiting.append(&mut claimed);
         landed.and(taken)
     }
@@ -352,7 +371,8 @@ impl Engine {
         self.retry_moves();
         self.take_suspects()?;
         let mut arrivals = VecDeque::from(arrivals);
-        let mut waiting = std::mem::take(&mut self.waiting);
+        let mut waiting = std::mem::take(&mut self.again);
+        waiting.append(&mut self.waiting);
         while !waiting.is_empty()
             || !arrivals.is_empty()
             || !self.ahead.is_empty()
@@ -381,12 +401,33 @@ impl Engine {
                 || !arrivals.is_empty()
                 || !self.ahead.is_empty()
                 || self.committer.is_claiming();
-            if let Err(error) = self.take_claimed(claimed, more) {
+            let taken = self.take_claimed(claimed, more);
+            let mut first = std::mem::take(&mut self.again);
+            first.append(&mut waiting);
+            waiting = first;
+            if let Err(error) = taken {
                 self.waiting.append(&mut waiting);
                 return Err(error);
             }
         }
         Ok(())
+    }
+
+    /// Whether what is of this place is left for the next call. Everybody waits for the desk: its sessions are what
+    /// cases are scheduled into.
+    fn must_wait(&self, place: &Place) -> bool {
+        self.failing.contains(place) || self.failing.contains(&Place::Desk)
+    }
+
+    /// Leaves what is of this place for the next call, so that its folder holds no other facility up.
+    fn pause(&mut self, place: &Place, error: EngineError) {
+        log::error!(
+            "{}: {}; its files wait, and it is tried again",
+            place_name(place),
+            error.without_path()
+        );
+        self.failing.insert(place.clone());
+        self.failure.get_or_insert(error);
     }
 
     /// Writes a batch for each facility that has reports which did not leave yet, unless it only wants them on request.
@@ -559,6 +600,9 @@ impl Engine {
 
     /// Makes a file in an inbox ours; nothing if it vanished or cannot be had now.
     fn claim(&mut self, arrival: &Arrival) -> Option<Claimed> {
+        if self.must_wait(&arrival.place) {
+            return None;
+        }
         let claim = Claim::new(self.order + 1, &self.run, &arrival.path);
         match self.move_into_work(arrival, &claim) {
             Ok(true) => {
@@ -567,8 +611,13 @@ impl Engine {
             }
             Ok(false) => None,
             Err(EngineError::Disk(error)) if error.is_absent() => None,
+            Err(EngineError::Disk(error)) if is_of_one_file(&error) => {
+                Claimed::new(arrival.place.clone(), claim).log_refusal(&error.into());
+                None
+            }
             Err(error) => {
-                Claimed::new(arrival.place.clone(), claim).log_refusal(&error);
+                // What came after it must not overtake it.
+                self.pause(&arrival.place, error);
                 None
             }
         }

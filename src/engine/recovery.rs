@@ -93,6 +93,9 @@ impl Engine {
             prepared: 0,
             waiting: VecDeque::new(),
             ahead: Ahead::default(),
+            failing: BTreeSet::new(),
+            failure: None,
+            again: VecDeque::new(),
             suspects: VecDeque::new(),
             roots: Arc::default(),
             committer: Committer::new(
@@ -394,30 +397,65 @@ impl Engine {
     /// Reads each suspect alone, counting the attempt in its name just before: what ends the process again and
     /// again is found out, and what merely lay beside it is not blamed.
     pub(super) fn take_suspects(&mut self) -> Result<(), EngineError> {
-        while let Some(found) = self.suspects.front().cloned() {
+        let mut suspects = std::mem::take(&mut self.suspects);
+        while let Some(found) = suspects.pop_front() {
             if self.is_stopped() {
+                suspects.push_front(found);
+                self.suspects.append(&mut suspects);
                 return Err(EngineError::Stopped);
             }
-            let Some(station) = self.station(&found.place) else {
-                self.suspects.pop_front();
-                continue;
+            let taken = match self.must_wait(&found.place) {
+                true => {
+                    self.suspects.push_back(found);
+                    continue;
+                }
+                false => self.take_suspect(&found),
             };
-            let suspect = Claimed {
-                suspect: true,
-                ..found.clone()
-            };
-            let work = &station.work;
-            self.fs
-                .rename(work, &found.name_in_work(), work, &suspect.name_in_work())?;
-            self.fs.sync_dir(work).map_err(EngineError::Sync)?;
-            self.suspects.pop_front();
-            if found.claim.attempts < ATTEMPTS {
-                self.take_claimed(VecDeque::from([suspect]), false)?;
-            } else {
-                self.refuse_crasher(&suspect)?;
+            match taken {
+                Ok(()) => {}
+                Err(EngineError::Disk(error)) => self.pause(&found.place, error.into()),
+                Err(error) => {
+                    self.suspects.append(&mut suspects);
+                    return Err(error);
+                }
             }
         }
         Ok(())
+    }
+
+    /// After an error of the disk it is in hand still.
+    fn take_suspect(&mut self, found: &Claimed) -> Result<(), EngineError> {
+        let Some(station) = self.station(&found.place) else {
+            return Ok(());
+        };
+        let suspect = Claimed {
+            suspect: true,
+            ..found.clone()
+        };
+        let work = &station.work;
+        let renamed = self
+            .fs
+            .rename(work, &found.name_in_work(), work, &suspect.name_in_work());
+        if let Err(error) = renamed {
+            self.suspects.push_back(found.clone());
+            return Err(error.into());
+        }
+        self.fs.sync_dir(work).map_err(EngineError::Sync)?;
+        if found.claim.attempts < ATTEMPTS {
+            return self.take_claimed(VecDeque::from([suspect]), false);
+        }
+        let refused = self.refuse_crasher(&suspect);
+        if matches!(&refused, Err(error) if error.is_passing()) {
+            // It is not to be read again, whatever else fails.
+            let attempts = found.claim.attempts + 1;
+            self.waiting
+                .retain(|waiting| waiting.claim.key() != found.claim.key());
+            self.suspects.push_back(Claimed {
+                claim: found.claim.with_attempts(attempts),
+                ..found.clone()
+            });
+        }
+        refused
     }
 }
 

@@ -292,7 +292,7 @@ fn every_disk_operation_of_keeping_may_be_the_last() {
         [
             Fault::StopBefore(call),
             Fault::StopAfter(call),
-            Fault::Fail(call, libc::ENOSPC),
+            Fault::Fail(call, 1, libc::ENOSPC),
         ]
     }) {
         let kit = Kit::kept();

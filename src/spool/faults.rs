@@ -19,7 +19,8 @@ pub struct Faults {
 struct State {
     calls: u64,
     fault: Option<Fault>,
-    /// What was tried when it went wrong.
+    failures: u64,
+    /// What was tried when it first went wrong.
     failed: Option<&'static str>,
     stopped: bool,
     unsynced: Vec<Undo>,
@@ -32,8 +33,8 @@ pub enum Fault {
     StopBefore(u64),
     /// The process ends just after this operation.
     StopAfter(u64),
-    /// This operation fails with this system error; the process lives on.
-    Fail(u64, i32),
+    /// From this operation on, so many fail with this system error; the process lives on.
+    Fail(u64, u64, i32),
 }
 
 /// How a step that was not synced is taken back.
@@ -100,6 +101,11 @@ impl Faults {
     /// What was tried when it went wrong, once it did.
     pub fn failed(&self) -> Option<&'static str> {
         self.state().failed
+    }
+
+    /// How many operations failed.
+    pub fn failures(&self) -> u64 {
+        self.state().failures
     }
 
     /// Takes back part of what was not synced, as `seed` says: all names from some moment on, since a file system with
@@ -186,8 +192,9 @@ impl State {
                 self.failed = Some(action);
                 Err(io::Error::other(format!("stopped before: {action}")))
             }
-            Some(Fault::Fail(call, code)) if call == self.calls => {
-                self.failed = Some(action);
+            Some(Fault::Fail(call, count, code)) if (call..call + count).contains(&self.calls) => {
+                self.failures += 1;
+                self.failed.get_or_insert(action);
                 Err(io::Error::from_raw_os_error(code))
             }
             _ => Ok(()),
