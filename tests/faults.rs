@@ -613,9 +613,10 @@ impl Left {
             .collect()
     }
 
-    /// What is known: the keys of what was told of.
+    /// What is known: the keys of what was told of. A patient is not made from a scheduling that comes after its
+    /// cancellation.
     fn known(&self) -> BTreeSet<&String> {
-        let kinds = ["case/", "patient/", "session/", "document/"];
+        let kinds = ["case/", "session/", "document/"];
         let is_told = |key: &&String| kinds.iter().any(|kind| key.starts_with(kind));
         self.store.keys().filter(is_told).collect()
     }

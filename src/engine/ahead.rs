@@ -8,7 +8,7 @@ use std::collections::{HashMap, VecDeque};
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::{Arrival, Claimed, Engine, EngineError, is_of_one_file};
+use super::{Arrival, Claimed, Engine, EngineError};
 use crate::intake::route;
 use crate::journal::Place;
 use crate::spool::claim::Claim;
@@ -109,7 +109,7 @@ pub(super) fn take(fs: &Fs, wanted: Vec<Wanted>) -> Claims {
         match fs.rename(&from, &name, &work, &in_work) {
             Ok(()) => {}
             Err(error) if error.is_absent() => continue,
-            Err(error) if is_of_one_file(&error) => {
+            Err(error) if !error.is_of_the_disk() => {
                 claimed.log_refusal(&error.into());
                 continue;
             }

@@ -211,15 +211,6 @@ impl Counts {
     }
 }
 
-/// Whether a claim failed for a reason that lies in its file: others of the folder do not wait for it.
-fn is_of_one_file(error: &FsError) -> bool {
-    use std::io::ErrorKind;
-    matches!(
-        error.kind(),
-        ErrorKind::PermissionDenied | ErrorKind::InvalidFilename | ErrorKind::IsADirectory
-    )
-}
-
 /// What is free where a folder lies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FreeSpace {
@@ -611,7 +602,7 @@ impl Engine {
             }
             Ok(false) => None,
             Err(EngineError::Disk(error)) if error.is_absent() => None,
-            Err(EngineError::Disk(error)) if is_of_one_file(&error) => {
+            Err(EngineError::Disk(error)) if !error.is_of_the_disk() => {
                 Claimed::new(arrival.place.clone(), claim).log_refusal(&error.into());
                 None
             }

@@ -44,6 +44,25 @@ impl FsError {
         self.kind() == io::ErrorKind::NotFound
     }
 
+    /// Whether other files of the folder would meet it as well: it is of the disk or of the process, not of this file.
+    pub fn is_of_the_disk(&self) -> bool {
+        matches!(
+            Errno::from_io_error(&self.source),
+            Some(
+                Errno::IO
+                    | Errno::NOSPC
+                    | Errno::DQUOT
+                    | Errno::ROFS
+                    | Errno::MFILE
+                    | Errno::NFILE
+                    | Errno::NOMEM
+                    | Errno::NODEV
+                    | Errno::STALE
+                    | Errno::TIMEDOUT
+            )
+        )
+    }
+
     /// Whether something that is no folder, or one that we may not use, lies where a folder is wanted.
     pub fn is_in_the_way(&self) -> bool {
         matches!(

@@ -4,6 +4,7 @@
 //! which `store/CLEAN` tells.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
 
@@ -11,6 +12,13 @@ use super::{Store, StoreError};
 
 /// sled keeps this much in memory; its default is a gigabyte.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Of larger batches each key costs half as much again. Nothing rests on a group's being written at once: the store is
+/// trusted only after a clean stop, and the engine looks at what a group decided before it looks here.
+const BATCH: usize = 512;
+
+/// A database that was closed keeps its lock until its threads have ended.
+const LETTING_GO: Duration = Duration::from_secs(5);
 
 /// A sled database.
 pub struct SledStore {
@@ -30,13 +38,30 @@ impl SledStore {
 
     /// Opens the database in this folder, making it where there is none.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let database = sled::Config::new()
+        let config = sled::Config::new()
             .path(path)
             .cache_capacity(CACHE_BYTES)
-            .flush_every_ms(None)
-            .open()
-            .map_err(|error| failed("opened", error))?;
+            .flush_every_ms(None);
+        let start = Instant::now();
+        let database = loop {
+            match config.open() {
+                // The spool's own lock lets nobody else in: it is one that this process has just closed.
+                Err(error)
+                    if error.to_string().contains("acquire lock")
+                        && start.elapsed() < LETTING_GO =>
+                {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                opened => break opened.map_err(|error| failed("opened", error))?,
+            }
+        };
         Ok(Self { database })
+    }
+
+    fn write(&self, batch: sled::Batch) -> Result<(), StoreError> {
+        self.database
+            .apply_batch(batch)
+            .map_err(|error| failed("written", error))
     }
 }
 
@@ -68,16 +93,19 @@ impl Store for SledStore {
         &self,
         changes: &mut dyn Iterator<Item = (&str, Option<&RawValue>)>,
     ) -> Result<(), StoreError> {
-        // One by one: sled's batches cost half as much again, and what is written meanwhile is not read, since the
-        // engine looks at what a group decided before it looks here.
+        let mut batch = sled::Batch::default();
+        let mut count = 0;
         for (key, value) in changes {
             match value {
-                Some(value) => self.database.insert(key, value.get().as_bytes()),
-                None => self.database.remove(key),
+                Some(value) => batch.insert(key, value.get().as_bytes()),
+                None => batch.remove(key),
             }
-            .map_err(|error| failed("written", error))?;
+            count += 1;
+            if count % BATCH == 0 {
+                self.write(std::mem::take(&mut batch))?;
+            }
         }
-        Ok(())
+        self.write(batch)
     }
 
     fn flush(&self) -> Result<(), StoreError> {
