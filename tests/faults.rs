@@ -431,8 +431,7 @@ fn fail_everywhere(settings: &str, count: u64) {
                 // A file that cannot be read is refused, and what rests on it with it. Its sender is told, and sends it
                 // again: then everything is known that should be, if later than it should.
                 if let Some((place, name, _)) = refused.first() {
-                    let told = PathBuf::from(format!("{place}/error/{name}.error.json"));
-                    let told = &found.files[&told];
+                    let told = &found.seen()[&format!("{place}/error/{name}.error.json")];
                     assert!(overtaken || told.contains("unreadable"), "{what}: {told}");
                 }
                 assert_eq!(found.missing(), Vec::<String>::new(), "{what}");
@@ -552,11 +551,12 @@ fn is_taken(world: &World) -> bool {
     !world.seen().keys().any(waits)
 }
 
-/// The files that were refused though they should not be, as they were dropped.
+/// The files that were refused though they should not be, or for another reason, as they were dropped.
 fn refused_for_the_disk(expected: &Left, found: &Left) -> Vec<(&'static str, String, String)> {
+    let (expected, found) = (expected.seen(), found.seen());
     let is_refused = |place: &str, name: &str| {
-        let path = PathBuf::from(format!("{place}/error/{name}"));
-        found.files.contains_key(&path) && !expected.files.contains_key(&path)
+        let told = format!("{place}/error/{name}.error.json");
+        found.contains_key(&told) && found.get(&told) != expected.get(&told)
     };
     let dropped = stages().into_iter().flatten();
     dropped
@@ -596,9 +596,9 @@ impl Left {
     /// Files that were dropped and are neither taken in nor refused; the PDF stays where it is if its command is
     /// refused before it is looked for.
     fn missing(&self) -> Vec<String> {
+        let seen = self.seen();
         let has_place = |place: &str, name: &str| {
-            self.files.keys().any(|path| {
-                let text = path.to_string_lossy();
+            seen.keys().any(|text| {
                 let ended = [format!("{place}/done/"), format!("{place}/error/")];
                 let is_there = ended.iter().any(|folder| text.starts_with(folder));
                 let below = format!("/{name}");

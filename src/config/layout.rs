@@ -13,6 +13,9 @@ use krilla::error::KrillaError;
 use krilla::geom::Size;
 use krilla::image::Image;
 use serde::Deserialize;
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::options::DecoderOptions;
 
 /// A larger logo is refused: bytes, since each report carries it, and pixels along a side.
 const LARGEST_LOGO: u64 = 1 << 20;
@@ -336,7 +339,9 @@ fn picture(logo: PathBuf) -> Result<Image, LayoutError> {
     };
     let image = match bytes.as_slice() {
         [0x89, b'P', b'N', b'G', ..] => Image::from_png(bytes.into(), false),
-        [0xFF, 0xD8, 0xFF, ..] => Image::from_jpeg(bytes.into(), false),
+        [0xFF, 0xD8, 0xFF, ..] => {
+            whole_jpeg(&bytes).and_then(|()| Image::from_jpeg(bytes.into(), false))
+        }
         _ => Err("it is neither".to_owned()),
     };
     let image = match image {
@@ -355,6 +360,15 @@ fn picture(logo: PathBuf) -> Result<Image, LayoutError> {
             problem: format!("{problem:?}"),
         }),
     }
+}
+
+/// Decodes a JPEG, which a PDF holds as it came: only this shows that nothing of it is missing.
+fn whole_jpeg(bytes: &[u8]) -> Result<(), String> {
+    let options = DecoderOptions::default().set_strict_mode(true);
+    JpegDecoder::new_with_options(ZCursor::new(bytes), options)
+        .decode()
+        .map(drop)
+        .map_err(|error| error.to_string())
 }
 
 /// The picture on a page of PDF/A: only this shows every reason why no report could have it.
@@ -422,6 +436,9 @@ mod tests {
         // IHDR holds the width at byte 16, and the checksum that then no longer fits at 29.
         let mut damaged = png.clone();
         damaged[16] = 1;
+        let jpeg = fs::read(fixture("logo.jpg")).unwrap();
+        let mut cut_jpeg = jpeg.clone();
+        cut_jpeg.truncate(jpeg.len() * 3 / 4);
         let large = [png.clone(), vec![0; 1 << 20]].concat();
         for (content, said) in [
             (None, "put a PNG or JPEG there"),
@@ -429,6 +446,7 @@ mod tests {
             (Some(b"GIF89a".to_vec()), "as PNG"),
             (Some(vec![0xFF, 0xD8, 0xFF, 0xE0]), "as PNG"),
             (Some(cut), "as PNG"),
+            (Some(cut_jpeg), "as PNG"),
             (Some(damaged), "as PNG"),
             (Some(large), "at most 1024 kB"),
         ] {
@@ -439,8 +457,10 @@ mod tests {
             assert!(error.contains(said), "{error}");
             assert!(error.contains(&logo.display().to_string()), "{error}");
         }
-        fs::write(&logo, png).unwrap();
-        assert!(Layout::load(&layout).unwrap().picture.is_some());
+        for whole in [png, jpeg] {
+            fs::write(&logo, whole).unwrap();
+            assert!(Layout::load(&layout).unwrap().picture.is_some());
+        }
     }
 
     #[test]

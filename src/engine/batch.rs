@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry::{Occupied, Vacant};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, BufWriter, Read};
 use std::path::Path;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::reports::batch::BatchError;
 use crate::reports::message::Envelope;
 use crate::spool::claim;
 use crate::spool::finish;
-use crate::spool::fs::FsError;
+use crate::spool::fs::{Dir, FsError};
 use crate::spool::layout::document_path;
 use crate::store::keys;
 
@@ -204,22 +204,16 @@ impl Engine {
             )));
         };
         let (dir, prepared, from) = self.prepared_file(group, &place)?;
-        let out = BufWriter::with_capacity(BUFFER_BYTES, self.fs.create(&dir, &prepared)?);
-        let view = &group.view;
-        let contents = versions.iter().map(|entry| {
-            self.content(view, facility, entry)
-                .map_err(io::Error::other)
-        });
-        reports::batch::write(out, contents).map_err(|error| match error {
-            BatchError::Write(source) => EngineError::Disk(FsError {
-                action: "write a batch in",
-                path: dir.path().to_owned(),
-                source,
-            }),
-            error => EngineError::Report(error.to_string()),
-        })?;
-        let names = &mut self.names;
-        let to = names.choose_in(&self.fs, &self.folders, &root, finish::REPORTS, &name)?;
+        let written = self
+            .fill_batch(&group.view, facility, (&dir, &prepared), &versions)
+            .and_then(|()| {
+                let names = &mut self.names;
+                Ok(names.choose_in(&self.fs, &self.folders, &root, finish::REPORTS, &name)?)
+            });
+        if written.is_err() {
+            self.take_back_prepared(group);
+        }
+        let to = written?;
         let shown = to.file_name().unwrap_or_default();
         let batch = Batch {
             facility: facility.clone(),
@@ -235,6 +229,29 @@ impl Engine {
             to: claim::to_text(&to),
         };
         Ok((batch, batch_move))
+    }
+
+    /// Writes the messages of these versions into the prepared file.
+    fn fill_batch(
+        &self,
+        view: &dyn View,
+        facility: &FacilityId,
+        (dir, prepared): (&Dir, &OsStr),
+        versions: &[BatchEntry],
+    ) -> Result<(), EngineError> {
+        let out = BufWriter::with_capacity(BUFFER_BYTES, self.fs.create(dir, prepared)?);
+        let contents = versions.iter().map(|entry| {
+            self.content(view, facility, entry)
+                .map_err(io::Error::other)
+        });
+        reports::batch::write(out, contents).map_err(|error| match error {
+            BatchError::Write(source) => EngineError::Disk(FsError {
+                action: "write a batch in",
+                path: dir.path().to_owned(),
+                source,
+            }),
+            error => EngineError::Report(error.to_string()),
+        })
     }
 
     /// The message of a report version and its PDF, to be read.

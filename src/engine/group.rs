@@ -360,6 +360,14 @@ impl Engine {
         Ok((dir, name.into(), path))
     }
 
+    /// Takes back the output that was prepared last, since it could not be finished.
+    pub(super) fn take_back_prepared(&self, group: &mut Group<'_>) {
+        if let Some((dir, name)) = group.prepared.pop() {
+            // What stays is removed at the next start.
+            let _ = self.fs.remove(&dir, &name);
+        }
+    }
+
     /// Takes a group back that did not come to count: its files wait, in order, before all others.
     fn give_up(&mut self, group: Held) {
         for (dir, name) in &group.prepared {

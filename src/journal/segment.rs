@@ -109,21 +109,22 @@ pub fn begin(
     };
     frame(&mut bytes, &Entry::Header(header))?;
     let name = name(number);
+    if fs.exists(dir, &name)? {
+        // It could neither be begun before nor removed, and holds nothing that counts.
+        fs.remove(dir, &name)?;
+    }
     let mut writing = fs.create(dir, &name)?;
-    let written = writing
-        .write_all(&bytes)
-        .map_err(|source| FsError {
+    if let Err(source) = writing.write_all(&bytes) {
+        // It is begun again later, under the same name.
+        let _ = fs.remove(dir, &name);
+        return Err(JournalError::Disk(FsError {
             action: "begin the journal segment",
             path: dir.path().join(&name),
             source,
-        })
-        .and_then(|()| writing.sync())
-        .and_then(|()| fs.sync_dir(dir));
-    if let Err(error) = written {
-        // It is begun again later, under the same name.
-        let _ = fs.remove(dir, &name);
-        return Err(error.into());
+        }));
     }
+    writing.sync().map_err(JournalError::Sync)?;
+    fs.sync_dir(dir).map_err(JournalError::Sync)?;
     let mut scan = Scan::new(number);
     scan.accept(&bytes);
     Ok((writing, scan))
