@@ -430,13 +430,18 @@ fn fail_everywhere(settings: &str, count: u64) {
             } else {
                 // A file that cannot be read is refused, and what rests on it with it. Its sender is told, and sends it
                 // again: then everything is known that should be, if later than it should.
-                if let Some((place, name, _)) = refused.first() {
-                    let told = &found.seen()[&format!("{place}/error/{name}.error.json")];
+                if let Some(Refused { told, .. }) = refused.first() {
                     assert!(overtaken || told.contains("unreadable"), "{what}: {told}");
                 }
                 assert_eq!(found.missing(), Vec::<String>::new(), "{what}");
                 again += refused.len();
-                for (place, name, content) in &refused {
+                for Refused {
+                    place,
+                    name,
+                    content,
+                    ..
+                } in &refused
+                {
                     world.drop(place, name, content);
                 }
                 living.take_all();
@@ -551,16 +556,35 @@ fn is_taken(world: &World) -> bool {
     !world.seen().keys().any(waits)
 }
 
-/// The files that were refused though they should not be, or for another reason, as they were dropped.
-fn refused_for_the_disk(expected: &Left, found: &Left) -> Vec<(&'static str, String, String)> {
+/// A file that was refused though it should not be, or for another reason.
+struct Refused {
+    told: String,
+    place: &'static str,
+    name: String,
+    content: String,
+}
+
+/// The files that were refused otherwise than expected, in the order in which they were dropped.
+fn refused_for_the_disk(expected: &Left, found: &Left) -> Vec<Refused> {
     let (expected, found) = (expected.seen(), found.seen());
-    let is_refused = |place: &str, name: &str| {
-        let told = format!("{place}/error/{name}.error.json");
-        found.contains_key(&told) && found.get(&told) != expected.get(&told)
+    let told_otherwise = |place: &str, name: &str| {
+        let path = format!("{place}/error/{name}.error.json");
+        let told = found.get(&path)?;
+        (expected.get(&path) != Some(told)).then(|| told.clone())
     };
     let dropped = stages().into_iter().flatten();
     dropped
-        .filter(|(place, name, _)| is_refused(place, name))
+        .filter_map(|(place, name, content)| {
+            // A second file of the same name has a number in it.
+            let second = name.replacen('.', ".2.", 1);
+            let told = told_otherwise(place, &name).or_else(|| told_otherwise(place, &second))?;
+            Some(Refused {
+                told,
+                place,
+                name,
+                content,
+            })
+        })
         .collect()
 }
 
