@@ -157,7 +157,7 @@ impl Engine {
             std::mem::take(&mut self.ahead.claimed)
         } else {
             let next: Vec<Arrival> = arrivals.drain(..group.min(arrivals.len())).collect();
-            next.iter().filter_map(|next| self.claim(next)).collect()
+            self.claim_all(&next)?
         };
         if let Err(error) = self.look_ahead(arrivals) {
             self.waiting.extend(claimed);
@@ -192,8 +192,7 @@ impl Engine {
             && !self.committer.is_claiming()
         {
             let next: Vec<Arrival> = arrivals.drain(..group).collect();
-            let next = next.iter().filter_map(|next| self.claim(next));
-            self.ahead.next = next.collect();
+            self.ahead.next = self.claim_all(&next)?;
         }
         while self.ahead.wanted.len() < group
             && let Some(arrival) = arrivals.front()

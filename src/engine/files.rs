@@ -361,10 +361,10 @@ impl Engine {
             place: Place::Desk,
             path: received.to_owned(),
         };
-        let claimed = self.claim(&arrival);
+        let claimed = self.claim(&arrival)?;
         match self
             .failure
-            .take_if(|_| self.failing.contains(&Place::Desk))
+            .take_if(|_| self.failing.contains_key(&Place::Desk))
         {
             // The command waits with its file.
             Some(error) => Err(error),

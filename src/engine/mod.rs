@@ -294,7 +294,7 @@ pub struct Engine {
     ahead: Ahead,
     /// Places whose folder failed in this call: what is theirs waits for the next one, in its order, and the others
     /// go on.
-    failing: BTreeSet<Place>,
+    failing: BTreeMap<Place, String>,
     /// The first of these failures.
     failure: Option<EngineError>,
     /// Files given up with the one that failed, to be taken again in this call.
@@ -407,17 +407,17 @@ impl Engine {
     /// Whether what is of this place is left for the next call. Everybody waits for the desk: its sessions are what
     /// cases are scheduled into.
     fn must_wait(&self, place: &Place) -> bool {
-        self.failing.contains(place) || self.failing.contains(&Place::Desk)
+        self.failing.contains_key(place) || self.failing.contains_key(&Place::Desk)
     }
 
     /// Leaves what is of this place for the next call, so that its folder holds no other facility up.
     fn pause(&mut self, place: &Place, error: EngineError) {
+        let problem = error.without_path();
         log::error!(
-            "{}: {}; its files wait, and it is tried again",
-            place_name(place),
-            error.without_path()
+            "{}: {problem}; its files wait, and it is tried again",
+            place_name(place)
         );
-        self.failing.insert(place.clone());
+        self.failing.insert(place.clone(), problem);
         self.failure.get_or_insert(error);
     }
 
@@ -433,10 +433,18 @@ impl Engine {
             .filter(|id| !on_request(id))
             .cloned()
             .collect();
+        let mut failure = None;
         for facility in facilities {
-            self.write_due_batch(&facility)?;
+            match self.write_due_batch(&facility) {
+                // One that cannot be written to holds no other up.
+                Err(error) if error.is_passing() => {
+                    log::error!("{facility}: {}", error.without_path());
+                    failure.get_or_insert(error);
+                }
+                written => written?,
+            }
         }
-        Ok(())
+        failure.map_or(Ok(()), Err)
     }
 
     /// Writes a batch for this facility if it has reports which did not leave yet.
@@ -499,6 +507,11 @@ impl Engine {
     /// The facilities whose folder cannot be used, and why.
     pub fn unreachable(&self) -> &BTreeMap<String, String> {
         &self.unreachable
+    }
+
+    /// The places whose folder failed when files were last taken in, and how: theirs wait.
+    pub fn held_back(&self) -> &BTreeMap<Place, String> {
+        &self.failing
     }
 
     /// Whether this place lies on a local file system, whose times are the kernel's own.
@@ -589,29 +602,42 @@ impl Engine {
         format!("{}{}-{}", claim::PREPARED, self.run, self.prepared)
     }
 
+    /// Makes files in inboxes ours, in their order: those that can be had now.
+    fn claim_all(&mut self, arrivals: &[Arrival]) -> Result<VecDeque<Claimed>, EngineError> {
+        let mut claimed = VecDeque::with_capacity(arrivals.len());
+        for arrival in arrivals {
+            match self.claim(arrival) {
+                Ok(one) => claimed.extend(one),
+                Err(error) => {
+                    self.waiting.append(&mut claimed);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(claimed)
+    }
+
     /// Makes a file in an inbox ours; nothing if it vanished or cannot be had now.
-    fn claim(&mut self, arrival: &Arrival) -> Option<Claimed> {
+    fn claim(&mut self, arrival: &Arrival) -> Result<Option<Claimed>, EngineError> {
         if self.must_wait(&arrival.place) {
-            return None;
+            return Ok(None);
         }
         let claim = Claim::new(self.order + 1, &self.run, &arrival.path);
         match self.move_into_work(arrival, &claim) {
             Ok(true) => {
                 self.order += 1;
-                Some(Claimed::new(arrival.place.clone(), claim))
+                return Ok(Some(Claimed::new(arrival.place.clone(), claim)));
             }
-            Ok(false) => None,
-            Err(EngineError::Disk(error)) if error.is_absent() => None,
+            Ok(false) => {}
+            Err(EngineError::Disk(error)) if error.is_absent() => {}
             Err(EngineError::Disk(error)) if !error.is_of_the_disk() => {
                 Claimed::new(arrival.place.clone(), claim).log_refusal(&error.into());
-                None
             }
-            Err(error) => {
-                // What came after it must not overtake it.
-                self.pause(&arrival.place, error);
-                None
-            }
+            // What came after it must not overtake it.
+            Err(error) if error.is_passing() => self.pause(&arrival.place, error),
+            Err(error) => return Err(error),
         }
+        Ok(None)
     }
 
     /// Whether the file is ours now; it is not where its folder is gone.

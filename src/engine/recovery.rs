@@ -93,7 +93,7 @@ impl Engine {
             prepared: 0,
             waiting: VecDeque::new(),
             ahead: Ahead::default(),
-            failing: BTreeSet::new(),
+            failing: BTreeMap::new(),
             failure: None,
             again: VecDeque::new(),
             suspects: VecDeque::new(),

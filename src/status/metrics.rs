@@ -98,6 +98,11 @@ pub(super) fn render(status: &Status) -> String {
         "1 while the folder cannot be reached",
         &|it| Some(it.problem.is_some().into()),
     );
+    by_facility(
+        "held_back",
+        "1 while files wait since something failed in the folder",
+        &|it| Some(it.waits.is_some().into()),
+    );
 
     let mut single = |name: &str, help: &str, value: u64| {
         let metric: Gauge = Gauge::default();

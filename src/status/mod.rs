@@ -20,7 +20,7 @@ use walkdir::WalkDir;
 
 use crate::config::Config;
 use crate::engine::arrivals::Swept;
-use crate::engine::{Counts, Engine, FreeSpace, Totals};
+use crate::engine::{Counts, Engine, FreeSpace, Totals, place_name};
 use crate::model::outcome::Reason;
 use crate::model::session::{Session, SessionState};
 use crate::model::view::{View, ViewError};
@@ -51,6 +51,7 @@ pub struct Figures {
     backlog: BTreeMap<String, usize>,
     strange: BTreeMap<String, usize>,
     unreachable: BTreeMap<String, String>,
+    held_back: BTreeMap<String, String>,
     moves_waiting: usize,
     claims_waiting: usize,
     free_space: Vec<FreeSpace>,
@@ -75,6 +76,11 @@ impl Figures {
             backlog: swept.backlog.clone(),
             strange: swept.strange.clone(),
             unreachable: engine.unreachable().clone(),
+            held_back: engine
+                .held_back()
+                .iter()
+                .map(|(place, problem)| (place_name(place).to_owned(), problem.clone()))
+                .collect(),
             moves_waiting: engine.moves_waiting(),
             claims_waiting: engine.claims_waiting(),
             free_space: engine.free_space().unwrap_or_default(),
@@ -129,6 +135,8 @@ pub struct Folder {
     pub path: PathBuf,
     /// Why it cannot be reached, if that is so.
     pub problem: Option<String>,
+    /// Why its files wait though it can be reached, if that is so.
+    pub waits: Option<String>,
     /// How many files wait in its inbox.
     pub backlog: usize,
     /// How many links, pipes and the like lie in its inbox, which are never taken in.
@@ -260,6 +268,7 @@ fn folder(
         name,
         path,
         problem: figures.unreachable.get(id).cloned(),
+        waits: figures.held_back.get(id).cloned(),
         backlog: count(&figures.backlog),
         strange: count(&figures.strange),
         errors: sidecars.len() - before,
@@ -351,6 +360,8 @@ mod tests {
         figures
             .unreachable
             .insert("demo".to_owned(), "its mount is gone".to_owned());
+        let problem = "cannot move a file to: no room".to_owned();
+        figures.held_back.insert("desk".to_owned(), problem);
         figures
             .counts
             .refused
@@ -369,7 +380,13 @@ mod tests {
                 let text = std::fs::read_to_string(dir.join(file)).unwrap();
                 assert_eq!(text.contains("DURAND"), names, "{text}");
                 assert_eq!(text.contains("Hôpital"), names, "{text}");
-                for id in ["invalid-phone", "PID-13.1", "59384", "its mount is gone"] {
+                for id in [
+                    "invalid-phone",
+                    "PID-13.1",
+                    "59384",
+                    "its mount is gone",
+                    "no room",
+                ] {
                     assert!(text.contains(id), "{id}: {text}");
                 }
             }
@@ -381,6 +398,8 @@ mod tests {
                 "rcpspool_error_files{facility=\"demo\"} 1",
                 "rcpspool_unreachable{facility=\"demo\"} 1",
                 "rcpspool_unreachable_facilities 1",
+                "rcpspool_held_back{facility=\"desk\"} 1",
+                "rcpspool_held_back{facility=\"demo\"} 0",
                 "rcpspool_refused_total{facility=\"demo\",reason=\"invalid-phone\"} 3",
                 "rcpspool_messages_total{facility=\"desk\",outcome=\"accepted\"} 0",
                 "# EOF",

@@ -47,11 +47,16 @@ fn problems(status: &Status) -> Vec<String> {
         let problem = folder.problem.as_ref()?;
         Some(format!("{} cannot be reached: {problem}", folder.id))
     });
+    let waiting = status.folders.iter().filter_map(|folder| {
+        let problem = folder.waits.as_ref()?;
+        Some(format!("the files of {} wait: {problem}", folder.id))
+    });
     let mut problems: Vec<String> = status
         .intake_waits
         .iter()
         .cloned()
         .chain(unreachable)
+        .chain(waiting)
         .collect();
     if status.moves_waiting > 0 {
         problems.push(format!(
@@ -85,9 +90,10 @@ fn folders(page: &mut String, status: &Status) {
     let rows = status.folders.iter().map(|folder| {
         vec![
             title(folder),
-            match folder.problem {
-                Some(_) => "unreachable".to_owned(),
-                None => "good".to_owned(),
+            match (&folder.problem, &folder.waits) {
+                (Some(_), _) => "unreachable".to_owned(),
+                (None, Some(_)) => "waits".to_owned(),
+                (None, None) => "good".to_owned(),
             },
             folder.backlog.to_string(),
             folder.errors.to_string(),
@@ -219,7 +225,7 @@ fn table(page: &mut String, heads: &[&str], rows: impl Iterator<Item = Vec<Strin
         for (column, cell) in row.iter().enumerate() {
             if shown(column) {
                 let class = match cell.as_str() {
-                    "unreachable" => " class=\"bad\"",
+                    "unreachable" | "waits" => " class=\"bad\"",
                     text if text.parse::<u64>().is_ok() => " class=\"number\"",
                     _ => "",
                 };
