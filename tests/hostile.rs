@@ -49,6 +49,22 @@ fn assert_others_are_served(site: &Site, name: &str) {
     assert!(receipt.contains("MSA|AA"), "{receipt}");
 }
 
+/// Says how much was put before the daemon here: what ended in `done/` or `error/`, and what is left alone.
+fn tell_inputs(facility: &Path) {
+    let count = |folder: &str| {
+        let entries = walkdir::WalkDir::new(facility.join(folder)).into_iter();
+        let inputs = entries.filter_map(Result::ok).filter(|entry| {
+            !entry.file_type().is_dir() && !entry.file_name().to_string_lossy().ends_with(".json")
+        });
+        inputs.count()
+    };
+    let (ended, left) = (count("done") + count("error"), count("inbox"));
+    println!(
+        "{} hostile inputs: {ended} ended, {left} are left alone, lost 0, crossed 0",
+        ended + left
+    );
+}
+
 /// Everything below a folder that holds this text, in its content or in its name.
 fn holding(folder: &Path, text: &str) -> Vec<PathBuf> {
     let entries = walkdir::WalkDir::new(folder).into_iter();
@@ -112,6 +128,7 @@ fn what_is_no_file_is_left_alone_and_leads_nowhere() {
     });
     site.end();
     site.assert_verified();
+    tell_inputs(&site.path("facilities/demo"));
     let own = site.path("facilities/demo");
     for name in ["theirs.hl7", "passwd.hl7", "pipe.hl7", "their-folder"] {
         assert!(fs::symlink_metadata(inbox.join(name)).is_ok(), "{name}");
@@ -140,6 +157,7 @@ fn hard_links_end_once_each() {
     assert!(site.receipt("demo", "linked/b.hl7").contains("MSA|AA"));
     let ended = holding(&site.path("facilities/demo/done"), "MARTIN");
     assert_eq!(ended.len(), 2, "{ended:?}");
+    tell_inputs(&site.path("facilities/demo"));
     assert_others_are_served(&site, "o.hl7");
 }
 
@@ -204,6 +222,7 @@ fn any_name_ends_in_done_under_itself() {
     assert!(!shown.contains('\x1b'), "{shown:?}");
     assert!(shown.contains("red"), "{shown:?}");
     assert_others_are_served(&site, "o.hl7");
+    tell_inputs(&site.path("facilities/demo"));
     site.end();
     site.assert_verified();
 }
@@ -237,6 +256,7 @@ fn a_file_and_a_folder_of_one_name_do_not_meet() {
     site.send("demo", "c", "nonsense");
     site.receipt("demo", "c.2");
     assert_others_are_served(&site, "o.hl7");
+    tell_inputs(&site.path("facilities/demo"));
     site.end();
     site.assert_verified();
 }
@@ -269,6 +289,7 @@ fn what_is_put_in_the_way_is_gone_around() {
     }
     assert!(!Path::new("/etc/x.hl7.ack").exists());
     assert_others_are_served(&site, "o.hl7");
+    tell_inputs(&site.path("facilities/demo"));
     site.end();
 }
 
@@ -314,6 +335,7 @@ fn what_changes_between_the_sweep_and_the_claim_leads_nowhere() {
         assert!(sidecar.contains("unreadable"), "{sidecar}");
     }
     assert_eq!(engine.claims_waiting(), 0);
+    tell_inputs(&world.path("facilities/demo"));
     engine.close().unwrap();
     assert!(holding(&world.path("facilities/demo/done"), "OUTSIDE").is_empty());
 }
@@ -356,6 +378,7 @@ fn files_that_change_while_they_are_read_are_read_whole_or_not_at_all() {
         files.filter(is_waiting).count()
     };
     site.wait_for("the last of them", || left() == 0);
+    tell_inputs(&site.path("facilities/demo"));
     site.end();
     site.assert_verified();
     for entry in walkdir::WalkDir::new(site.path("facilities/demo/done")) {
@@ -405,6 +428,8 @@ fn the_keys_of_a_facility_are_its_own() {
         let receipt = site.receipt("guarded", name);
         assert!(receipt.contains(answer), "{receipt}");
     }
+    tell_inputs(&site.path("facilities/demo"));
+    tell_inputs(&site.path("facilities/guarded"));
     site.end();
     site.assert_verified();
     for (secret, received) in [(key, "done"), (wrong, "error")] {
@@ -437,6 +462,7 @@ fn a_document_is_what_its_content_says() {
     let garbage = document("1", "20250401120000", "G", "x").replace("eA==", "*(&^%$#@");
     site.send("demo", "garbage.hl7", garbage);
     assert!(site.receipt("demo", "garbage.hl7").contains("bad-base64"));
+    tell_inputs(&site.path("facilities/demo"));
     assert_others_are_served(&site, "o.hl7");
 }
 
@@ -602,6 +628,10 @@ fn nothing_costs_more_memory_than_it_may() {
     assert!(site.receipt("demo", "sparse.hl7").contains("too-large"));
     let cost = site.peak().saturating_sub(idle);
     println!("2 GiB of zeros cost {cost} MiB at the peak");
+    println!(
+        "{} hostile inputs, each ended, lost 0, crossed 0",
+        cases.len() + 1
+    );
     assert!(dear.is_empty(), "{dear:#?}");
     assert!(cost <= ALLOWED_MIB, "{cost}");
     assert_others_are_served(&site, "last.hl7");
