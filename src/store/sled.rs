@@ -13,10 +13,6 @@ use super::{Store, StoreError};
 /// sled keeps this much in memory; its default is a gigabyte.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Of larger batches each key costs half as much again. Nothing rests on a group's being written at once: the store is
-/// trusted only after a clean stop, and the engine looks at what a group decided before it looks here.
-const BATCH: usize = 512;
-
 /// A database that was closed keeps its lock until its threads have ended.
 const LETTING_GO: Duration = Duration::from_secs(5);
 
@@ -57,12 +53,6 @@ impl SledStore {
         };
         Ok(Self { database })
     }
-
-    fn write(&self, batch: sled::Batch) -> Result<(), StoreError> {
-        self.database
-            .apply_batch(batch)
-            .map_err(|error| failed("written", error))
-    }
 }
 
 impl Store for SledStore {
@@ -93,19 +83,17 @@ impl Store for SledStore {
         &self,
         changes: &mut dyn Iterator<Item = (&str, Option<&RawValue>)>,
     ) -> Result<(), StoreError> {
-        let mut batch = sled::Batch::default();
-        let mut count = 0;
+        // One by one: a batch of sled shuts readers out for as long as it takes, and costs half as much again. Nothing
+        // rests on its being whole: the store is trusted only after a clean stop, and the engine looks at what a group
+        // decided before it looks here.
         for (key, value) in changes {
             match value {
-                Some(value) => batch.insert(key, value.get().as_bytes()),
-                None => batch.remove(key),
+                Some(value) => self.database.insert(key, value.get().as_bytes()),
+                None => self.database.remove(key),
             }
-            count += 1;
-            if count % BATCH == 0 {
-                self.write(std::mem::take(&mut batch))?;
-            }
+            .map_err(|error| failed("written", error))?;
         }
-        self.write(batch)
+        Ok(())
     }
 
     fn flush(&self) -> Result<(), StoreError> {
