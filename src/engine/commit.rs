@@ -1,24 +1,24 @@
 //! From a sealed group to files in their places: the order on which everything else rests.
 //!
 //! *Before the journal, only writes; after it, only renames* (DESIGN, "One barrier"). Outputs lie under names nobody
-//! sees; one barrier makes them durable, the journal says what is so, the store follows, and only then do files move.
+//! sees; one barrier makes them durable, the journal says what is so, and only then do files move and the store follows.
 //!
-//! This is the only place of the engine with a thread: a group may go its way to the disk while the next is decided,
-//! and then the files of the one after it are claimed ([`super::ahead`]). There is never more than one on its way, and
-//! nothing of it is shared but what can no longer change.
+//! This is the only place of the engine with threads: a group may go its way to the disk while the next is decided, and
+//! the store is written to while its files move. There is never more than one group on its way, and nothing of it is
+//! shared but what can no longer change.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
 
-use super::ahead::{self, Claims, Wanted};
 use super::{EngineError, place_name};
 use crate::journal::{Counters, Entry, Journal, Move, Place};
 use crate::spool::claim;
 use crate::spool::finish::Folders;
 use crate::spool::fs::{Dir, Fs};
-use crate::store::{Decided, Store};
+use crate::store::{Decided, Store, StoreError};
 
 /// The folders that moves are relative to.
 pub(super) type Roots = BTreeMap<Place, Dir>;
@@ -52,7 +52,6 @@ enum State {
     Here(Box<Work>),
     OnItsWay {
         decided: Decided,
-        claiming: bool,
     },
     /// The thread ended without an answer: only a new start finds the truth.
     Lost,
@@ -64,18 +63,16 @@ struct Worker {
     answers: Receiver<Answer>,
 }
 
-/// A group to be put on the disk, and files to be claimed once it is there.
+/// A group to be put on the disk.
 struct Given {
     work: Box<Work>,
     sealed: Sealed,
     roots: Arc<Roots>,
-    wanted: Vec<Wanted>,
 }
 
 struct Answer {
     work: Box<Work>,
     committed: Result<(), EngineError>,
-    claims: Claims,
 }
 
 impl Worker {
@@ -85,14 +82,9 @@ impl Worker {
         std::thread::spawn(move || {
             for mut given in given {
                 let committed = given.work.commit(given.sealed, &given.roots);
-                let claims = match committed {
-                    Ok(()) => ahead::take(&given.work.fs, given.wanted),
-                    Err(_) => Claims::default(),
-                };
                 let sent = answer.send(Answer {
                     work: given.work,
                     committed,
-                    claims,
                 });
                 if sent.is_err() {
                     break;
@@ -103,11 +95,66 @@ impl Worker {
     }
 }
 
+/// Has the store follow the journal, in a thread that ends with it.
+struct Follower {
+    changes: Option<Sender<Decided>>,
+    applied: Receiver<Result<(), StoreError>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Follower {
+    fn start(store: Arc<dyn Store>) -> Self {
+        let (changes, given) = channel::<Decided>();
+        let (answer, applied) = channel();
+        let thread = std::thread::spawn(move || {
+            for changes in given {
+                let changes = changes.iter();
+                let applied =
+                    store.apply(&mut changes.map(|(key, value)| (key.as_str(), value.as_deref())));
+                if answer.send(applied).is_err() {
+                    break;
+                }
+            }
+        });
+        Self {
+            changes: Some(changes),
+            applied,
+            thread: Some(thread),
+        }
+    }
+
+    /// Gives the store these changes.
+    fn follow(&self, changes: Decided) -> Result<(), EngineError> {
+        let given = self.changes.as_ref().map(|thread| thread.send(changes));
+        match given {
+            Some(Ok(())) => Ok(()),
+            _ => Err(EngineError::Lost),
+        }
+    }
+
+    /// Waits until the store has what it was given last.
+    fn catch_up(&self) -> Result<(), EngineError> {
+        let applied = self.applied.recv().map_err(|_| EngineError::Lost)?;
+        Ok(applied?)
+    }
+}
+
+impl Drop for Follower {
+    /// Nobody writes to the store once its owner is gone: the next one may open it.
+    fn drop(&mut self) {
+        self.changes = None;
+        if let Some(thread) = self.thread.take() {
+            // If it panicked, the store is not trusted at the next start.
+            let _ = thread.join();
+        }
+    }
+}
+
 /// What committing needs.
 struct Work {
     fs: Fs,
     journal: Journal,
-    store: Arc<dyn Store>,
+    store: Follower,
     folders: Folders,
     /// Moves that the journal orders and that are still to do, with their group.
     moves: Vec<(u64, Move)>,
@@ -133,7 +180,7 @@ impl Committer {
             state: State::Here(Box::new(Work {
                 fs,
                 journal,
-                store,
+                store: Follower::start(store),
                 folders: Folders::default(),
                 moves,
                 finished,
@@ -152,27 +199,25 @@ impl Committer {
         committed
     }
 
-    /// Puts a group on its way to the disk, and has files claimed once it is there; none may be on its way already.
-    pub fn begin(&mut self, sealed: Sealed, roots: &Arc<Roots>, wanted: Vec<Wanted>) {
+    /// Puts a group on its way to the disk; none may be on its way already.
+    pub fn begin(&mut self, sealed: Sealed, roots: &Arc<Roots>) {
         let state = std::mem::replace(&mut self.state, State::Lost);
         if let State::Here(work) = state {
             let decided = Arc::clone(&sealed.changes);
             let worker = self.worker.get_or_insert_with(Worker::start);
-            let claiming = !wanted.is_empty();
             let given = worker.groups.send(Given {
                 work,
                 sealed,
                 roots: Arc::clone(roots),
-                wanted,
             });
             if given.is_ok() {
-                self.state = State::OnItsWay { decided, claiming };
+                self.state = State::OnItsWay { decided };
             }
         }
     }
 
-    /// Waits for the group that is on its way, and gives the files that were claimed after it.
-    pub fn finish(&mut self) -> Result<Claims, EngineError> {
+    /// Waits for the group that is on its way.
+    pub fn finish(&mut self) -> Result<(), EngineError> {
         match std::mem::replace(&mut self.state, State::Lost) {
             State::OnItsWay { .. } => {
                 let answer = self.worker.as_ref().map(|worker| worker.answers.recv());
@@ -181,25 +226,20 @@ impl Committer {
                 };
                 self.state = State::Here(answer.work);
                 self.remember();
-                answer.committed.map(|()| answer.claims)
+                answer.committed
             }
             State::Here(work) => {
                 self.state = State::Here(work);
-                Ok(Claims::default())
+                Ok(())
             }
             State::Lost => Err(EngineError::Lost),
         }
     }
 
-    /// Whether files are claimed after the group on its way.
-    pub fn is_claiming(&self) -> bool {
-        matches!(self.state, State::OnItsWay { claiming: true, .. })
-    }
-
     /// What the group on its way decided: the store may not have it yet.
     pub fn decided(&self) -> Option<Decided> {
         match &self.state {
-            State::OnItsWay { decided, .. } => Some(Arc::clone(decided)),
+            State::OnItsWay { decided } => Some(Arc::clone(decided)),
             State::Here(_) | State::Lost => None,
         }
     }
@@ -255,7 +295,22 @@ impl Committer {
 }
 
 impl Work {
-    fn commit(&mut self, mut sealed: Sealed, roots: &Roots) -> Result<(), EngineError> {
+    /// Puts a group on the disk; the store follows while its files move into place.
+    fn commit(&mut self, sealed: Sealed, roots: &Roots) -> Result<(), EngineError> {
+        let changes = Arc::clone(&sealed.changes);
+        let moves = self.record(sealed)?;
+        self.moves.extend(moves);
+        self.store.follow(changes)?;
+        self.do_moves(roots);
+        self.folders.forget();
+        self.store.catch_up()
+    }
+
+    /// Makes the group count: the barrier, then the journal. Gives the moves that it orders.
+    fn record(
+        &mut self,
+        mut sealed: Sealed,
+    ) -> Result<impl Iterator<Item = (u64, Move)> + use<>, EngineError> {
         let moved = self.moved();
         if moved > self.finished {
             sealed.entries.push(Entry::Finished { group: moved });
@@ -274,17 +329,8 @@ impl Work {
             self.finished = moved;
             self.moved_in.clear();
         }
-        self.store.apply(
-            &mut sealed
-                .changes
-                .iter()
-                .map(|(key, value)| (key.as_str(), value.as_deref())),
-        )?;
         let ordered = sealed.moves.into_iter();
-        self.moves.extend(ordered.map(|ordered| (number, ordered)));
-        self.do_moves(roots);
-        self.folders.forget();
-        Ok(())
+        Ok(ordered.map(move |ordered| (number, ordered)))
     }
 
     /// Does the moves that the journal orders. What cannot be done now is tried again with every sweep.

@@ -57,11 +57,7 @@ impl Engine {
         }
         let limit = self.config.intake.max_file;
         let work = station.work.clone();
-        let reading = match self.ahead.content(&claimed.claim) {
-            Some(content) => content,
-            None => self.fs.read_settled(&work, &claimed.name_in_work(), limit),
-        };
-        match reading {
+        match self.fs.read_settled(&work, &claimed.name_in_work(), limit) {
             Ok(Reading::Whole(bytes, modified)) => {
                 group.weigh(bytes.len());
                 match &claimed.place {

@@ -242,8 +242,7 @@ impl Engine {
             return Ok(Group::new(&**store));
         };
         let decided = Arc::clone(&sealed.changes);
-        let wanted = self.take_wanted();
-        self.committer.begin(sealed, &self.roots, wanted);
+        self.committer.begin(sealed, &self.roots);
         self.in_flight = Some(held);
         self.names.turn();
         self.folders.forget();
@@ -255,8 +254,7 @@ impl Engine {
         match self.in_flight.take() {
             None => Ok(()),
             Some(held) => {
-                let claims = self.committer.finish();
-                let committed = claims.map(|claims| self.add_claims(claims));
+                let committed = self.committer.finish();
                 self.names.landed();
                 self.keep_awaited_names();
                 self.conclude(committed, held)

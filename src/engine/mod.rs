@@ -3,7 +3,6 @@
 //!
 //! *Before the journal, only writes; after it, only renames* (DESIGN, "One barrier"). [`group`] holds that order.
 
-mod ahead;
 pub mod arrivals;
 mod batch;
 mod commit;
@@ -24,7 +23,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use self::ahead::Ahead;
 use self::commit::{Committer, Roots};
 use self::group::{Group, Held};
 use crate::config::{Config, Every, Facility};
@@ -291,7 +289,6 @@ pub struct Engine {
     prepared: u64,
     /// Claimed files that could not be taken yet.
     waiting: VecDeque<Claimed>,
-    ahead: Ahead,
     /// Places whose folder failed in this call: what is theirs waits for the next one, in its order, and the others
     /// go on.
     failing: BTreeMap<Place, String>,
@@ -352,9 +349,7 @@ impl Engine {
         let taken = self.take_groups(arrivals);
         // Whatever happened, nothing is on its way once this returns.
         let landed = self.land();
-        let mut claimed = std::mem::take(&mut self.again);
-        claimed.append(&mut self.ahead.give_up());
-        self.waiting.append(&mut claimed);
+        self.waiting.append(&mut self.again);
         landed.and(taken)
     }
 
@@ -364,11 +359,7 @@ impl Engine {
         let mut arrivals = VecDeque::from(arrivals);
         let mut waiting = std::mem::take(&mut self.again);
         waiting.append(&mut self.waiting);
-        while !waiting.is_empty()
-            || !arrivals.is_empty()
-            || !self.ahead.is_empty()
-            || self.committer.is_claiming()
-        {
+        while !waiting.is_empty() || !arrivals.is_empty() {
             if self.is_stopped() {
                 self.waiting.append(&mut waiting);
                 break;
@@ -388,10 +379,7 @@ impl Engine {
                     return Err(error);
                 }
             };
-            let more = !waiting.is_empty()
-                || !arrivals.is_empty()
-                || !self.ahead.is_empty()
-                || self.committer.is_claiming();
+            let more = !waiting.is_empty() || !arrivals.is_empty();
             let taken = self.take_claimed(claimed, more);
             let mut first = std::mem::take(&mut self.again);
             first.append(&mut waiting);
@@ -600,6 +588,20 @@ impl Engine {
     fn prepared_name(&mut self) -> String {
         self.prepared += 1;
         format!("{}{}-{}", claim::PREPARED, self.run, self.prepared)
+    }
+
+    /// The files of the next group: those that wait, else the next that arrived, made ours.
+    fn next_claimed(
+        &mut self,
+        waiting: &mut VecDeque<Claimed>,
+        arrivals: &mut VecDeque<Arrival>,
+    ) -> Result<VecDeque<Claimed>, EngineError> {
+        let group = self.config.intake.group;
+        if !waiting.is_empty() {
+            return Ok(waiting.drain(..group.min(waiting.len())).collect());
+        }
+        let next: Vec<Arrival> = arrivals.drain(..group.min(arrivals.len())).collect();
+        self.claim_all(&next)
     }
 
     /// Makes files in inboxes ours, in their order: those that can be had now.

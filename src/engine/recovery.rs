@@ -5,7 +5,6 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::ahead::Ahead;
 use super::commit::Committer;
 use super::group::Group;
 use super::{Claimed, Counts, Engine, EngineError};
@@ -92,7 +91,6 @@ impl Engine {
             run: claim::random(),
             prepared: 0,
             waiting: VecDeque::new(),
-            ahead: Ahead::default(),
             failing: BTreeMap::new(),
             failure: None,
             again: VecDeque::new(),
