@@ -1,6 +1,6 @@
 //! When a file in an inbox is whole: unchanged between two looks (DESIGN, "Taking files in").
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -9,8 +9,8 @@ use super::sweep::{Found, Look, Sweep, age};
 /// What was seen of the files of one inbox.
 #[derive(Debug, Default)]
 pub struct Settling {
-    seen: BTreeMap<PathBuf, (Look, Instant)>,
-    arrived_whole: BTreeSet<PathBuf>,
+    seen: HashMap<PathBuf, (Look, Instant)>,
+    arrived_whole: HashSet<PathBuf>,
     next: Option<Duration>,
 }
 
@@ -26,7 +26,7 @@ impl Settling {
     /// kernel's own, so that one look at a file which nobody touched for `settle` is enough.
     pub fn ready(&mut self, sweep: &Sweep, settle: Duration, local: bool) -> Vec<Found> {
         let now = Instant::now();
-        let mut seen = BTreeMap::new();
+        let mut seen = HashMap::with_capacity(sweep.files.len());
         let mut ready = Vec::new();
         self.next = None;
         for found in &sweep.files {

@@ -30,6 +30,11 @@ pub type Changes = BTreeMap<String, Option<Box<RawValue>>>;
 /// Changes that no longer change.
 pub type Decided = Arc<Changes>;
 
+/// So many answers of the store are kept: enough for what a group decides on. Who reads more reads each once.
+const KEPT_RECORDS: usize = 4096;
+/// Of ranges, those are kept that have at most so many keys.
+const KEPT_KEYS: usize = 16;
+
 /// A store with changes over it that it does not have yet.
 pub struct Overlay<'s> {
     store: &'s dyn Store,
@@ -130,7 +135,10 @@ impl<'s> Overlay<'s> {
             .as_deref()
             .map(|value| from_json(key, value))
             .transpose();
-        self.read.borrow_mut().insert(key.to_owned(), value);
+        let mut read = self.read.borrow_mut();
+        if read.len() < KEPT_RECORDS {
+            read.insert(key.to_owned(), value);
+        }
         record
     }
 
@@ -163,7 +171,6 @@ impl<'s> Overlay<'s> {
 
     /// What the store has below a prefix. Small answers are kept: many messages of a group ask for the same session.
     fn stored(&self, prefix: &str) -> Result<BTreeMap<String, Vec<u8>>, ViewError> {
-        const KEPT: usize = 16;
         if let Some(known) = self.scanned.borrow().get(prefix) {
             return Ok(known.clone());
         }
@@ -172,7 +179,7 @@ impl<'s> Overlay<'s> {
             pairs.insert(key.to_owned(), value.to_vec());
             true
         })?;
-        if pairs.len() <= KEPT {
+        if pairs.len() <= KEPT_KEYS {
             self.scanned
                 .borrow_mut()
                 .insert(prefix.to_owned(), pairs.clone());
