@@ -21,46 +21,46 @@ pub struct Case {
     /// Where it stands in its life.
     pub state: CaseState,
     /// Who puts the case before the session.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub submitter: Option<Physician>,
     /// Who leads, as the messages say.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lead: Option<Physician>,
     /// The pathway or family that the messages ask for.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pathway: Option<PathwayId>,
     /// The date that the messages ask for; none for a case made at the desk.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub date: Option<NaiveDate>,
     /// The department or service.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<NetworkId>,
     /// Warnings of the message that last set the scheduling.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scheduling_warnings: Vec<WarningCode>,
     /// Whether an identity in a message differed from the known one (warning `identity-mismatch`).
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub identity_mismatch: bool,
     /// The session it was in when it was cancelled, for `reopen`.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancelled_in: Option<SessionId>,
     /// The note that keeps the message while no session is found.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<NoteId>,
     /// The documents that joined, in the order they came.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub documents: Vec<DocumentId>,
     /// The time (MSH-7) of the last SIU that was applied.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub siu_time: Option<DateTime<Utc>>,
     /// The last CDA that was applied.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cda: Option<LastCda>,
     /// Whether its questionnaire is filled.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub has_questionnaire: bool,
     /// What the desk decided, the last time it completed the case; kept while the case is reopened.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion: Option<Completion>,
 }
 

@@ -19,18 +19,18 @@ pub struct Document {
     /// Whether it was sent as a document, or is a message kept as received.
     pub kind: DocumentKind,
     /// Every unique id that it came with and answers to.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unique_ids: Vec<String>,
     /// The case that its messages name, while that case is not known.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub awaits: Option<CaseId>,
     /// All versions, the oldest first; there is at least one unless it was deleted unseen.
     pub versions: Vec<DocumentVersion>,
     /// Whether it was deleted; its versions stay readable.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub deleted: bool,
     /// The time (MSH-7) of the message that deleted it: what is older does not bring it back.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_time: Option<DateTime<Utc>>,
 }
 
@@ -75,7 +75,7 @@ pub struct DocumentVersion {
     /// Where it lies under `documents/`.
     pub sha256: ContentHash,
     /// The time (MSH-7) of the message it came with.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<DateTime<Utc>>,
 }
 

@@ -14,7 +14,7 @@ pub struct Note {
     /// The patient.
     pub ipp: Ipp,
     /// The case that found no session, or that its documents name.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub case: Option<CaseId>,
     /// Why it is a note.
     pub reason: NoteReason,

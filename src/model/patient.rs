@@ -15,13 +15,13 @@ pub struct Patient {
     /// The facility's patient id.
     pub ipp: Ipp,
     /// PID-3.4 as received with the IPP: who assigned it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authority: Option<Authority>,
     /// The national identity, if a valid one came.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ins: Option<Ins>,
     /// The social security number (PID-19).
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub social_security_number: Option<String>,
     /// The birth name.
     pub birth_name: String,
@@ -30,32 +30,32 @@ pub struct Patient {
     /// The given name used day by day.
     pub given_name: String,
     /// The given name of the birth certificate (the `L` repetition of PID-5), if it was sent apart.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub birth_given_name: Option<String>,
     /// M or F.
     pub sex: Sex,
     /// The date of birth, which may have only a year, or year and month.
     pub birth_date: PartialDate,
     /// The phone number, in E.164.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub phone: Option<Phone>,
     /// The e-mail address.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub email: Option<Email>,
     /// The address, whole or not at all.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<Address>,
     /// The department or service.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<NetworkId>,
     /// PID-32 as received: whether the identity was verified.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity_status: Option<String>,
     /// The patient's physician (PV1-7).
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub physician: Option<Physician>,
     /// The time (MSH-7) of the last ADT that was applied; other flows do not move it (SPEC 9).
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub demographics_time: Option<DateTime<Utc>>,
 }
 

@@ -16,16 +16,16 @@ pub struct Session {
     /// The calendar date.
     pub date: NaiveDate,
     /// When it starts, as the desk wrote it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<String>,
     /// The pathway it is about.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pathway_id: Option<PathwayId>,
     /// The family it is about.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub family_id: Option<PathwayId>,
     /// The physician who leads it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lead: Option<Physician>,
     /// Whether cases can still be put into it.
     pub state: SessionState,
