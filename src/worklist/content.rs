@@ -86,32 +86,28 @@ impl<'a> Content<'a> {
         view: &Overlay<'_>,
         session: &Session,
     ) -> Result<Self, WorklistError> {
-        let of_session = view.cases_of_session(&session.id)?;
-        let mut cases = Vec::with_capacity(of_session.len());
-        for case in of_session {
-            let patient = match &case.ipp {
-                Some(ipp) => view.patient(&case.facility, ipp)?,
-                None => None,
-            };
-            cases.push((case, patient));
-        }
-        // By name: that is how a person is looked for on a list.
-        cases.sort_by_cached_key(|(case, patient)| {
-            let patient = patient.as_ref();
-            let name =
-                patient.map(|it| (it.usual_name.to_uppercase(), it.given_name.to_uppercase()));
-            (name, case.facility.clone(), case.id.clone())
-        });
         let mut content = Self {
             files: BTreeMap::new(),
         };
         let mut folders = BTreeSet::new();
-        let mut shown = Vec::with_capacity(cases.len());
-        for (case, patient) in cases {
+        let mut shown = Vec::new();
+        for case in view.cases_of_session(&session.id)? {
+            let patient = match &case.ipp {
+                Some(ipp) => view.patient(&case.facility, ipp)?,
+                None => None,
+            };
             let folder = unique(&mut folders, &case_folder(&case, patient.as_ref()), "");
             shown.push(content.add_case(sources, view, session, case, patient, &folder)?);
         }
-        let page = page::render(session, &shown);
+        // By name: that is how a person is looked for on a list.
+        let mut sorted: Vec<&ShownCase> = shown.iter().collect();
+        sorted.sort_by_cached_key(|shown| {
+            let patient = shown.patient.as_ref();
+            let name =
+                patient.map(|it| (it.usual_name.to_uppercase(), it.given_name.to_uppercase()));
+            (name, &shown.case.facility, &shown.case.id)
+        });
+        let page = page::render(session, &sorted);
         content.files.insert(PAGE.to_owned(), Source::Page(page));
         Ok(content)
     }
@@ -130,7 +126,10 @@ impl<'a> Content<'a> {
         let mut names = BTreeSet::new();
         let mut path_of =
             |stem: &str, ending: &str| format!("{folder}/{}", unique(&mut names, stem, ending));
-        let filled = view.questionnaire(&case.facility, &case.id)?;
+        let filled = match case.has_questionnaire {
+            true => view.questionnaire(&case.facility, &case.id)?,
+            false => None,
+        };
         let questionnaire = filled.map(|filled| filled.questionnaire);
         let mut form_file = None;
         if let (Some(facility), Some(patient), Some(questionnaire)) =
