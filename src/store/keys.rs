@@ -17,17 +17,19 @@ fn key(words: &[&str]) -> String {
         if place > 0 {
             key.push('/');
         }
-        for character in word.chars() {
-            match character {
-                '/' | '%' => {
-                    key.push_str(&format!("%{:02x}", u32::from(character)));
-                }
-                c if c.is_ascii_control() => key.push_str(&format!("%{:02x}", u32::from(c))),
-                c => key.push(c),
-            }
+        let mut rest = *word;
+        while let Some(at) = rest.bytes().position(is_escaped) {
+            key.push_str(&rest[..at]);
+            key.push_str(&format!("%{:02x}", rest.as_bytes()[at]));
+            rest = &rest[at + 1..];
         }
+        key.push_str(rest);
     }
     key
+}
+
+fn is_escaped(byte: u8) -> bool {
+    matches!(byte, b'/' | b'%') || byte.is_ascii_control()
 }
 
 /// A prefix that only keys with exactly these first words have.
