@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use super::identity::{self, Demographics, IppRead, RequiredPlaces, Said};
+use super::identity::{self, At, Demographics, IppRead, RequiredPlaces, Said};
 use super::scheduling::{self, By, Found, Received};
 use super::trail::Trail;
 use super::{Content, Context, Decided, Decision, Stop, content, siu};
@@ -239,10 +239,11 @@ impl<'m> Flow<'_, 'm> {
             );
         } else {
             decision.warnings.append(&mut doubts);
-            let received = Received {
+            let file_name = self.file_name(&case);
+            let received = || Received {
                 bytes: self.bytes.into(),
                 content_type: ContentType::Cda,
-                file_name: self.file_name(&case),
+                file_name,
                 time: self.this.time,
                 place: Some(Place::named(places::ENCOUNTER)),
             };
@@ -704,7 +705,7 @@ fn read_ipp(
     facility: &Facility,
     trail: &mut Trail,
 ) -> Result<IppRead, Refusal> {
-    let place = || Place::named(places::PATIENT_ID);
+    let place = At::Element(places::PATIENT_ID);
     let candidates: Vec<(&Identifier, &str)> = patient
         .ids
         .iter()
@@ -723,7 +724,7 @@ fn read_ipp(
                 None => "expected a patient id besides the INS, found none".to_owned(),
             },
         )
-        .at(place()));
+        .at(place));
     };
     if candidates.iter().any(|(_, other)| other != value) {
         return Err(Refusal::new(
@@ -733,7 +734,7 @@ fn read_ipp(
                 None => "expected one patient id besides the INS, found several that differ, and no ipp_oid says which is the facility's".to_owned(),
             },
         )
-        .at(place()));
+        .at(place));
     }
     let authority = Authority {
         namespace: chosen.authority.clone().unwrap_or_default(),
@@ -752,7 +753,7 @@ fn read_ipp(
         ipp: Ipp::new(*value),
         authority: (authority != Authority::default()).then_some(authority),
         untyped: false,
-        place: place(),
+        place,
     })
 }
 
@@ -762,7 +763,7 @@ fn no_ipp() -> IppRead {
         ipp: Ipp::new(""),
         authority: None,
         untyped: false,
-        place: Place::named(places::PATIENT_ID),
+        place: At::Element(places::PATIENT_ID),
     }
 }
 
@@ -862,10 +863,10 @@ fn demographics(
         network: Said::Absent,
         physician: Said::Absent,
         places: RequiredPlaces {
-            given_name: Place::named(places::GIVEN),
-            birth_name: Place::named(places::FAMILY),
-            sex: Place::named(places::GENDER),
-            birth_date: Place::named(places::BIRTH_TIME),
+            given_name: At::Element(places::GIVEN),
+            birth_name: At::Element(places::FAMILY),
+            sex: At::Element(places::GENDER),
+            birth_date: At::Element(places::BIRTH_TIME),
         },
     })
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, Utc};
 
 use super::content::{self, CdaIds};
-use super::identity::{self, Traits, text};
+use super::identity::{self, At, Traits, text, word};
 use super::trail::Trail;
 use super::{Content, Context, Decided, Decision, Stop, route, scheduling};
 use crate::config::Facility;
@@ -26,10 +26,13 @@ use crate::model::view::{View, ViewError};
 /// Refuses a message that ends within a document: the end of a file that was cut off. Base64 has no end of its own, so
 /// what came of it would look whole.
 pub fn refuse_cut_off(message: &Message<'_>) -> Result<(), Refusal> {
-    match message.segments().last() {
-        Some(obx)
-            if obx.name() == "OBX" && obx.field(2).raw() == b"ED" && obx.field_count() <= 5 =>
-        {
+    let last = message.raw_segments().last();
+    let obx = match last.is_some_and(|last| last.starts_with(b"OBX")) {
+        true => message.all("OBX").last(),
+        false => None,
+    };
+    match obx {
+        Some(obx) if obx.field(2).raw() == b"ED" && obx.field_count() <= 5 => {
             let refusal = Refusal::new(
                 Reason::BadBase64,
                 "expected the end of the document, but the file ends within it",
@@ -91,7 +94,7 @@ const MAX_DOCUMENTS: usize = 1_000;
 /// A message that carries no document: only the even events of MDM must (HL7 v2.5 chapter 9.6).
 fn without_document<'m>(message: &Message<'m>, is_mdm: bool, event: &str) -> Decided<'m> {
     let must = is_mdm && matches!(event, "T02" | "T04" | "T06" | "T08" | "T10");
-    let deletes = |obx: Segment<'_>| text(&obx.field(11).simple()).as_deref() == Some("D");
+    let deletes = |obx: Segment<'_>| word(&obx.field(11).simple()).as_deref() == Some("D");
     if must && !message.all("OBX").any(deletes) {
         return Err(Refusal::new(
             Reason::MissingSegment,
@@ -131,7 +134,7 @@ enum Status {
 
 impl Status {
     fn of(obx: &Segment<'_>, event: &str) -> Self {
-        match (text(&obx.field(11).simple()).as_deref(), event) {
+        match (word(&obx.field(11).simple()).as_deref(), event) {
             (Some("C"), _) | (None, "T10") => Status::Replace,
             (Some("D" | "W"), _) | (None, "T11") => Status::Delete,
             _ => Status::Final,
@@ -182,7 +185,7 @@ fn sent_documents<'m>(message: &Message<'m>, event: &str) -> Vec<Sent<'m>> {
 
 /// Whether an OBX carries a document: metadata of the transport and bodies of mails do not count.
 fn is_document(obx: &Segment<'_>, status: Status) -> bool {
-    let carries_file = match text(&obx.field(2).simple()).as_deref() {
+    let carries_file = match word(&obx.field(2).simple()).as_deref() {
         Some("ED") => true,
         // What is deleted has no value, so it needs no type of one.
         None => status == Status::Delete,
@@ -411,7 +414,7 @@ impl<'m> Flow<'_, 'm> {
         let is_verified = pid
             .field(32)
             .repetitions()
-            .any(|status| text(&status.simple()).as_deref() == Some("VALI"));
+            .any(|status| word(&status.simple()).as_deref() == Some("VALI"));
         if let ([only], false, true) = (by_ins.as_slice(), has_own_ipp, is_verified)
             && let Some(known) = self.view.patient(&self.facility.id, only)?
             && identity::compare(&known, traits) == identity::Agreement::Same
@@ -431,7 +434,7 @@ impl<'m> Flow<'_, 'm> {
                 (None, None) => "expected an IPP or INS of a known patient, found neither",
             },
         )
-        .at(read.map_or_else(|| pid.field(3).position().into(), |read| read.place))
+        .at(read.map_or_else(|| At::Position(pid.field(3).position()), |read| read.place))
         .into())
     }
 

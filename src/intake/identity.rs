@@ -79,7 +79,7 @@ pub struct IppRead {
     /// Whether no type said that it is the facility's: the warning `ipp-untyped` is due.
     pub untyped: bool,
     /// Where it stands.
-    pub place: Place,
+    pub place: At,
 }
 
 impl IppRead {
@@ -91,23 +91,41 @@ impl IppRead {
                     WarningCode::IppUntyped,
                     "expected the patient id with type PI, found one without type; it was taken as the IPP",
                 )
-                .at(self.place.clone()),
+                .at(self.place),
             );
         }
     }
 }
 
+/// Where a datum stands; written out as a [`Place`] only where it must be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum At {
+    /// In an HL7 message.
+    Position(Position),
+    /// In a CDA: the path of the element.
+    Element(&'static str),
+}
+
+impl From<At> for Place {
+    fn from(at: At) -> Self {
+        match at {
+            At::Position(position) => position.into(),
+            At::Element(path) => Place::named(path),
+        }
+    }
+}
+
 /// Where the required data stand in the message, for refusals that name them.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequiredPlaces {
     /// Of the given name.
-    pub given_name: Place,
+    pub given_name: At,
     /// Of the birth name.
-    pub birth_name: Place,
+    pub birth_name: At,
     /// Of the sex.
-    pub sex: Place,
+    pub sex: At,
     /// Of the date of birth.
-    pub birth_date: Place,
+    pub birth_date: At,
 }
 
 /// What a message says about a patient, besides the ids of the facility (SPEC 3).
@@ -181,12 +199,19 @@ impl From<Position> for Place {
 
 /// The text of a value without the white space around it; none where nothing is said or it is erased.
 pub fn text(value: &Value<'_>) -> Option<String> {
+    word(value).map(Cow::into_owned)
+}
+
+/// The same, to be compared: borrowed from the message where it stands there as it is.
+pub fn word<'a>(value: &Value<'a>) -> Option<Cow<'a, str>> {
     if value.is_empty() || value.is_delete() {
         return None;
     }
-    let text = value.text();
-    let text = text.trim();
-    (!text.is_empty()).then(|| text.to_owned())
+    let word = match value.text() {
+        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+        Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
+    };
+    (!word.is_empty()).then_some(word)
 }
 
 /// What a field or component says, as text.
@@ -279,7 +304,7 @@ pub fn no_ipp(identifiers: Field<'_>) -> IppRead {
         ipp: Ipp::new(identifiers.position().to_string()),
         authority: None,
         untyped: false,
-        place: identifiers.position().into(),
+        place: At::Position(identifiers.position()),
     }
 }
 
@@ -305,12 +330,12 @@ pub fn read_ipp(
     let field = identifiers.position();
     let with_id: Vec<Repetition<'_>> = identifiers
         .repetitions()
-        .filter(|repetition| text(&repetition.component(1)).is_some())
+        .filter(|repetition| word(&repetition.component(1)).is_some())
         .collect();
     let of_type = |code: Option<&str>| -> Vec<Repetition<'_>> {
         with_id
             .iter()
-            .filter(|repetition| text(&repetition.component(5).simple()).as_deref() == code)
+            .filter(|repetition| word(&repetition.component(5).simple()).as_deref() == code)
             .copied()
             .collect()
     };
@@ -351,7 +376,7 @@ pub fn read_ipp(
             true => format_args!("{field}.5 = PI"),
             false => format_args!("{field}.5 = PI and {field}.4 = ipp_authority"),
         };
-        trail.tell(name, &read.ipp, read.place.clone(), rule);
+        trail.tell(name, &read.ipp, read.place, rule);
         tell_authority(name, chosen, trail);
         return Ok(read);
     }
@@ -363,7 +388,7 @@ pub fn read_ipp(
         [only] => {
             let read = ipp_of(*only, true);
             let rule = format_args!("no {field}.5 = PI: the only id without a type");
-            trail.tell(name, &read.ipp, read.place.clone(), rule);
+            trail.tell(name, &read.ipp, read.place, rule);
             tell_authority(name, only, trail);
             Ok(read)
         }
@@ -391,7 +416,7 @@ fn ipp_of(repetition: Repetition<'_>, untyped: bool) -> IppRead {
         ipp: Ipp::new(text(&id).unwrap_or_default()),
         authority: (authority != Authority::default()).then_some(authority),
         untyped,
-        place: id.position().into(),
+        place: At::Position(id.position()),
     }
 }
 
@@ -406,7 +431,7 @@ fn tell_authority(name: &str, repetition: &Repetition<'_>, trail: &mut Trail) {
 fn is_assigned_by(repetition: &Repetition<'_>, authority: &str) -> bool {
     [1, 2]
         .into_iter()
-        .filter_map(|part| text(&repetition.component(4).subcomponent(part)))
+        .filter_map(|part| word(&repetition.component(4).subcomponent(part)))
         .any(|assigned_by| assigned_by == authority)
 }
 
@@ -569,8 +594,8 @@ pub fn demographics(
         places: RequiredPlaces {
             given_name: names.place_of(2),
             birth_name: names.place_of(1),
-            sex: pid.field(8).component(1).position().into(),
-            birth_date: pid.field(7).component(1).position().into(),
+            sex: At::Position(pid.field(8).component(1).position()),
+            birth_date: At::Position(pid.field(7).component(1).position()),
         },
     })
 }
@@ -620,7 +645,7 @@ impl<'a> Names<'a> {
             field
                 .repetitions()
                 .filter(|name| !name.is_empty() && !name.is_delete())
-                .filter(|name| text(&name.component(7).simple()).as_deref() == code)
+                .filter(|name| word(&name.component(7).simple()).as_deref() == code)
                 .collect::<Vec<_>>()
         };
         let (legal, rule) = match of_type(Some("L")).first() {
@@ -638,9 +663,9 @@ impl<'a> Names<'a> {
         }
     }
 
-    fn place_of(&self, component: u32) -> Place {
+    fn place_of(&self, component: u32) -> At {
         let name = self.legal.unwrap_or_else(|| self.field.repetition(1));
-        name.component(component).position().into()
+        At::Position(name.component(component).position())
     }
 }
 
@@ -717,8 +742,8 @@ enum PhoneKind {
 
 impl PhoneKind {
     fn of(telecom: &Repetition<'_>) -> Option<Self> {
-        let purpose = text(&telecom.component(2).simple());
-        let equipment = text(&telecom.component(3).simple());
+        let purpose = word(&telecom.component(2).simple());
+        let equipment = word(&telecom.component(3).simple());
         match (purpose.as_deref(), equipment.as_deref()) {
             (Some("NET"), _) => None,
             (Some("WPN"), Some("CP" | "PH") | None) => Some(Self::AtWork),
@@ -807,7 +832,7 @@ fn email(telecoms: Field<'_>, trail: &mut Trail) -> Result<Said<Email>, Refusal>
     for telecom in telecoms.repetitions() {
         let is_internet = text(&telecom.component(3).simple())
             .is_some_and(|equipment| equipment.eq_ignore_ascii_case("Internet"))
-            || text(&telecom.component(2).simple()).as_deref() == Some("NET");
+            || word(&telecom.component(2).simple()).as_deref() == Some("NET");
         let component = if is_internet {
             erased |= telecom.component(4).is_delete() || telecom.component(1).is_delete();
             match with_at(&telecom) {
@@ -995,25 +1020,25 @@ pub fn new_patient(
     demographics: Demographics,
     trail: &mut Trail,
 ) -> Result<Patient, Refusal> {
-    let places = demographics.places.clone();
+    let places = demographics.places;
     let birth_given_name = demographics.birth_given_name.given();
     let given_name = demographics
         .given_name
         .given()
         .or_else(|| birth_given_name.clone())
-        .ok_or_else(|| missing("given name", &places.given_name));
+        .ok_or_else(|| missing("given name", places.given_name));
     let birth_name = demographics
         .birth_name
         .given()
-        .ok_or_else(|| missing("birth name", &places.birth_name));
+        .ok_or_else(|| missing("birth name", places.birth_name));
     let sex = demographics
         .sex
         .given()
-        .ok_or_else(|| missing("sex", &places.sex));
+        .ok_or_else(|| missing("sex", places.sex));
     let birth_date = demographics
         .birth_date
         .given()
-        .ok_or_else(|| missing("date of birth", &places.birth_date));
+        .ok_or_else(|| missing("date of birth", places.birth_date));
     let given_name = trail.go_on(given_name, String::new)?;
     let birth_name = trail.go_on(birth_name, String::new)?;
     let sex = trail.go_on(sex, || Sex::F)?;
@@ -1051,7 +1076,7 @@ pub fn update(
     read: &IppRead,
     demographics: Demographics,
 ) -> Result<Patient, Refusal> {
-    let places = demographics.places.clone();
+    let places = demographics.places;
     let usual_stands_in = known.usual_name == known.birth_name;
     let given_stands_in = known
         .birth_given_name
@@ -1061,7 +1086,7 @@ pub fn update(
         demographics.birth_name,
         &known.birth_name,
         "birth name",
-        &places.birth_name,
+        places.birth_name,
     )?;
     let given_name = match (demographics.given_name, &demographics.birth_given_name) {
         (Said::Given(name), _) => name,
@@ -1069,13 +1094,13 @@ pub fn update(
         (Said::Delete, Said::Absent) => known
             .birth_given_name
             .clone()
-            .ok_or_else(|| cannot_erase("given name", &places.given_name))?,
+            .ok_or_else(|| cannot_erase("given name", places.given_name))?,
         (Said::Absent, Said::Given(name)) if given_stands_in => name.clone(),
         (Said::Absent, Said::Delete) if given_stands_in => {
-            return Err(cannot_erase("given name", &places.given_name));
+            return Err(cannot_erase("given name", places.given_name));
         }
         (Said::Delete, Said::Delete) => {
-            return Err(cannot_erase("given name", &places.given_name));
+            return Err(cannot_erase("given name", places.given_name));
         }
         (Said::Absent, _) => known.given_name.clone(),
     };
@@ -1098,12 +1123,12 @@ pub fn update(
         birth_given_name: demographics
             .birth_given_name
             .over(known.birth_given_name.clone()),
-        sex: require(demographics.sex, &known.sex, "sex", &places.sex)?,
+        sex: require(demographics.sex, &known.sex, "sex", places.sex)?,
         birth_date: require(
             demographics.birth_date,
             &known.birth_date,
             "date of birth",
-            &places.birth_date,
+            places.birth_date,
         )?,
         phone: demographics.phone.over(known.phone.clone()),
         email: demographics.email.over(known.email.clone()),
@@ -1117,7 +1142,7 @@ pub fn update(
     })
 }
 
-fn require<T: Clone>(said: Said<T>, known: &T, name: &str, place: &Place) -> Result<T, Refusal> {
+fn require<T: Clone>(said: Said<T>, known: &T, name: &str, place: At) -> Result<T, Refusal> {
     match said {
         Said::Given(value) => Ok(value),
         Said::Absent => Ok(known.clone()),
@@ -1125,20 +1150,20 @@ fn require<T: Clone>(said: Said<T>, known: &T, name: &str, place: &Place) -> Res
     }
 }
 
-fn missing(name: &str, place: &Place) -> Refusal {
+fn missing(name: &str, place: At) -> Refusal {
     Refusal::new(
         Reason::MissingField,
         format!("expected the {name} of a patient who is not known yet, found nothing"),
     )
-    .at(place.clone())
+    .at(place)
 }
 
-fn cannot_erase(name: &str, place: &Place) -> Refusal {
+fn cannot_erase(name: &str, place: At) -> Refusal {
     Refusal::new(
         Reason::MissingField,
         format!("expected the {name}, found \"\": it is required and cannot be erased"),
     )
-    .at(place.clone())
+    .at(place)
 }
 
 /// How an identity that was read goes with the known one.
@@ -1288,7 +1313,7 @@ mod tests {
             ipp: Ipp::new("P-1"),
             authority: None,
             untyped: false,
-            place: Place::default(),
+            place: At::Element(""),
         };
         new_patient(
             &World::new().facility,
@@ -1358,8 +1383,8 @@ mod tests {
             ),
             ("CHU", "1.2", "ISO")
         );
-        assert_eq!(read.place.shown, "PID-3(2).1");
-        assert_eq!(read.place.erl.unwrap(), "PID^1^3^2^1");
+        assert_eq!(Place::from(read.place).shown, "PID-3(2).1");
+        assert_eq!(Place::from(read.place).erl.unwrap(), "PID^1^3^2^1");
     }
 
     #[test]
@@ -1435,7 +1460,7 @@ mod tests {
                     ipp: Ipp::new("1"),
                     authority: None,
                     untyped: false,
-                    place: Place::default(),
+                    place: At::Element(""),
                 };
                 new_patient(
                     &World::new().facility,
@@ -1474,7 +1499,7 @@ mod tests {
             ipp: known.ipp.clone(),
             authority: None,
             untyped: false,
-            place: Place::default(),
+            place: At::Element(""),
         };
         let (said, _) = read(&[(5, "MARTEL^Léna^^^^^L")]).unwrap();
         let updated = update(&known, &ipp, said).unwrap();

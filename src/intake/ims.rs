@@ -14,7 +14,7 @@ use crate::hl7::{Message, Position, Segment};
 use crate::model::change::{Change, Record, Subject};
 use crate::model::document::{Attached, Document};
 use crate::model::identifiers::Ipp;
-use crate::model::outcome::{Place, Reason, Refusal, Verdict, Warning, WarningCode};
+use crate::model::outcome::{Reason, Refusal, Verdict, Warning, WarningCode};
 use crate::model::patient::Patient;
 use crate::model::view::{View, ViewError};
 
@@ -422,11 +422,10 @@ fn merged_away(read: &IppRead, survivor: &Ipp) -> Warning {
             read.ipp
         ),
     )
-    .at(read.place.clone())
+    .at(read.place)
 }
 
 fn cycle(old: &IppRead, survivor: &IppRead) -> Refusal {
-    let place: Place = old.place.clone();
     Refusal::new(
         Reason::MergeCycle,
         format!(
@@ -434,7 +433,7 @@ fn cycle(old: &IppRead, survivor: &IppRead) -> Refusal {
             old.ipp, survivor.ipp
         ),
     )
-    .at(place)
+    .at(old.place)
     .with_value(old.ipp.as_str())
 }
 

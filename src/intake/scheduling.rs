@@ -119,13 +119,13 @@ impl<'m> Received<'m> {
 
 /// Puts a case where the search led: into the session, or onto a note, with the warning that says why.
 ///
-/// `by` names the message or command in histories: `SIU^S12`, `CDA`.
+/// `received` gives the message, for the note; `by` names the message or command in histories: `SIU^S12`, `CDA`.
 pub fn place_case<'m>(
     view: &dyn View,
     decision: &mut Decision<'m>,
     case: &mut Case,
     found: &Found,
-    received: Received<'m>,
+    received: impl FnOnce() -> Received<'m>,
     by: &str,
 ) -> Result<(), ViewError> {
     let (code, reason, count) = match found {
@@ -141,6 +141,7 @@ pub fn place_case<'m>(
             "several",
         ),
     };
+    let received = received();
     decision.warnings.push(Warning {
         code,
         message: format!(

@@ -2,17 +2,17 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use super::identity::{self, IppRead, Traits, text};
+use super::identity::{self, IppRead, Traits, text, word};
 use super::route;
 use super::scheduling::{self, Received};
 use super::trail::Trail;
 use super::{Context, Decided, Decision, Stop};
 use crate::config::Facility;
-use crate::hl7::{Message, Segment, Timestamp};
+use crate::hl7::{Message, Position, Segment, Timestamp};
 use crate::model::case::{Case, CaseState};
 use crate::model::change::{Change, Record, Subject};
 use crate::model::identifiers::{CaseId, FacilityId, Ipp, NetworkId, PathwayId};
-use crate::model::outcome::{Place, Reason, Refusal, Verdict, Warning};
+use crate::model::outcome::{Reason, Refusal, Verdict, Warning};
 use crate::model::patient::{Patient, Physician};
 use crate::model::view::{View, ViewError};
 
@@ -131,8 +131,10 @@ impl<'m> Appointment<'_, 'm> {
         case.siu_time = Some(self.time);
         let found = scheduling::find_session(self.view, asked.date, &asked.pathway)?;
         case.pathway = Some(asked.pathway);
-        let mut received = Received::hl7(self.message, self.facility, self.time);
-        received.place = Some(asked.pathway_place);
+        let received = || Received {
+            place: Some(asked.pathway_place.into()),
+            ..Received::hl7(self.message, self.facility, self.time)
+        };
         scheduling::place_case(self.view, &mut decision, &mut case, &found, received, &by)?;
         scheduling::join_awaiting(self.view, &mut decision, &mut case)?;
         let charset = route::charset_warnings(self.message);
@@ -210,7 +212,7 @@ struct Asked {
     lead: Option<Physician>,
     network: Option<NetworkId>,
     pathway: PathwayId,
-    pathway_place: Place,
+    pathway_place: Position,
     date: NaiveDate,
 }
 
@@ -244,7 +246,7 @@ impl Asked {
             lead,
             network: network.map(NetworkId::new),
             pathway: PathwayId::new(pathway_id),
-            pathway_place: pathway.position().into(),
+            pathway_place: pathway.position(),
             date: trail.go_on(date, NaiveDate::default)?,
         })
     }
@@ -276,7 +278,7 @@ fn submitter(
 /// The first AIP of this number: by AIP-1, or where that is empty by its place among them.
 fn personnel<'m>(message: &Message<'m>, number: u32) -> Option<Segment<'m>> {
     message.all("AIP").find(|resource| {
-        text(&resource.field(1).simple()).map_or(resource.occurrence() == number, |sent| {
+        word(&resource.field(1).simple()).map_or(resource.occurrence() == number, |sent| {
             sent.parse() == Ok(number)
         })
     })
@@ -287,7 +289,7 @@ fn location<'m>(message: &Message<'m>, trail: &mut Trail) -> Result<Segment<'m>,
     let first = identity::required_segment(message, "AIL", trail)?;
     let with_pathway = message
         .all("AIL")
-        .find(|location| text(&location.field(3).component(4).simple()).is_some());
+        .find(|location| word(&location.field(3).component(4).simple()).is_some());
     Ok(with_pathway.unwrap_or(first))
 }
 
@@ -385,7 +387,7 @@ fn other_patient(case: &Case, own: &Ipp, read: &IppRead) -> Refusal {
             case.id, read.ipp
         ),
     )
-    .at(read.place.clone())
+    .at(read.place)
     .with_value(read.ipp.as_str())
 }
 

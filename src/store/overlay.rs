@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound::{Included, Unbounded};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use chrono::NaiveDate;
@@ -35,6 +36,9 @@ const KEPT_RECORDS: usize = 4096;
 /// Of ranges, those are kept that have at most so many keys.
 const KEPT_KEYS: usize = 16;
 
+/// Keys and what is stored under them.
+type Pairs = Rc<BTreeMap<String, Vec<u8>>>;
+
 /// A store with changes over it that it does not have yet.
 pub struct Overlay<'s> {
     store: &'s dyn Store,
@@ -44,7 +48,7 @@ pub struct Overlay<'s> {
     /// What the store answered: a decision asks for the same record several times.
     read: RefCell<HashMap<String, Option<Vec<u8>>>>,
     /// The same for small ranges of keys.
-    scanned: RefCell<HashMap<String, BTreeMap<String, Vec<u8>>>>,
+    scanned: RefCell<HashMap<String, Pairs>>,
 }
 
 impl<'s> Overlay<'s> {
@@ -152,14 +156,15 @@ impl<'s> Overlay<'s> {
 
     /// The keys that start with this prefix.
     pub fn keys(&self, prefix: &str) -> Result<Vec<String>, ViewError> {
-        Ok(self.pairs(prefix)?.into_keys().collect())
+        Ok(self.pairs(prefix)?.keys().cloned().collect())
     }
 
-    fn pairs(&self, prefix: &str) -> Result<BTreeMap<String, Vec<u8>>, ViewError> {
+    fn pairs(&self, prefix: &str) -> Result<Pairs, ViewError> {
         let mut pairs = self.stored(prefix)?;
         for changes in self.decided.as_deref().into_iter().chain([&self.written]) {
             let written = changes.range::<str, _>((Included(prefix), Unbounded));
             for (key, value) in written.take_while(|(key, _)| key.starts_with(prefix)) {
+                let pairs = Rc::make_mut(&mut pairs);
                 match value {
                     Some(value) => pairs.insert(key.clone(), value.get().as_bytes().to_vec()),
                     None => pairs.remove(key),
@@ -170,19 +175,20 @@ impl<'s> Overlay<'s> {
     }
 
     /// What the store has below a prefix. Small answers are kept: many messages of a group ask for the same session.
-    fn stored(&self, prefix: &str) -> Result<BTreeMap<String, Vec<u8>>, ViewError> {
+    fn stored(&self, prefix: &str) -> Result<Pairs, ViewError> {
         if let Some(known) = self.scanned.borrow().get(prefix) {
-            return Ok(known.clone());
+            return Ok(Rc::clone(known));
         }
         let mut pairs = BTreeMap::new();
         self.store.scan(prefix, &mut |key, value| {
             pairs.insert(key.to_owned(), value.to_vec());
             true
         })?;
+        let pairs = Rc::new(pairs);
         if pairs.len() <= KEPT_KEYS {
             self.scanned
                 .borrow_mut()
-                .insert(prefix.to_owned(), pairs.clone());
+                .insert(prefix.to_owned(), Rc::clone(&pairs));
         }
         Ok(pairs)
     }
@@ -209,10 +215,10 @@ impl<'s> Overlay<'s> {
         prefix: &str,
         target: impl Fn(&str) -> String,
     ) -> Result<Vec<T>, ViewError> {
-        let keys = self.keys(prefix)?;
-        let mut found = Vec::with_capacity(keys.len());
-        for key in keys {
-            if let Some(record) = self.get(&target(&key))? {
+        let pairs = self.pairs(prefix)?;
+        let mut found = Vec::with_capacity(pairs.len());
+        for key in pairs.keys() {
+            if let Some(record) = self.get(&target(key))? {
                 found.push(record);
             }
         }

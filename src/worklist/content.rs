@@ -90,8 +90,9 @@ impl<'a> Content<'a> {
             files: BTreeMap::new(),
         };
         let mut folders = BTreeSet::new();
-        let mut shown = Vec::new();
-        for case in view.cases_of_session(&session.id)? {
+        let cases = view.cases_of_session(&session.id)?;
+        let mut shown = Vec::with_capacity(cases.len());
+        for case in cases {
             let patient = match &case.ipp {
                 Some(ipp) => view.patient(&case.facility, ipp)?,
                 None => None,
