@@ -146,6 +146,11 @@ pub fn documents_by_unique_id(facility: &FacilityId, unique_id: &str) -> String 
     prefix(&["document-by-id", facility.as_str(), unique_id])
 }
 
+/// The documents of the facility that wait for a case.
+pub fn all_documents_awaiting(facility: &FacilityId) -> String {
+    prefix(&["awaiting", facility.as_str()])
+}
+
 pub fn documents_awaiting(facility: &FacilityId, case: &CaseId) -> String {
     prefix(&["awaiting", facility.as_str(), case.as_str()])
 }

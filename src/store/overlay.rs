@@ -34,7 +34,7 @@ pub type Decided = Arc<Changes>;
 /// So many answers of the store are kept: enough for what a group decides on. Who reads more reads each once.
 const KEPT_RECORDS: usize = 4096;
 /// Of ranges, those are kept that have at most so many keys.
-const KEPT_KEYS: usize = 16;
+const FEW_KEYS: usize = 16;
 
 /// Keys and what is stored under them.
 type Pairs = Rc<BTreeMap<String, Vec<u8>>>;
@@ -47,8 +47,8 @@ pub struct Overlay<'s> {
     written: Changes,
     /// What the store answered: a decision asks for the same record several times.
     read: RefCell<HashMap<String, Option<Vec<u8>>>>,
-    /// The same for small ranges of keys.
-    scanned: RefCell<HashMap<String, Pairs>>,
+    /// The same for ranges of keys; nothing where it has more than few.
+    few: RefCell<HashMap<String, Option<Pairs>>>,
 }
 
 impl<'s> Overlay<'s> {
@@ -59,7 +59,7 @@ impl<'s> Overlay<'s> {
             decided: None,
             written: Changes::new(),
             read: RefCell::default(),
-            scanned: RefCell::default(),
+            few: RefCell::default(),
         }
     }
 
@@ -160,7 +160,11 @@ impl<'s> Overlay<'s> {
     }
 
     fn pairs(&self, prefix: &str) -> Result<Pairs, ViewError> {
-        let mut pairs = self.stored(prefix)?;
+        Ok(self.changed(self.stored(prefix)?, prefix))
+    }
+
+    /// What was stored below a prefix, as it was changed since.
+    fn changed(&self, mut pairs: Pairs, prefix: &str) -> Pairs {
         for changes in self.decided.as_deref().into_iter().chain([&self.written]) {
             let written = changes.range::<str, _>((Included(prefix), Unbounded));
             for (key, value) in written.take_while(|(key, _)| key.starts_with(prefix)) {
@@ -171,26 +175,39 @@ impl<'s> Overlay<'s> {
                 };
             }
         }
-        Ok(pairs)
+        pairs
     }
 
-    /// What the store has below a prefix. Small answers are kept: many messages of a group ask for the same session.
+    /// What the store has below a prefix.
     fn stored(&self, prefix: &str) -> Result<Pairs, ViewError> {
-        if let Some(known) = self.scanned.borrow().get(prefix) {
-            return Ok(Rc::clone(known));
+        if let Some(few) = self.few(prefix)? {
+            return Ok(few);
         }
         let mut pairs = BTreeMap::new();
         self.store.scan(prefix, &mut |key, value| {
             pairs.insert(key.to_owned(), value.to_vec());
             true
         })?;
-        let pairs = Rc::new(pairs);
-        if pairs.len() <= KEPT_KEYS {
-            self.scanned
-                .borrow_mut()
-                .insert(prefix.to_owned(), Rc::clone(&pairs));
+        Ok(Rc::new(pairs))
+    }
+
+    /// What the store has below a prefix, if that is little: it is kept, since many messages of a group ask for the
+    /// same.
+    fn few(&self, prefix: &str) -> Result<Option<Pairs>, ViewError> {
+        if let Some(known) = self.few.borrow().get(prefix) {
+            return Ok(known.clone());
         }
-        Ok(pairs)
+        let mut pairs = BTreeMap::new();
+        self.store.scan(prefix, &mut |key, value| {
+            pairs.insert(key.to_owned(), value.to_vec());
+            pairs.len() <= FEW_KEYS
+        })?;
+        let few = (pairs.len() <= FEW_KEYS).then(|| Rc::new(pairs));
+        let mut known = self.few.borrow_mut();
+        if known.len() < KEPT_RECORDS {
+            known.insert(prefix.to_owned(), few.clone());
+        }
+        Ok(few)
     }
 
     fn indices_before(
@@ -215,7 +232,15 @@ impl<'s> Overlay<'s> {
         prefix: &str,
         target: impl Fn(&str) -> String,
     ) -> Result<Vec<T>, ViewError> {
-        let pairs = self.pairs(prefix)?;
+        self.records_of(&self.pairs(prefix)?, target)
+    }
+
+    /// The records that these keys lead to.
+    fn records_of<T: DeserializeOwned>(
+        &self,
+        pairs: &Pairs,
+        target: impl Fn(&str) -> String,
+    ) -> Result<Vec<T>, ViewError> {
         let mut found = Vec::with_capacity(pairs.len());
         for key in pairs.keys() {
             if let Some(record) = self.get(&target(key))? {
@@ -333,7 +358,21 @@ impl View for Overlay<'_> {
         facility: &FacilityId,
         case: &CaseId,
     ) -> Result<Vec<Document>, ViewError> {
-        self.led_to(&keys::documents_awaiting(facility, case), |key| {
+        let prefix = keys::documents_awaiting(facility, case);
+        // Few documents wait at a time: they are looked up once for all the cases of a group.
+        let stored = match self.few(&keys::all_documents_awaiting(facility))? {
+            Some(few) => {
+                let of_case = few.range::<str, _>((Included(prefix.as_str()), Unbounded));
+                let of_case = of_case.take_while(|(key, _)| key.starts_with(&prefix));
+                Rc::new(
+                    of_case
+                        .map(|(key, value)| (key.clone(), value.clone()))
+                        .collect(),
+                )
+            }
+            None => self.stored(&prefix)?,
+        };
+        self.records_of(&self.changed(stored, &prefix), |key| {
             keys::document(facility, &DocumentId::new(keys::last_word(key)))
         })
     }
