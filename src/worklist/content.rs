@@ -13,7 +13,10 @@ use crate::model::questionnaire::{Questionnaire, Section, Statement};
 use crate::model::session::Session;
 use crate::model::view::{View, ViewError};
 use crate::reports::{self, Form};
-use crate::store::Overlay;
+use crate::store::{Overlay, Store, keys};
+
+/// A shorter list of cases is read before a thread has started.
+const LONG_LIST: usize = 1_000;
 
 /// The files of a folder, by their path in it.
 pub(super) struct Content<'a> {
@@ -90,13 +93,9 @@ impl<'a> Content<'a> {
             files: BTreeMap::new(),
         };
         let mut folders = BTreeSet::new();
-        let cases = view.cases_of_session(&session.id)?;
+        let cases = cases_with_patients(sources.store, session)?;
         let mut shown = Vec::with_capacity(cases.len());
-        for case in cases {
-            let patient = match &case.ipp {
-                Some(ipp) => view.patient(&case.facility, ipp)?,
-                None => None,
-            };
+        for (case, patient) in cases {
             let folder = unique(&mut folders, &case_folder(&case, patient.as_ref()), "");
             shown.push(content.add_case(sources, view, session, case, patient, &folder)?);
         }
@@ -185,6 +184,43 @@ impl<'a> Content<'a> {
             case,
         })
     }
+}
+
+/// The cases of a session, each with its patient. The halves of a long list are read side by side: while a page is made
+/// nothing else is done.
+fn cases_with_patients(
+    store: &dyn Store,
+    session: &Session,
+) -> Result<Vec<(Case, Option<Patient>)>, ViewError> {
+    let keys = Overlay::new(store).keys(&keys::cases_of_session(&session.id))?;
+    let read = |keys: &[String]| -> Result<Vec<_>, ViewError> {
+        let view = Overlay::new(store);
+        let mut cases = Vec::with_capacity(keys.len());
+        for key in keys {
+            let Some(case) = view.case_of_session(key)? else {
+                continue;
+            };
+            let patient = match &case.ipp {
+                Some(ipp) => view.patient(&case.facility, ipp)?,
+                None => None,
+            };
+            cases.push((case, patient));
+        }
+        Ok(cases)
+    };
+    if keys.len() < LONG_LIST {
+        return read(&keys);
+    }
+    let (first, second) = keys.split_at(keys.len() / 2);
+    std::thread::scope(|scope| {
+        let second = scope.spawn(|| read(second));
+        let mut cases = read(first)?;
+        match second.join() {
+            Ok(second) => cases.append(&mut second?),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+        Ok(cases)
+    })
 }
 
 fn form<'a>(
