@@ -195,28 +195,28 @@ fn run(
 #[test]
 fn every_disk_operation_may_be_the_last() {
     let checked = stop_everywhere("", How::Forgotten);
-    println!("{checked} points visited, nothing lost, nothing doubled");
+    support::figure("fault points", checked);
 }
 
 #[test]
 fn what_was_not_synced_may_be_left_whole_or_in_part() {
     for how in [How::Kept, How::HalfKept] {
         let checked = stop_everywhere("", how);
-        println!("{how:?}: {checked} points visited, nothing lost, nothing doubled");
+        support::figure("fault points", checked);
     }
 }
 
 #[test]
 fn the_second_stop_may_come_while_the_first_is_mended() {
     let checked = stop_everywhere("", How::Twice);
-    println!("{checked} pairs of points visited, nothing lost, nothing doubled");
+    support::figure("fault points", checked);
 }
 
 /// With groups of four messages, a group goes its way to the disk while the next is decided.
 #[test]
 fn every_disk_operation_may_be_the_last_while_two_groups_are_in_hand() {
     let checked = stop_everywhere("[intake]\ngroup = 4\n", How::Forgotten);
-    println!("{checked} points visited with two groups in hand, nothing lost, nothing doubled");
+    support::figure("fault points", checked);
 }
 
 /// Retention removes files, and what the journal does not need: wherever it ends, the rest is as it was.
@@ -274,7 +274,7 @@ fn every_disk_operation_of_retention_may_be_the_last() {
         engine.close().unwrap();
         world.assert_verified(&format!("retention stopped before {stop}"));
     }
-    println!("{} points of retention visited", calls - opened);
+    support::figure("fault points", calls - opened);
 }
 
 /// How a run ends before its time, and what is left of what it did not sync.
@@ -457,10 +457,9 @@ fn fail_everywhere(settings: &str, count: u64) {
             injected += faults.failures();
         }
     }
-    println!(
-        "{injected} failures at {calls} operations, {restarts} ends of the process, {again} files sent again: lost 0, doubled 0"
-    );
+    println!("{calls} operations, {restarts} ends of the process, {again} files sent again");
     assert!(injected > 0);
+    support::figure("faults injected", injected);
 }
 
 /// An engine that is driven as the daemon does: what passes is tried again, else the process ends and is started again.

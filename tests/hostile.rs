@@ -59,10 +59,8 @@ fn tell_inputs(facility: &Path) {
         inputs.count()
     };
     let (ended, left) = (count("done") + count("error"), count("inbox"));
-    println!(
-        "{} hostile inputs: {ended} ended, {left} are left alone, lost 0, crossed 0",
-        ended + left
-    );
+    println!("{ended} ended, {left} are left alone");
+    support::figure("hostile inputs", (ended + left) as u64);
 }
 
 /// Everything below a folder that holds this text, in its content or in its name.
@@ -628,15 +626,12 @@ fn nothing_costs_more_memory_than_it_may() {
     assert!(site.receipt("demo", "sparse.hl7").contains("too-large"));
     let cost = site.peak().saturating_sub(idle);
     println!("2 GiB of zeros cost {cost} MiB at the peak");
-    println!(
-        "{} hostile inputs, each ended, lost 0, crossed 0",
-        cases.len() + 1
-    );
     assert!(dear.is_empty(), "{dear:#?}");
     assert!(cost <= ALLOWED_MIB, "{cost}");
     assert_others_are_served(&site, "last.hl7");
     site.end();
     site.assert_verified();
+    support::figure("hostile inputs", cases.len() as u64 + 1);
 }
 
 /// With files that nobody may read, the others go on.

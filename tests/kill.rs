@@ -96,6 +96,7 @@ fn kill_9_at_any_moment_loses_nothing_and_doubles_nothing() {
     println!(
         "{kills} kills, {files} files in each of {spools} spools, lost {lost}, doubled {doubled}"
     );
+    support::figure("kills", kills as u64);
 }
 
 fn rounds() -> usize {

@@ -85,6 +85,7 @@ fn a_power_cut_loses_nothing_that_was_acknowledged_and_doubles_nothing() {
         total.acknowledged, total.versions, total.unsynced
     );
     assert!(total.acknowledged > 100 * done && total.versions > done);
+    support::figure("power cuts", done as u64);
 }
 
 /// A file that was dropped.

@@ -255,6 +255,7 @@ fn ten_facilities_killed_at_random_get_each_version_once() {
     }
     println!("{kills} kills, {batches} batches, {} versions", known.len());
     assert!(kills > ROUNDS / 4, "{kills} kills are too few");
+    support::figure("kills of ten facilities", kills as u64);
 }
 
 fn place(facility: usize) -> String {

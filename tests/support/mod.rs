@@ -5,6 +5,7 @@
 pub mod site;
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,6 +15,19 @@ use rcpspool::journal::Place;
 use rcpspool::spool::fs::Fs;
 use rcpspool::store::Store;
 use rcpspool::verify;
+
+/// Tells a figure of the README's table on reliability: prints it, and adds it to the file that `FIGURES` names, from
+/// which `tests/reliability.sh` makes the table. Told last, when everything that the row promises was asserted.
+pub fn figure(what: &str, count: u64) {
+    println!("{what}: {count}");
+    if let Some(figures) = std::env::var_os("FIGURES") {
+        let mut options = std::fs::OpenOptions::new();
+        let mut file = options.create(true).append(true).open(figures).unwrap();
+        // In one piece: other tests write too.
+        file.write_all(format!("{what}\t{count}\n").as_bytes())
+            .unwrap();
+    }
+}
 
 /// A spool with one facility, `demo`.
 pub struct World {
