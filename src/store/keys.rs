@@ -105,6 +105,12 @@ pub fn cases_of_session(session: &SessionId) -> String {
     prefix(&["session-case", session.as_str()])
 }
 
+/// The key of the case that a key leads to, which stands below [`cases_of_session`] or [`UNSCHEDULED`].
+pub fn case_led_to(prefix: &str, key: &str) -> String {
+    // What follows the prefix is the facility and the case, written as in the case's own key.
+    format!("case/{}", key.strip_prefix(prefix).unwrap_or_default())
+}
+
 /// The cases that wait for a session, of all facilities.
 pub const UNSCHEDULED: &str = "unscheduled/";
 

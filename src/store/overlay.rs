@@ -250,18 +250,8 @@ impl<'s> Overlay<'s> {
         Ok(found)
     }
 
-    /// The case that this key below [`keys::cases_of_session`] leads to.
-    pub fn case_of_session(&self, key: &str) -> Result<Option<Case>, ViewError> {
-        // What follows the session is the facility and the case, written as in the case's own key.
-        match key.splitn(3, '/').nth(2) {
-            Some(words) => self.get(&format!("case/{words}")),
-            None => Ok(None),
-        }
-    }
-
     fn case_by_index(&self, prefix: &str) -> Result<Vec<Case>, ViewError> {
-        // What follows the prefix is the facility and the case, written as in the case's own key.
-        self.led_to(prefix, |key| format!("case/{}", &key[prefix.len()..]))
+        self.led_to(prefix, |key| keys::case_led_to(prefix, key))
     }
 }
 

@@ -192,12 +192,13 @@ fn cases_with_patients(
     store: &dyn Store,
     session: &Session,
 ) -> Result<Vec<(Case, Option<Patient>)>, ViewError> {
-    let keys = Overlay::new(store).keys(&keys::cases_of_session(&session.id))?;
+    let of_session = keys::cases_of_session(&session.id);
+    let keys = Overlay::new(store).keys(&of_session)?;
     let read = |keys: &[String]| -> Result<Vec<_>, ViewError> {
         let view = Overlay::new(store);
         let mut cases = Vec::with_capacity(keys.len());
         for key in keys {
-            let Some(case) = view.case_of_session(key)? else {
+            let Some(case) = view.get::<Case>(&keys::case_led_to(&of_session, key))? else {
                 continue;
             };
             let patient = match &case.ipp {
