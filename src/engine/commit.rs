@@ -16,7 +16,7 @@ use std::thread::JoinHandle;
 use super::{EngineError, place_name};
 use crate::journal::{Counters, Entry, Journal, Move, Place};
 use crate::spool::claim;
-use crate::spool::finish::Folders;
+use crate::spool::finish::{self, Folders};
 use crate::spool::fs::{Dir, Fs};
 use crate::store::{Decided, Store, StoreError};
 
@@ -42,8 +42,7 @@ pub(super) struct Sealed {
 /// Puts groups on the disk, one after the other.
 pub(super) struct Committer {
     state: State,
-    /// Once it is needed.
-    worker: Option<Worker>,
+    worker: Worker,
     /// As of the last group that was committed when nothing was on its way.
     counters: Counters,
 }
@@ -53,7 +52,7 @@ enum State {
     OnItsWay {
         decided: Decided,
     },
-    /// The thread ended without an answer: only a new start finds the truth.
+    /// A thread ended without an answer, or what reached the disk is not known: only a new start finds the truth.
     Lost,
 }
 
@@ -76,10 +75,10 @@ struct Answer {
 }
 
 impl Worker {
-    fn start() -> Self {
+    fn start() -> Result<Self, EngineError> {
         let (groups, given) = channel::<Given>();
         let (answer, answers) = channel();
-        std::thread::spawn(move || {
+        spawn("committer", move || {
             for mut given in given {
                 let committed = given.work.commit(given.sealed, &given.roots);
                 let sent = answer.send(Answer {
@@ -90,9 +89,14 @@ impl Worker {
                     break;
                 }
             }
-        });
-        Self { groups, answers }
+        })?;
+        Ok(Self { groups, answers })
     }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, EngineError> {
+    let thread = std::thread::Builder::new().name(name.to_owned());
+    thread.spawn(work).map_err(EngineError::Thread)
 }
 
 /// Has the store follow the journal, in a thread that ends with it.
@@ -103,10 +107,10 @@ struct Follower {
 }
 
 impl Follower {
-    fn start(store: Arc<dyn Store>) -> Self {
+    fn start(store: Arc<dyn Store>) -> Result<Self, EngineError> {
         let (changes, given) = channel::<Decided>();
         let (answer, applied) = channel();
-        let thread = std::thread::spawn(move || {
+        let thread = spawn("store", move || {
             for changes in given {
                 let changes = changes.iter();
                 let applied =
@@ -115,12 +119,12 @@ impl Follower {
                     break;
                 }
             }
-        });
-        Self {
+        })?;
+        Ok(Self {
             changes: Some(changes),
             applied,
             thread: Some(thread),
-        }
+        })
     }
 
     /// Gives the store these changes.
@@ -173,20 +177,20 @@ impl Committer {
         store: Arc<dyn Store>,
         moves: Vec<(u64, Move)>,
         finished: u64,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, EngineError> {
+        Ok(Self {
             counters: journal.counters(),
-            worker: None,
+            worker: Worker::start()?,
             state: State::Here(Box::new(Work {
                 fs,
                 journal,
-                store: Follower::start(store),
+                store: Follower::start(store)?,
                 folders: Folders::default(),
                 moves,
                 finished,
                 moved_in: Vec::new(),
             })),
-        }
+        })
     }
 
     /// Puts a group on the disk; none may be on its way.
@@ -195,8 +199,7 @@ impl Committer {
             State::Here(work) => work.commit(sealed, roots),
             State::OnItsWay { .. } | State::Lost => Err(EngineError::Lost),
         };
-        self.remember();
-        committed
+        self.ended(committed)
     }
 
     /// Puts a group on its way to the disk; none may be on its way already.
@@ -204,8 +207,7 @@ impl Committer {
         let state = std::mem::replace(&mut self.state, State::Lost);
         if let State::Here(work) = state {
             let decided = Arc::clone(&sealed.changes);
-            let worker = self.worker.get_or_insert_with(Worker::start);
-            let given = worker.groups.send(Given {
+            let given = self.worker.groups.send(Given {
                 work,
                 sealed,
                 roots: Arc::clone(roots),
@@ -220,13 +222,11 @@ impl Committer {
     pub fn finish(&mut self) -> Result<(), EngineError> {
         match std::mem::replace(&mut self.state, State::Lost) {
             State::OnItsWay { .. } => {
-                let answer = self.worker.as_ref().map(|worker| worker.answers.recv());
-                let Some(Ok(answer)) = answer else {
+                let Ok(answer) = self.worker.answers.recv() else {
                     return Err(EngineError::Lost);
                 };
                 self.state = State::Here(answer.work);
-                self.remember();
-                answer.committed
+                self.ended(answer.committed)
             }
             State::Here(work) => {
                 self.state = State::Here(work);
@@ -276,7 +276,8 @@ impl Committer {
     pub fn retry_moves(&mut self, roots: &Roots) {
         if let State::Here(work) = &mut self.state {
             work.folders.forget();
-            work.do_moves(roots);
+            let waiting = std::mem::take(&mut work.moves);
+            work.do_moves(waiting, roots);
         }
     }
 
@@ -287,23 +288,35 @@ impl Committer {
         }
     }
 
-    fn remember(&mut self) {
+    /// A group has ended so. After an error that does not pass, nobody goes on, or says that the store has everything.
+    fn ended(&mut self, committed: Result<(), EngineError>) -> Result<(), EngineError> {
         if let State::Here(work) = &self.state {
             self.counters = work.journal.counters();
         }
+        if committed.as_ref().is_err_and(|error| !error.is_passing()) {
+            self.state = State::Lost;
+        }
+        committed
     }
 }
 
 impl Work {
-    /// Puts a group on the disk; the store follows while its files move into place.
+    /// Puts a group on the disk; the store follows while its files move into place. What tells others of it comes last:
+    /// who sees a receipt or a batch and then asks the store finds what it says.
     fn commit(&mut self, sealed: Sealed, roots: &Roots) -> Result<(), EngineError> {
         let changes = Arc::clone(&sealed.changes);
-        let moves = self.record(sealed)?;
-        self.moves.extend(moves);
+        let recorded = self.record(sealed)?;
+        let moves = std::mem::take(&mut self.moves).into_iter().chain(recorded);
+        let (told, moves) = moves.partition(|(_, ordered)| {
+            let outbox = [finish::ACKS, finish::REPORTS];
+            outbox.iter().any(|folder| ordered.to.starts_with(folder))
+        });
         self.store.follow(changes)?;
-        self.do_moves(roots);
+        self.do_moves(moves, roots);
+        self.store.catch_up()?;
+        self.do_moves(told, roots);
         self.folders.forget();
-        self.store.catch_up()
+        Ok(())
     }
 
     /// Makes the group count: the barrier, then the journal. Gives the moves that it orders.
@@ -334,10 +347,10 @@ impl Work {
     }
 
     /// Does the moves that the journal orders. What cannot be done now is tried again with every sweep.
-    fn do_moves(&mut self, roots: &Roots) {
+    fn do_moves(&mut self, moves: Vec<(u64, Move)>, roots: &Roots) {
         let mut failed = Vec::new();
         let mut first = None;
-        for (group, ordered) in std::mem::take(&mut self.moves) {
+        for (group, ordered) in moves {
             if let Err(error) = self.do_move(&ordered, roots) {
                 first.get_or_insert_with(|| format!("{}: {error}", place_name(&ordered.place)));
                 failed.push((group, ordered));
@@ -349,7 +362,7 @@ impl Work {
                 "{count} files cannot be moved into place, it is tried again. The first is of {first}"
             );
         }
-        self.moves = failed;
+        self.moves.append(&mut failed);
     }
 
     fn do_move(&mut self, ordered: &Move, roots: &Roots) -> Result<(), std::io::Error> {
@@ -384,5 +397,75 @@ impl Work {
             .min()
             .unwrap_or(committed)
             .min(committed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::RawValue;
+
+    use super::*;
+    use crate::store::Changes;
+
+    /// A database that cannot be written to.
+    struct Failing;
+
+    impl Store for Failing {
+        fn get(&self, _: &str) -> Result<Option<Vec<u8>>, StoreError> {
+            Ok(None)
+        }
+
+        fn scan(&self, _: &str, _: &mut dyn FnMut(&str, &[u8]) -> bool) -> Result<(), StoreError> {
+            Ok(())
+        }
+
+        fn apply(
+            &self,
+            _: &mut dyn Iterator<Item = (&str, Option<&RawValue>)>,
+        ) -> Result<(), StoreError> {
+            Err(StoreError {
+                action: "written",
+                message: "it fails".to_owned(),
+            })
+        }
+
+        fn flush(&self) -> Result<(), StoreError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn after_a_store_has_failed_nobody_says_that_it_has_everything() {
+        let folder = tempfile::tempdir().unwrap();
+        let committer = || {
+            let fs = Fs::new();
+            let dir = fs.open_root(folder.path()).unwrap();
+            let journal = Journal::open(&fs, &dir, false, &mut |_| Ok(())).unwrap();
+            Committer::new(fs, journal, Arc::new(Failing), Vec::new(), 0).unwrap()
+        };
+        let sealed = || Sealed {
+            entries: Vec::new(),
+            moves: Vec::new(),
+            changes: Arc::new(Changes::new()),
+            file_systems: Vec::new(),
+            order: 1,
+            message: 1,
+        };
+        let roots = Arc::new(Roots::new());
+        for beside in [false, true] {
+            let mut committer = committer();
+            let committed = match beside {
+                true => {
+                    committer.begin(sealed(), &roots);
+                    committer.finish()
+                }
+                false => committer.commit(sealed(), &roots),
+            };
+            assert!(matches!(committed, Err(EngineError::Store(_))));
+            // Without a journal, the engine does not close cleanly; and nothing can be committed after it.
+            assert!(committer.journal().is_none() && !committer.has_news());
+            let next = committer.commit(sealed(), &roots);
+            assert!(matches!(next, Err(EngineError::Lost)), "{next:?}");
+        }
     }
 }

@@ -56,8 +56,8 @@ impl Engine {
             return self.answer_request(group, claimed);
         }
         let limit = self.config.intake.max_file;
-        let work = station.work.clone();
-        match self.fs.read_settled(&work, &claimed.name_in_work(), limit) {
+        let name = claimed.name_in_work();
+        match self.fs.read_settled(&station.work, &name, limit) {
             Ok(Reading::Whole(bytes, modified)) => {
                 group.weigh(bytes.len());
                 match &claimed.place {

@@ -1,5 +1,5 @@
-//! The engine: takes ready files through the whole way, one group at a time. It has no threads and no clock of its
-//! own; `once`, the daemon, the demonstration and the tests drive it.
+//! The engine: takes ready files through the whole way, one group at a time. It has no clock of its own, and no
+//! threads but those of [`commit`]; `once`, the daemon, the demonstration and the tests drive it.
 //!
 //! *Before the journal, only writes; after it, only renames* (DESIGN, "One barrier"). [`group`] holds that order.
 
@@ -56,9 +56,15 @@ pub enum EngineError {
     /// The journal failed.
     #[error(transparent)]
     Journal(#[from] JournalError),
-    /// The thread that puts groups on the disk ended without an answer.
+    /// A thread that puts groups on the disk ended without an answer, or an error before this one left it open what
+    /// reached the disk.
     #[error("what was written last may not be complete: start again, the journal tells the truth")]
     Lost,
+    /// The system has no thread left.
+    #[error(
+        "no thread can be started: {0}. Raise the limit of tasks of the service, then start again"
+    )]
+    Thread(#[source] std::io::Error),
     /// The database failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -245,16 +251,6 @@ impl Claimed {
     fn name_in_work(&self) -> OsString {
         let attempts = self.claim.attempts + u32::from(self.suspect);
         self.claim.with_attempts(attempts).name()
-    }
-
-    /// Says that it could not be made ours.
-    fn log_refusal(&self, error: &EngineError) {
-        // The received name may be a patient's: only the folder is logged.
-        log::error!(
-            "a file in the inbox of {} cannot be taken: {}",
-            place_name(&self.place),
-            error.without_path()
-        );
     }
 
     /// Its path below the station's folder, as moves write it, under the name that it has when they are done.
@@ -633,7 +629,12 @@ impl Engine {
             Ok(false) => {}
             Err(EngineError::Disk(error)) if error.is_absent() => {}
             Err(EngineError::Disk(error)) if !error.is_of_the_disk() => {
-                Claimed::new(arrival.place.clone(), claim).log_refusal(&error.into());
+                // The received name may be a patient's: only the folder is logged.
+                log::error!(
+                    "a file in the inbox of {} cannot be taken: {}",
+                    place_name(&arrival.place),
+                    EngineError::from(error).without_path()
+                );
             }
             // What came after it must not overtake it.
             Err(error) if error.is_passing() => self.pause(&arrival.place, error),

@@ -106,7 +106,7 @@ impl Engine {
                 } else {
                     open.finished
                 },
-            ),
+            )?,
             in_flight: None,
             counts: Counts::default(),
             worklists: Worklists::default(),
@@ -127,7 +127,7 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Ends cleanly: the next start can trust the database.
+    /// Ends cleanly: the next start can trust the database, unless an error before left it open what reached the disk.
     pub fn close(mut self) -> Result<(), EngineError> {
         self.idle()?;
         self.renew_worklists()?;

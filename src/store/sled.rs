@@ -84,8 +84,8 @@ impl Store for SledStore {
         changes: &mut dyn Iterator<Item = (&str, Option<&RawValue>)>,
     ) -> Result<(), StoreError> {
         // One by one: a batch of sled shuts readers out for as long as it takes, and costs half as much again. Nothing
-        // rests on its being whole: the store is trusted only after a clean stop, and the engine looks at what a group
-        // decided before it looks here.
+        // rests on its being whole: the store is trusted only after a clean stop, the engine looks at what a group
+        // decided before it looks here, and listings leave out what an index leads to and is not there.
         for (key, value) in changes {
             match value {
                 Some(value) => self.database.insert(key, value.get().as_bytes()),

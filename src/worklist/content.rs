@@ -214,12 +214,14 @@ fn cases_with_patients(
     }
     let (first, second) = keys.split_at(keys.len() / 2);
     std::thread::scope(|scope| {
-        let second = scope.spawn(|| read(second));
+        let beside = std::thread::Builder::new().spawn_scoped(scope, || read(second));
         let mut cases = read(first)?;
-        match second.join() {
-            Ok(second) => cases.append(&mut second?),
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
+        cases.append(&mut match beside.map(|beside| beside.join()) {
+            Ok(Ok(read)) => read?,
+            Ok(Err(panic)) => std::panic::resume_unwind(panic),
+            // The system has no thread left.
+            Err(_) => read(second)?,
+        });
         Ok(cases)
     })
 }
