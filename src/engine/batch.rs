@@ -1,7 +1,5 @@
 //! Batches: every report version leaves in exactly one, behind the facility's stored cursor (SPEC 8).
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry::{Occupied, Vacant};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufWriter, Read};
 use std::path::Path;
@@ -23,7 +21,7 @@ use crate::spool::claim;
 use crate::spool::finish;
 use crate::spool::fs::{Dir, FsError};
 use crate::spool::layout::document_path;
-use crate::store::keys;
+use crate::store::{KeyChange, keys};
 
 /// Written piece by piece: a batch may be larger than memory.
 const BUFFER_BYTES: usize = 256 * 1024;
@@ -67,7 +65,6 @@ impl Engine {
             from: claimed.path_in_work(),
             to: claim::to_text(&to),
         };
-        let changes = group.view.apply(&changes)?;
         group.enter(Entry::Closing(Box::new(Closing {
             claim: claimed.claim.key(),
             messages: 0,
@@ -88,7 +85,6 @@ impl Engine {
         }
         let name = self.batch_name(id, cursor.batches + 1);
         let (changes, batch_move) = self.next_batch(&mut group, &facility, name)?;
-        let changes = group.view.apply(&changes)?;
         group.enter(Entry::Changes {
             what: format!("batch {} of {id}", cursor.batches + 1),
             changes,
@@ -142,30 +138,21 @@ impl Engine {
         Ok(Ok((changes, batch_move)))
     }
 
-    /// Everything after the cursor, in order, and the cursor behind it.
+    /// Everything after the cursor, in order, and the cursor behind it: the changes, which the view has already.
     fn next_batch(
         &mut self,
         group: &mut Group<'_>,
         facility: &FacilityId,
         name: OsString,
-    ) -> Result<(Vec<Change>, Move), EngineError> {
+    ) -> Result<(Vec<KeyChange>, Move), EngineError> {
         let cursor = group.view.cursor(facility)?;
         let number = cursor.batches + 1;
         let mut versions = Vec::new();
-        let mut reports: BTreeMap<CaseId, Report> = BTreeMap::new();
         for sequence in cursor.delivered + 1..=cursor.versions {
             let (case, version) = group
                 .view
                 .report_in_sequence(facility, sequence)?
                 .ok_or_else(|| absent(facility, &format!("report version {sequence}")))?;
-            let report = match reports.entry(case.clone()) {
-                Occupied(known) => known.into_mut(),
-                Vacant(place) => place.insert(report(&group.view, facility, &case)?),
-            };
-            let left = report.versions.iter_mut().find(|it| it.version == version);
-            if let Some(left) = left {
-                left.batch = Some(number);
-            }
             versions.push(BatchEntry { case, version });
         }
         let (batch, batch_move) =
@@ -175,15 +162,23 @@ impl Engine {
             batches: number,
             ..cursor
         };
-        let mut changes: Vec<Change> = vec![
+        let mut changes = Vec::new();
+        // One by one: all of them would be much memory.
+        for BatchEntry { case, version } in &batch.versions {
+            let Some(mut report) = group.view.report(facility, case)? else {
+                continue;
+            };
+            let left = report.versions.iter_mut().find(|it| it.version == *version);
+            if let Some(left) = left {
+                left.batch = Some(number);
+            }
+            changes.append(&mut group.view.apply(&[Record::Report(report).into()])?);
+        }
+        let behind = [
             Record::Batch(batch).into(),
             Record::Cursor(facility.clone(), delivered).into(),
         ];
-        changes.extend(
-            reports
-                .into_values()
-                .map(|report| Record::Report(report).into()),
-        );
+        changes.append(&mut group.view.apply(&behind)?);
         Ok((changes, batch_move))
     }
 

@@ -45,6 +45,21 @@ pub enum Entry {
     },
 }
 
+impl Entry {
+    /// What it changes, by key.
+    pub fn changes(&self) -> &[KeyChange] {
+        match self {
+            Entry::Message(message) => &message.changes,
+            Entry::Closing(closing) => &closing.changes,
+            Entry::Changes { changes, .. } => changes,
+            Entry::Header(_)
+            | Entry::Snapshot(_)
+            | Entry::Finished { .. }
+            | Entry::Commit { .. } => &[],
+        }
+    }
+}
+
 /// The first entry of a segment.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Header {

@@ -15,6 +15,10 @@ pub(super) const FRAME: usize = 8;
 /// A header is shorter than this.
 const HEADER_BYTES: u64 = 64 * 1024;
 
+/// An entry takes about so much besides its changes, and each of these besides key and value.
+const ENTRY_BYTES: usize = 512;
+const KEY_BYTES: usize = 16;
+
 /// How far a segment is accepted, and the hash over it so far.
 #[derive(Debug, Clone)]
 pub struct Scan {
@@ -56,7 +60,13 @@ impl Scan {
         entries: &[Entry],
         counters: Counters,
     ) -> Result<Vec<u8>, JournalError> {
-        let mut bytes = Vec::with_capacity(entries.len() * 1024);
+        // A batch of many reports is one large entry: growing to it would take its memory twice over.
+        let changes = entries.iter().flat_map(Entry::changes);
+        let changes = changes.map(|(key, value)| {
+            let value = value.as_ref().map_or(0, |value| value.get().len());
+            key.len() + value + KEY_BYTES
+        });
+        let mut bytes = Vec::with_capacity(entries.len() * ENTRY_BYTES + changes.sum::<usize>());
         for entry in entries {
             frame(&mut bytes, entry)?;
         }
