@@ -32,7 +32,7 @@ pub type Changes = BTreeMap<String, Option<Box<RawValue>>>;
 pub type Decided = Arc<Changes>;
 
 /// So many answers of the store are kept: enough for what a group decides on. Who reads more asks the store again.
-const KEPT_RECORDS: usize = 4096;
+const KEPT_RECORDS: usize = 2048;
 /// Of ranges, those are kept that have at most so many keys.
 const FEW_KEYS: usize = 16;
 

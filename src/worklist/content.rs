@@ -49,9 +49,9 @@ impl Source<'_> {
 
 /// A case, as the page shows it.
 pub(super) struct ShownCase {
-    pub case: Case,
+    pub case: Box<Case>,
     pub facility: String,
-    pub patient: Option<Patient>,
+    pub patient: Option<Box<Patient>>,
     pub submitter: Option<Physician>,
     /// What is asked of the session, in lines.
     pub question: Vec<String>,
@@ -96,7 +96,7 @@ impl<'a> Content<'a> {
         let cases = cases_with_patients(sources.store, session)?;
         let mut shown = Vec::with_capacity(cases.len());
         for (case, patient) in cases {
-            let folder = unique(&mut folders, &case_folder(&case, patient.as_ref()), "");
+            let folder = unique(&mut folders, &case_folder(&case, patient.as_deref()), "");
             shown.push(content.add_case(sources, view, session, case, patient, &folder)?);
         }
         // By name: that is how a person is looked for on a list.
@@ -117,8 +117,8 @@ impl<'a> Content<'a> {
         sources: &'a Sources<'a>,
         view: &Overlay<'_>,
         session: &Session,
-        case: Case,
-        patient: Option<Patient>,
+        case: Box<Case>,
+        patient: Option<Box<Patient>>,
         folder: &str,
     ) -> Result<ShownCase, ViewError> {
         let facilities = &sources.config.facilities;
@@ -186,12 +186,15 @@ impl<'a> Content<'a> {
     }
 }
 
+/// In boxes: they are passed on, and a long list of them would be in memory twice.
+type CaseAndPatient = (Box<Case>, Option<Box<Patient>>);
+
 /// The cases of a session, each with its patient. The halves of a long list are read side by side: while a page is made
 /// nothing else is done.
 fn cases_with_patients(
     store: &dyn Store,
     session: &Session,
-) -> Result<Vec<(Case, Option<Patient>)>, ViewError> {
+) -> Result<Vec<CaseAndPatient>, ViewError> {
     let of_session = keys::cases_of_session(&session.id);
     let keys = Overlay::new(store).keys(&of_session)?;
     let read = |keys: &[String]| -> Result<Vec<_>, ViewError> {
@@ -205,7 +208,7 @@ fn cases_with_patients(
                 Some(ipp) => view.patient(&case.facility, ipp)?,
                 None => None,
             };
-            cases.push((case, patient));
+            cases.push((Box::new(case), patient.map(Box::new)));
         }
         Ok(cases)
     };

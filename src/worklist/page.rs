@@ -142,7 +142,7 @@ fn table(page: &mut String, cases: &[&ShownCase]) {
 }
 
 fn patient(case: &ShownCase) -> String {
-    let Some(patient) = &case.patient else {
+    let Some(patient) = case.patient.as_deref() else {
         return "Patient inconnu".to_owned();
     };
     let Patient {
