@@ -216,7 +216,7 @@ fn a_large_document_costs_little_more_than_itself() {
 
 /// A batch of many reports is written in little memory: it is streamed.
 #[test]
-#[ignore = "takes minutes and 5 GB of disk: cargo test --test memory -- --ignored --nocapture ten_thousand"]
+#[ignore = "takes minutes and 5 GB of disk: cargo test --release --test memory -- --ignored --nocapture"]
 fn ten_thousand_reports_leave_in_one_batch() {
     const PDF_BYTES: usize = 100_000;
     const ALLOWED_KB: u64 = 150 * 1024;
