@@ -102,6 +102,10 @@ fn generated() -> impl Strategy<Value = Generated> {
 proptest! {
     #[test]
     fn a_generated_message_reads_as_hl7kit_reads_it(generated in generated()) {
+        // hl7kit panics on a hexadecimal escape with anything but ASCII in it.
+        let escape = generated.text.chars().nth(6).unwrap();
+        let mut pieces = generated.text.split(escape);
+        prop_assume!(!pieces.any(|piece| piece.starts_with('X') && !piece.is_ascii()));
         let theirs = hl7kit::Message::parse(generated.text).unwrap();
         let batch = split(&generated.bytes).unwrap();
         prop_assert_eq!(batch.messages.len(), 1);
