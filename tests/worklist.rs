@@ -163,8 +163,8 @@ fn a_session_has_a_page_and_the_files_of_its_cases() {
         [
             "2031-04-08_RCP-Thorax/GARNIER-Rosie_CASE-77/CDA-CASE-77.xml",
             "2031-04-08_RCP-Thorax/GARNIER-Rosie_CASE-77/questionnaire.pdf",
-            "2031-04-08_RCP-Thorax/MARTIN-JEANNE_C-1/CR.pdf",
-            "2031-04-08_RCP-Thorax/MARTIN-JEANNE_C-1/CR_2.pdf",
+            "2031-04-08_RCP-Thorax/MARTIN-JEANNE_C-1_2/CR.pdf",
+            "2031-04-08_RCP-Thorax/MARTIN-JEANNE_C-1_2/CR_2.pdf",
             "2031-04-08_RCP-Thorax/index.html",
         ]
     );
@@ -191,7 +191,7 @@ fn the_copies_are_not_the_originals() {
     let world = filled();
     let copy = world
         .path(SESSIONS)
-        .join("2031-04-08_RCP-Thorax/MARTIN-JEANNE_C-1/CR.pdf");
+        .join("2031-04-08_RCP-Thorax/MARTIN-JEANNE_C-1_2/CR.pdf");
     let original = std::fs::read(&copy).unwrap();
     std::fs::write(&copy, "scribbled on").unwrap();
     let documents: Vec<Vec<u8>> = walkdir::WalkDir::new(world.path("documents"))

@@ -93,21 +93,20 @@ impl<'a> Content<'a> {
             files: BTreeMap::new(),
         };
         let mut folders = BTreeSet::new();
-        let cases = cases_with_patients(sources.store, session)?;
+        let mut cases = cases_with_patients(sources.store, session)?;
+        // By name: that is how a person is looked for on a list.
+        cases.sort_by_cached_key(|(case, patient)| {
+            let name = patient
+                .as_ref()
+                .map(|it| (it.usual_name.to_uppercase(), it.given_name.to_uppercase()));
+            (name, case.facility.clone(), case.id.clone())
+        });
         let mut shown = Vec::with_capacity(cases.len());
         for (case, patient) in cases {
             let folder = unique(&mut folders, &case_folder(&case, patient.as_deref()), "");
             shown.push(content.add_case(sources, view, session, case, patient, &folder)?);
         }
-        // By name: that is how a person is looked for on a list.
-        let mut sorted: Vec<&ShownCase> = shown.iter().collect();
-        sorted.sort_by_cached_key(|shown| {
-            let patient = shown.patient.as_ref();
-            let name =
-                patient.map(|it| (it.usual_name.to_uppercase(), it.given_name.to_uppercase()));
-            (name, &shown.case.facility, &shown.case.id)
-        });
-        let page = page::render(session, &sorted);
+        let page = page::render(session, &shown);
         content.files.insert(PAGE.to_owned(), Source::Page(page));
         Ok(content)
     }

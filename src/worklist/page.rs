@@ -13,7 +13,7 @@ use crate::reports::frcp::{french_date, long_date};
 const STYLE: &str = include_str!("page.css");
 
 /// The page.
-pub(super) fn render(session: &Session, cases: &[&ShownCase]) -> String {
+pub(super) fn render(session: &Session, cases: &[ShownCase]) -> String {
     let mut page = String::with_capacity(STYLE.len() + 1024 * (1 + cases.len()));
     let label = escape(session.label.as_str());
     let _ = write!(
@@ -80,7 +80,7 @@ fn heading(page: &mut String, session: &Session) {
     page.push_str("</p>\n");
 }
 
-fn summary(page: &mut String, cases: &[&ShownCase]) {
+fn summary(page: &mut String, cases: &[ShownCase]) {
     let count = |is: &dyn Fn(&ShownCase) -> bool| cases.iter().filter(|case| is(case)).count();
     let completed = count(&|case| matches!(case.case.state, CaseState::Completed(_)));
     let without = count(&|case| case.form == FormState::Missing);
@@ -110,7 +110,7 @@ const COLUMNS: [&str; 8] = [
     "État",
 ];
 
-fn table(page: &mut String, cases: &[&ShownCase]) {
+fn table(page: &mut String, cases: &[ShownCase]) {
     page.push_str("<table><thead><tr>");
     for column in COLUMNS {
         let _ = write!(page, "<th scope=\"col\">{column}</th>");
