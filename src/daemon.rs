@@ -1,7 +1,9 @@
 //! The daemon: threads, signals and timers around the engine, which has none of them.
 //!
 //! One loop has the engine. It waits for the first of: something in an inbox, a time that has come, somebody who asks
-//! over the local socket, a signal. Threads only bring it these, and write the status.
+//! over the local socket, a signal. Threads only bring it these, write the status, and renew the session folders.
+
+mod worklists;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -65,7 +67,7 @@ pub fn run(config_path: Option<&Path>, config: Config) -> Result<(), DaemonError
     tell_manager(NotifyState::Ready);
     log::info!("taking files in");
     let worked = daemon.work(&events);
-    daemon.end_keeping();
+    daemon.end_threads();
     tell_manager(NotifyState::Stopping);
     if let Some(socket) = socket {
         // Whoever connects from here on finds nobody, and waits for the spool.
@@ -80,6 +82,8 @@ enum Event {
     Inbox(Seen),
     Sweep(SweepRequest),
     Reload,
+    /// What was written may not have reached the disk.
+    Failed(EngineError),
     Stop,
 }
 
@@ -156,6 +160,10 @@ struct Daemon {
     publisher: Publisher,
     /// Makes snapshots and removes what is old, beside the loop.
     keeping: Option<JoinHandle<()>>,
+    /// Renews the session folders, beside the loop.
+    worklists: Option<worklists::Worker>,
+    /// Why the loop must end.
+    failed: Option<EngineError>,
     started: DateTime<Utc>,
     last_sweep: DateTime<Utc>,
     timers: Timers,
@@ -172,8 +180,6 @@ struct Timers {
     reports: BTreeMap<String, Instant>,
     /// The status, where something happened since it was written.
     status: Option<Instant>,
-    /// The next session's folder, where any was touched.
-    worklist: Option<Instant>,
     last_status: Instant,
     watchdog: Option<(Duration, Instant)>,
 }
@@ -191,7 +197,7 @@ impl Timers {
 
     fn next(&self) -> Instant {
         let watchdog = self.watchdog.map(|(_, next)| next);
-        let perhaps = [self.look, self.idle, self.status, self.worklist, watchdog];
+        let perhaps = [self.look, self.idle, self.status, watchdog];
         let times = perhaps
             .into_iter()
             .flatten()
@@ -208,7 +214,11 @@ impl Daemon {
         stop: Arc<AtomicBool>,
     ) -> Result<Self, DaemonError> {
         engine.stop_at(Arc::clone(&stop));
-        engine.look_at_all_worklists();
+        let failing = sender.clone();
+        let worklists = worklists::Worker::start(&engine, move |error| {
+            // Nobody listens any more once the daemon ends.
+            let _ = failing.send(Event::Failed(error.into()));
+        })?;
         let events = sender.clone();
         let watch = Watch::new(move |seen| {
             // Nobody listens any more once the daemon ends.
@@ -229,6 +239,8 @@ impl Daemon {
             short: None,
             publisher,
             keeping: None,
+            worklists: Some(worklists),
+            failed: None,
             started: time,
             last_sweep: time,
             timers: Timers {
@@ -238,7 +250,6 @@ impl Daemon {
                 keeping: now + IDLE,
                 reports: BTreeMap::new(),
                 status: None,
-                worklist: Some(now + IDLE),
                 last_status: now.checked_sub(BETWEEN_STATUS).unwrap_or(now),
                 // Systemd wants to hear of us well within its time.
                 watchdog: sd_notify::watchdog_enabled().map(|period| (period / 4, now)),
@@ -252,6 +263,9 @@ impl Daemon {
     fn work(&mut self, events: &Receiver<Event>) -> Result<(), DaemonError> {
         while !self.is_stopped() {
             self.wait(events);
+            if let Some(error) = self.failed.take() {
+                return Err(error.into());
+            }
             if self.is_stopped() {
                 break;
             }
@@ -271,7 +285,7 @@ impl Daemon {
             self.be_idle(now)?;
             self.keep_small(now)?;
             self.answer()?;
-            self.renew_worklist()?;
+            self.engine.worklists().set_busy(!self.queue.is_empty());
             self.publish(now);
             self.feed_watchdog(now);
         }
@@ -323,6 +337,7 @@ impl Daemon {
                 });
             }
             Event::Reload => self.reload(),
+            Event::Failed(error) => self.failed = Some(error),
             Event::Stop => {}
         }
     }
@@ -393,9 +408,6 @@ impl Daemon {
             self.timers.look_at(now + settle.max(BETWEEN_LOOKS));
         }
         self.timers.idle = Some(now + IDLE);
-        if self.engine.are_worklists_due() {
-            self.timers.worklist.get_or_insert(now + IDLE);
-        }
         self.timers.status_is_due();
         Ok(())
     }
@@ -441,21 +453,6 @@ impl Daemon {
         Ok(())
     }
 
-    /// Renews one session's folder while no file waits, so that none waits long for it.
-    fn renew_worklist(&mut self) -> Result<(), DaemonError> {
-        let now = Instant::now();
-        if !self.queue.is_empty() || self.timers.worklist.is_none_or(|due| now < due) {
-            return Ok(());
-        }
-        let renewed = self.pass(Engine::renew_next_worklist)?;
-        self.timers.worklist = match (self.engine.are_worklists_due(), renewed) {
-            (false, _) => None,
-            (true, true) => Some(now),
-            (true, false) => Some(now + self.engine.config().intake.rescan),
-        };
-        Ok(())
-    }
-
     /// Has snapshots made, and what is old removed, in a thread: it touches only what nothing is added to any more.
     fn keep_small(&mut self, now: Instant) -> Result<(), DaemonError> {
         if self.timers.keeping > now {
@@ -484,9 +481,12 @@ impl Daemon {
         Ok(())
     }
 
-    /// Nobody else may have the spool while files are removed from it.
-    fn end_keeping(&mut self) {
+    /// Nobody else may have the spool while files are removed from it or written to it.
+    fn end_threads(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
+        if let Some(worklists) = self.worklists.take() {
+            worklists.end();
+        }
         if let Some(keeping) = self.keeping.take() {
             let _ = keeping.join();
         }

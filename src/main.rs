@@ -6,6 +6,7 @@ use clap::Parser;
 use log::LevelFilter;
 use rcpspool::cli::{self, Cli};
 use rustix::fs::Mode;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// A fifth of the work is in small buffers, which it gives out twice as fast as the system's; and it gives large ones
 /// back as soon as they are dropped, so that a daemon that runs for months keeps no room for the largest document.
@@ -15,6 +16,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     // What a group may do is said where each folder is made.
     rustix::process::umask(Mode::RWXO);
+    raise_limit_of_open_files();
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn"))
         // It would log the names of received files.
         .filter_module("notify", LevelFilter::Off)
@@ -26,4 +28,17 @@ fn main() -> ExitCode {
             ExitCode::from(failure.status)
         }
     }
+}
+
+/// A region's folders are held open, several for each hospital; the usual limit is for programs that do not know better.
+fn raise_limit_of_open_files() {
+    let allowed = getrlimit(Resource::Nofile);
+    // Refused, the former limit holds.
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: allowed.maximum,
+            ..allowed
+        },
+    );
 }

@@ -305,6 +305,161 @@ fn all_of_it_can_be_made_again() {
     assert!(before == shown(&world));
 }
 
+/// Sessions of one day and label.
+fn alike(count: usize) -> String {
+    let mut list = session("S-0", "RCP Thorax", "planned");
+    for number in 1..count {
+        let row = session(&format!("S-{number}"), "RCP Thorax", "planned");
+        list.push_str(row.lines().nth(1).unwrap());
+        list.push('\n');
+    }
+    list
+}
+
+#[test]
+fn the_folder_of_one_session_costs_the_same_however_many_there_are() {
+    let calls = |count: usize| {
+        let world = World::new();
+        let counting = Arc::new(Faults::none());
+        let mut engine = world
+            .open_on(Fs::with_faults(Arc::clone(&counting)))
+            .unwrap();
+        world.drop("desk", "s.csv", alike(count));
+        take_all(&mut engine).unwrap();
+        let before = counting.calls();
+        engine.close().unwrap();
+        assert_eq!(names(&world).len(), count);
+        counting.calls() - before
+    };
+    let (few, many) = (calls(100), calls(400));
+    println!("operations of the disk for 100 sessions: {few}, for 400: {many}");
+    assert!(many < few * 5, "{few} {many}");
+}
+
+#[test]
+fn what_a_stop_leaves_is_due_at_the_next_start_and_nothing_else_is() {
+    let world = World::new();
+    let mut engine = world.open_sled();
+    world.drop("desk", "s.csv", alike(3));
+    take_all(&mut engine).unwrap();
+    // Told to stop before any folder is made.
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    engine.stop_at(stop);
+    engine.close().unwrap();
+    assert_eq!(names(&world).len(), 0);
+
+    let engine = world.open_sled();
+    assert!(engine.worklists().are_due());
+    engine.close().unwrap();
+    assert_eq!(names(&world).len(), 3);
+
+    let engine = world.open_sled();
+    assert!(!engine.worklists().are_due());
+    drop(engine);
+    // After anything but a clean stop, all are looked at.
+    let engine = world.open_sled();
+    assert!(engine.worklists().are_due());
+    engine.close().unwrap();
+
+    // Whoever removes a folder gets it again.
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    std::fs::remove_dir_all(world.path(SESSIONS).join("2031-04-08_RCP-Thorax_2")).unwrap();
+    world.open_sled().close().unwrap();
+    assert_eq!(names(&world).len(), 3);
+}
+
+#[test]
+fn a_folder_that_people_moved_is_found_and_one_that_cannot_be_made_stops_no_other() {
+    let world = World::new();
+    take(&world, &[("desk", "s.csv", alike(3))]);
+    let sessions = world.path(SESSIONS);
+    let mut engine = world.open();
+    let mut renewer = engine.worklist_renewer();
+    let mut renew = |engine: &Engine| {
+        let mut failed = Vec::new();
+        while engine.worklists().are_due() {
+            if let Err(not) = renewer.renew_next(&|| false) {
+                let session = not.session.unwrap();
+                engine
+                    .worklists()
+                    .put_off(&session, std::time::Duration::from_secs(60));
+                failed.push(session.to_string());
+            }
+        }
+        failed
+    };
+    assert!(renew(&engine).is_empty());
+    // While the process runs, one folder is moved, and in another a file lies in the way of a case's folder.
+    std::fs::rename(
+        sessions.join("2031-04-08_RCP-Thorax"),
+        sessions.join("moved"),
+    )
+    .unwrap();
+    std::fs::write(
+        sessions.join("2031-04-08_RCP-Thorax_2/MARTIN-JEANNE_C-1"),
+        "mine",
+    )
+    .unwrap();
+    // The case can be in one session of that day only where one matches.
+    world.drop(
+        "desk",
+        "s2.csv",
+        session("S-0", "RCP Thorax", "cancelled")
+            + session("S-2", "RCP Thorax", "cancelled")
+                .lines()
+                .nth(1)
+                .unwrap()
+            + "\n",
+    );
+    take_all(&mut engine).unwrap();
+    world.drop(
+        "facilities/demo",
+        "a.hl7",
+        siu("S12", "C-1", "P1", "20310401120000", "20310408"),
+    );
+    world.drop(
+        "facilities/demo",
+        "d.hl7",
+        to_case(
+            &document("P1", "20310402120000", "D1", "%PDF-1.4 one"),
+            "C-1",
+        ),
+    );
+    take_all(&mut engine).unwrap();
+    assert_eq!(renew(&engine), ["S-1"]);
+    assert!(page(&world, "2031-04-08_RCP-Thorax").contains("annulée"));
+    assert!(page(&world, "2031-04-08_RCP-Thorax_3").contains("annulée"));
+    assert!(!sessions.join("moved").exists());
+}
+
+#[test]
+fn names_that_no_file_system_takes_are_cut() {
+    let world = World::new();
+    let wide = "\u{20000}".repeat(200);
+    take(
+        &world,
+        &[
+            ("desk", "s.csv", session("S-1", &wide, "planned")),
+            (
+                "facilities/demo",
+                "a.hl7",
+                siu("S12", &wide, "P1", "20310401120000", "20310408").replace("MARTIN", &wide),
+            ),
+            (
+                "facilities/demo",
+                "d.hl7",
+                to_case(
+                    &document("P1", "20310402120000", "D1", "%PDF-1.4 one"),
+                    &wide,
+                )
+                .replace("MARTIN", &wide),
+            ),
+        ],
+    );
+    assert_eq!(names(&world).len(), 2);
+    assert_eq!(assert_whole(&world, "wide"), 1);
+}
+
 #[test]
 fn a_page_is_never_half_and_never_leads_nowhere() {
     let changed = |world: &World| {

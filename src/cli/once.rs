@@ -52,8 +52,6 @@ fn take_in(engine: &mut Engine) -> Result<(), Failure> {
         eprintln!("rcpspool: {problem}");
     }
     let started = Utc::now();
-    // They are renewed when the engine is closed.
-    engine.look_at_all_worklists();
     let mut arrivals = Arrivals::default();
     let mut swept = engine.sweep_all(&mut arrivals);
     if swept.unsettled > 0 {

@@ -18,6 +18,8 @@ const GROUP_BYTES: u64 = 64 * 1024 * 1024;
 
 /// What is kept of a group on its way to the disk, to be taken back if it does not come to count.
 pub(super) struct Held {
+    /// What the store has once it counts.
+    changes: Decided,
     prepared: Vec<(Dir, OsString)>,
     claimed: Vec<Claimed>,
     counts: Counts,
@@ -115,6 +117,7 @@ impl<'s> Group<'s> {
     /// What must be taken back if the group does not come to count.
     fn held(self) -> Held {
         Held {
+            changes: Arc::default(),
             prepared: self.prepared,
             claimed: self.claimed,
             counts: self.counts,
@@ -287,7 +290,9 @@ impl Engine {
             return Ok(None);
         }
         self.sealed_message = self.message;
+        let changes = Arc::new(group.view.into_changes());
         let held = Held {
+            changes: Arc::clone(&changes),
             prepared: std::mem::take(&mut group.prepared),
             claimed: std::mem::take(&mut group.claimed),
             counts: std::mem::take(&mut group.counts),
@@ -295,12 +300,11 @@ impl Engine {
         let sealed = Sealed {
             entries: group.entries,
             moves: group.moves,
-            changes: Arc::new(group.view.into_changes()),
+            changes,
             file_systems,
             order: self.order,
             message: self.message,
         };
-        self.worklists.touch(sealed.changes.keys());
         Ok(Some((sealed, held)))
     }
 
@@ -311,6 +315,7 @@ impl Engine {
     ) -> Result<(), EngineError> {
         match committed {
             Ok(()) => {
+                self.worklists.touch(held.changes.keys());
                 self.counts.add(held.counts);
                 Ok(())
             }

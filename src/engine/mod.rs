@@ -296,7 +296,7 @@ pub struct Engine {
     suspects: VecDeque<Claimed>,
     counts: Counts,
     /// The session folders that commits touched.
-    worklists: Worklists,
+    worklists: Arc<Worklists>,
     /// Whether the last process that had the spool ended cleanly.
     was_clean: bool,
     /// Once it is set, nothing more is begun.
@@ -325,6 +325,7 @@ impl Engine {
         self.stations.retain(|id, _| has(id));
         self.unreachable.retain(|id, _| has(id));
         self.renew_roots();
+        self.worklists.configure(Arc::clone(&config));
         self.config = config;
     }
 

@@ -80,6 +80,9 @@ impl Engine {
             Ok(())
         })?;
         let counters = journal.counters();
+        let worklists = Arc::new(Worklists::new(Arc::clone(&config)));
+        let left_at = clean.as_ref().filter(|_| trusted);
+        worklists.take_left(&fs, &spool.store, &spool.desk.root, left_at)?;
         let mut engine = Self {
             stations: BTreeMap::new(),
             unreachable: BTreeMap::new(),
@@ -109,7 +112,7 @@ impl Engine {
             )?,
             in_flight: None,
             counts: Counts::default(),
-            worklists: Worklists::default(),
+            worklists,
             was_clean: clean.is_some(),
             stop: Arc::default(),
             config,
@@ -121,9 +124,6 @@ impl Engine {
         engine.retry_moves();
         engine.find_claims()?;
         engine.remove_leftovers()?;
-        if !trusted {
-            engine.look_at_all_worklists();
-        }
         Ok(engine)
     }
 
@@ -144,7 +144,11 @@ impl Engine {
         let Some(journal) = self.committer.journal() else {
             return Ok(());
         };
-        let position = serde_json::json!(journal.position()).to_string();
+        let position = journal.position();
+        let desk = &self.spool.desk.root;
+        self.worklists
+            .leave(&self.fs, store, desk, position.clone())?;
+        let position = serde_json::json!(position).to_string();
         self.fs
             .write_new(store, OsStr::new(CLEAN), position.as_bytes())?;
         self.fs.sync_file_system(store).map_err(EngineError::Sync)
@@ -461,21 +465,29 @@ impl Engine {
 fn check_station(fs: &Fs, id: &str, station: &mut Station) -> Result<(), String> {
     let path = station.root.path().to_owned();
     let gone = |what: &str| format!("{} {what}", path.display());
-    let there = fs
-        .open_root(&path)
-        .map_err(|_| gone("is gone: is its mount lost?"))?;
+    // For want of handles nothing can be told: what is open stays so, and the next sweep looks again.
+    let there = match fs.open_root(&path) {
+        Err(error) if error.is_want_of_handles() => return Ok(()),
+        opened => opened.map_err(|_| gone("is gone: is its mount lost?"))?,
+    };
     match Station::read_marker(fs, &there) {
         Ok(Some(marker)) if marker.facility == id => {}
+        Err(error) if error.is_want_of_handles() => return Ok(()),
         _ => return Err(gone("has no marker of this facility: is its mount lost?")),
     }
+    let work = match fs.open_dir(&there, Path::new("work")) {
+        Err(error) if error.is_want_of_handles() => return Ok(()),
+        opened => opened,
+    };
     let same = fs.is_same(&there, &station.root).unwrap_or(false)
-        && fs
-            .open_dir(&there, Path::new("work"))
-            .is_ok_and(|work| fs.is_same(&work, &station.work).unwrap_or(false));
+        && work.is_ok_and(|work| fs.is_same(&work, &station.work).unwrap_or(false));
     if !same {
         return Err(gone("is another folder than before: it is opened again"));
     }
-    station.renew_inbox(fs).map_err(|error| error.to_string())
+    match station.renew_inbox(fs) {
+        Err(error) if !error.is_want_of_handles() => Err(error.to_string()),
+        _ => Ok(()),
+    }
 }
 
 /// Why a facility's folder cannot be used.

@@ -1,7 +1,13 @@
 //! The session folders, renewed when there is nothing else to do: they are made from the store, after commits.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use super::{Engine, EngineError};
-use crate::worklist::{Sources, WorklistError};
+use crate::worklist::{Renewer, WorklistError, Worklists};
+
+/// So long a process that ends goes on renewing folders; the next one does the rest.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 impl From<WorklistError> for EngineError {
     fn from(error: WorklistError) -> Self {
@@ -9,51 +15,67 @@ impl From<WorklistError> for EngineError {
             WorklistError::Disk(error) => EngineError::Disk(error),
             WorklistError::Sync(error) => EngineError::Sync(error),
             WorklistError::View(error) => EngineError::View(error),
+            WorklistError::Stopped => EngineError::Stopped,
         }
     }
 }
 
 impl Engine {
     /// Every session's folder is to be looked at, whatever was touched.
-    pub fn look_at_all_worklists(&mut self) {
+    pub fn look_at_all_worklists(&self) {
         self.worklists.touch_all();
     }
 
-    /// Whether a session's folder is to be renewed.
-    pub fn are_worklists_due(&self) -> bool {
-        self.worklists.are_due()
+    /// Which sessions' folders are to be renewed: the engine adds to it what a group changed once the store has it.
+    pub fn worklists(&self) -> &Arc<Worklists> {
+        &self.worklists
     }
 
-    /// Renews the next session's folder.
-    ///
-    /// # Errors
-    /// If [`EngineError::is_passing`], it stays due; else the process must end.
-    pub fn renew_next_worklist(&mut self) -> Result<(), EngineError> {
-        // What is on its way may not be in the store yet.
-        self.land()?;
-        let sources = Sources {
-            fs: &self.fs,
-            sessions: &self.spool.sessions,
-            documents: &self.spool.documents,
-            store: &*self.store,
-            config: &self.config,
-        };
-        Ok(self.worklists.renew_next(&sources)?)
+    /// What renews them. It must be gone before the engine is closed.
+    pub fn worklist_renewer(&self) -> Renewer {
+        Renewer::new(
+            self.fs.clone(),
+            self.spool.sessions.clone(),
+            self.spool.documents.clone(),
+            Arc::clone(&self.store),
+            Arc::clone(&self.worklists),
+        )
     }
 
-    /// Renews all that are due; what cannot be done now is done by the next `run` or `once`.
+    /// Renews what is due before the process ends, but not for long: what is not done stays due.
     pub(super) fn renew_worklists(&mut self) -> Result<(), EngineError> {
-        while self.are_worklists_due() && !self.is_stopped() {
-            match self.renew_next_worklist() {
-                Err(error) if error.is_passing() => {
+        let end = Instant::now() + PATIENCE;
+        let stop = || self.is_stopped() || Instant::now() >= end;
+        let mut renewer = self.worklist_renewer();
+        while self.worklists.are_due() && !stop() {
+            let Err(failed) = renewer.renew_next(&stop) else {
+                continue;
+            };
+            let error = EngineError::from(failed.error);
+            match &failed.session {
+                _ if matches!(error, EngineError::Stopped) => break,
+                _ if !error.is_passing() => return Err(error),
+                Some(session) => {
                     log::error!(
-                        "a session's folder is not renewed: {}",
+                        "the folder of session {session} is not renewed: {}; it is tried again",
                         error.without_path()
                     );
-                    return Ok(());
+                    self.worklists.put_off(session, PATIENCE * 2);
                 }
-                renewed => renewed?,
+                None => {
+                    log::error!(
+                        "the sessions' folders are not renewed: {}",
+                        error.without_path()
+                    );
+                    break;
+                }
             }
+        }
+        let due = self.worklists.known_due();
+        if due > 0 {
+            log::warn!(
+                "the folders of {due} sessions are still to be renewed: the next start goes on"
+            );
         }
         Ok(())
     }

@@ -74,6 +74,28 @@ impl ContentHash {
         use sha2::Digest;
         Self(hexadecimal(&sha2::Sha256::digest(bytes)))
     }
+
+    /// The hash of a value as JSON, which is nowhere in memory as a whole.
+    pub fn of_json(value: &impl Serialize) -> Self {
+        use sha2::Digest;
+        struct Hasher(sha2::Sha256);
+        impl std::io::Write for Hasher {
+            fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+                self.0.update(bytes);
+                Ok(bytes.len())
+            }
+
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut hasher = Hasher(sha2::Sha256::new());
+        if let Err(error) = serde_json::to_writer(&mut hasher, value) {
+            // What no JSON can hold is told apart by what is wrong with it.
+            hasher.0.update(error.to_string());
+        }
+        Self(hexadecimal(&hasher.0.finalize()))
+    }
 }
 
 /// Lower-case hexadecimal of some bytes.

@@ -27,7 +27,10 @@ pub const OUTCOME: &str = ".outcome.json";
 /// So often a number is tried for a folder whose name is taken.
 const NUMBERED_FOLDERS: u32 = 99;
 
-/// The folders below a station that were opened lately, so that a group opens each of them once.
+/// So many folders are kept open: however many there are, the handles of the process do not run out.
+const KEPT_OPEN: usize = 16;
+
+/// Some folders below a station that were opened lately, so that a group does not open each for each of its files.
 #[derive(Debug, Default)]
 pub struct Folders {
     /// By the number of the station's folder, and the path below it.
@@ -43,12 +46,20 @@ impl Folders {
         }
         match fs.open_dir(root, folder) {
             Ok(dir) => {
-                self.open.borrow_mut().insert(key, dir.clone());
+                self.keep(key, &dir);
                 Ok(Some(dir))
             }
             Err(error) if error.is_absent() => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    fn keep(&self, key: (i32, OsString), dir: &Dir) {
+        let mut open = self.open.borrow_mut();
+        if open.len() >= KEPT_OPEN {
+            open.clear();
+        }
+        open.insert(key, dir.clone());
     }
 
     /// The folder, opened; made where it is absent.
@@ -57,8 +68,7 @@ impl Folders {
             return Ok(dir);
         }
         let dir = fs.make_dir(root, folder)?;
-        let key = (root.number(), folder.as_os_str().to_owned());
-        self.open.borrow_mut().insert(key, dir.clone());
+        self.keep((root.number(), folder.as_os_str().to_owned()), &dir);
         Ok(dir)
     }
 

@@ -63,6 +63,12 @@ impl FsError {
         )
     }
 
+    /// Whether the process, or the system, has no handle left: that says nothing of what was to be opened.
+    pub fn is_want_of_handles(&self) -> bool {
+        let errno = Errno::from_io_error(&self.source);
+        matches!(errno, Some(Errno::MFILE | Errno::NFILE))
+    }
+
     /// Whether something that is no folder, or one that we may not use, lies where a folder is wanted.
     pub fn is_in_the_way(&self) -> bool {
         matches!(

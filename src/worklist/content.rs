@@ -1,6 +1,6 @@
 //! What belongs into a session's folder: its cases, each with the files that are shown of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::folder::{PAGE, readable};
 use super::{Sources, WorklistError, page};
@@ -19,24 +19,21 @@ use crate::store::{Overlay, Store, keys};
 const LONG_LIST: usize = 1_000;
 
 /// The files of a folder, by their path in it.
-pub(super) struct Content<'a> {
-    pub files: BTreeMap<String, Source<'a>>,
+pub(super) struct Content {
+    pub files: BTreeMap<String, Source>,
 }
 
 /// What a file is made from.
-pub(super) enum Source<'a> {
+pub(super) enum Source {
     /// The page.
     Page(String),
     /// A document, by its content.
     Document(ContentHash),
     /// A questionnaire, made as a PDF only where it is not there yet.
-    Form {
-        identity: String,
-        make: Box<dyn Fn() -> Result<Vec<u8>, reports::frcp::FrcpError> + 'a>,
-    },
+    Form { identity: String, of: Box<FormOf> },
 }
 
-impl Source<'_> {
+impl Source {
     /// The same for the same content.
     pub fn identity(&self) -> String {
         match self {
@@ -45,6 +42,46 @@ impl Source<'_> {
             Source::Form { identity, .. } => identity.clone(),
         }
     }
+}
+
+/// Whose questionnaire it is. It is read again when its PDF is made: those of all cases of a session would be a lot to
+/// hold.
+pub(super) struct FormOf {
+    case: Case,
+    session: Session,
+}
+
+impl FormOf {
+    /// The PDF; nothing where there is no questionnaire any more: the page is then renewed once more.
+    pub fn pdf(&self, sources: &Sources<'_>) -> Result<Option<Vec<u8>>, ViewError> {
+        let view = Overlay::new(sources.store);
+        let case = &self.case;
+        let patient = match &case.ipp {
+            Some(ipp) => view.patient(&case.facility, ipp)?,
+            None => None,
+        };
+        let filled = view.questionnaire(&case.facility, &case.id)?;
+        let facility = facility_of(sources, case);
+        let (Some(patient), Some(filled), Some(facility)) = (patient, filled, facility) else {
+            return Ok(None);
+        };
+        let form = Form {
+            case,
+            patient: &patient,
+            session: &self.session,
+            questionnaire: Some(&filled.questionnaire),
+        };
+        let made = reports::form_pdf(&form, facility);
+        if let Err(problem) = &made {
+            log::error!("a questionnaire cannot be shown: {problem}");
+        }
+        Ok(made.ok())
+    }
+}
+
+fn facility_of<'s>(sources: &Sources<'s>, case: &Case) -> Option<&'s Facility> {
+    let mut facilities = sources.config.facilities.iter();
+    facilities.find(|it| it.id == case.facility)
 }
 
 /// A case, as the page shows it.
@@ -82,17 +119,17 @@ pub(super) enum FormState {
     Incomplete,
 }
 
-impl<'a> Content<'a> {
+impl Content {
     /// What should be there now.
     pub fn of(
-        sources: &'a Sources<'a>,
+        sources: &Sources<'_>,
         view: &Overlay<'_>,
         session: &Session,
     ) -> Result<Self, WorklistError> {
         let mut content = Self {
             files: BTreeMap::new(),
         };
-        let mut folders = BTreeSet::new();
+        let mut folders = Names::default();
         let mut cases = cases_with_patients(sources.store, session)?;
         // By name: that is how a person is looked for on a list.
         cases.sort_by_cached_key(|(case, patient)| {
@@ -103,7 +140,7 @@ impl<'a> Content<'a> {
         });
         let mut shown = Vec::with_capacity(cases.len());
         for (case, patient) in cases {
-            let folder = unique(&mut folders, &case_folder(&case, patient.as_deref()), "");
+            let folder = folders.unique(&case_folder(&case, patient.as_deref()), "");
             shown.push(content.add_case(sources, view, session, case, patient, &folder)?);
         }
         let page = page::render(session, &shown);
@@ -113,18 +150,17 @@ impl<'a> Content<'a> {
 
     fn add_case(
         &mut self,
-        sources: &'a Sources<'a>,
+        sources: &Sources<'_>,
         view: &Overlay<'_>,
         session: &Session,
         case: Box<Case>,
         patient: Option<Box<Patient>>,
         folder: &str,
     ) -> Result<ShownCase, ViewError> {
-        let facilities = &sources.config.facilities;
-        let facility = facilities.iter().find(|it| it.id == case.facility);
-        let mut names = BTreeSet::new();
+        let facility = facility_of(sources, &case);
+        let mut names = Names::default();
         let mut path_of =
-            |stem: &str, ending: &str| format!("{folder}/{}", unique(&mut names, stem, ending));
+            |stem: &str, ending: &str| format!("{folder}/{}", names.unique(stem, ending));
         let filled = match case.has_questionnaire {
             true => view.questionnaire(&case.facility, &case.id)?,
             false => None,
@@ -228,35 +264,28 @@ fn cases_with_patients(
     })
 }
 
-fn form<'a>(
+fn form(
     session: &Session,
     case: &Case,
     patient: &Patient,
     questionnaire: &Questionnaire,
-    facility: &'a Facility,
-) -> Source<'a> {
-    let (session, case) = (session.clone(), case.clone());
-    let (patient, questionnaire) = (patient.clone(), questionnaire.clone());
-    let made_from = serde_json::json!([
+    facility: &Facility,
+) -> Source {
+    let made_from = ContentHash::of_json(&(
         env!("CARGO_PKG_VERSION"),
-        facility.name,
+        &facility.name,
         session,
         patient,
-        case.id,
-        case.submitter,
-        case.lead,
+        &case.id,
+        &case.submitter,
+        &case.lead,
         questionnaire,
-    ]);
+    ));
     Source::Form {
-        identity: ContentHash::of(made_from.to_string().as_bytes()).to_string(),
-        make: Box::new(move || {
-            let form = Form {
-                case: &case,
-                patient: &patient,
-                session: &session,
-                questionnaire: Some(&questionnaire),
-            };
-            reports::form_pdf(&form, facility)
+        identity: made_from.to_string(),
+        of: Box::new(FormOf {
+            case: case.clone(),
+            session: session.clone(),
         }),
     }
 }
@@ -274,16 +303,26 @@ fn case_folder(case: &Case, patient: Option<&Patient>) -> String {
     format!("{name}_{}", readable(case.id.as_str(), "dossier"))
 }
 
-/// The name, with a number where it is taken.
-fn unique(taken: &mut BTreeSet<String>, stem: &str, ending: &str) -> String {
-    let dot = if ending.is_empty() { "" } else { "." };
-    let mut name = format!("{stem}{dot}{ending}");
-    let mut number = 2;
-    while !taken.insert(name.to_lowercase()) {
-        name = format!("{stem}_{number}{dot}{ending}");
-        number += 1;
+/// Names given in one folder.
+#[derive(Default)]
+struct Names {
+    taken: HashSet<String>,
+    /// The last number given for a name, so that the ten-thousandth file of a name is named as fast as the second.
+    numbers: HashMap<String, u32>,
+}
+
+impl Names {
+    /// The name, with a number where it is taken.
+    fn unique(&mut self, stem: &str, ending: &str) -> String {
+        let dot = if ending.is_empty() { "" } else { "." };
+        let mut name = format!("{stem}{dot}{ending}");
+        let number = self.numbers.entry(name.to_lowercase()).or_insert(1);
+        while !self.taken.insert(name.to_lowercase()) {
+            *number += 1;
+            name = format!("{stem}_{number}{dot}{ending}");
+        }
+        name
     }
-    name
 }
 
 /// Section "synthesis of the case and question asked" of the fRCP (LOINC).
@@ -295,15 +334,55 @@ const REASON: &str = "ORG-186";
 /// Statement "complete case" of the fRCP.
 const COMPLETE: &str = "GEN-100";
 
+/// The page shows so many lines of what is asked, and so many characters; the rest stands in the questionnaire.
+const LINES: usize = 20;
+const CHARACTERS: usize = 2_000;
+
+/// The first lines of a text that may be long.
+#[derive(Default)]
+struct FirstLines {
+    lines: Vec<String>,
+    characters: usize,
+    is_cut: bool,
+}
+
+impl FirstLines {
+    fn add(&mut self, line: &str) {
+        let line = line.trim();
+        let room = CHARACTERS.saturating_sub(self.characters);
+        match line.char_indices().nth(room) {
+            _ if line.is_empty() => {}
+            _ if self.lines.len() >= LINES || room == 0 => self.is_cut = true,
+            Some((end, _)) => {
+                self.lines.push(format!("{}…", &line[..end]));
+                self.characters = CHARACTERS;
+                self.is_cut = true;
+            }
+            None => {
+                self.characters += line.chars().count();
+                self.lines.push(line.to_owned());
+            }
+        }
+    }
+
+    fn add_text(&mut self, text: Option<&str>) {
+        for line in text.unwrap_or_default().lines() {
+            if self.is_cut {
+                return;
+            }
+            self.add(line);
+        }
+    }
+}
+
 /// The reasons that are ticked, else the reason as it was written, and the question.
 fn question(questionnaire: &Questionnaire) -> Vec<String> {
-    let (mut ticked, mut reason, mut asked) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ticked, mut reason) = (FirstLines::default(), FirstLines::default());
+    let mut asked = FirstLines::default();
     walk(&questionnaire.sections, &mut |section| {
-        let lines = section.text.iter().flat_map(|text| text.lines());
-        let lines = lines.map(str::trim).filter(|line| !line.is_empty());
         match section.code.as_deref() {
-            Some(QUESTION) => asked.extend(lines.map(str::to_owned)),
-            Some(REASON_SECTION) => reason.extend(lines.map(str::to_owned)),
+            Some(QUESTION) => asked.add_text(section.text.as_deref()),
+            Some(REASON_SECTION) => reason.add_text(section.text.as_deref()),
             _ => {}
         }
         for statement in &section.statements {
@@ -312,16 +391,23 @@ fn question(questionnaire: &Questionnaire) -> Vec<String> {
                     let is_ticked =
                         |it: &&Statement| it.value.as_deref() == Some("true") && !it.negated;
                     let labels = statement.statements.iter().filter(is_ticked);
-                    ticked.extend(labels.filter_map(|it| it.label.clone()));
+                    labels
+                        .filter_map(|it| it.label.as_deref())
+                        .for_each(|label| ticked.add(label));
                 }
             });
         }
     });
-    if ticked.is_empty() {
+    if ticked.lines.is_empty() {
         ticked = reason;
     }
-    ticked.extend(asked);
-    ticked
+    let is_cut = ticked.is_cut || asked.is_cut;
+    let mut lines = ticked.lines;
+    lines.append(&mut asked.lines);
+    if is_cut {
+        lines.push("[coupé : la suite est dans le questionnaire]".to_owned());
+    }
+    lines
 }
 
 fn form_state(questionnaire: Option<&Questionnaire>) -> FormState {

@@ -13,7 +13,6 @@ use serde::{Deserialize, Serialize};
 use super::content::{Content, Source};
 use super::{Sources, WorklistError};
 use crate::model::identifiers::{ContentHash, SessionId};
-use crate::model::session::Session;
 use crate::spool::fs::{Dir, FsError};
 use crate::spool::layout::document_path;
 
@@ -22,9 +21,11 @@ pub(super) const PAGE: &str = "index.html";
 /// Says whose folder it is, and what we put into it.
 const RECORD: &str = ".contents.json";
 /// A folder that has no name of its own yet.
-const NEW: &str = ".new";
-/// A name is cut to so many characters.
+pub(super) const NEW: &str = ".new";
+/// A name is cut to so many characters, and to so many bytes: two of them and a number are a name that every file
+/// system takes.
 const LONGEST_NAME: usize = 60;
+const LONGEST_IN_BYTES: usize = 100;
 
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Contents {
@@ -42,30 +43,27 @@ pub(super) struct SessionFolder<'a> {
 }
 
 impl<'a> SessionFolder<'a> {
-    /// All that are ours.
-    pub fn all(sources: &'a Sources<'a>) -> Result<Vec<Self>, FsError> {
-        let mut folders = Vec::new();
-        for entry in sources.fs.list(sources.sessions)? {
-            if let (true, Some(name)) = (entry.is_dir, entry.name.to_str())
-                && name != NEW
-            {
-                let dir = sources.fs.open_dir(sources.sessions, Path::new(name))?;
-                if let Some(contents) = read_contents(sources, &dir)? {
-                    folders.push(Self {
-                        sources,
-                        name: name.to_owned(),
-                        dir,
-                        contents,
-                    });
-                }
-            }
-        }
-        Ok(folders)
+    /// The one of this name, if it is there and ours.
+    pub fn open(sources: &'a Sources<'a>, name: &str) -> Result<Option<Self>, FsError> {
+        let dir = match sources.fs.open_dir(sources.sessions, Path::new(name)) {
+            Err(error) if error.is_absent() => return Ok(None),
+            opened => opened?,
+        };
+        let contents = read_contents(sources, &dir)?;
+        Ok(contents.map(|contents| Self {
+            sources,
+            name: name.to_owned(),
+            dir,
+            contents,
+        }))
     }
 
-    /// A new one, under a name that nobody looks for.
+    /// A new one, under a name that nobody looks for; what was made of it before stays.
     pub fn make(sources: &'a Sources<'a>, session: &SessionId) -> Result<Self, FsError> {
-        Self::clear_new(sources)?;
+        match Self::open(sources, NEW)? {
+            Some(begun) if begun.session() == Some(session) => return Ok(begun),
+            _ => clear_new(sources)?,
+        }
         Ok(Self {
             sources,
             name: NEW.to_owned(),
@@ -77,27 +75,6 @@ impl<'a> SessionFolder<'a> {
         })
     }
 
-    /// Removes what a process that was stopped left of a new folder, whatever it is: nobody else knows that name.
-    pub fn clear_new(sources: &Sources<'_>) -> Result<(), FsError> {
-        let fs = sources.fs;
-        let dir = match fs.open_dir(sources.sessions, Path::new(NEW)) {
-            Err(error) if error.is_absent() => return Ok(()),
-            opened => opened?,
-        };
-        for entry in fs.list(&dir)? {
-            if entry.is_dir {
-                let inner = fs.open_dir(&dir, Path::new(&entry.name))?;
-                for file in fs.list(&inner)? {
-                    fs.remove(&inner, &file.name)?;
-                }
-                fs.remove_dir(&dir, &entry.name)?;
-            } else {
-                fs.remove(&dir, &entry.name)?;
-            }
-        }
-        fs.remove_dir(sources.sessions, OsStr::new(NEW))
-    }
-
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -106,15 +83,8 @@ impl<'a> SessionFolder<'a> {
         self.contents.session.as_ref()
     }
 
-    /// Whether its session and the last change of its page both were before this day.
-    pub fn is_older_than(&self, day: NaiveDate) -> Result<bool, FsError> {
-        let date = self.name.split_once('_').map(|(date, _)| date.parse());
-        let Some(Ok(date)) = date else {
-            return Ok(false);
-        };
-        if day <= date {
-            return Ok(false);
-        }
+    /// Whether its page was last changed before this day.
+    pub fn is_unchanged_since(&self, day: NaiveDate) -> Result<bool, FsError> {
         match self.sources.fs.modified(&self.dir, OsStr::new(PAGE)) {
             Ok(time) => Ok(time.date_naive() < day),
             Err(error) if error.is_absent() => Ok(true),
@@ -124,9 +94,10 @@ impl<'a> SessionFolder<'a> {
 
     /// Puts in what should be there and takes out the rest: files first, then the page that leads to them, then what
     /// it no longer leads to.
-    pub fn fill(mut self, content: &Content<'_>) -> Result<Self, WorklistError> {
+    pub fn fill(mut self, content: &Content) -> Result<Self, WorklistError> {
         let sources = self.sources;
         let mut changed = BTreeSet::new();
+        let mut made = BTreeMap::new();
         for (path, source) in &content.files {
             let identity = source.identity();
             if self.contents.files.get(path) != Some(&identity) || !self.has(path)? {
@@ -147,9 +118,19 @@ impl<'a> SessionFolder<'a> {
         }
         self.write_record()?;
         for path in changed.iter().filter(|path| *path != PAGE) {
-            if let Some(source) = content.files.get(path) {
-                self.put(path, source)?;
+            let Some(source) = content.files.get(path) else {
+                continue;
+            };
+            let put = match (sources.stop)() {
+                true => Err(WorklistError::Stopped),
+                false => self.put(path, source),
+            };
+            if put.is_err() {
+                // What was made need not be made again.
+                self.record_made(&made)?;
+                return put.map(|()| self);
             }
+            made.insert(path.clone(), source.identity());
         }
         if let (true, Some(page)) = (changed.contains(PAGE), content.files.get(PAGE)) {
             self.put(PAGE, page)?;
@@ -157,52 +138,27 @@ impl<'a> SessionFolder<'a> {
         for path in gone {
             self.take_out(&path)?;
         }
-        // The record must not outlast files that a power cut takes.
-        sources
-            .fs
-            .sync_file_system(&self.dir)
-            .map_err(WorklistError::Sync)?;
-        self.contents.files = content
+        made = content
             .files
             .iter()
             .map(|(path, source)| (path.clone(), source.identity()))
             .collect();
-        self.write_record()?;
+        self.contents.files.clear();
+        self.record_made(&made)?;
         Ok(self)
     }
 
-    /// Gives it the name of the session, unless it has it; two sessions of one date and label get two names.
-    pub fn name_after(
-        self,
-        session: &Session,
-        taken: &BTreeSet<String>,
-    ) -> Result<(), WorklistError> {
-        let wanted = format!("{}_{}", session.date, readable(&session.label, "session"));
-        let is_numbered = self
-            .name
-            .strip_prefix(&wanted)
-            .and_then(|number| number.strip_prefix('_'))
-            .is_some_and(|number| number.parse::<u32>().is_ok());
-        if self.name == wanted || is_numbered {
-            return Ok(());
-        }
-        let numbered = (2..).map(|number| format!("{wanted}_{number}"));
-        let mut names = std::iter::once(wanted.clone()).chain(numbered);
+    /// Gives it another name; whether that was free.
+    pub fn rename(&mut self, name: &str) -> Result<bool, FsError> {
         let sessions = self.sources.sessions;
-        let fs = self.sources.fs;
-        for name in names.by_ref().filter(|name| !taken.contains(name)) {
-            match fs.rename(
-                sessions,
-                OsStr::new(&self.name),
-                sessions,
-                OsStr::new(&name),
-            ) {
-                // A person's own folder.
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
-                other => return Ok(other?),
-            }
+        let (from, to) = (OsStr::new(&self.name), OsStr::new(name));
+        match self.sources.fs.rename(sessions, from, sessions, to) {
+            // A person's own folder.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(false),
+            renamed => renamed?,
         }
-        Ok(())
+        self.name = name.to_owned();
+        Ok(true)
     }
 
     /// Removes everything that we put there, and the folder unless a person put something beside it.
@@ -215,6 +171,18 @@ impl<'a> SessionFolder<'a> {
         remove_if_there(sources, &self.dir, RECORD)?;
         let name = OsStr::new(&self.name);
         Ok(sources.fs.remove_dir(sources.sessions, name)?)
+    }
+
+    /// Records what was made, once it is durable: the record must not outlast files that a power cut takes.
+    fn record_made(&mut self, made: &BTreeMap<String, String>) -> Result<(), WorklistError> {
+        let fs = self.sources.fs;
+        fs.sync_file_system(&self.dir)
+            .map_err(WorklistError::Sync)?;
+        let made = made.iter();
+        self.contents
+            .files
+            .extend(made.map(|(path, identity)| (path.clone(), identity.clone())));
+        Ok(self.write_record()?)
     }
 
     fn write_record(&self) -> Result<(), FsError> {
@@ -236,7 +204,7 @@ impl<'a> SessionFolder<'a> {
         }
     }
 
-    fn put(&self, path: &str, source: &Source<'_>) -> Result<(), FsError> {
+    fn put(&self, path: &str, source: &Source) -> Result<(), WorklistError> {
         let fs = self.sources.fs;
         let (dir, name) = match path.split_once('/') {
             None => (self.dir.clone(), path),
@@ -244,16 +212,15 @@ impl<'a> SessionFolder<'a> {
         };
         let name = OsStr::new(name);
         match source {
-            Source::Page(text) => fs.replace(&dir, name, text.as_bytes()),
-            Source::Document(hash) => self.put_document(&dir, name, hash),
-            Source::Form { make, .. } => match make() {
-                Ok(pdf) => fs.replace(&dir, name, &pdf),
-                Err(problem) => {
-                    log::error!("a questionnaire cannot be shown: {problem}");
-                    Ok(())
+            Source::Page(text) => fs.replace(&dir, name, text.as_bytes())?,
+            Source::Document(hash) => self.put_document(&dir, name, hash)?,
+            Source::Form { of, .. } => {
+                if let Some(pdf) = of.pdf(self.sources)? {
+                    fs.replace(&dir, name, &pdf)?;
                 }
-            },
+            }
         }
+        Ok(())
     }
 
     /// A copy: whoever writes on it does not touch the original.
@@ -291,6 +258,27 @@ impl<'a> SessionFolder<'a> {
     }
 }
 
+/// Removes what a process that was stopped left of a new folder, whatever it is: nobody else knows that name.
+pub(super) fn clear_new(sources: &Sources<'_>) -> Result<(), FsError> {
+    let fs = sources.fs;
+    let dir = match fs.open_dir(sources.sessions, Path::new(NEW)) {
+        Err(error) if error.is_absent() => return Ok(()),
+        opened => opened?,
+    };
+    for entry in fs.list(&dir)? {
+        if entry.is_dir {
+            let inner = fs.open_dir(&dir, Path::new(&entry.name))?;
+            for file in fs.list(&inner)? {
+                fs.remove(&inner, &file.name)?;
+            }
+            fs.remove_dir(&dir, &entry.name)?;
+        } else {
+            fs.remove(&dir, &entry.name)?;
+        }
+    }
+    fs.remove_dir(sources.sessions, OsStr::new(NEW))
+}
+
 fn remove_if_there(sources: &Sources<'_>, dir: &Dir, name: &str) -> Result<(), FsError> {
     match sources.fs.remove(dir, OsStr::new(name)) {
         Err(error) if !error.is_absent() => Err(error),
@@ -312,6 +300,7 @@ pub(super) fn readable(text: &str, otherwise: &str) -> String {
     let mut name = String::new();
     for letter in text.chars().take(LONGEST_NAME) {
         match letter.is_alphanumeric() {
+            true if name.len() + letter.len_utf8() > LONGEST_IN_BYTES => break,
             true => name.push(letter),
             false if name.is_empty() || name.ends_with('-') => {}
             false => name.push('-'),

@@ -2,22 +2,28 @@
 //!
 //! `desk/sessions/<date>_<label>/` has a page with the session's cases and, for each case, its questionnaire as a PDF
 //! and its documents under names that say what they are. All of it is made from the store and can be made again, so
-//! it stands outside the journal: [`Worklists`] remembers which sessions a commit touched, and renews their folders one
-//! by one when there is nothing else to do.
+//! it stands outside the journal: [`Worklists`] remembers which sessions a commit touched, and a [`Renewer`] renews
+//! their folders one by one, in the daemon in a thread of its own: nothing else waits for it.
 //!
 //! A cancelled session keeps its folder, whose page says so. A folder is removed once the session's date and the last
 //! change of its page are both older than `retention.done`.
 
 mod content;
+mod due;
 mod folder;
+mod index;
 mod page;
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use chrono::{NaiveDate, Utc};
 
+pub use self::due::Worklists;
+
 use self::content::Content;
-use self::folder::SessionFolder;
+use self::due::Scope;
+use self::folder::{SessionFolder, clear_new};
+use self::index::Folders;
 use crate::config::Config;
 use crate::model::case::Case;
 use crate::model::document::{Attached, Document};
@@ -26,9 +32,6 @@ use crate::model::session::Session;
 use crate::model::view::{View, ViewError};
 use crate::spool::fs::{Dir, Fs, FsError};
 use crate::store::{Overlay, Store, keys};
-
-/// With more touched records than this, all sessions are looked at: that is cheaper than to remember each.
-const MANY: usize = 10_000;
 
 /// A session's folder cannot be renewed.
 #[derive(Debug, thiserror::Error)]
@@ -42,106 +45,147 @@ pub enum WorklistError {
     /// The store cannot be read.
     #[error(transparent)]
     View(#[from] ViewError),
+    /// Told to stop: what is made stays, and the rest is still due.
+    #[error("told to stop")]
+    Stopped,
 }
 
 /// Where the folders are, and what they are made from.
-pub struct Sources<'a> {
-    /// The disk.
-    pub fs: &'a Fs,
+struct Sources<'a> {
+    fs: &'a Fs,
     /// `desk/sessions/`.
-    pub sessions: &'a Dir,
-    /// `documents/`.
-    pub documents: &'a Dir,
-    /// The store.
-    pub store: &'a dyn Store,
-    /// The configuration.
-    pub config: &'a Config,
+    sessions: &'a Dir,
+    documents: &'a Dir,
+    store: &'a dyn Store,
+    config: &'a Config,
+    /// Whether to stop after the file in hand.
+    stop: &'a dyn Fn() -> bool,
 }
 
-/// Which sessions' folders are to be renewed.
-#[derive(Debug, Default)]
-pub struct Worklists {
-    /// Keys of records that changed.
-    touched: BTreeSet<String>,
-    /// Which others are to be looked at.
-    scope: Scope,
-    due: BTreeSet<SessionId>,
+/// Renews the folders, one session after the other. Nobody else may write to `desk/sessions/` meanwhile.
+pub struct Renewer {
+    fs: Fs,
+    sessions: Dir,
+    documents: Dir,
+    store: Arc<dyn Store>,
+    worklists: Arc<Worklists>,
+    /// What lies in `desk/sessions/`, once it was looked at.
+    folders: Option<Folders>,
 }
 
-/// Which sessions are to be looked at besides those that were touched.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Scope {
-    /// None.
-    #[default]
-    Touched,
-    /// Those that are no thing of the past, and those that have a folder.
-    Present,
-    /// All: more were touched than were remembered.
-    All,
+/// A session whose folder could not be renewed, and why.
+#[derive(Debug)]
+pub struct NotRenewed {
+    /// The session; none where it is not known which are due.
+    pub session: Option<SessionId>,
+    /// What went wrong.
+    pub error: WorklistError,
 }
 
-impl Worklists {
-    /// Remembers what changed. This is on the way of every message, so nothing is looked up yet.
-    pub fn touch<'k>(&mut self, keys: impl Iterator<Item = &'k String>) {
-        const SHOWN: [&str; 6] = [
-            "case/",
-            "document/",
-            "patient/",
-            "questionnaire/",
-            "session/",
-            "session-case/",
-        ];
-        if self.scope < Scope::All {
-            let shown = keys.filter(|key| SHOWN.iter().any(|kind| key.starts_with(kind)));
-            self.touched.extend(shown.cloned());
-            if self.touched.len() > MANY {
-                self.scope = Scope::All;
-                self.touched.clear();
-            }
+impl Renewer {
+    /// A renewer of what is due.
+    pub fn new(
+        fs: Fs,
+        sessions: Dir,
+        documents: Dir,
+        store: Arc<dyn Store>,
+        worklists: Arc<Worklists>,
+    ) -> Self {
+        Self {
+            fs,
+            sessions,
+            documents,
+            store,
+            worklists,
+            folders: None,
         }
     }
 
-    /// Every folder is to be looked at, and every session that should have one. One that is as it should be is left
-    /// as it is.
-    pub fn touch_all(&mut self) {
-        self.scope = self.scope.max(Scope::Present);
-    }
-
-    /// Whether there is anything to look at.
-    pub fn are_due(&self) -> bool {
-        self.scope > Scope::Touched || !self.touched.is_empty() || !self.due.is_empty()
-    }
-
-    /// Renews the next folder.
+    /// Renews the next folder that is due, if there is one; stops after the file in hand once `stop` says so.
     ///
     /// # Errors
     /// After any of them the session stays due.
-    pub fn renew_next(&mut self, sources: &Sources<'_>) -> Result<(), WorklistError> {
-        let view = Overlay::new(sources.store);
-        if self.scope > Scope::Touched {
-            SessionFolder::clear_new(sources)?;
-            let folders = SessionFolder::all(sources)?;
-            let has_folder =
-                |id: &SessionId| folders.iter().any(|folder| folder.session() == Some(id));
+    pub fn renew_next(&mut self, stop: &dyn Fn() -> bool) -> Result<(), NotRenewed> {
+        let config = self.worklists.config();
+        let sources = Sources {
+            fs: &self.fs,
+            sessions: &self.sessions,
+            documents: &self.documents,
+            store: &*self.store,
+            config: &config,
+            stop,
+        };
+        let unknown = |error| NotRenewed {
+            session: None,
+            error,
+        };
+        let folders = look(&sources, &mut self.folders).map_err(unknown)?;
+        find_due(&sources, &self.worklists, folders).map_err(|error| unknown(error.into()))?;
+        let begun = folders.begun.take();
+        let Some(id) = self.worklists.next(begun.as_ref()) else {
+            return clear_new(&sources).map_err(|error| unknown(error.into()));
+        };
+        match renew(&sources, folders, &id) {
+            Ok(()) => {
+                self.worklists.done(&id);
+                Ok(())
+            }
+            Err(error) => Err(NotRenewed {
+                session: Some(id),
+                error,
+            }),
+        }
+    }
+}
+
+/// The folders that are there. Once a day those that are a thing of the past are removed.
+fn look<'f>(
+    sources: &Sources<'_>,
+    known: &'f mut Option<Folders>,
+) -> Result<&'f mut Folders, WorklistError> {
+    let folders = match known.take() {
+        Some(folders) => folders,
+        None => Folders::look(sources)?,
+    };
+    let folders = known.insert(folders);
+    let keep_from = keep_from(sources.config);
+    if folders.cleared_before < Some(keep_from) {
+        folders.remove_older_than(sources, keep_from)?;
+        folders.cleared_before = Some(keep_from);
+    }
+    Ok(folders)
+}
+
+/// Finds out which sessions are due, from what was touched.
+fn find_due(
+    sources: &Sources<'_>,
+    worklists: &Worklists,
+    folders: &Folders,
+) -> Result<(), ViewError> {
+    let (scope, mut touched) = worklists.take();
+    let view = Overlay::new(sources.store);
+    let mut find = || {
+        if scope > Scope::Touched {
             let keep_from = keep_from(sources.config);
             let sessions: Vec<Session> = view.all(keys::SESSIONS)?;
-            let all = self.scope == Scope::All;
-            let shown = sessions
-                .into_iter()
-                .filter(|session| all || session.date >= keep_from || has_folder(&session.id));
-            self.due.extend(shown.map(|session| session.id));
-            self.scope = Scope::Touched;
+            let shown = sessions.into_iter().filter(|session| {
+                scope == Scope::All
+                    || session.date >= keep_from
+                    || folders.of(&session.id).is_some()
+            });
+            worklists.add(shown.map(|session| session.id));
         }
-        while let Some(key) = self.touched.first() {
-            self.due.extend(sessions_showing(&view, key)?);
-            self.touched.pop_first();
-        }
-        if let Some(id) = self.due.first() {
-            renew(sources, &view, id)?;
-            self.due.pop_first();
+        while let Some(key) = touched.first() {
+            worklists.add(sessions_showing(&view, key)?.into_iter());
+            touched.pop_first();
         }
         Ok(())
+    };
+    let found = find();
+    if found.is_err() {
+        worklists.give_back(scope, touched);
     }
+    found
 }
 
 /// The sessions on whose page the record of this key is shown.
@@ -183,29 +227,33 @@ fn sessions_showing(view: &Overlay<'_>, key: &str) -> Result<Vec<SessionId>, Vie
 }
 
 /// Makes the folder of a session what it should be.
-fn renew(sources: &Sources<'_>, view: &Overlay<'_>, id: &SessionId) -> Result<(), WorklistError> {
-    let keep_from = keep_from(sources.config);
-    let mut own = None;
-    let mut taken = BTreeSet::new();
-    for folder in SessionFolder::all(sources)? {
-        match folder.session() {
-            Some(session) if session == id => own = Some(folder),
-            _ if folder.is_older_than(keep_from)? => folder.remove()?,
-            _ => {
-                taken.insert(folder.name().to_owned());
-            }
-        }
+fn renew(
+    sources: &Sources<'_>,
+    folders: &mut Folders,
+    id: &SessionId,
+) -> Result<(), WorklistError> {
+    let view = Overlay::new(sources.store);
+    let mut own = folders.open(sources, id)?;
+    if own.is_none() && folders.of(id).is_some() {
+        // Somebody moved it, or took it away.
+        *folders = Folders::look(sources)?;
+        own = folders.open(sources, id)?;
     }
     match (view.session(id)?, own) {
         (Some(session), own) => {
-            let content = Content::of(sources, view, &session)?;
+            let content = Content::of(sources, &view, &session)?;
             let folder = match own {
                 Some(own) => own,
                 None => SessionFolder::make(sources, id)?,
             };
-            folder.fill(&content)?.name_after(&session, &taken)
+            let folder = folder.fill(&content)?;
+            folders.name_after(sources, folder, &session)
         }
-        (None, Some(own)) => own.remove(),
+        (None, Some(own)) => {
+            own.remove()?;
+            folders.forget(id);
+            Ok(())
+        }
         (None, None) => Ok(()),
     }
 }

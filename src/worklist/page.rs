@@ -2,8 +2,6 @@
 
 use std::fmt::Write;
 
-use quick_xml::escape::escape;
-
 use super::content::{FormState, ShownCase};
 use crate::model::case::CaseState;
 use crate::model::patient::{Patient, Sex};
@@ -11,6 +9,25 @@ use crate::model::session::{Session, SessionState};
 use crate::reports::frcp::{french_date, long_date};
 
 const STYLE: &str = include_str!("page.css");
+
+/// A name, a label or an id is shown up to so many characters.
+const LONGEST: usize = 300;
+
+/// Text for the page; of one that is too long it says how much is not shown.
+fn escape(text: &str) -> String {
+    let escaped = quick_xml::escape::escape;
+    match text.char_indices().nth(LONGEST) {
+        None => escaped(text).into_owned(),
+        Some((end, _)) => {
+            let (shown, rest) = text.split_at(end);
+            format!(
+                "{}… [coupé : encore {} caractères]",
+                escaped(shown),
+                rest.chars().count()
+            )
+        }
+    }
+}
 
 /// The page.
 pub(super) fn render(session: &Session, cases: &[ShownCase]) -> String {
@@ -52,7 +69,7 @@ fn heading(page: &mut String, session: &Session) {
     let _ = write!(
         page,
         "<p class=\"when\">{} <span class=\"state {}\">{state}</span></p>\n<p class=\"about\">",
-        escape(when.as_str()),
+        escape(&when),
         session.state.word(),
     );
     if let Some(lead) = &session.lead {
@@ -60,7 +77,7 @@ fn heading(page: &mut String, session: &Session) {
         let _ = write!(
             page,
             "<span>Responsable : <b>{}</b> (RPPS {})</span> ",
-            escape(name.as_str()),
+            escape(&name),
             escape(lead.rpps.to_string().as_str()),
         );
     }
@@ -189,7 +206,7 @@ fn submitter(case: &ShownCase) -> String {
     match submitter.name() {
         Some(name) => format!(
             "{}<small>RPPS {}</small>",
-            escape(name.as_str()),
+            escape(&name),
             escape(rpps.as_str())
         ),
         None => format!("RPPS {}", escape(rpps.as_str())),
@@ -239,8 +256,10 @@ fn lines(lines: &[String]) -> String {
     if lines.is_empty() {
         return "—".to_owned();
     }
-    let escaped: Vec<_> = lines.iter().map(|line| escape(line.as_str())).collect();
-    escaped.join("<br>")
+    let escaped = lines
+        .iter()
+        .map(|line| quick_xml::escape::escape(line.as_str()));
+    escaped.collect::<Vec<_>>().join("<br>")
 }
 
 /// A link to a file beside the page.

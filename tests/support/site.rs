@@ -87,6 +87,16 @@ impl Site {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
+    /// Lets the daemon have so many handles from now on.
+    pub fn limit_handles(&self, most: u64) {
+        let pid = rustix::process::Pid::from_child(self.child.as_ref().unwrap());
+        let limit = rustix::process::Rlimit {
+            current: Some(most),
+            maximum: rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum,
+        };
+        rustix::process::prlimit(Some(pid), rustix::process::Resource::Nofile, limit).unwrap();
+    }
+
     pub fn log(&self) -> String {
         let log = fs::read(self.folder.path().join("log")).unwrap_or_default();
         String::from_utf8_lossy(&log).into_owned()
