@@ -142,6 +142,8 @@ struct Asked {
     before: Totals,
     /// When to look again at what still settles, for `once`.
     again: Option<Instant>,
+    /// How long `once` waits for files of which the system does not say whether a writer has them open.
+    patience: Instant,
 }
 
 struct Daemon {
@@ -332,6 +334,7 @@ impl Daemon {
                 self.timers.look_at(now);
                 self.asked.push(Asked {
                     again: request.thorough.then(|| now + settle),
+                    patience: now + settle + self.engine.longest_doubt(),
                     before: self.engine.totals(),
                     request,
                 });
@@ -514,7 +517,10 @@ impl Daemon {
                         self.timers.look_at(now);
                         false
                     }
-                    _ => self.queue.is_empty(),
+                    _ => {
+                        let in_doubt = self.engine.files_in_doubt() > 0 && now < asked.patience;
+                        self.queue.is_empty() && !in_doubt
+                    }
                 },
             };
             if !is_done {

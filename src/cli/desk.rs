@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::once::wait_for_doubtful;
 use super::reach::{Reach, reach};
 use super::{Failure, print};
 use crate::config::Config;
@@ -95,7 +96,9 @@ pub fn drop_and_wait(
 ) -> Result<(), Failure> {
     match reach(config)? {
         Reach::Here(mut engine) => {
-            let taken = take_in(&mut engine, dropped);
+            let taken = take_in(&mut engine, dropped).and_then(|()| {
+                wait_for_doubtful(&mut engine, || matches!(answer.try_exists(), Ok(true)))
+            });
             engine.close()?;
             taken?;
         }
@@ -104,7 +107,7 @@ pub fn drop_and_wait(
             wait(&mut client, answer)?;
         }
     }
-    match answer.exists() {
+    match is_there(answer)? {
         true => Ok(()),
         false => Err(Failure::new(format!(
             "{} was dropped and could not be taken in yet. It waits and is taken in by the daemon or by `rcpspool once`; the log says why it waits",
@@ -131,7 +134,7 @@ pub fn take_in(engine: &mut Engine, dropped: &Dropped) -> Result<(), Failure> {
 fn wait(client: &mut ControlClient, answer: &Path) -> Result<(), Failure> {
     let start = Instant::now();
     let mut asked: Option<Instant> = None;
-    while !answer.exists() && start.elapsed() < PATIENCE {
+    while !is_there(answer)? && start.elapsed() < PATIENCE {
         // The file may still have settled when the first sweep looked.
         if asked.is_none_or(|asked| asked.elapsed() > Duration::from_secs(2)) {
             super::reach::ask_daemon(client, &Request::Sweep)?;
@@ -140,6 +143,12 @@ fn wait(client: &mut ControlClient, answer: &Path) -> Result<(), Failure> {
         std::thread::sleep(Duration::from_millis(50));
     }
     Ok(())
+}
+
+/// Whether a file is there; that this cannot be seen is no reason to wait for it.
+fn is_there(path: &Path) -> Result<bool, Failure> {
+    path.try_exists()
+        .map_err(|error| Failure::new(format!("{} cannot be looked for: {error}", path.display())))
 }
 
 /// The inbox of the desk or of a facility.

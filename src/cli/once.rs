@@ -1,7 +1,7 @@
 //! `once`: takes in what is in the inboxes now, writes due batches, and ends.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use clap::Args;
@@ -69,9 +69,30 @@ fn take_in(engine: &mut Engine) -> Result<(), Failure> {
         );
     }
     engine.take_in(std::mem::take(&mut swept.ready))?;
+    wait_for_doubtful(engine, || false)?;
+    if engine.claims_waiting() > 0 {
+        let count = engine.claims_waiting();
+        eprintln!(
+            "rcpspool: {count} files that were claimed may still be written to: they stay in work/ for the next time"
+        );
+    }
     engine.write_due_batches()?;
     swept = engine.sweep_all(&mut arrivals);
     write_status(engine, &swept, started);
+    Ok(())
+}
+
+/// Looks again, until `is_done`, at claimed files of which the system does not say whether a writer has them open.
+pub(super) fn wait_for_doubtful(
+    engine: &mut Engine,
+    is_done: impl Fn() -> bool,
+) -> Result<(), Failure> {
+    let start = Instant::now();
+    let (patience, pause) = (engine.longest_doubt(), engine.between_doubtful_looks());
+    while engine.files_in_doubt() > 0 && start.elapsed() < patience && !is_done() {
+        std::thread::sleep(pause);
+        engine.take_in(Vec::new())?;
+    }
     Ok(())
 }
 

@@ -71,7 +71,7 @@ impl Redeliver {
             batch,
         } = self;
         let outbox = facility(config, &id)?.dir.join(REPORTS);
-        let before = batches(&outbox);
+        let before = batches(&outbox)?;
         let mut redeliver = json!({ "command": "redeliver", "facility": id });
         if let Some(since) = since {
             redeliver["since"] = since.into();
@@ -80,7 +80,7 @@ impl Redeliver {
             redeliver["batch"] = batch.into();
         }
         let receipt = submit(config, &command(redeliver))?;
-        let written: Vec<String> = batches(&outbox)
+        let written: Vec<String> = batches(&outbox)?
             .difference(&before)
             .map(|path| path.display().to_string())
             .collect();
@@ -88,9 +88,17 @@ impl Redeliver {
     }
 }
 
-fn batches(outbox: &Path) -> BTreeSet<PathBuf> {
-    let entries = std::fs::read_dir(outbox).into_iter().flatten();
+/// What lies in an outbox, which may not be there yet.
+fn batches(outbox: &Path) -> Result<BTreeSet<PathBuf>, Failure> {
+    let unreadable = |error: std::io::Error| {
+        Failure::new(format!("{} cannot be listed: {error}", outbox.display()))
+    };
+    let entries = match std::fs::read_dir(outbox) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+        Err(error) => return Err(unreadable(error)),
+    };
     entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
+        .map(|entry| entry.map(|entry| entry.path()).map_err(unreadable))
         .collect()
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use super::doubt::Read;
 use super::group::Group;
 use super::receipt::{self, Answering, Told};
 use super::{Claimed, Engine, EngineError, place_name};
@@ -19,7 +20,7 @@ use crate::model::change::{Change, HistoryEntry, Record, Subject};
 use crate::model::outcome::{Outcome, Reason, Refusal, Warning, WarningCode};
 use crate::spool::claim::{self, Claim};
 use crate::spool::finish;
-use crate::spool::fs::{Dir, FsError, Reading};
+use crate::spool::fs::{Dir, FsError};
 use crate::spool::layout::document_path;
 use crate::store::{KeyChange, Store, keys, to_json};
 
@@ -56,28 +57,28 @@ impl Engine {
             return self.answer_request(group, claimed);
         }
         let limit = self.config.intake.max_file;
-        let name = claimed.name_in_work();
-        match self.fs.read_settled(&station.work, &name, limit) {
-            Ok(Reading::Whole(bytes, modified)) => {
+        let work = station.work.clone();
+        match self.read_claimed(group, &work, claimed) {
+            Ok(Read::Whole(bytes, modified)) => {
                 group.weigh(bytes.len());
                 match &claimed.place {
                     Place::Desk => self.take_desk_file(store, group, claimed, &bytes, modified),
                     _ => self.take_facility_file(store, group, claimed, &bytes),
                 }
             }
-            Ok(Reading::StillWritten) => {
+            Ok(Read::StillWritten | Read::InDoubt) => {
+                self.put_off(claimed)?;
                 group.release(claimed);
-                self.waiting.push_back(claimed.clone());
                 Ok(())
             }
-            Ok(Reading::TooLarge(first, size)) => {
+            Ok(Read::TooLarge(first, size)) => {
                 let refusal = Refusal::new(
                     Reason::TooLarge,
                     format!("The file has {size} bytes; at most {limit} are taken."),
                 );
                 self.refuse_file(group, claimed, &first, refusal)
             }
-            Err(error) if error.is_absent() => {
+            Err(EngineError::Disk(error)) if error.is_absent() => {
                 log::error!(
                     "a claimed file of {} was removed from its work folder by somebody",
                     place_name(&claimed.place)
@@ -85,14 +86,14 @@ impl Engine {
                 group.release(claimed);
                 Ok(())
             }
-            Err(error) if is_unreadable(&error) => {
+            Err(EngineError::Disk(error)) if is_unreadable(&error) => {
                 let refusal = Refusal::new(
                     Reason::Unreadable,
                     format!("The file cannot be read: {}.", error.source),
                 );
                 self.refuse_file(group, claimed, b"", refusal)
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error),
         }
     }
 
@@ -322,16 +323,17 @@ impl Engine {
             );
             return Ok((Err(refusal.into()), None));
         };
-        let work = &self.spool.desk.work;
+        let work = self.spool.desk.work.clone();
         let limit = self.config.intake.max_file;
-        let decided = match self.fs.read_settled(work, &companion.claim.name(), limit)? {
-            Reading::Whole(pdf, _) => desk::decide(command, Some(&pdf), &group.view, context),
-            Reading::StillWritten => Err(Refusal::new(
+        let decided = match self.read_claimed(group, &work, &companion)? {
+            Read::Whole(pdf, _) => desk::decide(command, Some(&pdf), &group.view, context),
+            Read::InDoubt => return Err(EngineError::InDoubt),
+            Read::StillWritten => Err(Refusal::new(
                 Reason::BadCommand,
                 format!("The file {name} is still being written: drop the command again once it is whole."),
             )
             .into()),
-            Reading::TooLarge(_, size) => Err(Refusal::new(
+            Read::TooLarge(_, size) => Err(Refusal::new(
                 Reason::TooLarge,
                 format!("The file {name} has {size} bytes; at most {limit} are taken."),
             )

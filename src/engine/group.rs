@@ -10,7 +10,7 @@ use super::commit::Sealed;
 use super::{Claimed, Counts, Engine, EngineError, place_name};
 use crate::intake::route;
 use crate::journal::{Entry, Move, Place};
-use crate::spool::fs::Dir;
+use crate::spool::fs::{Dir, Stamp};
 use crate::store::{Decided, KeyChange, Overlay, Store};
 
 /// A group is committed once its messages have so many bytes.
@@ -22,6 +22,7 @@ pub(super) struct Held {
     changes: Decided,
     prepared: Vec<(Dir, OsString)>,
     claimed: Vec<Claimed>,
+    in_doubt: Vec<(Claimed, Stamp)>,
     counts: Counts,
 }
 
@@ -35,6 +36,8 @@ pub(super) struct Group<'s> {
     prepared: Vec<(Dir, OsString)>,
     /// The files that this group finishes or reads on.
     claimed: Vec<Claimed>,
+    /// Files of whose writers nothing is known, as they were when they were read.
+    in_doubt: Vec<(Claimed, Stamp)>,
     pub counts: Counts,
     messages: usize,
     bytes: u64,
@@ -59,6 +62,7 @@ impl<'s> Group<'s> {
             moves: Vec::new(),
             prepared: Vec::new(),
             claimed: Vec::new(),
+            in_doubt: Vec::new(),
             counts: Counts::default(),
             messages: 0,
             bytes: 0,
@@ -104,6 +108,16 @@ impl<'s> Group<'s> {
             .retain(|held| held.claim.key() != claimed.claim.key());
     }
 
+    /// Before the group counts, this file must still be as it was read.
+    pub fn doubt(&mut self, claimed: &Claimed, stamp: Stamp) {
+        self.in_doubt.push((claimed.clone(), stamp));
+    }
+
+    /// The files that must still be as they were read.
+    pub fn in_doubt(&self) -> &[(Claimed, Stamp)] {
+        &self.in_doubt
+    }
+
     /// Counts the bytes of a file that was read.
     pub fn weigh(&mut self, bytes: usize) {
         self.bytes += bytes as u64;
@@ -120,6 +134,7 @@ impl<'s> Group<'s> {
             changes: Arc::default(),
             prepared: self.prepared,
             claimed: self.claimed,
+            in_doubt: self.in_doubt,
             counts: self.counts,
         }
     }
@@ -161,6 +176,16 @@ impl Engine {
             group.take_up(&next);
             match self.take_file(&store, &mut group, &next) {
                 Ok(()) => {}
+                Err(EngineError::InDoubt) => {
+                    // What was decided of this file is taken back with the group, which is taken again without it.
+                    let before = std::mem::take(&mut self.waiting);
+                    self.give_up(group.held());
+                    self.again = std::mem::replace(&mut self.waiting, before);
+                    self.again
+                        .retain(|other| other.claim.key() != next.claim.key());
+                    self.again.append(&mut claimed);
+                    return self.put_off(&next);
+                }
                 Err(EngineError::Disk(error)) => {
                     // The group is taken again without this place, whose folder may be the only one that fails.
                     let before = std::mem::take(&mut self.waiting);
@@ -213,12 +238,21 @@ impl Engine {
         group: &mut Group<'s>,
     ) -> Result<(), EngineError> {
         let file = group.claimed.last().cloned();
+        let read = group.in_doubt.iter().rev().find(|(claimed, _)| {
+            file.as_ref()
+                .is_some_and(|file| file.claim.key() == claimed.claim.key())
+        });
+        let read = read.cloned();
         let full = std::mem::replace(group, Group::new(&**store));
         self.commit(full)?;
-        group.claimed.extend(file.map(|file| Claimed {
+        let acquitted = |file: Claimed| Claimed {
             suspect: false,
             ..file
-        }));
+        };
+        group.claimed.extend(file.map(acquitted));
+        group
+            .in_doubt
+            .extend(read.map(|(file, stamp)| (acquitted(file), stamp)));
         Ok(())
     }
 
@@ -266,7 +300,10 @@ impl Engine {
     }
 
     /// Closes a group to further decisions; nothing if it holds nothing to put on the disk.
-    fn seal(&mut self, mut group: Group<'_>) -> Result<Option<(Sealed, Held)>, EngineError> {
+    pub(super) fn seal(
+        &mut self,
+        mut group: Group<'_>,
+    ) -> Result<Option<(Sealed, Held)>, EngineError> {
         if let Err(error) = self.land() {
             // It was decided on what has not come to count; its files wait behind those it rested on.
             let before = std::mem::take(&mut self.waiting);
@@ -276,7 +313,8 @@ impl Engine {
             return Err(error);
         }
         let prepared = self
-            .write_group_receipts(&mut group)
+            .see_that_none_grew(&group)
+            .and_then(|()| self.write_group_receipts(&mut group))
             .and_then(|()| self.acquit_suspects(&mut group))
             .and_then(|()| self.file_systems(&group));
         let file_systems = match prepared {
@@ -295,6 +333,7 @@ impl Engine {
             changes: Arc::clone(&changes),
             prepared: std::mem::take(&mut group.prepared),
             claimed: std::mem::take(&mut group.claimed),
+            in_doubt: std::mem::take(&mut group.in_doubt),
             counts: std::mem::take(&mut group.counts),
         };
         let sealed = Sealed {
@@ -317,6 +356,7 @@ impl Engine {
             Ok(()) => {
                 self.worklists.touch(held.changes.keys());
                 self.counts.add(held.counts);
+                self.forget_doubts(held.in_doubt.iter().map(|(claimed, _)| claimed));
                 Ok(())
             }
             Err(error) => {

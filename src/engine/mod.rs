@@ -6,6 +6,7 @@
 pub mod arrivals;
 mod batch;
 mod commit;
+mod doubt;
 mod files;
 mod group;
 pub mod keeping;
@@ -30,9 +31,11 @@ use crate::journal::{JournalError, Place};
 use crate::model::outcome::{Outcome, Reason};
 use crate::model::view::ViewError;
 use crate::spool::claim::{self, Claim};
+use crate::spool::doubt::Doubts;
 use crate::spool::finish::{Folders, Names};
 use crate::spool::fs::{Dir, Fs, FsError};
 use crate::spool::layout::{LayoutError, Spool, Station};
+use crate::spool::lease::Why;
 use crate::store::{Store, StoreError};
 use crate::worklist::Worklists;
 
@@ -74,6 +77,13 @@ pub enum EngineError {
     /// The database holds something that cannot be read.
     #[error(transparent)]
     View(#[from] ViewError),
+    /// A file of whose writers nothing is known was written to after it was read: what was decided with it is decided
+    /// again.
+    #[error("a file was written to after it was read")]
+    Grown,
+    /// A command names a file that may still be written to: both wait.
+    #[error("a file that a command names may still be written to")]
+    InDoubt,
     /// The engine was told to stop in the midst of a file: its other messages wait.
     #[error("told to stop")]
     Stopped,
@@ -87,6 +97,8 @@ impl EngineError {
             EngineError::Disk(_)
                 | EngineError::Report(_)
                 | EngineError::Journal(JournalError::Disk(_))
+                | EngineError::Grown
+                | EngineError::InDoubt
                 | EngineError::Stopped
         )
     }
@@ -294,6 +306,10 @@ pub struct Engine {
     again: VecDeque<Claimed>,
     /// Claimed files found after an unclean end: one of them may have caused it.
     suspects: VecDeque<Claimed>,
+    /// Claimed files of which the system does not say whether a writer has them open.
+    doubts: Doubts,
+    /// The places with such files, and why: said once.
+    silent_on_writers: BTreeMap<Place, Why>,
     counts: Counts,
     /// The session folders that commits touched.
     worklists: Arc<Worklists>,
@@ -381,6 +397,13 @@ impl Engine {
             let mut first = std::mem::take(&mut self.again);
             first.append(&mut waiting);
             waiting = first;
+            if matches!(taken, Err(EngineError::Grown)) {
+                // The files of that group wait: all but the one that grew can be taken at once.
+                let mut again = std::mem::take(&mut self.waiting);
+                again.append(&mut waiting);
+                waiting = again;
+                continue;
+            }
             if let Err(error) = taken {
                 self.waiting.append(&mut waiting);
                 return Err(error);
@@ -501,6 +524,7 @@ impl Engine {
 
     /// Whether this place lies on a local file system, whose times are the kernel's own.
     pub fn is_local(&self, station: &Station) -> bool {
+        // Where that cannot be told, nothing is taken for granted.
         self.fs.is_local(&station.inbox).unwrap_or(false)
     }
 

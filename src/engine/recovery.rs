@@ -11,6 +11,7 @@ use super::{Claimed, Counts, Engine, EngineError};
 use crate::config::{Config, Facility};
 use crate::journal::{Journal, JournalError, OpenMoves, Place, Position};
 use crate::spool::claim::{self, Claim};
+use crate::spool::doubt::Doubts;
 use crate::spool::finish::{Folders, Names};
 use crate::spool::fs::{Fs, FsError};
 use crate::spool::layout::{Marker, Spool, Station};
@@ -98,6 +99,8 @@ impl Engine {
             failure: None,
             again: VecDeque::new(),
             suspects: VecDeque::new(),
+            doubts: Doubts::default(),
+            silent_on_writers: BTreeMap::new(),
             roots: Arc::default(),
             committer: Committer::new(
                 fs.clone(),
@@ -414,7 +417,8 @@ impl Engine {
                 false => self.take_suspect(&found),
             };
             match taken {
-                Ok(()) => {}
+                // One that grew is in hand still.
+                Ok(()) | Err(EngineError::Grown) => {}
                 Err(EngineError::Disk(error)) => self.pause(&found.place, error.into()),
                 Err(error) => {
                     self.suspects.append(&mut suspects);
@@ -434,7 +438,12 @@ impl Engine {
             suspect: true,
             ..found.clone()
         };
-        let work = &station.work;
+        let work = &station.work.clone();
+        if found.claim.attempts < ATTEMPTS && !self.may_be_read(work, found)? {
+            // Waiting for its writer is no attempt to read it.
+            self.suspects.push_back(found.clone());
+            return Ok(());
+        }
         let renamed = self
             .fs
             .rename(work, &found.name_in_work(), work, &suspect.name_in_work());

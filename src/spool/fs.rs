@@ -12,13 +12,14 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
 
 use super::faults::{Faults, Undo};
-use super::lease;
+use super::lease::{self, Why, Writer};
 
 /// A disk operation failed.
 #[derive(Debug, thiserror::Error)]
@@ -121,14 +122,40 @@ pub enum Reading {
     Whole(Vec<u8>, DateTime<Utc>),
     /// A writer still has it open, or it changed while it was read: try again later.
     StillWritten,
+    /// It was not read, since the system does not say whether a writer has it open (see [`super::doubt`]); what
+    /// it is like now, to be read by [`Fs::read_unchanged`].
+    CannotTell(Stamp, Why),
     /// It is larger than allowed; its first bytes, and its size.
     TooLarge(Vec<u8>, u64),
+}
+
+/// What tells whether the content of a file changed; a rename does not touch it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// Its inode.
+    pub inode: u64,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Its modification time since the epoch, in nanoseconds.
+    pub modified: i128,
+}
+
+impl Stamp {
+    fn of(stat: &Stat) -> Self {
+        Self {
+            inode: stat.st_ino,
+            size: u64::try_from(stat.st_size).unwrap_or(0),
+            modified: nanoseconds(stat.st_mtime, stat.st_mtime_nsec as i64),
+        }
+    }
 }
 
 /// The disk; a clone reaches the same one.
 #[derive(Debug, Clone, Default)]
 pub struct Fs {
     faults: Option<Arc<Faults>>,
+    /// For tests: nothing is said about writers, as on a share.
+    is_silent_on_writers: bool,
 }
 
 impl Fs {
@@ -141,6 +168,15 @@ impl Fs {
     pub fn with_faults(faults: Arc<Faults>) -> Self {
         Self {
             faults: Some(faults),
+            ..Self::default()
+        }
+    }
+
+    /// The disk as a share is: it never says whether a writer has a file open.
+    pub fn silent_on_writers() -> Self {
+        Self {
+            is_silent_on_writers: true,
+            ..Self::default()
         }
     }
 
@@ -365,45 +401,92 @@ impl Fs {
             || dir.join(name),
             || {
                 let mut file = open_to_read(dir, name)?;
-                if lease::is_open_for_writing(&file) {
+                let writer = self.writer_of(&file);
+                if writer == Writer::OpenForWriting {
                     return Ok(Reading::StillWritten);
                 }
-                let before = rustix::fs::fstat(&file)?;
-                if FileType::from_raw_mode(before.st_mode) != FileType::RegularFile {
-                    return Err(io::Error::new(
-                        io::ErrorKind::InvalidInput,
-                        "it is not a regular file",
-                    ));
+                let before = stat_regular(&file)?;
+                match writer {
+                    Writer::CannotTell(why) => Ok(Reading::CannotTell(Stamp::of(&before), why)),
+                    _ => read_as_it_is(&mut file, &before, limit),
                 }
-                let size = u64::try_from(before.st_size).unwrap_or(0);
-                if size > limit {
-                    let mut first = Vec::new();
-                    Read::by_ref(&mut file)
-                        .take(64 * 1024)
-                        .read_to_end(&mut first)?;
-                    return Ok(Reading::TooLarge(first, size));
-                }
-                let mut bytes = vec![0; usize::try_from(size).unwrap_or(0)];
-                if let Err(error) = file.read_exact(&mut bytes) {
-                    // It became shorter while it was read.
-                    return match error.kind() {
-                        io::ErrorKind::UnexpectedEof => Ok(Reading::StillWritten),
-                        _ => Err(error),
-                    };
-                }
-                let after = rustix::fs::fstat(&file)?;
-                let unchanged = (before.st_size, before.st_mtime, before.st_mtime_nsec)
-                    == (after.st_size, after.st_mtime, after.st_mtime_nsec);
-                Ok(match unchanged {
-                    true => {
-                        let seconds = DateTime::from_timestamp(before.st_mtime, 0);
-                        Reading::Whole(bytes, seconds.unwrap_or_default())
-                    }
-                    false => Reading::StillWritten,
-                })
             },
             |_| None,
         )
+    }
+
+    /// Reads a regular file of whose writers nothing is known, if it is still as it was when it was looked at.
+    pub fn read_unchanged(
+        &self,
+        dir: &Dir,
+        name: &OsStr,
+        limit: u64,
+        stamp: Stamp,
+    ) -> Result<Reading> {
+        self.call(
+            "read",
+            || dir.join(name),
+            || {
+                let mut file = open_to_read(dir, name)?;
+                let before = stat_regular(&file)?;
+                match Stamp::of(&before) == stamp {
+                    true => read_as_it_is(&mut file, &before, limit),
+                    false => Ok(Reading::StillWritten),
+                }
+            },
+            |_| None,
+        )
+    }
+
+    /// What the system says of the writers of a file, and what the file is like now.
+    pub fn writer(&self, dir: &Dir, name: &OsStr) -> Result<(Writer, Stamp)> {
+        self.call(
+            "look at",
+            || dir.join(name),
+            || {
+                // Opened anew, so that a share looks at its server.
+                let file = open_to_read(dir, name)?;
+                let writer = self.writer_of(&file);
+                Ok((writer, Stamp::of(&stat_regular(&file)?)))
+            },
+            |_| None,
+        )
+    }
+
+    fn writer_of(&self, file: &File) -> Writer {
+        match self.is_silent_on_writers {
+            true => Writer::CannotTell(Why::Share),
+            false => lease::writer_of(file),
+        }
+    }
+
+    /// How long ago the file system last changed anything about a file, by the clock of that file system, which may
+    /// be another machine's. Under `probe` a file is made and removed again.
+    pub fn unchanged_for(&self, dir: &Dir, name: &OsStr, probe: &OsStr) -> Result<Duration> {
+        let last = self.call(
+            "look at",
+            || dir.join(name),
+            || {
+                let stat = rustix::fs::statat(&*dir.fd, name, AtFlags::SYMLINK_NOFOLLOW)?;
+                Ok(Stamp::of(&stat)
+                    .modified
+                    .max(nanoseconds(stat.st_ctime, stat.st_ctime_nsec as i64)))
+            },
+            |_| None,
+        )?;
+        self.write_new(dir, probe, b"")?;
+        let now = self.call(
+            "look at",
+            || dir.join(probe),
+            || {
+                let stat = rustix::fs::statat(&*dir.fd, probe, AtFlags::SYMLINK_NOFOLLOW)?;
+                Ok(nanoseconds(stat.st_ctime, stat.st_ctime_nsec as i64))
+            },
+            |_| None,
+        );
+        self.remove(dir, probe)?;
+        let age = now?.saturating_sub(last).max(0);
+        Ok(Duration::from_nanos(u64::try_from(age).unwrap_or(u64::MAX)))
     }
 
     /// Reads a file of ours whole.
@@ -650,23 +733,10 @@ impl Fs {
 
     /// Whether the folder lies on a local file system, where the rules hold in full (DESIGN, "What must never break").
     pub fn is_local(&self, dir: &Dir) -> Result<bool> {
-        const NETWORKED: [u64; 8] = [
-            0x6969,      // NFS
-            0x517b,      // SMB
-            0xfe53_4d42, // SMB2
-            0xff53_4d42, // CIFS
-            0x0102_1997, // 9p
-            0x00c3_6400, // Ceph
-            0x6573_5546, // FUSE: sshfs and the like
-            0x5346_414f, // AFS
-        ];
         self.call(
             "look at the file system of",
             || dir.path.to_path_buf(),
-            || {
-                let kind = rustix::fs::fstatfs(&*dir.fd)?.f_type;
-                Ok(!NETWORKED.contains(&(kind as u64 & 0xffff_ffff)))
-            },
+            || is_on_local_disk(&*dir.fd),
             |_| None,
         )
     }
@@ -759,6 +829,62 @@ impl FromEncoded for OsStr {
     fn from_encoded(bytes: &[u8]) -> OsString {
         std::os::unix::ffi::OsStringExt::from_vec(bytes.to_vec())
     }
+}
+
+/// Whether what is open lies on a file system of this machine, and not on a share.
+pub(super) fn is_on_local_disk(file: impl AsFd) -> io::Result<bool> {
+    const NETWORKED: [u64; 8] = [
+        0x6969,      // NFS
+        0x517b,      // SMB
+        0xfe53_4d42, // SMB2
+        0xff53_4d42, // CIFS
+        0x0102_1997, // 9p
+        0x00c3_6400, // Ceph
+        0x6573_5546, // FUSE: sshfs and the like
+        0x5346_414f, // AFS
+    ];
+    let kind = rustix::fs::fstatfs(file)?.f_type;
+    Ok(!NETWORKED.contains(&(kind as u64 & 0xffff_ffff)))
+}
+
+fn stat_regular(file: &File) -> io::Result<Stat> {
+    let stat = rustix::fs::fstat(file)?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Ok(stat),
+        _ => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is not a regular file",
+        )),
+    }
+}
+
+/// Reads a file that was `before` just now; one that changes meanwhile is still written.
+fn read_as_it_is(file: &mut File, before: &Stat, limit: u64) -> io::Result<Reading> {
+    let stamp = Stamp::of(before);
+    if stamp.size > limit {
+        let mut first = Vec::new();
+        file.take(64 * 1024).read_to_end(&mut first)?;
+        return Ok(Reading::TooLarge(first, stamp.size));
+    }
+    let mut bytes = vec![0; usize::try_from(stamp.size).unwrap_or(0)];
+    if let Err(error) = file.read_exact(&mut bytes) {
+        // It became shorter while it was read.
+        return match error.kind() {
+            io::ErrorKind::UnexpectedEof => Ok(Reading::StillWritten),
+            _ => Err(error),
+        };
+    }
+    Ok(match Stamp::of(&rustix::fs::fstat(&*file)?) == stamp {
+        true => {
+            let seconds = DateTime::from_timestamp(before.st_mtime, 0);
+            Reading::Whole(bytes, seconds.unwrap_or_default())
+        }
+        false => Reading::StillWritten,
+    })
+}
+
+fn nanoseconds(seconds: i64, nanoseconds: i64) -> i128 {
+    i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds)
 }
 
 fn stat_kind(dir: impl AsFd, name: &OsStr) -> io::Result<FileType> {

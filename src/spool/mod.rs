@@ -1,11 +1,12 @@
 //! The folders, and everything that moves between them.
 
 pub mod claim;
+pub mod doubt;
 pub mod faults;
 pub mod finish;
 pub mod fs;
 pub mod layout;
-mod lease;
+pub mod lease;
 pub mod retention;
 pub mod settle;
 pub mod sweep;

@@ -87,8 +87,24 @@ pub fn sweep(station: &Station, ignore: &[String]) -> Sweep {
             sweep.strange.push(path.to_owned());
             continue;
         }
-        let Ok(metadata) = entry.metadata() else {
-            continue;
+        let metadata = match entry.metadata() {
+            Ok(metadata) => metadata,
+            // Moved away meanwhile.
+            Err(error)
+                if error
+                    .io_error()
+                    .is_some_and(|it| it.kind() == std::io::ErrorKind::NotFound) =>
+            {
+                continue;
+            }
+            Err(error) => {
+                let problem = error.io_error().map(ToString::to_string);
+                sweep.problems.push(format!(
+                    "a file in the inbox cannot be looked at: {}",
+                    problem.unwrap_or_default()
+                ));
+                continue;
+            }
         };
         sweep.files.push(Found {
             path: path.to_owned(),

@@ -110,7 +110,8 @@ impl OfFacility {
                     let folder = path.parent().unwrap_or(Path::new(""));
                     fs.open_dir(outbox, folder)
                         .and_then(|dir| fs.exists(&dir, path.file_name().unwrap_or_default()))
-                        .unwrap_or(false)
+                        // What cannot be looked for may be there: reading it says what is wrong.
+                        .unwrap_or_else(|error| !error.is_absent())
                 })
             });
             shown
