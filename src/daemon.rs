@@ -26,7 +26,7 @@ use crate::journal::{JournalError, Place};
 use crate::spool::fs::{Dir, Fs};
 use crate::spool::layout::LayoutError;
 use crate::spool::watch::{Seen, Watch};
-use crate::status::control::{self, Request, Response, SweepRequest};
+use crate::status::control::{self, Request, Response, Socket, SweepRequest};
 use crate::status::{self, Figures, Status};
 use crate::store::Store;
 
@@ -69,10 +69,8 @@ pub fn run(config_path: Option<&Path>, config: Config) -> Result<(), DaemonError
     let worked = daemon.work(&events);
     daemon.end_threads();
     tell_manager(NotifyState::Stopping);
-    if let Some(socket) = socket {
-        // Whoever connects from here on finds nobody, and waits for the spool.
-        let _ = std::fs::remove_file(socket);
-    }
+    // Whoever connects from here on finds nobody, and waits for the spool.
+    drop(socket);
     worked?;
     daemon.end()
 }
@@ -757,9 +755,8 @@ fn listen_to_signals(sender: &Sender<Event>, stop: &Arc<AtomicBool>) -> io::Resu
 }
 
 /// Answers on the local socket; without one, the daemon does its work all the same.
-fn listen_to_commands(daemon: &Daemon, sender: &Sender<Event>) -> Option<PathBuf> {
-    let config = daemon.engine.config();
-    let path = control::socket_path(config);
+fn listen_to_commands(daemon: &Daemon, sender: &Sender<Event>) -> Option<Socket> {
+    let engine = &daemon.engine;
     let store = Arc::clone(daemon.engine.store());
     let figures = Arc::clone(&daemon.publisher.figures);
     let sender = Mutex::new(sender.clone());
@@ -780,19 +777,21 @@ fn listen_to_commands(daemon: &Daemon, sender: &Sender<Event>) -> Option<PathBuf
             control::answer(other, &*store, &config)
         }
     };
-    let served = control::listen(config).and_then(|listener| {
-        std::thread::Builder::new().name("listener".to_owned()).spawn(move || {
+    let listened = control::listen(engine.config(), engine.fs(), engine.status_dir());
+    let served = listened.and_then(|(listener, socket)| {
+        let thread = std::thread::Builder::new().name("listener".to_owned());
+        thread.spawn(move || {
             if let Err(error) = control::serve(&listener, Arc::new(handler)) {
                 log::error!("the local socket failed: {error}. Commands cannot ask this daemon until it is restarted");
             }
-        })
+        })?;
+        Ok(socket)
     });
     match served {
-        Ok(_) => Some(path),
+        Ok(socket) => Some(socket),
         Err(error) => {
             log::error!(
-                "commands cannot ask this daemon: {} cannot be used: {error}. Set RUNTIME_DIRECTORY to a folder of its user",
-                path.display()
+                "commands cannot ask this daemon: {error}. Set RUNTIME_DIRECTORY to a folder of its user"
             );
             None
         }

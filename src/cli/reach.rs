@@ -26,16 +26,15 @@ pub enum Reach {
 
 /// Finds out who has the data.
 pub fn reach(config: &Arc<Config>) -> Result<Reach, Failure> {
-    let socket = control::socket_path(config);
     let start = Instant::now();
     loop {
-        match ControlClient::connect(&socket) {
+        match control::connect(config) {
             Ok(Some(client)) => return Ok(Reach::Daemon(client)),
             Ok(None) => {}
-            Err(error) => {
+            Err((path, error)) => {
                 return Err(Failure::new(format!(
                     "the daemon cannot be asked at {}: {error}. Run this as the daemon's user, or as root",
-                    socket.display()
+                    path.display()
                 )));
             }
         }
@@ -52,7 +51,13 @@ pub fn reach(config: &Arc<Config>) -> Result<Reach, Failure> {
 
 /// Asks something that only needs the store.
 pub fn ask(config: &Arc<Config>, request: &Request) -> Result<Value, Failure> {
-    if !config.spool.is_dir() {
+    let is_there = config.spool.try_exists().map_err(|error| {
+        Failure::new(format!(
+            "the spool {} cannot be looked at: {error}. Run this as the daemon's user, or as root",
+            config.spool.display()
+        ))
+    })?;
+    if !is_there {
         // Looking at a spool that is not there yet does not make it.
         let spool = config.spool.display();
         eprintln!("rcpspool: there is no spool at {spool} yet; `rcpspool setup` makes it");

@@ -1,13 +1,15 @@
 //! The daemon's local socket: how the command line asks a running daemon (SPEC 12).
 //!
 //! One JSON line asks, one JSON line answers, and a connection may ask again. Who may open the socket may read the
-//! store: it belongs to the daemon's user alone.
+//! store: it belongs to the daemon's user alone. Where it is, the daemon writes into the spool, since the environment
+//! of a command may be another than the daemon's.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::ffi::OsStr;
+use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 
 use serde::{Deserialize, Serialize};
@@ -17,10 +19,16 @@ use crate::config::Config;
 use crate::engine::Totals;
 use crate::listing::{self, Filter, Subject, What};
 use crate::model::identifiers::ContentHash;
+use crate::spool::fs::{Dir, Fs};
 use crate::store::Store;
 
-/// A question is short; a longer one is not ours.
-const LONGEST_QUESTION: u64 = 64 * 1024;
+pub use super::listener::serve;
+
+/// The name in the spool's `status/` under which the daemon writes where its socket is.
+const WHERE: &str = ".socket";
+
+/// The socket's name there, where no folder for sockets can be used.
+const IN_THE_SPOOL: &str = "control.sock";
 
 /// What can be asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +71,8 @@ pub struct SweepRequest {
     pub done: Sender<Result<Totals, String>>,
 }
 
-/// Where the socket of this spool is: its name is a hash of the spool's path, so that every spool has its own.
+/// Where the socket of this spool is by the environment: its name is a hash of the spool's path, so that every spool
+/// has its own.
 pub fn socket_path(config: &Config) -> PathBuf {
     let spool = config
         .spool
@@ -80,22 +89,92 @@ pub fn socket_path(config: &Config) -> PathBuf {
     folder.join(format!("{prefix}.sock"))
 }
 
-/// Listens on the socket, in the place of one that a killed daemon left. The spool's lock must be held.
-pub fn listen(config: &Config) -> io::Result<UnixListener> {
-    let path = socket_path(config);
+/// The daemon's socket; removed with what was written about it once this is dropped.
+#[derive(Debug)]
+pub struct Socket {
+    path: PathBuf,
+    fs: Fs,
+    status: Dir,
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // Whoever finds one of them all the same finds nobody there.
+        let _ = self.fs.remove(&self.status, OsStr::new(WHERE));
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Listens on the socket, in the place of one that a killed daemon left, and writes into the spool's `status/` where
+/// it is. The spool's lock must be held.
+pub fn listen(config: &Config, fs: &Fs, status: &Dir) -> io::Result<(UnixListener, Socket)> {
+    let wanted = socket_path(config);
+    let (listener, path) = match listen_at(&wanted) {
+        Ok(listener) => (listener, wanted),
+        Err(error) => {
+            let path = std::path::absolute(status.path().join(IN_THE_SPOOL))?;
+            let listener = listen_at(&path).map_err(|second| {
+                io::Error::other(format!(
+                    "{} cannot be used ({error}), nor {} ({second})",
+                    wanted.display(),
+                    path.display()
+                ))
+            })?;
+            (listener, path)
+        }
+    };
+    let socket = Socket {
+        path: std::path::absolute(path)?,
+        fs: fs.clone(),
+        status: status.clone(),
+    };
+    fs.replace(
+        status,
+        OsStr::new(WHERE),
+        socket.path.as_os_str().as_bytes(),
+    )
+    .map_err(io::Error::other)?;
+    Ok((listener, socket))
+}
+
+fn listen_at(path: &Path) -> io::Result<UnixListener> {
     if let Some(folder) = path.parent() {
         std::fs::DirBuilder::new()
             .recursive(true)
             .mode(0o755)
             .create(folder)?;
     }
-    match std::fs::remove_file(&path) {
+    match std::fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let listener = UnixListener::bind(&path)?;
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     Ok(listener)
+}
+
+/// Connects to the daemon of this spool, if one listens: where it says that it does, or where it would by this
+/// environment.
+///
+/// # Errors
+/// With the path that cannot be used, and why.
+pub fn connect(config: &Config) -> Result<Option<ControlClient>, (PathBuf, io::Error)> {
+    let written = config.spool.join("status").join(WHERE);
+    let said = match std::fs::read(&written) {
+        Ok(path) => Some(PathBuf::from(std::ffi::OsString::from_vec(path))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err((written, error)),
+    };
+    // A power cut may have left an empty one.
+    let said = said.filter(|path| path.is_absolute());
+    for path in said.into_iter().chain([socket_path(config)]) {
+        match ControlClient::connect(&path) {
+            Ok(None) => {}
+            Ok(Some(client)) => return Ok(Some(client)),
+            Err(error) => return Err((path, error)),
+        }
+    }
+    Ok(None)
 }
 
 /// Answers what only needs the store.
@@ -129,47 +208,6 @@ pub fn sweep<E: From<SweepRequest>>(requests: &Sender<E>, thorough: bool) -> Res
         },
         Some(Err(problem)) => Response::Error(problem),
         None => Response::Error("the daemon is ending: try again once it has ended".to_owned()),
-    }
-}
-
-/// Answers everybody who connects, each in a thread of its own, until the listener fails.
-pub fn serve(
-    listener: &UnixListener,
-    handler: Arc<dyn Fn(&Request) -> Response + Send + Sync>,
-) -> io::Result<()> {
-    for stream in listener.incoming() {
-        let stream = stream?;
-        let handler = Arc::clone(&handler);
-        std::thread::Builder::new()
-            .name("control".to_owned())
-            .spawn(move || {
-                if let Err(error) = converse(&stream, &*handler) {
-                    log::debug!("a connection to the local socket ended: {error}");
-                }
-            })?;
-    }
-    Ok(())
-}
-
-fn converse(stream: &UnixStream, handler: &dyn Fn(&Request) -> Response) -> io::Result<()> {
-    let mut reader = BufReader::new(stream);
-    let mut writer = stream;
-    loop {
-        let mut line = Vec::new();
-        let read = reader
-            .by_ref()
-            .take(LONGEST_QUESTION)
-            .read_until(b'\n', &mut line)?;
-        if read == 0 {
-            return Ok(());
-        }
-        let response = match serde_json::from_slice(&line) {
-            Ok(request) => handler(&request),
-            Err(error) => Response::Error(format!("the question cannot be understood: {error}")),
-        };
-        let mut answer = serde_json::to_vec(&response)?;
-        answer.push(b'\n');
-        writer.write_all(&answer)?;
     }
 }
 
@@ -208,6 +246,8 @@ impl ControlClient {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::json;
 
     use super::*;

@@ -4,6 +4,7 @@
 //! the store and the `error/` folders know, and [`publish`] writes all of it into the spool's `status/`.
 
 pub mod control;
+mod listener;
 mod metrics;
 mod page;
 
