@@ -33,6 +33,9 @@ const MAX_NODES: usize = 500_000;
 /// How many attributes an element may have: the parser compares each with each.
 const MAX_ATTRIBUTES: usize = 1_000;
 
+/// How many attributes there may be in all: each takes the parser more memory than an element does.
+const MAX_ALL_ATTRIBUTES: usize = 1_000_000;
+
 /// How many namespaces may be declared around an element: the parser copies them where one more is declared.
 const MAX_NAMESPACES: usize = 100;
 
@@ -162,6 +165,7 @@ fn declared_encoding(bytes: &[u8]) -> Result<&'static Encoding, Refusal> {
 fn check_bounds(text: &str) -> Result<(), Refusal> {
     let bytes = text.as_bytes();
     let mut nodes = 0_usize;
+    let mut attributes = 0_usize;
     // For each open element, how many namespaces are declared in and around it.
     let mut open: Vec<usize> = Vec::new();
     let mut at = 0_usize;
@@ -194,7 +198,9 @@ fn check_bounds(text: &str) -> Result<(), Refusal> {
                 let tag = Tag::scan(rest);
                 let around = open.last().copied().unwrap_or(0);
                 let namespaces = around.saturating_add(tag.namespaces);
+                attributes = attributes.saturating_add(tag.attributes);
                 for (count, most, what) in [
+                    (attributes, MAX_ALL_ATTRIBUTES, "attributes in all"),
                     (tag.attributes, MAX_ATTRIBUTES, "attributes in an element"),
                     (namespaces, MAX_NAMESPACES, "namespaces around an element"),
                     (
@@ -475,6 +481,10 @@ mod tests {
             (document(&"<a/>".repeat(MAX_NODES)), true),
             (document(&"<a>b</a>".repeat(MAX_NODES / 2)), true),
             (document(&"<!-- -->".repeat(MAX_NODES)), true),
+            (
+                document(&format!("<a {}/>", "b=\"\" ".repeat(MAX_ATTRIBUTES)).repeat(1_000)),
+                true,
+            ),
         ] {
             assert_eq!(title(text.as_bytes()) == "malformed", is_refused);
         }

@@ -53,10 +53,8 @@ impl<'a, 'i> Narrative<'a, 'i> {
         let found = target.strip_prefix('#').and_then(|id| {
             let node = self.by_id.get(id)?;
             let mut resolved = self.resolved.borrow_mut();
-            resolved
-                .entry(id)
-                .or_insert_with(|| text(*node).map(Rc::from))
-                .clone()
+            let known = resolved.entry(id);
+            known.or_insert_with(|| self.read(*node)).clone()
         });
         match found {
             Some(text) if text.len() <= self.budget.get() => {
@@ -66,6 +64,16 @@ impl<'a, 'i> Narrative<'a, 'i> {
             }
             _ => target.to_owned(),
         }
+    }
+}
+
+impl<'a, 'i> Narrative<'a, 'i> {
+    /// The text of an element, unless it is longer than what may still be copied: elements with an `ID` stand in each
+    /// other, and each of them has all the text of those in it.
+    fn read(&self, node: Node<'a, 'i>) -> Option<Rc<str>> {
+        let left = self.budget.get().checked_sub(node.range().len())?;
+        self.budget.set(left);
+        text(node).map(Rc::from)
     }
 }
 
@@ -222,6 +230,30 @@ mod tests {
             texts,
             ["X Y", "Y", "#", "#gone", "#e", "http://x.fr", "own Y", ""]
         );
+    }
+
+    #[test]
+    fn references_to_texts_in_each_other_stay_small() {
+        let open: String = (0..90).map(|n| format!("<c ID=\"n{n}\">")).collect();
+        let refer: String = (0..90)
+            .map(|n| format!("<t><reference value=\"#n{n}\"/></t>"))
+            .collect();
+        let xml = format!(
+            "<a xmlns=\"urn:hl7-org:v3\">{open}{}{}{refer}</a>",
+            "x".repeat(1 << 20),
+            "</c>".repeat(90)
+        );
+        let document = Document::parse(&xml).unwrap();
+        let narrative = Narrative::of(document.root_element());
+        let read: usize = document
+            .root_element()
+            .children()
+            .filter_map(|node| narrative.text_of(node))
+            .map(|text| text.len())
+            .sum();
+        let kept = narrative.resolved.borrow();
+        let kept: usize = kept.values().flatten().map(|text| text.len()).sum();
+        assert!(read + kept < xml.len() * 6, "{read} and {kept}");
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! does not name stay as they are, and so do the data of a known session whose column it does not have.
 
 use std::collections::HashMap;
+use std::iter::Peekable;
+use std::str::Chars;
 
 use chrono::{NaiveDate, NaiveTime};
 
@@ -37,10 +39,11 @@ pub fn decide_sessions(
     view: &dyn View,
     _context: &DeskContext<'_>,
 ) -> Decided<'static> {
-    let table = Table::read(bytes)?;
+    let table = Table::open(bytes)?;
     let mut decision = Decision::unchanged(Verdict::Duplicate);
     let mut lines: HashMap<SessionId, usize> = HashMap::new();
-    for row in &table.rows {
+    for row in table.rows {
+        let row = row?;
         let id = SessionId::new(row.required("id")?);
         if let Some(line) = lines.insert(id.clone(), row.line) {
             return Err(row
@@ -105,10 +108,33 @@ fn what_changed(known: Option<&Session>, session: &Session) -> String {
     format!("{}, by the desk's list", changed.join(", "))
 }
 
-/// A list with its header understood.
+/// A list with its header understood, whose lines are read one by one: read at once, short ones would take many times
+/// the memory of their text.
+struct Table<'t> {
+    rows: Rows<'t>,
+}
+
+struct Rows<'t> {
+    records: Records<'t>,
+    columns: Columns,
+}
+
+impl Iterator for Rows<'_> {
+    type Item = Result<Row, Refusal>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let record = self.records.next()?;
+        Some(record.and_then(|record| record.row(&self.columns)))
+    }
+}
+
+/// Which column each cell of a header names.
 #[derive(Debug)]
-struct Table {
-    rows: Vec<Row>,
+struct Columns {
+    /// The place of each in its line.
+    named: HashMap<usize, &'static str>,
+    /// How many cells the header has.
+    width: usize,
 }
 
 /// One line of a list: its cells by column.
@@ -118,8 +144,8 @@ struct Row {
     cells: HashMap<&'static str, String>,
 }
 
-impl Table {
-    fn read(bytes: &[u8]) -> Result<Self, Refusal> {
+impl<'t> Table<'t> {
+    fn open(bytes: &'t [u8]) -> Result<Self, Refusal> {
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
         let text = std::str::from_utf8(bytes).map_err(|error| {
             let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
@@ -133,7 +159,7 @@ impl Table {
         let separator = header
             .and_then(|header| header.chars().find(|letter| matches!(letter, ';' | ',')))
             .unwrap_or(',');
-        let mut records = records(text, separator)?.into_iter();
+        let mut records = Records::of(text, separator);
         let Some(header) = records.next() else {
             return Err(bad_csv(
                 "expected a header line, found an empty file",
@@ -141,11 +167,10 @@ impl Table {
                 None,
             ));
         };
-        let columns = header.columns()?;
-        let rows = records
-            .map(|record| record.row(&columns))
-            .collect::<Result<_, _>>()?;
-        Ok(Self { rows })
+        let columns = header?.columns()?;
+        Ok(Self {
+            rows: Rows { records, columns },
+        })
     }
 }
 
@@ -308,68 +333,85 @@ fn is_time(text: &str) -> bool {
 #[derive(Debug)]
 struct RawRecord {
     line: usize,
-    cells: Vec<String>,
+    /// The cells that hold something, with their place in the line: no more than one beyond the columns that there are,
+    /// which is wrong anywhere.
+    filled: Vec<(usize, String)>,
+    /// How many cells there are.
+    width: usize,
 }
 
 impl RawRecord {
+    fn at(line: usize) -> Self {
+        Self {
+            line,
+            filled: Vec::new(),
+            width: 0,
+        }
+    }
+
+    fn push(&mut self, cell: String) {
+        if self.filled.len() <= COLUMNS.len() && !cell.trim().is_empty() {
+            self.filled.push((self.width, cell));
+        }
+        self.width = self.width.saturating_add(1);
+    }
+
     /// Read as the header: which column each cell names; spreadsheets leave empty ones at the end.
-    fn columns(&self) -> Result<Vec<Option<&'static str>>, Refusal> {
-        let mut columns = Vec::with_capacity(self.cells.len());
-        for cell in &self.cells {
+    fn columns(&self) -> Result<Columns, Refusal> {
+        let mut named = HashMap::new();
+        for (number, cell) in &self.filled {
             let name = cell.trim();
             let column = COLUMNS
                 .into_iter()
                 .find(|column| column.eq_ignore_ascii_case(name));
-            if column.is_none() && !name.is_empty() {
+            let Some(column) = column else {
                 return Err(bad_csv(
                     format!("expected the columns {}, found another", COLUMNS.join(", ")),
                     self.line,
                     Some(name),
                 )
                 .with_value(name));
-            }
-            if column.is_some() && columns.contains(&column) {
+            };
+            if named.values().any(|known| *known == column) {
                 return Err(bad_csv(
                     "the column stands twice in the header",
                     self.line,
                     Some(name),
                 ));
             }
-            columns.push(column);
+            named.insert(*number, column);
         }
-        if !columns.contains(&Some("id")) {
+        if !named.values().any(|column| *column == "id") {
             return Err(bad_csv(
                 "expected a header line with a column id",
                 self.line,
                 Some("id"),
             ));
         }
-        Ok(columns)
+        Ok(Columns {
+            named,
+            width: self.width,
+        })
     }
 
-    fn row(self, columns: &[Option<&'static str>]) -> Result<Row, Refusal> {
+    fn row(self, columns: &Columns) -> Result<Row, Refusal> {
         let mut cells: HashMap<&'static str, String> = columns
-            .iter()
-            .flatten()
+            .named
+            .values()
             .map(|column| (*column, String::new()))
             .collect();
-        for (number, cell) in self.cells.into_iter().enumerate() {
-            match columns.get(number) {
-                Some(Some(column)) => {
-                    cells.insert(*column, cell);
-                }
-                _ if cell.trim().is_empty() => {}
-                _ => {
-                    return Err(bad_csv(
-                        format!(
-                            "expected {} cells as in the header, found more: put a text that has the separator in it in quotes",
-                            columns.len()
-                        ),
-                        self.line,
-                        Some(&number.saturating_add(1).to_string()),
-                    ));
-                }
-            }
+        for (number, cell) in self.filled {
+            let Some(column) = columns.named.get(&number) else {
+                return Err(bad_csv(
+                    format!(
+                        "expected {} cells as in the header, found more: put a text that has the separator in it in quotes",
+                        columns.width
+                    ),
+                    self.line,
+                    Some(&number.saturating_add(1).to_string()),
+                ));
+            };
+            cells.insert(*column, cell);
         }
         Ok(Row {
             line: self.line,
@@ -378,60 +420,84 @@ impl RawRecord {
     }
 }
 
-/// Splits the text into records (RFC 4180): a quoted cell may hold separators, line breaks and doubled quotes.
-fn records(text: &str, separator: char) -> Result<Vec<RawRecord>, Refusal> {
-    let mut records = Vec::new();
-    let mut record = RawRecord {
-        line: 1,
-        cells: Vec::new(),
-    };
-    let mut cell = String::new();
-    let mut line = 1usize;
-    let mut letters = text.chars().peekable();
-    loop {
-        if letters.peek() == Some(&'"') && cell.trim().is_empty() {
-            let opened = line;
-            letters.next();
-            cell.clear();
-            loop {
-                match letters.next() {
-                    Some('"') if letters.next_if_eq(&'"').is_some() => cell.push('"'),
-                    Some('"') => break,
-                    Some(letter) => {
-                        line = line.saturating_add(usize::from(letter == '\n'));
-                        cell.push(letter);
-                    }
-                    None => {
-                        return Err(bad_csv(
-                            "a quote is opened and never closed",
-                            opened,
-                            Some(&record.cells.len().saturating_add(1).to_string()),
-                        ));
+/// The records of a text (RFC 4180), without those that are empty: a quoted cell may hold separators, line breaks and
+/// doubled quotes.
+struct Records<'t> {
+    letters: Peekable<Chars<'t>>,
+    separator: char,
+    line: usize,
+    is_at_end: bool,
+}
+
+impl<'t> Records<'t> {
+    fn of(text: &'t str, separator: char) -> Self {
+        Self {
+            letters: text.chars().peekable(),
+            separator,
+            line: 1,
+            is_at_end: false,
+        }
+    }
+
+    fn record(&mut self) -> Result<RawRecord, Refusal> {
+        let mut record = RawRecord::at(self.line);
+        let mut cell = String::new();
+        let letters = &mut self.letters;
+        loop {
+            if letters.peek() == Some(&'"') && cell.trim().is_empty() {
+                let opened = self.line;
+                letters.next();
+                cell.clear();
+                loop {
+                    match letters.next() {
+                        Some('"') if letters.next_if_eq(&'"').is_some() => cell.push('"'),
+                        Some('"') => break,
+                        Some(letter) => {
+                            self.line = self.line.saturating_add(usize::from(letter == '\n'));
+                            cell.push(letter);
+                        }
+                        None => {
+                            return Err(bad_csv(
+                                "a quote is opened and never closed",
+                                opened,
+                                Some(&record.width.saturating_add(1).to_string()),
+                            ));
+                        }
                     }
                 }
             }
-        }
-        match letters.next() {
-            Some(letter) if letter == separator => record.cells.push(std::mem::take(&mut cell)),
-            end @ (None | Some('\n' | '\r')) => {
-                if end == Some('\r') {
-                    letters.next_if_eq(&'\n');
+            match letters.next() {
+                Some(letter) if letter == self.separator => record.push(std::mem::take(&mut cell)),
+                end @ (None | Some('\n' | '\r')) => {
+                    if end == Some('\r') {
+                        letters.next_if_eq(&'\n');
+                    }
+                    record.push(cell);
+                    self.is_at_end = end.is_none();
+                    self.line = self.line.saturating_add(1);
+                    return Ok(record);
                 }
-                record.cells.push(std::mem::take(&mut cell));
-                if record.cells.iter().any(|cell| !cell.trim().is_empty()) {
-                    records.push(record);
-                }
-                if end.is_none() {
-                    return Ok(records);
-                }
-                line = line.saturating_add(1);
-                record = RawRecord {
-                    line,
-                    cells: Vec::new(),
-                };
+                Some(letter) => cell.push(letter),
             }
-            Some(letter) => cell.push(letter),
         }
+    }
+}
+
+impl Iterator for Records<'_> {
+    type Item = Result<RawRecord, Refusal>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.is_at_end {
+            match self.record() {
+                Ok(record) if record.filled.is_empty() => {}
+                Ok(record) => return Some(Ok(record)),
+                Err(refusal) => {
+                    self.is_at_end = true;
+                    return Some(Err(refusal));
+                }
+            }
+        }
+        None
     }
 }
 
