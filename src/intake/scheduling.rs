@@ -289,13 +289,14 @@ pub fn join(
 ) -> Result<(), ViewError> {
     let mut joined = BTreeSet::new();
     let mut notes = BTreeSet::new();
+    let known: BTreeSet<DocumentId> = case.documents.iter().cloned().collect();
     for mut document in documents {
         if let Attached::Note(note) = &document.attached {
             notes.insert(note.clone());
         }
         document.attached = Attached::Case(case.id.clone());
         document.awaits = None;
-        if !case.documents.contains(&document.id) {
+        if !known.contains(&document.id) && !joined.contains(&document.id) {
             case.documents.push(document.id.clone());
         }
         tell(decision, case, format!("document {} joined", document.id));
