@@ -1,5 +1,6 @@
 //! From a claimed file to outcomes: reads it, has each of its messages decided, and chooses where everything goes.
 
+use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -7,10 +8,10 @@ use chrono::{DateTime, Utc};
 
 use super::doubt::Read;
 use super::group::Group;
-use super::receipt::{self, Answering, Told};
+use super::receipt::Told;
+use super::telling::{Parts, Telling};
 use super::{Claimed, Engine, EngineError, place_name};
 use crate::cda;
-use crate::config::Acks;
 use crate::hl7::{self, Message};
 use crate::intake::desk::{self, ParsedCommand};
 use crate::intake::route::{self, Described};
@@ -22,22 +23,20 @@ use crate::spool::claim::{self, Claim};
 use crate::spool::finish;
 use crate::spool::fs::{Dir, FsError};
 use crate::spool::layout::document_path;
-use crate::store::{KeyChange, Store, keys, to_json};
+use crate::store::{KeyChange, Store, keys};
 
 /// How much of a file that is refused unread is looked at, to know whether it is HL7 (SPEC 10).
 const FIRST_BYTES: usize = 64 * 1024;
 
 /// A file whose messages were all decided.
 struct Finished<'f> {
-    told: Vec<Told>,
+    parts: Parts,
     /// Each message as it was received, to be split off where it is refused.
     messages: Vec<&'f [u8]>,
     /// Whether it is answered in HL7.
     is_hl7: bool,
     /// Files that its commands claimed, and whether the command was refused.
     companions: Vec<(Claimed, bool)>,
-    /// Whether some of its messages were decided in an earlier group.
-    in_parts: bool,
 }
 
 impl Engine {
@@ -166,11 +165,10 @@ impl Engine {
         };
         let told = self.settle(group, claimed, 1, described, decided, now)?;
         let finished = Finished {
-            told: vec![told],
+            parts: Parts::one(told),
             messages: vec![bytes],
             is_hl7: false,
             companions: Vec::new(),
-            in_parts: false,
         };
         self.finish_file(group, claimed, finished)
     }
@@ -196,8 +194,12 @@ impl Engine {
         let Some(facility) = config.facilities.iter().find(|it| it.id.as_str() == id) else {
             return Ok(());
         };
-        let mut parts = Parts::of(group, claimed)?;
-        for (index, bytes) in batch.messages.iter().enumerate().skip(parts.told.len()) {
+        let mut parts = Parts::of(&**store, claimed)?;
+        if let Some(mismatch) = &batch.count_mismatch {
+            let warning = Warning::new(WarningCode::BatchCount, format!("{mismatch}."));
+            parts.warn(warning.at(mismatch.position));
+        }
+        for (index, bytes) in batch.messages.iter().enumerate().skip(parts.count()) {
             self.make_room(store, group, claimed, &mut parts)?;
             let now = self.now();
             let context = Context {
@@ -223,18 +225,13 @@ impl Engine {
                 }
             };
             let told = self.settle(group, claimed, index + 1, described, decided, now)?;
-            parts.told.push(told);
-        }
-        if let Some(mismatch) = &batch.count_mismatch {
-            let warning = Warning::new(WarningCode::BatchCount, format!("{mismatch}."));
-            parts.warn(warning.at(mismatch.position));
+            parts.push(told);
         }
         let finished = Finished {
-            told: parts.told,
+            parts,
             messages: batch.messages,
             is_hl7: true,
             companions: Vec::new(),
-            in_parts: parts.saved > 0,
         };
         self.finish_file(group, claimed, finished)
     }
@@ -264,11 +261,10 @@ impl Engine {
             let decided = desk::decide_sessions(bytes, &group.view, &context);
             let told = self.settle(group, claimed, 1, described, decided, now)?;
             let finished = Finished {
-                told: vec![told],
+                parts: Parts::one(told),
                 messages: vec![bytes],
                 is_hl7: false,
                 companions: Vec::new(),
-                in_parts: false,
             };
             return self.finish_file(group, claimed, finished);
         }
@@ -276,26 +272,22 @@ impl Engine {
             Ok(commands) => commands,
             Err(refusal) => return self.refuse_file(group, claimed, bytes, refusal),
         };
-        let mut parts = Parts::of(group, claimed)?;
+        let mut parts = Parts::of(&**store, claimed)?;
         let mut companions = Vec::new();
-        for (index, parsed) in commands.iter().enumerate().skip(parts.told.len()) {
+        for (index, parsed) in commands.iter().enumerate().skip(parts.count()) {
             self.make_room(store, group, claimed, &mut parts)?;
-            let described = describe_command(parsed);
-            let (decided, companion) = self.decide_command(group, claimed, parsed, &context)?;
+            let described = describe_command(&parsed);
+            let (decided, companion) = self.decide_command(group, claimed, &parsed, &context)?;
             let told = self.settle(group, claimed, index + 1, described, decided, now)?;
             let refused = told.outcome.refusal().is_some();
             companions.extend(companion.map(|companion| (companion, refused)));
-            parts.told.push(told);
+            parts.push(told);
         }
         let finished = Finished {
-            told: parts.told,
-            messages: commands
-                .iter()
-                .map(|parsed| parsed.json.as_bytes())
-                .collect(),
+            parts,
+            messages: commands.texts().map(str::as_bytes).collect(),
             is_hl7: false,
             companions,
-            in_parts: parts.saved > 0,
         };
         self.finish_file(group, claimed, finished)
     }
@@ -305,7 +297,7 @@ impl Engine {
         &mut self,
         group: &mut Group<'_>,
         claimed: &Claimed,
-        parsed: &ParsedCommand,
+        parsed: &ParsedCommand<'_>,
         context: &DeskContext<'_>,
     ) -> Result<(Decided<'static>, Option<Claimed>), EngineError> {
         let command = match &parsed.command {
@@ -381,14 +373,8 @@ impl Engine {
         if !group.is_full(self.config.intake.group) {
             return Ok(());
         }
-        if let Some(untold) = parts
-            .told
-            .get(parts.saved..)
-            .filter(|untold| !untold.is_empty())
-        {
-            let key = keys::progress_from(&claimed.claim.key(), parts.saved);
-            group.change("progress in a file", vec![(key, Some(to_json(untold)?))]);
-            parts.saved = parts.told.len();
+        if let Some(part) = parts.save(&claimed.claim.key())? {
+            group.change("progress in a file", vec![part]);
         }
         self.commit_and_go_on(store, group)?;
         match self.is_stopped() {
@@ -492,8 +478,10 @@ impl Engine {
     /// One line for each thing whose history the message adds to.
     fn history(&self, entry: &MessageEntry, lines: Vec<(Subject, String)>) -> Vec<Change> {
         let mut entries: Vec<HistoryEntry> = Vec::new();
+        let mut places: HashMap<Subject, usize> = HashMap::new();
         for (subject, what) in lines {
-            match entries.iter_mut().find(|line| line.subject == subject) {
+            let place = *places.entry(subject.clone()).or_insert(entries.len());
+            match entries.get_mut(place) {
                 Some(line) => {
                     line.what.push_str("; ");
                     line.what.push_str(&what);
@@ -539,11 +527,10 @@ impl Engine {
         let described = described.unwrap_or_default();
         let told = self.settle(group, claimed, 1, described, Err(refusal.into()), now)?;
         let finished = Finished {
-            told: vec![told],
+            parts: Parts::one(told),
             messages: vec![bytes],
             is_hl7,
             companions: Vec::new(),
-            in_parts: false,
         };
         self.finish_file(group, claimed, finished)
     }
@@ -561,14 +548,9 @@ impl Engine {
         let Some(root) = self.root(place).cloned() else {
             return Ok(());
         };
-        let refused: Vec<(usize, &Told, &Refusal)> = finished
-            .told
-            .iter()
-            .enumerate()
-            .filter_map(|(index, told)| Some((index, told, told.outcome.refusal()?)))
-            .collect();
-        let all_refused = refused.len() == finished.told.len();
-        let split_off = if all_refused { &[][..] } else { &refused[..] };
+        let parts = &finished.parts;
+        let all_refused = parts.are_refused();
+        let split_off = if all_refused { &[] } else { parts.refused() };
         let named = self.names.choose(
             &self.fs,
             &self.folders,
@@ -576,7 +558,7 @@ impl Engine {
             &claimed.claim.received,
             &day,
             &|named| {
-                let messages = split_off.iter().map(|(index, ..)| index + 1);
+                let messages = split_off.iter().map(|index| index + 1);
                 messages
                     .flat_map(|number| {
                         [
@@ -596,27 +578,15 @@ impl Engine {
             false => finish::done(&day, &named),
         };
         ending.add(claimed.path_in_work(), &whole);
-        let facility = place_name(place);
-        if let (true, Some((_, told, refusal))) = (all_refused, refused.first()) {
-            let mut sidecar = receipt::sidecar(&told.described, refusal, facility, now);
-            if refused.len() > 1 {
-                let all = refused.iter().map(|(_, told, refusal)| {
-                    receipt::sidecar(&told.described, refusal, facility, now)
-                });
-                sidecar["messages"] = all.collect();
-            }
-            let from = self.prepare(group, place, pretty(&sidecar).as_bytes())?;
-            ending.add(from, &named.below(finish::ERROR, finish::SIDECAR));
-        }
-        for (index, told, refusal) in split_off {
-            let bytes = finished.messages.get(*index).copied().unwrap_or_default();
-            let from = self.prepare(group, place, bytes)?;
-            ending.add(from, &named.message(index + 1, ""));
-            let sidecar = receipt::sidecar(&told.described, refusal, facility, now);
-            let from = self.prepare(group, place, pretty(&sidecar).as_bytes())?;
-            ending.add(from, &named.message(index + 1, finish::SIDECAR));
-        }
-        self.write_receipt(group, claimed, &finished, &named, &mut ending, now)?;
+        let telling = Telling {
+            claimed,
+            parts,
+            messages: &finished.messages,
+            is_hl7: finished.is_hl7,
+            named: &named,
+            now,
+        };
+        self.tell(group, &telling, &mut ending)?;
         for (companion, was_refused) in &finished.companions {
             let received = &companion.claim.received;
             let choose = &mut self.names;
@@ -633,84 +603,13 @@ impl Engine {
             let to = claim::from_text(&ordered.to);
             self.folders.parent(&self.fs, &root, &to)?;
         }
-        let changes = self.forget_progress(group, claimed, finished.in_parts)?;
+        let changes = forget_progress(group, claimed, &finished.parts);
         group.enter(Entry::Closing(Box::new(Closing {
             claim: claimed.claim.key(),
-            messages: finished.told.len(),
+            messages: finished.parts.count(),
             changes,
             moves: ending.moves,
         })));
-        Ok(())
-    }
-
-    /// What need not be remembered of a file that is finished.
-    fn forget_progress(
-        &self,
-        group: &mut Group<'_>,
-        claimed: &Claimed,
-        in_parts: bool,
-    ) -> Result<Vec<KeyChange>, EngineError> {
-        let key = claimed.claim.key();
-        let mut changes = Vec::new();
-        if in_parts {
-            let parts = group.view.keys(&keys::progress(&key))?;
-            changes.extend(parts.into_iter().map(|part| (part, None)));
-        }
-        if claimed.claim.is_cut() {
-            changes.push((keys::long_name(&key), None));
-        }
-        group.view.write(&changes);
-        Ok(changes)
-    }
-
-    fn write_receipt(
-        &mut self,
-        group: &mut Group<'_>,
-        claimed: &Claimed,
-        finished: &Finished<'_>,
-        named: &finish::Named,
-        ending: &mut Ending,
-        now: DateTime<Utc>,
-    ) -> Result<(), EngineError> {
-        let place = &claimed.place;
-        // The command line waits for the desk's receipts.
-        let acks = match place {
-            Place::Desk => Acks::Each,
-            _ => self.config.intake.acks,
-        };
-        if acks == Acks::Off {
-            return Ok(());
-        }
-        if !finished.is_hl7 {
-            let outcome = pretty(&receipt::operation_outcome(&finished.told));
-            let from = self.prepare(group, place, outcome.as_bytes())?;
-            ending.add(from, &named.below(finish::ACKS, finish::OUTCOME));
-            return Ok(());
-        }
-        let facility = match place {
-            Place::Facility(id) => self.facility(id),
-            _ => None,
-        };
-        let control_id = claimed.claim.order.to_string();
-        let answering = Answering {
-            zone: facility.map_or(chrono_tz::Tz::UTC, |facility| facility.timezone),
-            now,
-            control_id: &control_id,
-        };
-        let text: String = (1..)
-            .zip(&finished.told)
-            .filter_map(|(number, told)| receipt::acknowledgement(told, number, &answering))
-            .collect();
-        if text.is_empty() {
-            return Ok(());
-        }
-        match acks {
-            Acks::Group => group.receipts.push((place.clone(), text)),
-            _ => {
-                let from = self.prepare(group, place, text.as_bytes())?;
-                ending.add(from, &named.below(finish::ACKS, finish::RECEIPT));
-            }
-        }
         Ok(())
     }
 
@@ -834,13 +733,13 @@ impl Engine {
 }
 
 /// The moves that end a file, collected.
-struct Ending {
+pub(super) struct Ending {
     place: Place,
     moves: Vec<Move>,
 }
 
 impl Ending {
-    fn add(&mut self, from: String, to: &Path) {
+    pub fn add(&mut self, from: String, to: &Path) {
         self.moves.push(Move {
             place: self.place.clone(),
             from,
@@ -849,45 +748,19 @@ impl Ending {
     }
 }
 
-/// How far the messages of a file are told, and how much of that the store knows from earlier groups.
-struct Parts {
-    told: Vec<Told>,
-    saved: usize,
-}
-
-impl Parts {
-    fn of(group: &Group<'_>, claimed: &Claimed) -> Result<Self, EngineError> {
-        let told: Vec<Told> = match claimed.may_be_in_parts {
-            true => {
-                let parts: Vec<Vec<Told>> =
-                    group.view.all(&keys::progress(&claimed.claim.key()))?;
-                parts.into_iter().flatten().collect()
-            }
-            false => Vec::new(),
-        };
-        Ok(Self {
-            saved: told.len(),
-            told,
-        })
+/// What need not be remembered of a file that is finished.
+fn forget_progress(group: &mut Group<'_>, claimed: &Claimed, parts: &Parts) -> Vec<KeyChange> {
+    let key = claimed.claim.key();
+    let mut changes: Vec<KeyChange> = parts.forget(&key).collect();
+    if claimed.claim.is_cut() {
+        changes.push((keys::long_name(&key), None));
     }
-
-    /// Warns the sender of something about the file as a whole, with the first message that was taken in.
-    fn warn(&mut self, warning: Warning) {
-        let taken = self
-            .told
-            .iter_mut()
-            .find_map(|told| match &mut told.outcome {
-                Outcome::Taken { warnings, .. } => Some(warnings),
-                Outcome::Rejected(_) => None,
-            });
-        if let Some(warnings) = taken {
-            warnings.push(warning);
-        }
-    }
+    group.view.write(&changes);
+    changes
 }
 
 /// A command as receipts and sidecars name it.
-fn describe_command(parsed: &ParsedCommand) -> Described {
+fn describe_command(parsed: &ParsedCommand<'_>) -> Described {
     match &parsed.command {
         Ok(command) => Described::named(command.word()),
         Err(_) => Described::named("command"),
@@ -911,8 +784,4 @@ fn is_unreadable(error: &FsError) -> bool {
         error.source.raw_os_error(),
         Some(libc::EIO | libc::ELOOP | libc::ENXIO)
     )
-}
-
-fn pretty(value: &serde_json::Value) -> String {
-    format!("{value:#}\n")
 }

@@ -13,6 +13,7 @@ pub mod keeping;
 mod receipt;
 mod recovery;
 mod report;
+mod telling;
 mod worklist;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -133,31 +133,29 @@ fn error_segment(
         .field(8, sentence)
 }
 
-/// The outcome of a file that is not HL7, as a FHIR R4 `OperationOutcome` with an issue for each thing to say.
-pub(super) fn operation_outcome(told: &[Told]) -> Value {
-    let mut issues = Vec::new();
-    for told in told {
-        match &told.outcome {
-            Outcome::Taken { verdict, warnings } => {
-                issues.push(issue(
-                    "information",
-                    "informational",
-                    told.outcome.word(),
-                    sentence(*verdict),
-                    None,
-                ));
-                issues.extend(warnings.iter().map(warning_issue));
-            }
-            Outcome::Rejected(refusal) => issues.push(issue(
-                "error",
-                issue_type(refusal.reason),
-                refusal.reason.code(),
-                &refusal.message,
-                refusal.place.as_ref(),
-            )),
+/// What became of a message of a file that is not HL7: the issues of a FHIR R4 `OperationOutcome`.
+pub(super) fn issues(told: &Told) -> Vec<Value> {
+    match &told.outcome {
+        Outcome::Taken { verdict, warnings } => {
+            let taken = issue(
+                "information",
+                "informational",
+                told.outcome.word(),
+                sentence(*verdict),
+                None,
+            );
+            let mut issues = vec![taken];
+            issues.extend(warnings.iter().map(warning_issue));
+            issues
         }
+        Outcome::Rejected(refusal) => vec![issue(
+            "error",
+            issue_type(refusal.reason),
+            refusal.reason.code(),
+            &refusal.message,
+            refusal.place.as_ref(),
+        )],
     }
-    json!({ "resourceType": "OperationOutcome", "issue": issues })
 }
 
 fn warning_issue(warning: &Warning) -> Value {

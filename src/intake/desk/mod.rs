@@ -6,9 +6,11 @@
 mod command;
 mod sessions;
 
+use std::fmt;
+
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Utc};
 use chrono_tz::Tz;
-use serde::de::{DeserializeOwned, Error as _, IgnoredAny};
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
@@ -22,9 +24,9 @@ pub use sessions::decide_sessions;
 
 /// One command of a file.
 #[derive(Debug)]
-pub struct ParsedCommand {
+pub struct ParsedCommand<'t> {
     /// Its text, to be split off into a file of its own if it is refused.
-    pub json: String,
+    pub json: &'t str,
     /// What it asks for, or why that cannot be understood.
     pub command: Result<Command, Refusal>,
 }
@@ -288,8 +290,48 @@ pub fn pdf_named(command: &Command) -> Option<&str> {
     }
 }
 
-/// Reads a file of commands: one object, or a list of them, of which each stands by itself (SPEC 7).
-pub fn parse(bytes: &[u8]) -> Result<Vec<ParsedCommand>, Refusal> {
+/// How many commands a list may have, as many as there may be messages in a file.
+pub const MAX_COMMANDS: usize = 100_000;
+
+/// The commands of a file, each of which stands by itself (SPEC 7). They are read one by one: all of them read at once
+/// would take many times the memory of their text.
+#[derive(Debug)]
+pub struct Commands<'t> {
+    text: &'t str,
+    /// The text of each.
+    commands: Vec<&'t str>,
+}
+
+impl<'t> Commands<'t> {
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.commands.len()
+    }
+
+    /// The text of each, in their order.
+    pub fn texts(&self) -> impl Iterator<Item = &'t str> {
+        self.commands.iter().copied()
+    }
+
+    /// Each read, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = ParsedCommand<'t>> {
+        let mut start = Start::FILE;
+        let mut read_up_to = 0usize;
+        self.commands.iter().map(move |json| {
+            // The text of a command is a part of the file's: where it starts is the distance of the two.
+            let offset = (json.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
+            start = start.after(self.text.get(read_up_to..offset).unwrap_or_default());
+            read_up_to = offset;
+            ParsedCommand {
+                json,
+                command: read(json, start),
+            }
+        })
+    }
+}
+
+/// Finds the commands of a file: one object, or a list of them (SPEC 7).
+pub fn parse(bytes: &[u8]) -> Result<Commands<'_>, Refusal> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
@@ -301,10 +343,12 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<ParsedCommand>, Refusal> {
         .at(at.place())
     })?;
     let file = Start::FILE;
-    let commands: Vec<&RawValue> = if text.trim_start().starts_with('[') {
-        serde_json::from_str(text).map_err(|error| file.refusal(&error))?
+    let commands: Vec<&str> = if text.trim_start().starts_with('[') {
+        let list: List<'_> = serde_json::from_str(text).map_err(|error| file.refusal(&error))?;
+        list.0
     } else {
-        vec![serde_json::from_str(text).map_err(|error| file.refusal(&error))?]
+        let only: &RawValue = serde_json::from_str(text).map_err(|error| file.refusal(&error))?;
+        vec![only.get()]
     };
     if commands.is_empty() {
         return Err(Refusal::new(
@@ -313,21 +357,37 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<ParsedCommand>, Refusal> {
         )
         .at(file.place()));
     }
-    let mut start = file;
-    let mut read_up_to = 0usize;
-    let mut parsed = Vec::with_capacity(commands.len());
-    for command in commands {
-        let json = command.get();
-        // The text of a command is a part of the file's: where it starts is the distance of the two.
-        let offset = (json.as_ptr() as usize).saturating_sub(text.as_ptr() as usize);
-        start = start.after(text.get(read_up_to..offset).unwrap_or_default());
-        read_up_to = offset;
-        parsed.push(ParsedCommand {
-            json: json.to_owned(),
-            command: read(json, start),
-        });
+    Ok(Commands { text, commands })
+}
+
+/// The texts of a list's elements, no more than there may be.
+struct List<'t>(Vec<&'t str>);
+
+impl<'t> Deserialize<'t> for List<'t> {
+    fn deserialize<D: Deserializer<'t>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Elements;
+        impl<'t> Visitor<'t> for Elements {
+            type Value = List<'t>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of commands")
+            }
+
+            fn visit_seq<A: SeqAccess<'t>>(self, mut list: A) -> Result<List<'t>, A::Error> {
+                let mut texts = Vec::new();
+                while let Some(command) = list.next_element::<&RawValue>()? {
+                    if texts.len() == MAX_COMMANDS {
+                        return Err(A::Error::custom(format_args!(
+                            "expected at most {MAX_COMMANDS} commands in a list, found more: give them in several files"
+                        )));
+                    }
+                    texts.push(command.get());
+                }
+                Ok(List(texts))
+            }
+        }
+        deserializer.deserialize_seq(Elements)
     }
-    Ok(parsed)
 }
 
 /// What every command may carry; the rest is read once the command is known.
@@ -425,7 +485,7 @@ mod tests {
     fn refusal(json: &str) -> (String, String) {
         let refusal = match parse(json.as_bytes()) {
             Err(refusal) => refusal,
-            Ok(mut commands) => commands.remove(0).command.unwrap_err(),
+            Ok(commands) => commands.iter().next().unwrap().command.unwrap_err(),
         };
         assert_eq!(refusal.reason, Reason::BadCommand);
         (refusal.place.unwrap().shown, refusal.message)
@@ -436,6 +496,7 @@ mod tests {
         let file = "\u{feff}[\n  {\"command\":\"cancel\",\"facility\":\"demo\",\"case\":\"C-1\"},\n\
                     \x20 {\"command\":\"fly\"},\n  {\"command\":\"reopen\",\n   \"facility\":7,\"case\":\"C-1\"}\n]";
         let commands = parse(file.as_bytes()).unwrap();
+        let commands: Vec<ParsedCommand<'_>> = commands.iter().collect();
         assert_eq!(commands.len(), 3);
         let first = commands[0].command.as_ref().unwrap();
         assert_eq!(first.word(), "cancel");
@@ -498,8 +559,8 @@ mod tests {
             ),
             (r#"{"command":"retry","files":["a.hl7"]}"#, "retry"),
         ] {
-            let mut commands = parse(json.as_bytes()).unwrap();
-            let command = commands.remove(0).command.unwrap();
+            let commands = parse(json.as_bytes()).unwrap();
+            let command = commands.iter().next().unwrap().command.unwrap();
             assert_eq!(command.word(), word);
             assert_eq!(pdf_named(&command).is_some(), json.contains("a.pdf"));
             assert_eq!(command.time.is_some(), json.contains("\"time\""));
@@ -575,6 +636,18 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_list_has_so_many_commands_and_no_more() {
+        let list = |count: usize| format!("[{}0]", "0,".repeat(count - 1));
+        assert_eq!(
+            parse(list(MAX_COMMANDS).as_bytes()).unwrap().count(),
+            MAX_COMMANDS
+        );
+        let (place, message) = refusal(&list(MAX_COMMANDS + 1));
+        assert!(message.contains("at most 100000 commands"), "{message}");
+        assert_eq!(place, "line 1, column 200003");
+    }
+
     proptest::proptest! {
         /// Whatever came, each part of it is a command or is refused at a place, and no text is lost.
         #[test]
@@ -594,8 +667,8 @@ mod tests {
                 match parse(bytes) {
                     Err(refusal) => proptest::prop_assert!(refusal.place.is_some()),
                     Ok(commands) => {
-                        for parsed in commands {
-                            proptest::prop_assert!(std::str::from_utf8(bytes).unwrap().contains(&parsed.json));
+                        for parsed in commands.iter() {
+                            proptest::prop_assert!(std::str::from_utf8(bytes).unwrap().contains(parsed.json));
                             if let Err(refusal) = parsed.command {
                                 proptest::prop_assert!(refusal.place.is_some());
                             }

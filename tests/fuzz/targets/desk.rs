@@ -19,7 +19,7 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(commands) = desk::parse(bytes) else {
         return;
     };
-    for parsed in commands {
+    for parsed in commands.iter() {
         if let Ok(command) = parsed.command {
             let pdf = desk::pdf_named(&command).map(|_| b"%PDF-1.4".as_slice());
             world.changes(desk::decide(&command, pdf, &world.view(), &context));

@@ -131,7 +131,8 @@ fn document(id: &str, note: &str) -> Document {
 
 /// Decides a command and applies it; a report that it orders is put as the engine would.
 fn give_with(world: &mut World, json: &str, pdf: Option<&[u8]>) -> (Outcome, Option<Order>) {
-    let command = parse(json.as_bytes()).unwrap().remove(0).command;
+    let commands = parse(json.as_bytes()).unwrap();
+    let command = commands.iter().next().unwrap().command;
     let config = Config::demo(Path::new("spool"));
     let context = DeskContext {
         config: &config,

@@ -1,0 +1,400 @@
+//! What is told of the messages of a file: kept while they are decided, and written once all are.
+//!
+//! A file may hold many messages, and what is told of one is larger than a short message. So what earlier groups have
+//! committed is not held: it lies in the store, and is read from there, part by part, when receipts and sidecars are
+//! written.
+
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use serde_json::Value;
+
+use super::files::Ending;
+use super::group::Group;
+use super::receipt::{self, Answering, Told};
+use super::{Claimed, Engine, EngineError, place_name};
+use crate::config::Acks;
+use crate::journal::Place;
+use crate::model::outcome::{Outcome, Warning};
+use crate::spool::finish::{self, Named};
+use crate::spool::fs::{FsError, Writing};
+use crate::store::{Store, StoreError, keys, to_json};
+use crate::{model::view::ViewError, store::KeyChange};
+
+/// How far the messages of a file are decided, and what became of them.
+#[derive(Default)]
+pub(super) struct Parts {
+    /// How many are decided.
+    count: usize,
+    /// The first message of each part that the store has.
+    saved: Vec<usize>,
+    /// What the store does not have yet.
+    unsaved: Vec<Told>,
+    /// Which are refused, counted from 0.
+    refused: Vec<usize>,
+    /// A warning about the file as a whole, for the first message that is taken in.
+    warning: Option<Warning>,
+}
+
+impl Parts {
+    /// What the store knows of a file: nothing of one that was claimed just now.
+    pub fn of(store: &dyn Store, claimed: &Claimed) -> Result<Self, EngineError> {
+        let mut parts = Self::default();
+        if claimed.may_be_in_parts {
+            let claim = claimed.claim.key();
+            while let Some(part) = read_part(store, &claim, parts.count)? {
+                parts.saved.push(parts.count);
+                part.into_iter().for_each(|told| parts.count_in(&told));
+            }
+        }
+        Ok(parts)
+    }
+
+    /// A file with one outcome.
+    pub fn one(told: Told) -> Self {
+        let mut parts = Self::default();
+        parts.push(told);
+        parts
+    }
+
+    /// Warns the sender of something about the file as a whole, with the first message that is taken in.
+    pub fn warn(&mut self, warning: Warning) {
+        // What is in the store was told with it.
+        if self.refused.len() == self.count {
+            self.warning = Some(warning);
+        }
+    }
+
+    /// How many messages are decided.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Which messages are refused, counted from 0.
+    pub fn refused(&self) -> &[usize] {
+        &self.refused
+    }
+
+    /// Whether every message is refused.
+    pub fn are_refused(&self) -> bool {
+        self.refused.len() == self.count
+    }
+
+    /// Adds what became of the next message.
+    pub fn push(&mut self, mut told: Told) {
+        if let Outcome::Taken { warnings, .. } = &mut told.outcome {
+            warnings.extend(self.warning.take());
+        }
+        self.count_in(&told);
+        self.unsaved.push(told);
+    }
+
+    fn count_in(&mut self, told: &Told) {
+        if told.outcome.refusal().is_some() {
+            self.refused.push(self.count);
+        }
+        self.count += 1;
+    }
+
+    /// What is to be put into the store with the group in hand, so that the file can be gone on with after it.
+    pub fn save(&mut self, claim: &str) -> Result<Option<KeyChange>, EngineError> {
+        if self.unsaved.is_empty() {
+            return Ok(None);
+        }
+        let first = self.count - self.unsaved.len();
+        let part = to_json(&self.unsaved)?;
+        self.unsaved.clear();
+        self.saved.push(first);
+        Ok(Some((keys::progress_from(claim, first), Some(part))))
+    }
+
+    /// What need not be remembered once the file is finished.
+    pub fn forget(&self, claim: &str) -> impl Iterator<Item = KeyChange> {
+        let saved = self.saved.iter();
+        saved.map(move |first| (keys::progress_from(claim, *first), None))
+    }
+
+    /// Gives what became of each message, in their order, with its place among them from 0.
+    pub fn each(
+        &self,
+        store: &dyn Store,
+        claim: &str,
+        mut take: impl FnMut(usize, &Told) -> Result<(), EngineError>,
+    ) -> Result<(), EngineError> {
+        for first in &self.saved {
+            let part = read_part(store, claim, *first)?.unwrap_or_default();
+            for (index, told) in (*first..).zip(&part) {
+                take(index, told)?;
+            }
+        }
+        let first = self.count - self.unsaved.len();
+        for (index, told) in (first..).zip(&self.unsaved) {
+            take(index, told)?;
+        }
+        Ok(())
+    }
+}
+
+fn read_part(
+    store: &dyn Store,
+    claim: &str,
+    first: usize,
+) -> Result<Option<Vec<Told>>, EngineError> {
+    let key = keys::progress_from(claim, first);
+    let part = store
+        .get(&key)
+        .map_err(|error: StoreError| EngineError::Store(error))?;
+    let read = |part: Vec<u8>| {
+        serde_json::from_slice(&part).map_err(|error| ViewError(format!("{key}: {error}")))
+    };
+    Ok(part.map(read).transpose()?)
+}
+
+/// What the outputs of a file are made from.
+pub(super) struct Telling<'t> {
+    /// The file.
+    pub claimed: &'t Claimed,
+    /// What became of its messages.
+    pub parts: &'t Parts,
+    /// Each message as it was received.
+    pub messages: &'t [&'t [u8]],
+    /// Whether it is answered in HL7.
+    pub is_hl7: bool,
+    /// The names that it ends under.
+    pub named: &'t Named,
+    /// The time of the receipt.
+    pub now: DateTime<Utc>,
+}
+
+impl Engine {
+    /// Writes the receipt of a file, and the sidecar of each message that is refused or, where all are, of the file:
+    /// in one pass, and none of them held.
+    pub(super) fn tell(
+        &mut self,
+        group: &mut Group<'_>,
+        telling: &Telling<'_>,
+        ending: &mut Ending,
+    ) -> Result<(), EngineError> {
+        let (parts, named, now) = (telling.parts, telling.named, telling.now);
+        let place = &telling.claimed.place;
+        let facility = place_name(place);
+        let store = std::sync::Arc::clone(&self.store);
+        let all_refused = parts.are_refused();
+        let mut sidecar = Output::default();
+        let mut answer = Answer::of(self, telling);
+        parts.each(&*store, &telling.claimed.claim.key(), |index, told| {
+            answer.add(self, group, place, index, told)?;
+            let Some(refusal) = told.outcome.refusal() else {
+                return Ok(());
+            };
+            let value = receipt::sidecar(&told.described, refusal, facility, now);
+            if !all_refused {
+                let number = index + 1;
+                let message = telling.messages.get(index).copied().unwrap_or_default();
+                let from = self.prepare(group, place, message)?;
+                ending.add(from, &named.message(number, ""));
+                let from = self.prepare(group, place, format!("{value:#}\n").as_bytes())?;
+                ending.add(from, &named.message(number, finish::SIDECAR));
+                return Ok(());
+            }
+            let text = match (index, parts.count()) {
+                (0, 1) => format!("{value:#}\n"),
+                // The file's own sidecar is that of its first message, with those of all.
+                (0, _) => {
+                    let whole = format!("{value:#}");
+                    let open = whole.trim_end_matches(['}', '\n']);
+                    format!("{open},\n  \"messages\": [\n    {value}")
+                }
+                _ => format!(",\n    {value}"),
+            };
+            sidecar.write(self, group, place, &text)
+        })?;
+        if all_refused && parts.count() > 1 {
+            sidecar.write(self, group, place, "\n  ]\n}\n")?;
+        }
+        if let Some(from) = sidecar.finish()? {
+            ending.add(from, &named.below(finish::ERROR, finish::SIDECAR));
+        }
+        answer.finish(self, group, place, named, ending)
+    }
+}
+
+/// The receipt of a file, as it is written.
+enum Answer {
+    /// Nobody reads it.
+    None,
+    /// Acknowledgements.
+    Hl7 {
+        zone: Tz,
+        now: DateTime<Utc>,
+        control_id: String,
+        output: Output,
+    },
+    /// The same, written together with those of the group's other files.
+    OfGroup {
+        zone: Tz,
+        now: DateTime<Utc>,
+        control_id: String,
+        text: String,
+    },
+    /// A FHIR outcome.
+    Outcome { issues: usize, output: Output },
+}
+
+impl Answer {
+    fn of(engine: &Engine, telling: &Telling<'_>) -> Self {
+        let place = &telling.claimed.place;
+        // The command line waits for the desk's receipts.
+        let acks = match place {
+            Place::Desk => Acks::Each,
+            _ => engine.config.intake.acks,
+        };
+        let facility = match place {
+            Place::Facility(id) => engine.facility(id),
+            _ => None,
+        };
+        let zone = facility.map_or(Tz::UTC, |facility| facility.timezone);
+        let now = telling.now;
+        let control_id = telling.claimed.claim.order.to_string();
+        match (acks, telling.is_hl7) {
+            (Acks::Off, _) => Answer::None,
+            (_, false) => Answer::Outcome {
+                issues: 0,
+                output: Output::default(),
+            },
+            (Acks::Group, true) => Answer::OfGroup {
+                zone,
+                now,
+                control_id,
+                text: String::new(),
+            },
+            (Acks::Each, true) => Answer::Hl7 {
+                zone,
+                now,
+                control_id,
+                output: Output::default(),
+            },
+        }
+    }
+
+    fn add(
+        &mut self,
+        engine: &mut Engine,
+        group: &mut Group<'_>,
+        place: &Place,
+        index: usize,
+        told: &Told,
+    ) -> Result<(), EngineError> {
+        let acknowledge = |zone: Tz, now: DateTime<Utc>, control_id: &str| {
+            let answering = Answering {
+                zone,
+                now,
+                control_id,
+            };
+            receipt::acknowledgement(told, index + 1, &answering)
+        };
+        match self {
+            Answer::None => {}
+            Answer::Hl7 {
+                zone,
+                now,
+                control_id,
+                output,
+            } => {
+                if let Some(text) = acknowledge(*zone, *now, control_id) {
+                    output.write(engine, group, place, &text)?;
+                }
+            }
+            Answer::OfGroup {
+                zone,
+                now,
+                control_id,
+                text,
+            } => text.extend(acknowledge(*zone, *now, control_id)),
+            Answer::Outcome { issues, output } => {
+                for issue in receipt::issues(told) {
+                    let before = match *issues {
+                        0 => "{\n  \"issue\": [\n    ",
+                        _ => ",\n    ",
+                    };
+                    *issues += 1;
+                    output.write(engine, group, place, &format!("{before}{issue}"))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(
+        self,
+        engine: &mut Engine,
+        group: &mut Group<'_>,
+        place: &Place,
+        named: &Named,
+        ending: &mut Ending,
+    ) -> Result<(), EngineError> {
+        let (output, ends_with) = match self {
+            Answer::None => return Ok(()),
+            Answer::Hl7 { output, .. } => (output, finish::RECEIPT),
+            Answer::OfGroup { text, .. } => {
+                if !text.is_empty() {
+                    group.receipts.push((place.clone(), text));
+                }
+                return Ok(());
+            }
+            Answer::Outcome { mut output, .. } => {
+                let kind = Value::from("OperationOutcome");
+                let end = format!("\n  ],\n  \"resourceType\": {kind}\n}}\n");
+                output.write(engine, group, place, &end)?;
+                (output, finish::OUTCOME)
+            }
+        };
+        if let Some(from) = output.finish()? {
+            ending.add(from, &named.below(finish::ACKS, ends_with));
+        }
+        Ok(())
+    }
+}
+
+/// Output that is written piece by piece under a name nobody looks for; the file is made with the first piece.
+#[derive(Default)]
+struct Output(Option<(BufWriter<Writing>, String)>);
+
+impl Output {
+    fn write(
+        &mut self,
+        engine: &mut Engine,
+        group: &mut Group<'_>,
+        place: &Place,
+        text: &str,
+    ) -> Result<(), EngineError> {
+        if self.0.is_none() {
+            let (dir, name, path) = engine.prepared_file(group, place)?;
+            self.0 = Some((BufWriter::new(engine.fs.create(&dir, &name)?), path));
+        }
+        match &mut self.0 {
+            Some((out, path)) => Ok(out.write_all(text.as_bytes()).map_err(failed(path))?),
+            None => Ok(()),
+        }
+    }
+
+    /// The path of what was written, as moves write it.
+    fn finish(self) -> Result<Option<String>, EngineError> {
+        let Some((mut out, path)) = self.0 else {
+            return Ok(None);
+        };
+        out.flush().map_err(failed(&path))?;
+        Ok(Some(path))
+    }
+}
+
+fn failed(path: &str) -> impl FnOnce(io::Error) -> FsError {
+    let path = Path::new(path).to_owned();
+    |source| FsError {
+        action: "write",
+        path,
+        source,
+    }
+}
