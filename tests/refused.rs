@@ -60,6 +60,7 @@ const REFUSED: &[Refused] = &[
     ("case-completed.hl7", "SCH-2.1", "AE 205 SCH^1^2^1^1"),
     ("case-completed.xml", "inFulfillmentOf/order/id", "conflict"),
     ("merge-cycle.hl7", "MRG-1.1", "AE 205 MRG^1^1^1^1"),
+    ("merge-conflict.hl7", "MRG-1.1", "AE 205 MRG^1^1^1^1"),
     ("unauthorised.hl7", "MSH-4.1", "AR 207 MSH^1^4^1^1"),
     ("unknown-session.json", "", "not-found"),
     ("unknown-note.json", "", "not-found"),

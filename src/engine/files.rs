@@ -421,6 +421,7 @@ impl Engine {
             described,
             outcome: entry.outcome.clone(),
         };
+        group.weigh_changes(&entry.changes);
         group.enter(Entry::Message(Box::new(entry)));
         Ok(told)
     }

@@ -8,13 +8,15 @@ use std::sync::Arc;
 
 use super::commit::Sealed;
 use super::{Claimed, Counts, Engine, EngineError, place_name};
-use crate::intake::route;
+use crate::intake::{belonging, route};
 use crate::journal::{Entry, Move, Place};
 use crate::spool::fs::{Dir, Stamp};
 use crate::store::{Decided, KeyChange, Overlay, Store};
 
 /// A group is committed once its messages have so many bytes.
 const GROUP_BYTES: u64 = 64 * 1024 * 1024;
+/// So often changes are in memory at once: for the journal, for the next decision, and as the journal writes them.
+const CHANGES_HELD: usize = 3;
 
 /// What is kept of a group on its way to the disk, to be taken back if it does not come to count.
 pub(super) struct Held {
@@ -121,6 +123,15 @@ impl<'s> Group<'s> {
     /// Counts the bytes of a file that was read.
     pub fn weigh(&mut self, bytes: usize) {
         self.bytes += bytes as u64;
+    }
+
+    /// Counts the bytes of what was decided: it is held until the group is on the disk.
+    pub fn weigh_changes(&mut self, changes: &[KeyChange]) {
+        let bytes: usize = changes
+            .iter()
+            .map(|(key, value)| key.len() + value.as_deref().map_or(0, |value| value.get().len()))
+            .sum();
+        self.weigh(bytes * CHANGES_HELD);
     }
 
     /// Whether what comes next belongs to another group.
@@ -316,6 +327,7 @@ impl Engine {
             .see_that_none_grew(&group)
             .and_then(|()| self.write_group_receipts(&mut group))
             .and_then(|()| self.acquit_suspects(&mut group))
+            .and_then(|()| Self::must_belong(&group))
             .and_then(|()| self.file_systems(&group));
         let file_systems = match prepared {
             Ok(file_systems) => file_systems,
@@ -345,6 +357,16 @@ impl Engine {
             message: self.message,
         };
         Ok(Some((sealed, held)))
+    }
+
+    /// No decision may have put anything where it does not belong. It would be a fault of ours: looked for where faults
+    /// are looked for.
+    fn must_belong(group: &Group<'_>) -> Result<(), EngineError> {
+        if cfg!(debug_assertions) {
+            let misplaced = belonging::misplaced(&group.view, group.view.changed_keys())?;
+            assert!(misplaced.is_none(), "{misplaced:?}");
+        }
+        Ok(())
     }
 
     fn conclude(
@@ -467,5 +489,27 @@ impl Claimed {
     /// Whether it asks for reports: its name says so, its content is not read (SPEC 2).
     pub(super) fn is_request(&self) -> bool {
         matches!(self.place, Place::Facility(_)) && route::is_request(&self.claim.received)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{MemoryStore, to_json};
+
+    #[test]
+    fn what_was_decided_fills_a_group() {
+        let store = MemoryStore::default();
+        let mut group = Group::new(&store);
+        let megabyte = vec![(
+            "key".to_owned(),
+            Some(to_json(&"x".repeat(1 << 20)).unwrap()),
+        )];
+        let mut changes = 0;
+        while !group.is_full(usize::MAX) {
+            group.weigh_changes(&megabyte);
+            changes += 1;
+        }
+        assert!((16..=64).contains(&changes), "{changes} MB");
     }
 }

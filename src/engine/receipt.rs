@@ -206,9 +206,8 @@ fn issue_type(reason: Reason) -> &'static str {
         }
         UnknownPatient | UnknownCase | UnknownSession | UnknownNote => "not-found",
         AmbiguousIpp => "multiple-matches",
-        IdentityMismatch | CasePatientMismatch | CaseCompleted | MergeCycle | SessionNotPlanned => {
-            "conflict"
-        }
+        IdentityMismatch | CasePatientMismatch | CaseCompleted | MergeCycle | MergeConflict
+        | SessionNotPlanned => "conflict",
         Unauthorised => "security",
     }
 }

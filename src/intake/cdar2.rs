@@ -5,14 +5,16 @@ use chrono::{DateTime, NaiveDate, Utc};
 use super::identity::{self, At, Demographics, IppRead, RequiredPlaces, Said};
 use super::scheduling::{self, By, Found, Received};
 use super::trail::Trail;
-use super::{Content, Context, Decided, Decision, Stop, content, siu};
+use super::{Content, Context, Decided, Decision, Stop, content, made, siu};
 use crate::cda::Cda;
 use crate::cda::header::{Header, Identifier, NamePart, PatientRole, Person, Written, places};
 use crate::config::{CdaCaseId, Facility};
 use crate::hl7::Timestamp;
 use crate::model::case::{Case, CaseState, LastCda};
 use crate::model::change::{Record, Subject};
-use crate::model::document::{Attached, ContentType, Document, DocumentKind, DocumentVersion};
+use crate::model::document::{
+    Attached, ContentType, Document, DocumentKind, DocumentVersion, Standing, UniqueId,
+};
 use crate::model::identifiers::{
     CaseId, ContentHash, DocumentId, Ins, Ipp, NetworkId, PathwayId, Rpps, SessionId,
 };
@@ -281,9 +283,7 @@ impl<'m> Flow<'_, 'm> {
         }
         demographics.ins = identity::keep_own_ins(
             demographics.ins,
-            std::slice::from_ref(&ipp),
-            self.view,
-            self.facility,
+            |ins| identity::other_with_ins(ins, &ipp, self.view, self.facility),
             warnings,
         )?;
         demographics.network = asked.network.clone().map_or(Said::Absent, Said::Given);
@@ -416,36 +416,20 @@ impl<'m> Flow<'_, 'm> {
         let hash = ContentHash::of(self.bytes);
         let mut document = match self.known_document(ids.first(), &ipp, case, decision)? {
             Some(known) => known,
-            None => {
-                let key = ids.first().map_or(hash.as_str(), String::as_str);
-                let key = format!("{}\n{key}", case.id);
-                Document {
-                    facility: case.facility.clone(),
-                    ipp,
-                    id: DocumentId::new(scheduling::made_id("cda", &case.facility, &key)),
-                    attached: Attached::Case(case.id.clone()),
-                    kind: DocumentKind::Document,
-                    unique_ids: Vec::new(),
-                    awaits: None,
-                    versions: Vec::new(),
-                    deleted: false,
-                    deletion_time: None,
-                }
-            }
+            None => self.document_of_case(case, ipp, ids.first(), &hash)?,
         };
-        for id in ids {
-            if !document.unique_ids.contains(&id) {
-                document.unique_ids.push(id);
-            }
-        }
+        decision.put(ids.into_iter().map(|unique_id| {
+            Record::UniqueId(UniqueId {
+                facility: document.facility.clone(),
+                unique_id,
+                document: document.id.clone(),
+            })
+        }));
         document.deleted = false;
         document.deletion_time = None;
         let current = document.current();
         if current.is_none_or(|current| current.sha256 != hash) {
-            let version = current
-                .map_or(0, |current| current.version)
-                .saturating_add(1);
-            document.versions.push(DocumentVersion {
+            let former = document.add(Standing::Latest, |version| DocumentVersion {
                 version,
                 file_name: self.file_name(case),
                 content_type: ContentType::Cda,
@@ -453,6 +437,7 @@ impl<'m> Flow<'_, 'm> {
                 sha256: hash.clone(),
                 time: self.this.time,
             });
+            decision.put(former.into_iter().map(Record::FormerVersion));
         }
         // The note of a case without session keeps the same bytes.
         if decision.contents.iter().all(|content| content.hash != hash) {
@@ -467,6 +452,45 @@ impl<'m> Flow<'_, 'm> {
             return Ok(());
         }
         scheduling::join(self.view, decision, case, vec![document])
+    }
+
+    /// The document that a case keeps under this unique id, or under the hash of its content where it has none: the one
+    /// that is there, else a new one. A document that went into another case since is another one.
+    fn document_of_case(
+        &self,
+        case: &Case,
+        ipp: Ipp,
+        unique_id: Option<&String>,
+        hash: &ContentHash,
+    ) -> Result<Document, ViewError> {
+        let key = unique_id.map_or(hash.as_str(), String::as_str);
+        let key = format!("{}\n{key}", case.id);
+        let attached = Attached::Case(case.id.clone());
+        let known = |id: &str| self.view.document(&case.facility, &DocumentId::new(id));
+        let sent_in = || hash.to_string();
+        let id = made::own_id("cda", &case.facility, &key, sent_in, |id| {
+            Ok(known(id)?.is_none_or(|known| {
+                known.kind == DocumentKind::Document
+                    && known.attached == attached
+                    && known.ipp == ipp
+            }))
+        })?;
+        Ok(match known(&id)? {
+            Some(known) => known,
+            None => Document {
+                facility: case.facility.clone(),
+                ipp,
+                id: DocumentId::new(id),
+                attached,
+                kind: DocumentKind::Document,
+                unique_ids: Vec::new(),
+                awaits: None,
+                latest: None,
+                versions: Vec::new(),
+                deleted: false,
+                deletion_time: None,
+            },
+        })
     }
 
     /// The document of this patient that answers to the id, if it is in this case or on a note.

@@ -3,6 +3,7 @@
 //! Each OBX that carries a file is a document: it is found to be new, the next version of a known one, or the end of
 //! one, and joins a case or waits on a note of the patient. A message is all or nothing.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
@@ -10,13 +11,15 @@ use chrono::{DateTime, Utc};
 use super::content::{self, CdaIds};
 use super::identity::{self, At, Traits, text, word};
 use super::trail::Trail;
-use super::{Content, Context, Decided, Decision, Stop, route, scheduling};
+use super::{Content, Context, Decided, Decision, Stop, made, route, scheduling};
 use crate::config::Facility;
 use crate::hl7::{Field, Message, Position, Segment, Value};
 use crate::model::case::Case;
 use crate::model::change::{Record, Subject};
 use crate::model::date::PartialDate;
-use crate::model::document::{Attached, ContentType, Document, DocumentKind, DocumentVersion};
+use crate::model::document::{
+    Attached, ContentType, Document, DocumentKind, DocumentVersion, Standing, UniqueId,
+};
 use crate::model::identifiers::{CaseId, ContentHash, DocumentId, Ipp, NetworkId, NoteId};
 use crate::model::note::{Note, NoteReason};
 use crate::model::outcome::{Place, Reason, Refusal, Verdict, Warning, WarningCode};
@@ -78,7 +81,8 @@ pub fn decide<'m>(
         cases: BTreeMap::new(),
         documents: BTreeMap::new(),
         times_sent: HashMap::new(),
-        message_hash: None,
+        answering: HashMap::new(),
+        message_hash: OnceCell::new(),
         trail,
     };
     for (number, sent) in sent.iter().enumerate() {
@@ -276,7 +280,9 @@ struct Flow<'f, 'm> {
     cases: BTreeMap<CaseId, Case>,
     documents: BTreeMap<DocumentId, Document>,
     times_sent: HashMap<(Ipp, String), usize>,
-    message_hash: Option<ContentHash>,
+    /// The documents that answer to a unique id since an earlier document of the message.
+    answering: HashMap<String, Vec<DocumentId>>,
+    message_hash: OnceCell<ContentHash>,
     trail: &'f mut Trail,
 }
 
@@ -742,13 +748,14 @@ impl<'m> Flow<'_, 'm> {
 
     /// The patient's document that answers to this id.
     fn known(&self, id: &str, ipp: &Ipp) -> Result<Option<Document>, ViewError> {
+        let since = self.answering.get(id).into_iter().flatten();
+        let since = since.filter_map(|id| self.documents.get(id)).cloned();
         let mut answering: Vec<Document> = self
             .view
             .documents_by_unique_id(&self.facility.id, id)?
             .into_iter()
-            .filter(|document| !self.documents.contains_key(&document.id))
-            .chain(self.documents.values().cloned())
-            .filter(|document| document.unique_ids.iter().any(|own| own == id))
+            .map(|known| self.documents.get(&known.id).cloned().unwrap_or(known))
+            .chain(since)
             .filter(|document| document.ipp == *ipp && document.kind == DocumentKind::Document)
             .collect();
         // A merge can bring two of them together: the one that is still there is meant.
@@ -811,11 +818,7 @@ impl<'m> Flow<'_, 'm> {
         differs: bool,
     ) -> Result<(), Stop> {
         self.keep(&mut document, file);
-        for id in ids.own {
-            if !document.unique_ids.contains(&id) {
-                document.unique_ids.push(id);
-            }
-        }
+        self.have_answer(&document, ids.own);
         self.tell(
             &document,
             format!("document {} has one more version", document.id),
@@ -883,20 +886,29 @@ impl<'m> Flow<'_, 'm> {
                 ));
             }
         }
-        let id = DocumentId::new(scheduling::made_id("document", &self.facility.id, &key));
-        let note = self.note_of(&id);
+        // The document that was made of this key may be another patient's by now: it went there with its case.
+        let sent_in = || format!("{}\n{number}", self.message_hash());
+        let id = made::own_id("document", &self.facility.id, &key, sent_in, |id| {
+            let id = DocumentId::new(id);
+            Ok(!self.documents.contains_key(&id)
+                && self.view.document(&self.facility.id, &id)?.is_none())
+        })?;
+        let id = DocumentId::new(id);
+        let note = self.note_of(&id, ipp)?;
         let mut document = Document {
             facility: self.facility.id.clone(),
             ipp: ipp.clone(),
             id,
             attached: Attached::Note(note),
             kind: DocumentKind::Document,
-            unique_ids: ids.own,
+            unique_ids: Vec::new(),
             awaits: None,
+            latest: None,
             versions: Vec::new(),
             deleted: false,
             deletion_time: None,
         };
+        self.have_answer(&document, ids.own);
         self.keep(&mut document, file);
         match destination {
             destination if differs => self.wait_in_doubt(document, &destination)?,
@@ -917,35 +929,45 @@ impl<'m> Flow<'_, 'm> {
     fn keep(&mut self, document: &mut Document, file: File) {
         let size = u64::try_from(file.bytes.len()).unwrap_or(u64::MAX);
         let content = Content::new(file.bytes);
-        let newer = |known: &&DocumentVersion| match (known.time, self.time) {
-            (Some(known), Some(time)) => known > time,
-            _ => false,
+        let known = document.current().and_then(|current| current.time);
+        let standing = match (known, self.time) {
+            (Some(known), Some(time)) if known > time => Standing::Former,
+            _ => Standing::Latest,
         };
-        let newer = document.versions.iter().rev().take_while(newer).count();
-        let place = document.versions.len().saturating_sub(newer);
         let is_before_its_deletion = document
             .deletion_time
             .zip(self.time)
             .is_some_and(|(deletion, time)| time < deletion);
-        if newer == 0 && !is_before_its_deletion {
+        if standing == Standing::Latest && !is_before_its_deletion {
             document.deleted = false;
             document.deletion_time = None;
         }
-        document.versions.insert(
-            place,
-            DocumentVersion {
-                version: 0,
-                file_name: file.file_name,
-                content_type: file.content_type,
-                size,
-                sha256: content.hash.clone(),
-                time: self.time,
-            },
-        );
-        for (version, number) in document.versions.iter_mut().zip(1..) {
-            version.version = number;
-        }
+        let former = document.add(standing, |version| DocumentVersion {
+            version,
+            file_name: file.file_name,
+            content_type: file.content_type,
+            size,
+            sha256: content.hash.clone(),
+            time: self.time,
+        });
+        self.decision
+            .put(former.into_iter().map(Record::FormerVersion));
         self.decision.contents.push(content);
+    }
+
+    /// Has a document answer to these unique ids.
+    fn have_answer(&mut self, document: &Document, unique_ids: Vec<String>) {
+        for unique_id in unique_ids {
+            let answering = self.answering.entry(unique_id.clone()).or_default();
+            if !answering.contains(&document.id) {
+                answering.push(document.id.clone());
+            }
+            self.decision.put([Record::UniqueId(UniqueId {
+                facility: document.facility.clone(),
+                unique_id,
+                document: document.id.clone(),
+            })]);
+        }
     }
 
     /// Puts a document into a case.
@@ -1009,7 +1031,7 @@ impl<'m> Flow<'_, 'm> {
     ) -> Result<(), Stop> {
         let id = match &document.attached {
             Attached::Note(note) => note.clone(),
-            Attached::Case(_) => self.note_of(&document.id),
+            Attached::Case(_) => self.note_of(&document.id, &document.ipp)?,
         };
         let known = self.view.note(&id)?;
         let mut note = known.unwrap_or_else(|| Note {
@@ -1041,9 +1063,15 @@ impl<'m> Flow<'_, 'm> {
         Ok(())
     }
 
-    fn note_of(&self, document: &DocumentId) -> NoteId {
-        let made = scheduling::made_id("document-note", &self.facility.id, document.as_str());
-        NoteId::new(made)
+    /// The note on which a document of this patient waits: its own, known or new.
+    fn note_of(&self, document: &DocumentId, ipp: &Ipp) -> Result<NoteId, ViewError> {
+        let (facility, key) = (&self.facility.id, document.as_str());
+        let sent_in = || self.message_hash().to_string();
+        let id = made::own_id("document-note", facility, key, sent_in, |id| {
+            let known = self.view.note(&NoteId::new(id))?;
+            Ok(known.is_none_or(|known| known.ipp == *ipp))
+        })?;
+        Ok(NoteId::new(id))
     }
 
     fn put(&mut self, document: Document) {
@@ -1066,11 +1094,9 @@ impl<'m> Flow<'_, 'm> {
     }
 
     /// The hash of the message as it is compared (SPEC 9); only documents without an id of their own need it.
-    fn message_hash(&mut self) -> ContentHash {
-        let message = self.message;
+    fn message_hash(&self) -> &ContentHash {
         self.message_hash
-            .get_or_insert_with(|| route::hash_of(message))
-            .clone()
+            .get_or_init(|| route::hash_of(self.message))
     }
 }
 

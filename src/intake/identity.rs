@@ -480,36 +480,48 @@ pub fn valid_ins(ins: Ins, place: impl Into<Place>, warnings: &mut Vec<Warning>)
     None
 }
 
-/// Keeps what is said of an INS unless it is already another patient's (warning `ins-duplicate`).
-///
-/// `own` are the IPPs of the patient: the one in use, and those that are being merged into it.
+/// Keeps what is said of an INS unless it is already another patient's (warning `ins-duplicate`), as `other` says.
 pub fn keep_own_ins(
     said: Said<Ins>,
-    own: &[Ipp],
-    view: &dyn View,
-    facility: &Facility,
+    other: impl Fn(&Ins) -> Result<Option<Ipp>, ViewError>,
     warnings: &mut Vec<Warning>,
 ) -> Result<Said<Ins>, ViewError> {
     let Said::Given(ins) = &said else {
         return Ok(said);
     };
-    for other in view.patients_with_ins(&facility.id, ins)? {
-        let other = view.survivor(&facility.id, &other)?;
-        if !own.contains(&other) {
-            warnings.push(Warning::new(
-                WarningCode::InsDuplicate,
-                format!("expected an INS that is nobody else's, found that of the patient {other}; it is not kept"),
-            ));
-            return Ok(Said::Absent);
-        }
-    }
-    Ok(said)
+    let Some(other) = other(ins)? else {
+        return Ok(said);
+    };
+    warnings.push(Warning::new(
+        WarningCode::InsDuplicate,
+        format!(
+            "expected an INS that is nobody else's, found that of the patient {other}; it is not kept"
+        ),
+    ));
+    Ok(Said::Absent)
 }
 
-/// Reads everything that a PID says about a patient, and what the message says at the configured positions.
+/// Whose this INS is, other than this patient's.
+pub fn other_with_ins(
+    ins: &Ins,
+    own: &Ipp,
+    view: &dyn View,
+    facility: &Facility,
+) -> Result<Option<Ipp>, ViewError> {
+    for ipp in view.patients_with_ins(&facility.id, ins)? {
+        let other = view.survivor(&facility.id, &ipp)?;
+        if other != *own {
+            return Ok(Some(other));
+        }
+    }
+    Ok(None)
+}
+
+/// Reads everything that a PID says about a patient, and what the message says at the configured positions where all of
+/// it is about this patient.
 pub fn demographics(
     pid: &Segment<'_>,
-    message: &Message<'_>,
+    message: Option<&Message<'_>>,
     facility: &Facility,
     warnings: &mut Vec<Warning>,
     trail: &mut Trail,
@@ -576,14 +588,14 @@ pub fn demographics(
         address: address(pid.field(11), warnings, trail),
         identity_status: trail.said("identity_status", &pid.field(32).component(1), ""),
         network: message
-            .get(&facility.fields.network)
+            .and_then(|message| message.get(&facility.fields.network))
             .map_or(Said::Absent, |value| {
                 trail
                     .said("network", &value.simple(), "fields.network")
                     .map(NetworkId::new)
             }),
         physician: message
-            .get(&facility.fields.physician)
+            .and_then(|message| message.get(&facility.fields.physician))
             .map_or(Said::Absent, |value| {
                 if value.is_delete() {
                     return Said::Delete;
@@ -1298,7 +1310,7 @@ mod tests {
         let mut warnings = Vec::new();
         let demographics = demographics(
             &message.first("PID").unwrap(),
-            &message,
+            Some(&message),
             &World::new().facility,
             &mut warnings,
             &mut Trail::off(),

@@ -1,20 +1,18 @@
-//! Patients by ADT: created, updated, merged (SPEC 3; IHE PAM, Patient Identification Management).
+//! Patients by ADT: created and updated (SPEC 3; IHE PAM, Patient Identification Management). How they are merged is
+//! told in [`merge`].
 //!
 //! ADT is the authority on identities: unlike the flows that only name a patient, it may change one.
 
-use std::collections::BTreeMap;
-
 use chrono::{DateTime, Utc};
 
-use super::identity::{self, Agreement, IppRead, Said};
+use super::identity::{self, Agreement, IppRead};
 use super::trail::Trail;
-use super::{Context, Decided, Decision, Stop, scheduling};
+use super::{Context, Decided, Decision, Stop, merge};
 use crate::config::Facility;
-use crate::hl7::{Message, Position, Segment};
-use crate::model::change::{Change, Record, Subject};
-use crate::model::document::{Attached, Document};
-use crate::model::identifiers::Ipp;
-use crate::model::outcome::{Reason, Refusal, Verdict, Warning, WarningCode};
+use crate::hl7::{Message, Segment};
+use crate::model::change::{Record, Subject};
+use crate::model::identifiers::{Ins, Ipp};
+use crate::model::outcome::{Verdict, Warning, WarningCode};
 use crate::model::patient::Patient;
 use crate::model::view::{View, ViewError};
 
@@ -26,7 +24,7 @@ pub fn decide<'m>(
     trail: &mut Trail,
 ) -> Decided<'m> {
     match message.trigger().trim() {
-        "A40" => merge(message, view, context.facility, trail),
+        "A40" => merge::decide(message, view, context, trail),
         trigger => create_or_update(message, view, context.facility, trigger, trail),
     }
 }
@@ -67,7 +65,7 @@ fn create_or_update<'m>(
         &pid,
         read,
         known,
-        &[survivor],
+        &|ins| identity::other_with_ins(ins, &survivor, view, facility),
         &mut decision.warnings,
         trail,
     )?;
@@ -84,7 +82,7 @@ fn create_or_update<'m>(
 }
 
 /// Whether a later ADT was applied already; equal is not older (SPEC 9).
-fn is_stale(known: Option<&Patient>, time: DateTime<Utc>) -> bool {
+pub(super) fn is_stale(known: Option<&Patient>, time: DateTime<Utc>) -> bool {
     known
         .and_then(|patient| patient.demographics_time)
         .is_some_and(|last| time < last)
@@ -92,34 +90,33 @@ fn is_stale(known: Option<&Patient>, time: DateTime<Utc>) -> bool {
 
 /// What the PIDs of a message are read with.
 #[derive(Clone, Copy)]
-struct Source<'a, 'm> {
-    message: &'a Message<'m>,
-    facility: &'a Facility,
-    view: &'a dyn View,
-    time: DateTime<Utc>,
+pub(super) struct Source<'a, 'm> {
+    pub(super) message: &'a Message<'m>,
+    pub(super) facility: &'a Facility,
+    pub(super) view: &'a dyn View,
+    pub(super) time: DateTime<Utc>,
     /// Whether the message is about one patient, so that what is not in the PID is that patient's too.
-    about_one: bool,
+    pub(super) about_one: bool,
 }
 
+/// Says whose an INS is, if it is another patient's.
+pub(super) type OtherWithIns<'a> = &'a dyn Fn(&Ins) -> Result<Option<Ipp>, ViewError>;
+
 impl Source<'_, '_> {
-    /// The patient once this PID was applied; `own` are all IPPs that are this patient's.
-    fn patient(
+    /// The patient once this PID was applied.
+    pub(super) fn patient(
         &self,
         pid: &Segment<'_>,
         read: IppRead,
         known: Option<Patient>,
-        own: &[Ipp],
+        other_with_ins: OtherWithIns<'_>,
         warnings: &mut Vec<Warning>,
         trail: &mut Trail,
     ) -> Result<Patient, Stop> {
+        let message = self.about_one.then_some(self.message);
         let mut demographics =
-            identity::demographics(pid, self.message, self.facility, warnings, trail)?;
-        if !self.about_one {
-            demographics.network = Said::Absent;
-            demographics.physician = Said::Absent;
-        }
-        demographics.ins =
-            identity::keep_own_ins(demographics.ins, own, self.view, self.facility, warnings)?;
+            identity::demographics(pid, message, self.facility, warnings, trail)?;
+        demographics.ins = identity::keep_own_ins(demographics.ins, other_with_ins, warnings)?;
         let mut patient = match known {
             None => identity::new_patient(self.facility, &read, demographics, trail)?,
             Some(known) => {
@@ -157,264 +154,8 @@ fn warn_of_change(
     );
 }
 
-/// A40: everything of the old IPPs moves to the surviving one (SPEC 3, "Merge").
-fn merge<'m>(
-    message: &Message<'m>,
-    view: &dyn View,
-    facility: &Facility,
-    trail: &mut Trail,
-) -> Decided<'m> {
-    let time = identity::message_time(message, facility, trail)?;
-    let pairs = pairs(message)?;
-    let mut decision = Decision::unchanged(Verdict::Updated);
-    let mut merging = Merging {
-        source: Source {
-            message,
-            facility,
-            view,
-            time,
-            about_one: pairs.len() == 1,
-        },
-        survivors: BTreeMap::new(),
-        patients: BTreeMap::new(),
-    };
-    for pair in &pairs {
-        merging.apply(pair, &mut decision, trail)?;
-    }
-    merging.write(&mut decision)?;
-    Ok(decision)
-}
-
-/// A surviving patient, and those that are merged into it.
-struct Pair<'m> {
-    survivor: Segment<'m>,
-    old: Vec<Segment<'m>>,
-}
-
-/// The PIDs of the message, each with the MRGs that follow it.
-fn pairs<'m>(message: &Message<'m>) -> Result<Vec<Pair<'m>>, Refusal> {
-    let mut pairs: Vec<Pair<'m>> = Vec::new();
-    for segment in message.segments() {
-        match (segment.name(), pairs.last_mut()) {
-            ("PID", _) => pairs.push(Pair {
-                survivor: segment,
-                old: Vec::new(),
-            }),
-            ("MRG", Some(pair)) => pair.old.push(segment),
-            ("MRG", None) => {
-                return Err(Refusal::new(
-                    Reason::MissingSegment,
-                    "expected the PID of the surviving patient before MRG, found none",
-                )
-                .at(Position::of_segment("PID")));
-            }
-            _ => {}
-        }
-    }
-    if pairs.is_empty() {
-        identity::required_segment(message, "PID", &mut Trail::off())?;
-    }
-    match pairs.iter().find(|pair| pair.old.is_empty()) {
-        None => Ok(pairs),
-        Some(pair) => Err(Refusal::new(
-            Reason::MissingSegment,
-            format!(
-                "expected an MRG after each PID of a merge, found none after {}",
-                pair.survivor.position()
-            ),
-        )
-        .at(Position::of_segment("MRG"))),
-    }
-}
-
-/// What the pairs of a message add up to, before any of it is written: one pair may build on another.
-struct Merging<'a, 'm> {
-    source: Source<'a, 'm>,
-    /// The IPPs merged away by this message, each with what it was merged into.
-    survivors: BTreeMap<Ipp, Ipp>,
-    /// The surviving patients as they are to be.
-    patients: BTreeMap<Ipp, Patient>,
-}
-
-impl Merging<'_, '_> {
-    fn apply(
-        &mut self,
-        pair: &Pair<'_>,
-        decision: &mut Decision<'_>,
-        trail: &mut Trail,
-    ) -> Result<(), Stop> {
-        let facility = self.source.facility;
-        let read = identity::ipp(&pair.survivor, facility, trail)?;
-        read.warn(&mut decision.warnings);
-        let survivor = self.survivor(&read.ipp)?;
-        for merged in &pair.old {
-            let old = identity::read_ipp(merged.field(1), "merged_ipp", facility, trail);
-            let old = trail.go_on(old, || identity::no_ipp(merged.field(1)))?;
-            old.warn(&mut decision.warnings);
-            if old.ipp == survivor || old.ipp == read.ipp {
-                return Err(cycle(&old, &read).into());
-            }
-            if self.survivor(&old.ipp)? != survivor {
-                self.survivors.insert(old.ipp, survivor.clone());
-            }
-        }
-        if survivor != read.ipp {
-            decision.warnings.push(merged_away(&read, &survivor));
-            return Ok(());
-        }
-        let known = self.patient(&survivor)?;
-        if is_stale(known.as_ref(), self.source.time) {
-            return Ok(());
-        }
-        if known.is_none() {
-            decision.verdict = Verdict::Accepted;
-        }
-        let mut own: Vec<Ipp> = vec![survivor.clone()];
-        for old in self.survivors.keys() {
-            if self.survivor(old)? == survivor {
-                own.push(old.clone());
-            }
-        }
-        let patient = self.source.patient(
-            &pair.survivor,
-            read,
-            known,
-            &own,
-            &mut decision.warnings,
-            trail,
-        )?;
-        self.patients.insert(survivor, patient);
-        Ok(())
-    }
-
-    /// Where an IPP leads, with what this message merges.
-    fn survivor(&self, ipp: &Ipp) -> Result<Ipp, ViewError> {
-        let mut ipp = ipp.clone();
-        loop {
-            let next = match self.survivors.get(&ipp) {
-                Some(survivor) => survivor.clone(),
-                None => self.source.view.survivor(&self.source.facility.id, &ipp)?,
-            };
-            if next == ipp {
-                return Ok(ipp);
-            }
-            ipp = next;
-        }
-    }
-
-    fn patient(&self, ipp: &Ipp) -> Result<Option<Patient>, ViewError> {
-        match self.patients.get(ipp) {
-            Some(patient) => Ok(Some(patient.clone())),
-            None => self.source.view.patient(&self.source.facility.id, ipp),
-        }
-    }
-
-    fn write(mut self, decision: &mut Decision<'_>) -> Result<(), ViewError> {
-        let facility = &self.source.facility.id;
-        let mut merged: BTreeMap<Ipp, Vec<Ipp>> = BTreeMap::new();
-        for old in self.survivors.keys() {
-            merged
-                .entry(self.survivor(old)?)
-                .or_default()
-                .push(old.clone());
-        }
-        for (survivor, all_old) in &merged {
-            for old in all_old {
-                self.end_patient(old, survivor, decision)?;
-                decision.changes.push(
-                    Record::Alias {
-                        facility: facility.clone(),
-                        old: old.clone(),
-                        survivor: survivor.clone(),
-                    }
-                    .into(),
-                );
-                for (ipp, what) in [
-                    (survivor, format!("IPP {old} merged into it by ADT^A40")),
-                    (old, format!("merged into {survivor} by ADT^A40")),
-                ] {
-                    let subject = Subject::Patient(facility.clone(), ipp.clone());
-                    decision.history.push((subject, what));
-                }
-            }
-            self.move_everything(all_old, survivor, decision)?;
-        }
-        for patient in self.patients.into_values() {
-            decision.changes.push(Record::Patient(patient).into());
-        }
-        Ok(())
-    }
-
-    /// Whoever is merged away is no patient any more; the INS finds the survivor from now on.
-    fn end_patient(
-        &mut self,
-        old: &Ipp,
-        survivor: &Ipp,
-        decision: &mut Decision<'_>,
-    ) -> Result<(), ViewError> {
-        self.patients.remove(old);
-        let Some(gone) = self.source.view.patient(&self.source.facility.id, old)? else {
-            return Ok(());
-        };
-        if let (Some(ins), Some(mut heir)) = (&gone.ins, self.patient(survivor)?)
-            && heir.ins.is_none()
-        {
-            heir.ins = Some(ins.clone());
-            self.patients.insert(survivor.clone(), heir);
-        }
-        decision.changes.push(Change::Delete(Record::Patient(gone)));
-        Ok(())
-    }
-
-    /// Cases, notes and documents go to the survivor; a document joins the case that it waited for under another IPP.
-    fn move_everything(
-        &self,
-        merged: &[Ipp],
-        survivor: &Ipp,
-        decision: &mut Decision<'_>,
-    ) -> Result<(), ViewError> {
-        let Source { view, facility, .. } = self.source;
-        let mut cases = view.cases_of_patient(&facility.id, survivor)?;
-        let mut documents = view.documents_of_patient(&facility.id, survivor)?;
-        for old in merged {
-            for mut case in view.cases_of_patient(&facility.id, old)? {
-                case.ipp = Some(survivor.clone());
-                scheduling::tell(
-                    decision,
-                    &case,
-                    format!("moved from patient {old} to {survivor} by ADT^A40"),
-                );
-                decision.changes.push(Record::Case(case.clone()).into());
-                cases.push(case);
-            }
-            for mut note in view.notes_of_patient(&facility.id, old)? {
-                note.ipp = survivor.clone();
-                decision.changes.push(Record::Note(note).into());
-            }
-            for mut document in view.documents_of_patient(&facility.id, old)? {
-                document.ipp = survivor.clone();
-                decision
-                    .changes
-                    .push(Record::Document(document.clone()).into());
-                documents.push(document);
-            }
-        }
-        for mut case in cases {
-            let waits = |document: &&Document| {
-                document.awaits.as_ref() == Some(&case.id)
-                    && matches!(document.attached, Attached::Note(_))
-            };
-            let waiting: Vec<Document> = documents.iter().filter(waits).cloned().collect();
-            if !waiting.is_empty() {
-                scheduling::join(view, decision, &mut case, waiting)?;
-                decision.changes.push(Record::Case(case).into());
-            }
-        }
-        Ok(())
-    }
-}
-
-fn merged_away(read: &IppRead, survivor: &Ipp) -> Warning {
+/// The warning that an IPP is not in use any more.
+pub(super) fn merged_away(read: &IppRead, survivor: &Ipp) -> Warning {
     Warning::new(
         WarningCode::MergedIpp,
         format!(
@@ -425,23 +166,11 @@ fn merged_away(read: &IppRead, survivor: &Ipp) -> Warning {
     .at(read.place)
 }
 
-fn cycle(old: &IppRead, survivor: &IppRead) -> Refusal {
-    Refusal::new(
-        Reason::MergeCycle,
-        format!(
-            "expected to merge {} into another patient, found {}, which leads back to it",
-            old.ipp, survivor.ipp
-        ),
-    )
-    .at(old.place)
-    .with_value(old.ipp.as_str())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::intake::testing::{World, told};
-    use crate::model::document::DocumentKind;
+    use crate::model::document::{Attached, Document, DocumentKind};
     use crate::model::identifiers::{CaseId, DocumentId, Ins, NoteId};
     use crate::model::note::{Note, NoteReason};
 
@@ -660,6 +389,7 @@ mod tests {
                 kind: DocumentKind::Document,
                 unique_ids: vec!["U".to_owned()],
                 awaits: Some(CaseId::new("C-3")),
+                latest: None,
                 versions: Vec::new(),
                 deleted: false,
                 deletion_time: None,
@@ -692,7 +422,7 @@ mod tests {
                 .len(),
             2
         );
-        assert!(world.notes("OLD").is_empty());
+        assert_eq!(world.notes("OLD"), world.notes("NEW"), "both lead to one");
         assert_eq!(world.patient("OLD"), None, "an alias is no patient");
         let ins = Ins {
             value: "279035121518989".into(),

@@ -4,6 +4,7 @@
 //! outcome. It reads no file and writes none: the engine does both around it. That is what lets a flow be read, and
 //! tested, in one file.
 
+pub mod belonging;
 pub mod cdar2;
 pub mod content;
 pub mod desk;
@@ -11,6 +12,8 @@ pub mod documents;
 pub mod explain;
 pub mod identity;
 pub mod ims;
+pub mod made;
+pub mod merge;
 pub mod route;
 pub mod scheduling;
 pub mod siu;
@@ -24,7 +27,7 @@ use chrono::{DateTime, Utc};
 
 use crate::config::{Config, Facility};
 use crate::model::case::{Case, Completion};
-use crate::model::change::{Change, Subject};
+use crate::model::change::{Change, Record, Subject};
 use crate::model::identifiers::{ContentHash, DocumentId, FacilityId};
 use crate::model::outcome::{Refusal, Verdict, Warning};
 use crate::model::patient::Patient;
@@ -82,6 +85,11 @@ impl Decision<'_> {
             contents: Vec::new(),
             order: None,
         }
+    }
+
+    /// Adds changes of records.
+    fn put(&mut self, records: impl IntoIterator<Item = Record>) {
+        self.changes.extend(records.into_iter().map(Change::Put));
     }
 }
 

@@ -8,17 +8,17 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use sha2::{Digest, Sha256};
 
+use super::made::made_id;
 use super::{Content, Decision};
 use crate::config::Facility;
 use crate::hl7::Message;
 use crate::model::case::{Case, CaseState};
 use crate::model::change::{Change, Record, Subject};
-use crate::model::document::{Attached, ContentType, Document, DocumentKind, DocumentVersion};
-use crate::model::identifiers::{
-    CaseId, DocumentId, FacilityId, NoteId, PathwayId, SessionId, hexadecimal,
+use crate::model::document::{
+    Attached, ContentType, Document, DocumentKind, DocumentVersion, Standing,
 };
+use crate::model::identifiers::{CaseId, DocumentId, FacilityId, NoteId, PathwayId, SessionId};
 use crate::model::note::{Note, NoteReason};
 use crate::model::outcome::{Place, Warning, WarningCode};
 use crate::model::session::{Session, SessionState};
@@ -229,6 +229,7 @@ pub fn leave_unscheduled<'m>(
             kind: DocumentKind::Message,
             unique_ids: Vec::new(),
             awaits: None,
+            latest: None,
             versions: Vec::new(),
             deleted: false,
             deletion_time: None,
@@ -255,10 +256,7 @@ fn keep<'m>(decision: &mut Decision<'m>, document: &mut Document, received: Rece
     if current.is_some_and(|current| current.sha256 == content.hash) {
         return;
     }
-    let version = current
-        .map_or(0, |current| current.version)
-        .saturating_add(1);
-    document.versions.push(DocumentVersion {
+    let former = document.add(Standing::Latest, |version| DocumentVersion {
         version,
         file_name: received.file_name,
         content_type: received.content_type,
@@ -266,6 +264,7 @@ fn keep<'m>(decision: &mut Decision<'m>, document: &mut Document, received: Rece
         sha256: content.hash.clone(),
         time: received.time,
     });
+    decision.put(former.into_iter().map(Record::FormerVersion));
     decision.contents.push(content);
 }
 
@@ -402,21 +401,6 @@ pub fn kept_message_of_case(facility: &FacilityId, case: &CaseId) -> DocumentId 
     DocumentId::new(made_id("case-message", facility, case.as_str()))
 }
 
-/// An id made from the facility and the key or message that something comes from, the same every time (SPEC 9).
-pub fn made_id(kind: &str, facility: &FacilityId, key: &str) -> String {
-    let mut hash = Sha256::new();
-    for part in [kind, facility.as_str()] {
-        hash.update(part.as_bytes());
-        hash.update([0]);
-    }
-    hash.update(key.as_bytes());
-    // 96 bits: as long as the ids that facilities know, and never the same for two keys.
-    hash.finalize()
-        .get(..12)
-        .map(hexadecimal)
-        .unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -442,6 +426,7 @@ mod tests {
             kind: DocumentKind::Document,
             unique_ids: Vec::new(),
             awaits: awaits.map(CaseId::new),
+            latest: None,
             versions: Vec::new(),
             deleted: false,
             deletion_time: None,
@@ -560,20 +545,5 @@ mod tests {
         });
         assert!(world.notes("P-1").is_empty());
         assert_eq!(world.case("C-1").unwrap().note, None);
-    }
-
-    #[test]
-    fn made_ids_are_the_same_every_time_and_differ() {
-        let (one, other) = (FacilityId::new("a"), FacilityId::new("b"));
-        let id = made_id("case-note", &one, "C-1");
-        assert_eq!(id, made_id("case-note", &one, "C-1"));
-        assert_eq!(id.len(), 24);
-        for different in [
-            made_id("case-note", &one, "C-2"),
-            made_id("case-note", &other, "C-1"),
-            made_id("case-message", &one, "C-1"),
-        ] {
-            assert_ne!(id, different);
-        }
     }
 }

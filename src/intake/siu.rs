@@ -73,7 +73,7 @@ impl<'m> Appointment<'_, 'm> {
         read.warn(&mut decision.warnings);
         let mut demographics = identity::demographics(
             &pid,
-            self.message,
+            Some(self.message),
             self.facility,
             &mut decision.warnings,
             trail,
@@ -106,9 +106,7 @@ impl<'m> Appointment<'_, 'm> {
             None => {
                 demographics.ins = identity::keep_own_ins(
                     demographics.ins,
-                    std::slice::from_ref(&ipp),
-                    self.view,
-                    self.facility,
+                    |ins| identity::other_with_ins(ins, &ipp, self.view, self.facility),
                     &mut decision.warnings,
                 )?;
                 if let Some(network) = &asked.network {
@@ -936,7 +934,7 @@ AIP|2||810102078838^Médecin^Audrey";
             .unwrap()
             .unwrap();
         assert_eq!(kept.ipp, Ipp::new("P-2"));
-        assert_eq!(kept.versions.len(), 2);
+        assert_eq!(world.versions(&kept).len(), 2);
         assert_eq!(world.contents.len(), 2);
         // What is kept may be needed again once the case has left its session, so it goes with a scheduled case too.
         world.session("S-1", "2025-04-15", "PATH", "");
@@ -996,7 +994,12 @@ AIP|2||810102078838^Médecin^Audrey";
 
     /// Everything in the store but which messages were applied, and those that a note kept on the way.
     fn what_counts(world: &World) -> Vec<(String, String)> {
-        let passing = ["applied/", "document/", "patient-document/"];
+        let passing = [
+            "applied/",
+            "document/",
+            "document-version/",
+            "patient-document/",
+        ];
         world
             .everything()
             .into_iter()

@@ -5,19 +5,20 @@ use std::path::Path;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use super::{Context, Decided, Stop, route};
+use super::{Context, Decided, DeskContext, Stop, belonging, desk, route};
 use crate::cda;
 use crate::config::{Config, Facility};
 use crate::hl7::Message;
 use crate::model::case::Case;
 use crate::model::change::{Change, HistoryEntry, Record, Subject};
+use crate::model::document::{Document, DocumentVersion};
 use crate::model::identifiers::{CaseId, ContentHash, Ipp, PathwayId, SessionId};
 use crate::model::note::Note;
 use crate::model::outcome::{Outcome, Reason, WarningCode};
 use crate::model::patient::Patient;
 use crate::model::session::{Session, SessionState};
 use crate::model::view::View;
-use crate::store::{MemoryStore, Overlay, Store};
+use crate::store::{MemoryStore, Overlay, Store, keys};
 
 /// What there is in a test: the demo facility, and what it sent.
 pub(crate) struct World {
@@ -87,11 +88,28 @@ impl World {
         self.settle(decided)
     }
 
+    /// Takes in a command of the desk.
+    pub(crate) fn command(&mut self, json: &str) -> Outcome {
+        let commands = desk::parse(json.as_bytes()).unwrap();
+        let command = commands.iter().next().unwrap().command.unwrap();
+        let config = Config::demo(Path::new("spool"));
+        let context = DeskContext {
+            config: &config,
+            time: self.now,
+            now: self.now,
+        };
+        let overlay = Overlay::new(&self.store);
+        let decided = desk::decide(&command, None, &overlay, &context);
+        self.settle(decided)
+    }
+
     fn settle(&mut self, decided: Decided<'_>) -> Outcome {
         let mut overlay = Overlay::new(&self.store);
         match decided {
             Ok(decision) => {
                 let changes = overlay.apply(&decision.changes).unwrap();
+                let misplaced = belonging::misplaced(&overlay, overlay.changed_keys()).unwrap();
+                assert_eq!(misplaced, None);
                 crate::store::apply_all(&self.store, &changes).unwrap();
                 for content in decision.contents {
                     self.contents
@@ -159,6 +177,16 @@ impl World {
         self.view()
             .notes_of_patient(&self.facility.id, &Ipp::new(ipp))
             .unwrap()
+    }
+
+    /// All versions of a document, the oldest first.
+    pub(crate) fn versions(&self, document: &Document) -> Vec<DocumentVersion> {
+        let former = keys::former_versions(&document.facility, &document.id);
+        let mut versions: Vec<DocumentVersion> = self.view().all(&former).unwrap();
+        versions.extend(document.versions.iter().cloned());
+        versions.sort_by_key(|version| (version.time, version.version));
+        versions.extend(document.latest.iter().cloned());
+        versions
     }
 
     /// Everything in the store, to compare one state with another.

@@ -137,7 +137,7 @@ pub fn patients(view: &Overlay<'_>, filter: &Filter) -> Result<Vec<Value>, ViewE
 /// The cases; one that waits also tells in `can_be_scheduled` the only planned session that it fits by now, if any.
 pub fn cases(view: &Overlay<'_>, filter: &Filter) -> Result<Vec<Value>, ViewError> {
     let matching = matching(view)?;
-    let mut listed: Vec<Case> = view.all(&keys::cases(filter.facility.as_ref()))?;
+    let mut listed: Vec<Case> = view.all_of_patients(&keys::cases(filter.facility.as_ref()))?;
     listed.retain(|case| {
         let session = case.state.session();
         filter.has_state(case.state.word())
@@ -169,7 +169,7 @@ pub fn sessions(view: &Overlay<'_>, filter: &Filter) -> Result<Vec<Value>, ViewE
 
 /// The notes, each with its documents and the message that it keeps.
 pub fn notes(view: &Overlay<'_>, filter: &Filter) -> Result<Vec<Value>, ViewError> {
-    let mut notes: Vec<Note> = view.all(keys::NOTES)?;
+    let mut notes: Vec<Note> = view.all_of_patients(keys::NOTES)?;
     notes.retain(|note| filter.has_facility(&note.facility));
     notes.sort_by(|a, b| (&a.facility, &a.ipp, &a.id).cmp(&(&b.facility, &b.ipp, &b.id)));
     notes.iter().map(|note| rows::note(view, note)).collect()
@@ -177,7 +177,8 @@ pub fn notes(view: &Overlay<'_>, filter: &Filter) -> Result<Vec<Value>, ViewErro
 
 /// The documents, one row for each, its current version; messages kept on notes are not among them (SPEC 6).
 pub fn documents(view: &Overlay<'_>, filter: &Filter) -> Result<Vec<Value>, ViewError> {
-    let documents: Vec<Document> = view.all(&keys::documents(filter.facility.as_ref()))?;
+    let facility = filter.facility.as_ref();
+    let documents: Vec<Document> = view.all_of_patients(&keys::documents(facility))?;
     let mut listed = Vec::new();
     for document in &documents {
         let case = match &document.attached {

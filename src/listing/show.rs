@@ -127,7 +127,7 @@ fn merged_into(
     let mut merged = Vec::new();
     for alias in view.keys(&keys::aliases(facility))? {
         let old = Ipp::new(keys::last_word(&alias));
-        if view.survivor(facility, &old)? == *ipp {
+        if old != *ipp && view.survivor(facility, &old)? == *ipp {
             merged.push(old);
         }
     }

@@ -4,10 +4,10 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::case::Case;
-use super::document::Document;
+use super::document::{Document, FormerVersion, UniqueId};
 use super::identifiers::{CaseId, ContentHash, FacilityId, Ipp, NoteId, SessionId};
 use super::note::Note;
-use super::patient::Patient;
+use super::patient::{Patient, Person};
 use super::questionnaire::FilledQuestionnaire;
 use super::report::{Batch, Cursor, Report};
 use super::session::Session;
@@ -17,15 +17,17 @@ use super::session::Session;
 pub enum Record {
     /// A patient.
     Patient(Patient),
-    /// The old IPP of a merge, and the IPP that survives it.
+    /// An IPP that is one person's with another, and leads to it.
     Alias {
         /// The facility.
         facility: FacilityId,
-        /// The IPP that was merged away.
-        old: Ipp,
-        /// The IPP that it leads to.
-        survivor: Ipp,
+        /// The IPP.
+        ipp: Ipp,
+        /// The IPP that it leads to, under which the person's things are kept.
+        leads_to: Ipp,
     },
+    /// Somebody to whom several IPPs lead.
+    Person(FacilityId, Person),
     /// A case.
     Case(Case),
     /// A session.
@@ -34,6 +36,10 @@ pub enum Record {
     Note(Note),
     /// A document.
     Document(Document),
+    /// A version of a document that another has taken the place of.
+    FormerVersion(FormerVersion),
+    /// That a document answers to a unique id.
+    UniqueId(UniqueId),
     /// The questionnaire of a case.
     Questionnaire(Box<FilledQuestionnaire>),
     /// One that another has taken the place of; it stays readable.

@@ -18,13 +18,19 @@ pub struct Document {
     pub attached: Attached,
     /// Whether it was sent as a document, or is a message kept as received.
     pub kind: DocumentKind,
-    /// Every unique id that it came with and answers to.
+    /// Unique ids that it answers to, where the record was written when it held them all; each has a record of its own
+    /// by now ([`UniqueId`]).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub unique_ids: Vec<String>,
     /// The case that its messages name, while that case is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub awaits: Option<CaseId>,
-    /// All versions, the oldest first; there is at least one unless it was deleted unseen.
+    /// The version that counts; none where it was deleted unseen, or the record holds all versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latest: Option<DocumentVersion>,
+    /// All versions, the oldest first, where the record was written when it held them all: with the next version the
+    /// former ones get records of their own ([`FormerVersion`]).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub versions: Vec<DocumentVersion>,
     /// Whether it was deleted; its versions stay readable.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -37,8 +43,75 @@ pub struct Document {
 impl Document {
     /// The version that counts.
     pub fn current(&self) -> Option<&DocumentVersion> {
-        self.versions.iter().max_by_key(|version| version.version)
+        let before = || self.versions.iter().max_by_key(|version| version.version);
+        self.latest.as_ref().or_else(before)
     }
+
+    /// Adds a version, made with its number, and gives those that are former ones from now on: the document does not
+    /// hold them, so that the next version does not write them again.
+    pub fn add(
+        &mut self,
+        standing: Standing,
+        make: impl FnOnce(u32) -> DocumentVersion,
+    ) -> Vec<FormerVersion> {
+        let mut former = std::mem::take(&mut self.versions);
+        if self.latest.is_none() {
+            former.sort_by_key(|version| version.version);
+            self.latest = former.pop();
+        }
+        let count = self.current().map_or(0, |current| current.version);
+        let next = count.saturating_add(1);
+        match (self.latest.take(), standing) {
+            (Some(mut latest), Standing::Former) => {
+                former.push(make(count));
+                latest.version = next;
+                self.latest = Some(latest);
+            }
+            (known, _) => {
+                former.extend(known);
+                self.latest = Some(make(next));
+            }
+        }
+        former
+            .into_iter()
+            .map(|version| FormerVersion {
+                facility: self.facility.clone(),
+                document: self.id.clone(),
+                version,
+            })
+            .collect()
+    }
+}
+
+/// How a version that is added stands to the one that counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It counts from now on.
+    Latest,
+    /// It is older.
+    Former,
+}
+
+/// A version of a document that another has taken the place of; it stays readable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FormerVersion {
+    /// The facility.
+    pub facility: FacilityId,
+    /// The document.
+    pub document: DocumentId,
+    /// The version, with a number of its own among them; their order is that of their times.
+    pub version: DocumentVersion,
+}
+
+/// That a document answers to a unique id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UniqueId {
+    /// The facility.
+    pub facility: FacilityId,
+    /// The unique id.
+    pub unique_id: String,
+    /// The document.
+    pub document: DocumentId,
 }
 
 /// Where a document is attached.

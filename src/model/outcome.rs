@@ -235,6 +235,8 @@ codes! {
         CaseCompleted = "case-completed",
         /// The merge would close a circle.
         MergeCycle = "merge-cycle",
+        /// The IPP was merged into another patient before.
+        MergeConflict = "merge-conflict",
         /// The message does not carry the facility's key.
         Unauthorised = "unauthorised",
         /// No session is known by this id.
@@ -315,7 +317,8 @@ impl Reason {
             UnsupportedVersion => ("AR", 203),
             UnknownPatient | UnknownCase | AmbiguousIpp | IdentityMismatch | UnknownSession
             | UnknownNote => ("AE", 204),
-            CasePatientMismatch | CaseCompleted | MergeCycle | SessionNotPlanned => ("AE", 205),
+            CasePatientMismatch | CaseCompleted | MergeCycle | MergeConflict
+            | SessionNotPlanned => ("AE", 205),
             BadCommand | BadCsv => ("AE", 207),
         };
         Hl7Code {
@@ -387,6 +390,9 @@ impl Reason {
             MergeCycle => {
                 "The surviving patient id was itself merged into this one: check the merge."
             }
+            MergeConflict => {
+                "The patient id leads to another survivor since a former merge. If both survivors are one patient, merge the one into the other (ADT^A40); else correct the merge at its sender."
+            }
             Unauthorised => {
                 "Send the facility's key in MSH-4.1; check that this is the right folder."
             }
@@ -412,7 +418,7 @@ mod tests {
             assert_eq!(json, format!("\"{}\"", reason.code()));
             assert!(!reason.next_step().is_empty());
         }
-        assert_eq!(Reason::ALL.len(), 31);
+        assert_eq!(Reason::ALL.len(), 32);
         assert_eq!(WarningCode::ALL.len(), 21);
     }
 

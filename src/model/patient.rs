@@ -59,6 +59,31 @@ pub struct Patient {
     pub demographics_time: Option<DateTime<Utc>>,
 }
 
+/// Somebody to whom one IPP leads, or several that merges made one.
+///
+/// Cases, notes and documents are kept under one of these IPPs, whichever: a merge moves what the smaller side has, and
+/// a chain of merges moves nothing twice. Who reads them is told the IPP in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Person {
+    /// The IPP under which the person's things are kept.
+    pub kept_under: Ipp,
+    /// The IPP in use: the survivor of all merges.
+    pub ipp: Ipp,
+    /// How many IPPs lead here.
+    pub ipps: u64,
+}
+
+impl Person {
+    /// Somebody whom no merge concerns.
+    pub fn alone(ipp: Ipp) -> Self {
+        Self {
+            kept_under: ipp.clone(),
+            ipp,
+            ipps: 1,
+        }
+    }
+}
+
 /// Who assigned an identifier: the parts of an HL7 HD.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Authority {

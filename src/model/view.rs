@@ -8,7 +8,7 @@ use super::identifiers::{
     CaseId, ContentHash, DocumentId, FacilityId, Ins, Ipp, NetworkId, NoteId, SessionId,
 };
 use super::note::Note;
-use super::patient::Patient;
+use super::patient::{Patient, Person};
 use super::questionnaire::FilledQuestionnaire;
 use super::report::{Batch, Cursor, Report};
 use super::session::Session;
@@ -22,8 +22,12 @@ pub struct ViewError(pub String);
 pub trait View {
     /// The patient of this IPP, which must not be one that was merged away (see [`View::survivor`]).
     fn patient(&self, facility: &FacilityId, ipp: &Ipp) -> Result<Option<Patient>, ViewError>;
+    /// Whom this IPP leads to.
+    fn person(&self, facility: &FacilityId, ipp: &Ipp) -> Result<Person, ViewError>;
     /// The IPP that messages carrying this one reach: itself, or the survivor of its merges.
-    fn survivor(&self, facility: &FacilityId, ipp: &Ipp) -> Result<Ipp, ViewError>;
+    fn survivor(&self, facility: &FacilityId, ipp: &Ipp) -> Result<Ipp, ViewError> {
+        Ok(self.person(facility, ipp)?.ipp)
+    }
     /// All patients of the facility that have this INS.
     fn patients_with_ins(&self, facility: &FacilityId, ins: &Ins) -> Result<Vec<Ipp>, ViewError>;
     /// Whether some patient of the facility belongs to this network.

@@ -72,11 +72,12 @@ pub fn patients(facility: Option<&FacilityId>) -> String {
     by_facility("patient", facility)
 }
 
-pub fn alias(facility: &FacilityId, old: &Ipp) -> String {
-    key(&["alias", facility.as_str(), old.as_str()])
+/// Where an IPP leads that a merge concerned: to another one, or to itself, with what is known of the person.
+pub fn alias(facility: &FacilityId, ipp: &Ipp) -> String {
+    key(&["alias", facility.as_str(), ipp.as_str()])
 }
 
-/// All IPPs of the facility that were merged away.
+/// All IPPs of the facility that a merge concerned.
 pub fn aliases(facility: &FacilityId) -> String {
     prefix(&["alias", facility.as_str()])
 }
@@ -143,6 +144,14 @@ pub fn document(facility: &FacilityId, id: &DocumentId) -> String {
 pub fn documents(facility: Option<&FacilityId>) -> String {
     by_facility("document", facility)
 }
+
+/// The versions of a document that others have taken the place of.
+pub fn former_versions(facility: &FacilityId, document: &DocumentId) -> String {
+    prefix(&["document-version", facility.as_str(), document.as_str()])
+}
+
+/// The former versions of all documents.
+pub const FORMER_VERSIONS: &str = "document-version/";
 
 pub fn documents_of_patient(facility: &FacilityId, ipp: &Ipp) -> String {
     prefix(&["patient-document", facility.as_str(), ipp.as_str()])
@@ -254,11 +263,21 @@ fn by_facility(kind: &str, facility: Option<&FacilityId>) -> String {
 pub fn of(record: &Record) -> String {
     match record {
         Record::Patient(it) => patient(&it.facility, &it.ipp),
-        Record::Alias { facility, old, .. } => alias(facility, old),
+        Record::Alias { facility, ipp, .. } => alias(facility, ipp),
+        Record::Person(facility, it) => alias(facility, &it.kept_under),
         Record::Case(it) => case(&it.facility, &it.id),
         Record::Session(it) => session(&it.id),
         Record::Note(it) => note(&it.id),
         Record::Document(it) => document(&it.facility, &it.id),
+        Record::FormerVersion(it) => {
+            let former = former_versions(&it.facility, &it.document);
+            format!("{former}{:08}", it.version.version)
+        }
+        Record::UniqueId(it) => {
+            let mut by_unique_id = documents_by_unique_id(&it.facility, &it.unique_id);
+            by_unique_id.push_str(&key(&[it.document.as_str()]));
+            by_unique_id
+        }
         Record::Questionnaire(it) => questionnaire(&it.facility, &it.case),
         Record::FormerQuestionnaire(it) => {
             let former = former_questionnaires(&it.facility, &it.case);

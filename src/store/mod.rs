@@ -16,7 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::value::RawValue;
 
-pub use self::overlay::{Changes, Decided, Overlay, to_json};
+pub use self::overlay::{Changes, Decided, OfPatient, Overlay, to_json};
 pub use self::sled::SledStore;
 
 /// A resolved change: the key, and the value it gets, or nothing where it is deleted.

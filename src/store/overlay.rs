@@ -1,5 +1,6 @@
 //! The view that decisions are made on: a store, and over it what the same group has decided already.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound::{Included, Unbounded};
@@ -7,8 +8,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use chrono::NaiveDate;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{KeyChange, Store, StoreError, keys};
@@ -19,7 +20,7 @@ use crate::model::identifiers::{
     CaseId, ContentHash, DocumentId, FacilityId, Ins, Ipp, NetworkId, NoteId, SessionId,
 };
 use crate::model::note::Note;
-use crate::model::patient::Patient;
+use crate::model::patient::{Patient, Person};
 use crate::model::questionnaire::FilledQuestionnaire;
 use crate::model::report::{Batch, Cursor, Report};
 use crate::model::session::Session;
@@ -78,7 +79,12 @@ impl<'s> Overlay<'s> {
             let written = resolved.len();
             match change {
                 Change::Put(record) => {
+                    let record = &*self.as_kept(record)?;
                     let key = keys::of(record);
+                    if matches!(record, Record::UniqueId(_)) && self.get::<String>(&key)?.is_some()
+                    {
+                        continue;
+                    }
                     let before = self.indices_before(record, &key)?;
                     let after = keys::indices(record);
                     for (gone, _) in before.iter().filter(|old| !after.contains(old)) {
@@ -114,12 +120,17 @@ impl<'s> Overlay<'s> {
         }
     }
 
+    /// The keys of everything written over the store.
+    pub fn changed_keys(&self) -> impl Iterator<Item = &String> {
+        self.written.keys()
+    }
+
     /// Everything written over the store, by key.
     pub fn into_changes(self) -> Changes {
         self.written
     }
 
-    /// The record of a key, read as its type.
+    /// The record of a key, read as its type; one that is a patient's by its own method, such as [`View::case`].
     pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, ViewError> {
         let decided = || self.decided.as_ref()?.get(key);
         if let Some(written) = self.written.get(key).or_else(decided) {
@@ -146,7 +157,8 @@ impl<'s> Overlay<'s> {
         record
     }
 
-    /// The records whose keys start with this prefix, in the order of their keys.
+    /// The records whose keys start with this prefix, in the order of their keys; those that are a patient's by
+    /// [`Overlay::all_of_patients`].
     pub fn all<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<T>, ViewError> {
         self.pairs(prefix)?
             .iter()
@@ -227,7 +239,66 @@ impl<'s> Overlay<'s> {
         Ok(before.as_ref().map(keys::indices).unwrap_or_default())
     }
 
-    fn led_to<T: DeserializeOwned>(
+    /// The case, note or document of a key.
+    pub fn of_patient<T: OfPatient>(&self, key: &str) -> Result<Option<T>, ViewError> {
+        let mut record: Option<T> = self.get(key)?;
+        if let Some(record) = &mut record {
+            self.show_ipp(record)?;
+        }
+        Ok(record)
+    }
+
+    /// The cases, notes or documents whose keys start with this prefix, in the order of their keys.
+    pub fn all_of_patients<T: OfPatient>(&self, prefix: &str) -> Result<Vec<T>, ViewError> {
+        let mut records: Vec<T> = self.all(prefix)?;
+        for record in &mut records {
+            self.show_ipp(record)?;
+        }
+        Ok(records)
+    }
+
+    /// Has a record name the IPP in use, and not the one under which it is kept.
+    fn show_ipp(&self, record: &mut impl OfPatient) -> Result<(), ViewError> {
+        let Some((facility, ipp)) = record.whose() else {
+            return Ok(());
+        };
+        let person = self.person(facility, ipp)?;
+        if person.ipp != *ipp {
+            record.give_to(person.ipp);
+        }
+        Ok(())
+    }
+
+    /// A record as it is stored: what is a patient's, under the IPP that the patient's things are kept under.
+    fn as_kept<'r>(&self, record: &'r Record) -> Result<Cow<'r, Record>, ViewError> {
+        let whose = match record {
+            Record::Case(it) => it.whose(),
+            Record::Note(it) => it.whose(),
+            Record::Document(it) => it.whose(),
+            _ => None,
+        };
+        let Some((facility, ipp)) = whose else {
+            return Ok(Cow::Borrowed(record));
+        };
+        let kept_under = self.person(facility, ipp)?.kept_under;
+        if kept_under == *ipp {
+            return Ok(Cow::Borrowed(record));
+        }
+        let mut record = record.clone();
+        match &mut record {
+            Record::Case(it) => it.give_to(kept_under),
+            Record::Note(it) => it.give_to(kept_under),
+            Record::Document(it) => it.give_to(kept_under),
+            _ => {}
+        }
+        Ok(Cow::Owned(record))
+    }
+
+    fn kept_under(&self, facility: &FacilityId, ipp: &Ipp) -> Result<Ipp, ViewError> {
+        Ok(self.person(facility, ipp)?.kept_under)
+    }
+
+    fn led_to<T: OfPatient>(
         &self,
         prefix: &str,
         target: impl Fn(&str) -> String,
@@ -236,14 +307,14 @@ impl<'s> Overlay<'s> {
     }
 
     /// The records that these keys lead to.
-    fn records_of<T: DeserializeOwned>(
+    fn records_of<T: OfPatient>(
         &self,
         pairs: &Pairs,
         target: impl Fn(&str) -> String,
     ) -> Result<Vec<T>, ViewError> {
         let mut found = Vec::with_capacity(pairs.len());
         for key in pairs.keys() {
-            if let Some(record) = self.get(&target(key))? {
+            if let Some(record) = self.of_patient(&target(key))? {
                 found.push(record);
             }
         }
@@ -255,17 +326,79 @@ impl<'s> Overlay<'s> {
     }
 }
 
+/// What is a patient's, and is kept under one of the patient's IPPs ([`Person`]).
+pub trait OfPatient: DeserializeOwned {
+    /// Whose it is, if that is known.
+    fn whose(&self) -> Option<(&FacilityId, &Ipp)>;
+    /// Changes whose it is.
+    fn give_to(&mut self, ipp: Ipp);
+}
+
+impl OfPatient for Case {
+    fn whose(&self) -> Option<(&FacilityId, &Ipp)> {
+        Some((&self.facility, self.ipp.as_ref()?))
+    }
+
+    fn give_to(&mut self, ipp: Ipp) {
+        self.ipp = Some(ipp);
+    }
+}
+
+impl OfPatient for Note {
+    fn whose(&self) -> Option<(&FacilityId, &Ipp)> {
+        Some((&self.facility, &self.ipp))
+    }
+
+    fn give_to(&mut self, ipp: Ipp) {
+        self.ipp = ipp;
+    }
+}
+
+impl OfPatient for Document {
+    fn whose(&self) -> Option<(&FacilityId, &Ipp)> {
+        Some((&self.facility, &self.ipp))
+    }
+
+    fn give_to(&mut self, ipp: Ipp) {
+        self.ipp = ipp;
+    }
+}
+
+/// What is stored of an IPP that a merge concerned.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Led {
+    /// It leads to this one.
+    To(Ipp),
+    /// It leads to itself.
+    Here {
+        /// The IPP in use.
+        ipp: Ipp,
+        /// How many lead here.
+        ipps: u64,
+    },
+}
+
 impl View for Overlay<'_> {
     fn patient(&self, facility: &FacilityId, ipp: &Ipp) -> Result<Option<Patient>, ViewError> {
         self.get(&keys::patient(facility, ipp))
     }
 
-    fn survivor(&self, facility: &FacilityId, ipp: &Ipp) -> Result<Ipp, ViewError> {
-        let mut survivor = ipp.clone();
-        while let Some(next) = self.get::<Ipp>(&keys::alias(facility, &survivor))? {
-            survivor = next;
+    fn person(&self, facility: &FacilityId, ipp: &Ipp) -> Result<Person, ViewError> {
+        let mut kept_under = ipp.clone();
+        loop {
+            match self.get::<Led>(&keys::alias(facility, &kept_under))? {
+                Some(Led::To(next)) => kept_under = next,
+                Some(Led::Here { ipp, ipps }) => {
+                    return Ok(Person {
+                        kept_under,
+                        ipp,
+                        ipps,
+                    });
+                }
+                None => return Ok(Person::alone(kept_under)),
+            }
         }
-        Ok(survivor)
     }
 
     fn patients_with_ins(&self, facility: &FacilityId, ins: &Ins) -> Result<Vec<Ipp>, ViewError> {
@@ -287,11 +420,12 @@ impl View for Overlay<'_> {
     }
 
     fn case(&self, facility: &FacilityId, id: &CaseId) -> Result<Option<Case>, ViewError> {
-        self.get(&keys::case(facility, id))
+        self.of_patient(&keys::case(facility, id))
     }
 
     fn cases_of_patient(&self, facility: &FacilityId, ipp: &Ipp) -> Result<Vec<Case>, ViewError> {
-        self.led_to(&keys::cases_of_patient(facility, ipp), |key| {
+        let ipp = self.kept_under(facility, ipp)?;
+        self.led_to(&keys::cases_of_patient(facility, &ipp), |key| {
             keys::case(facility, &CaseId::new(keys::last_word(key)))
         })
     }
@@ -309,17 +443,21 @@ impl View for Overlay<'_> {
     }
 
     fn sessions_on(&self, date: NaiveDate) -> Result<Vec<Session>, ViewError> {
-        self.led_to(&keys::sessions_on(date), |key| {
-            keys::session(&SessionId::new(keys::last_word(key)))
-        })
+        let mut sessions = Vec::new();
+        for key in self.pairs(&keys::sessions_on(date))?.keys() {
+            let id = SessionId::new(keys::last_word(key));
+            sessions.extend(self.session(&id)?);
+        }
+        Ok(sessions)
     }
 
     fn note(&self, id: &NoteId) -> Result<Option<Note>, ViewError> {
-        self.get(&keys::note(id))
+        self.of_patient(&keys::note(id))
     }
 
     fn notes_of_patient(&self, facility: &FacilityId, ipp: &Ipp) -> Result<Vec<Note>, ViewError> {
-        self.led_to(&keys::notes_of_patient(facility, ipp), |key| {
+        let ipp = self.kept_under(facility, ipp)?;
+        self.led_to(&keys::notes_of_patient(facility, &ipp), |key| {
             keys::note(&NoteId::new(keys::last_word(key)))
         })
     }
@@ -329,7 +467,7 @@ impl View for Overlay<'_> {
         facility: &FacilityId,
         id: &DocumentId,
     ) -> Result<Option<Document>, ViewError> {
-        self.get(&keys::document(facility, id))
+        self.of_patient(&keys::document(facility, id))
     }
 
     fn documents_of_patient(
@@ -337,7 +475,8 @@ impl View for Overlay<'_> {
         facility: &FacilityId,
         ipp: &Ipp,
     ) -> Result<Vec<Document>, ViewError> {
-        self.led_to(&keys::documents_of_patient(facility, ipp), |key| {
+        let ipp = self.kept_under(facility, ipp)?;
+        self.led_to(&keys::documents_of_patient(facility, &ipp), |key| {
             keys::document(facility, &DocumentId::new(keys::last_word(key)))
         })
     }
@@ -428,7 +567,11 @@ impl From<StoreError> for ViewError {
 fn value_of(record: &Record) -> Result<Box<RawValue>, ViewError> {
     match record {
         Record::Patient(it) => to_json(it),
-        Record::Alias { survivor, .. } => to_json(survivor),
+        Record::Alias { leads_to, .. } => to_json(leads_to),
+        Record::Person(_, it) => to_json(&Led::Here {
+            ipp: it.ipp.clone(),
+            ipps: it.ipps,
+        }),
         Record::Case(it) => to_json(it),
         Record::Session(it) => to_json(it),
         Record::Note(it) => to_json(it),
@@ -437,7 +580,8 @@ fn value_of(record: &Record) -> Result<Box<RawValue>, ViewError> {
         Record::Report(it) => to_json(it),
         Record::Cursor(_, it) => to_json(it),
         Record::Batch(it) => to_json(it),
-        Record::Applied(..) | Record::CommandDone(_) => to_json(&""),
+        Record::FormerVersion(it) => to_json(&it.version),
+        Record::Applied(..) | Record::CommandDone(_) | Record::UniqueId(_) => to_json(&""),
         Record::History(it) => to_json(it),
     }
 }

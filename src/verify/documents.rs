@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::{About, Findings, VerifyError};
 use crate::journal::{OpenMoves, Place};
-use crate::model::document::Document;
+use crate::model::document::{Document, DocumentVersion};
 use crate::model::identifiers::{ContentHash, hexadecimal};
 use crate::model::report::Report;
 use crate::spool::claim;
@@ -35,7 +35,15 @@ impl Documents {
     pub fn take(&mut self, key: &str, value: &RawValue) {
         if key.starts_with(&keys::documents(None)) {
             let document: Option<Document> = serde_json::from_str(value.get()).ok();
-            for version in document.into_iter().flat_map(|it| it.versions) {
+            let versions = document
+                .iter()
+                .flat_map(|it| it.latest.iter().chain(&it.versions));
+            for version in versions {
+                self.name(&version.sha256, version.size, key);
+            }
+        } else if key.starts_with(keys::FORMER_VERSIONS) {
+            let version: Option<DocumentVersion> = serde_json::from_str(value.get()).ok();
+            if let Some(version) = version {
                 self.name(&version.sha256, version.size, key);
             }
         } else if key.starts_with(&keys::reports(None)) {

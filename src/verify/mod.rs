@@ -4,6 +4,7 @@
 //! looked for in the folders. Nothing is changed. What the next start mends by itself, as after a kill, is a note;
 //! everything else that is not as it should be is a difference.
 
+mod belonging;
 mod documents;
 mod folders;
 mod reports;
@@ -13,6 +14,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use self::belonging::Belonging;
 use self::documents::Documents;
 use self::folders::Folders;
 use self::reports::Reports;
@@ -156,6 +158,7 @@ pub fn verify(fs: &Fs, config: &Config) -> Result<Findings, VerifyError> {
         }
         read => read?,
     };
+    let mut belonging = Belonging::default();
     let mut documents = Documents::default();
     let mut reports = Reports::new(&folders);
     let mut retention: Option<LastRetention> = None;
@@ -167,6 +170,7 @@ pub fn verify(fs: &Fs, config: &Config) -> Result<Findings, VerifyError> {
         content.pairs,
         &mut findings,
         &mut |key, value| {
+            belonging.take(key, value);
             documents.take(key, value);
             reports.take(fs, key, value);
             folders.take_marker(key, value);
@@ -175,6 +179,7 @@ pub fn verify(fs: &Fs, config: &Config) -> Result<Findings, VerifyError> {
             }
         },
     )?;
+    belonging.check(&mut findings);
     documents.check(fs, &spool.documents, &open, &mut findings)?;
     reports.check(fs, &spool.documents, &mut findings)?;
     match journal.has_gaps {

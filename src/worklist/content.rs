@@ -236,7 +236,8 @@ fn cases_with_patients(
         let view = Overlay::new(store);
         let mut cases = Vec::with_capacity(keys.len());
         for key in keys {
-            let Some(case) = view.get::<Case>(&keys::case_led_to(&of_session, key))? else {
+            let case: Option<Case> = view.of_patient(&keys::case_led_to(&of_session, key))?;
+            let Some(case) = case else {
                 continue;
             };
             let patient = match &case.ipp {

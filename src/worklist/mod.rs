@@ -27,7 +27,7 @@ use self::index::Folders;
 use crate::config::Config;
 use crate::model::case::Case;
 use crate::model::document::{Attached, Document};
-use crate::model::identifiers::SessionId;
+use crate::model::identifiers::{FacilityId, Ipp, SessionId};
 use crate::model::session::Session;
 use crate::model::view::{View, ViewError};
 use crate::spool::fs::{Dir, Fs, FsError};
@@ -211,6 +211,20 @@ fn sessions_showing(view: &Overlay<'_>, key: &str) -> Result<Vec<SessionId>, Vie
             },
             None => Vec::new(),
         },
+        // A merge leaves the records of the larger side as they are.
+        "alias" => {
+            let (facility, _) = rest.split_once('/').unwrap_or((rest, ""));
+            let facility = FacilityId::new(keys::last_word(facility));
+            let ipp = Ipp::new(keys::last_word(key));
+            match view.person(&facility, &ipp)? {
+                person if person.kept_under == ipp => view
+                    .cases_of_patient(&facility, &ipp)?
+                    .into_iter()
+                    .filter_map(|case| of_case(Some(case)))
+                    .collect(),
+                _ => Vec::new(),
+            }
+        }
         "patient" => {
             let patient: Option<crate::model::patient::Patient> = view.get(key)?;
             let cases = match &patient {

@@ -664,7 +664,7 @@ fn without_a_session_the_document_waits_on_a_note() {
         .document(&world.facility.id, id)
         .unwrap()
         .unwrap();
-    assert_eq!(document.versions.len(), 2);
+    assert_eq!(world.versions(&document).len(), 2);
 }
 
 #[test]
@@ -912,7 +912,7 @@ fn the_document_that_came_before_the_case_joins_it() {
         .document(&world.facility.id, &documents[0])
         .unwrap()
         .unwrap();
-    assert_eq!(document.versions.len(), 1);
+    assert_eq!(world.versions(&document).len(), 1);
     assert_eq!(document.attached, Attached::Case(CaseId::new("CASE-77")));
 
     // The same unique id in another case and of another patient.

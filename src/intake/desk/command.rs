@@ -4,12 +4,14 @@ use crate::config::Facility;
 use crate::intake::scheduling::{self, Found};
 use crate::intake::siu;
 use crate::intake::{
-    Decided, Decision, DeskContext, Order, Redelivery, ReportOrder, Stop, content,
+    Decided, Decision, DeskContext, Order, Redelivery, ReportOrder, Stop, content, made,
 };
 use crate::model::case::{Case, CaseState, Completion};
 use crate::model::change::Record;
 use crate::model::document::{Attached, ContentType, Document, DocumentKind};
-use crate::model::identifiers::{CaseId, ContentHash, DocumentId, FacilityId, Ipp, NoteId};
+use crate::model::identifiers::{
+    CaseId, ContentHash, DocumentId, FacilityId, Ipp, NoteId, SessionId,
+};
 use crate::model::note::{Note, NoteReason};
 use crate::model::outcome::{Reason, Refusal, Verdict, Warning, WarningCode};
 use crate::model::patient::Patient;
@@ -139,13 +141,15 @@ impl Desk<'_> {
             (None, Some(ipp), None) => {
                 let patient = self.patient(ipp)?;
                 let key = format!("{}\0{}", patient.ipp, session.id);
-                let id = command.case_id.clone();
-                let id = id.unwrap_or_else(|| self.made_case_id(&key));
+                let id = match &command.case_id {
+                    Some(id) => id.clone(),
+                    None => self.made_case_id(&key, &patient.ipp, &session.id)?,
+                };
                 self.case_or_new(id, &patient.ipp, &mut decision)?
             }
             (None, None, Some(note)) => {
                 let note = self.note(note)?;
-                self.case_of_note(&note, command.case_id.clone(), &mut decision)?
+                self.case_of_note(&note, command.case_id.clone(), &session.id, &mut decision)?
             }
             _ => {
                 return Err(bad_command(
@@ -236,6 +240,7 @@ impl Desk<'_> {
         &self,
         note: &Note,
         wanted: Option<CaseId>,
+        session: &SessionId,
         decision: &mut Decision<'static>,
     ) -> Result<Case, Stop> {
         match (&note.case, note.reason.is_for_a_case()) {
@@ -250,9 +255,10 @@ impl Desk<'_> {
             }
             (named, _) => {
                 // Documents that name a case are waiting for exactly that one.
-                let id = wanted
-                    .or_else(|| named.clone())
-                    .unwrap_or_else(|| self.made_case_id(note.id.as_str()));
+                let id = match wanted.or_else(|| named.clone()) {
+                    Some(id) => id,
+                    None => self.made_case_id(note.id.as_str(), &note.ipp, session)?,
+                };
                 self.case_or_new(id, &note.ipp, decision)
             }
         }
@@ -285,9 +291,23 @@ impl Desk<'_> {
         Ok(case)
     }
 
-    fn made_case_id(&self, key: &str) -> CaseId {
-        let made = scheduling::made_id("desk-case", &self.facility.id, key);
-        CaseId::new(format!("desk-{made}"))
+    /// The id of the case that is made for this patient and session. The case that has it counts as made for them while
+    /// it is the patient's, and in that session or in none.
+    fn made_case_id(&self, key: &str, ipp: &Ipp, session: &SessionId) -> Result<CaseId, ViewError> {
+        let named = |made: &str| CaseId::new(format!("desk-{made}"));
+        let facility = &self.facility.id;
+        let made = made::own_id("desk-case", facility, key, String::new, |made| {
+            let Some(case) = self.view.case(facility, &named(made))? else {
+                return Ok(true);
+            };
+            let of = match &case.state {
+                CaseState::Scheduled(own) | CaseState::Completed(own) => Some(own),
+                CaseState::Cancelled => case.cancelled_in.as_ref(),
+                CaseState::Unscheduled => None,
+            };
+            Ok(case.ipp.as_ref() == Some(ipp) && of.is_none_or(|own| own == session))
+        })?;
+        Ok(named(&made))
     }
 
     fn unschedule(&self, command: &CaseKey) -> Result<Decision<'static>, Stop> {
@@ -475,7 +495,7 @@ impl Desk<'_> {
             .saturating_add(1);
         let document_id = known.map_or_else(
             || {
-                let made = scheduling::made_id("report", &self.facility.id, completed.id.as_str());
+                let made = made::made_id("report", &self.facility.id, completed.id.as_str());
                 DocumentId::new(made)
             },
             |report| report.document_id.clone(),

@@ -116,6 +116,7 @@ fn document(id: &str, note: &str) -> Document {
         kind: DocumentKind::Document,
         unique_ids: Vec::new(),
         awaits: None,
+        latest: None,
         versions: vec![DocumentVersion {
             version: 1,
             file_name: "a.pdf".to_owned(),

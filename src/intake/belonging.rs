@@ -1,0 +1,186 @@
+//! What stands together is one patient's: the rule that no decision may break, whatever was moved or merged before.
+//!
+//! A case lists only documents of its own patient, which are attached to it; what a note holds is its patient's. In
+//! debug builds the engine asks this of all that a group touched, before the group counts; `verify` asks it of
+//! everything.
+
+use std::fmt;
+
+use crate::model::case::Case;
+use crate::model::document::{Attached, Document};
+use crate::model::identifiers::{CaseId, DocumentId, FacilityId, Ipp, NoteId};
+use crate::model::note::Note;
+use crate::model::view::{View, ViewError};
+use crate::store::Overlay;
+
+/// Where a document stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Holder {
+    /// In a case.
+    Case(CaseId),
+    /// On a note.
+    Note(NoteId),
+}
+
+/// Something that does not belong where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Misplaced {
+    /// The facility.
+    pub facility: FacilityId,
+    /// The document.
+    pub document: DocumentId,
+    /// Where it stands.
+    pub holder: Holder,
+    /// What is wrong with that.
+    pub wrong: Wrong,
+}
+
+/// What is wrong with a document and the case or note that lists it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wrong {
+    /// It is another patient's.
+    OtherPatient,
+    /// It is attached to something else.
+    AttachedElsewhere,
+    /// It says that it is attached there, and is not listed.
+    NotListed,
+    /// It is not known.
+    Unknown,
+}
+
+impl fmt::Display for Misplaced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            facility, document, ..
+        } = self;
+        let holder = match &self.holder {
+            Holder::Case(case) => format!("the case {case}"),
+            Holder::Note(note) => format!("the note {note}"),
+        };
+        match self.wrong {
+            Wrong::OtherPatient => write!(
+                f,
+                "{holder} of {facility} lists the document {document}, which is another patient's"
+            ),
+            Wrong::AttachedElsewhere => write!(
+                f,
+                "{holder} of {facility} lists the document {document}, which is attached to something else"
+            ),
+            Wrong::NotListed => write!(
+                f,
+                "the document {document} of {facility} is attached to {holder}, which does not list it"
+            ),
+            Wrong::Unknown => write!(
+                f,
+                "{holder} of {facility} lists the document {document}, which is not known"
+            ),
+        }
+    }
+}
+
+/// The first thing that does not belong where it stands, among the records of these keys and what they name.
+pub fn misplaced<'k>(
+    view: &Overlay<'_>,
+    keys: impl IntoIterator<Item = &'k String>,
+) -> Result<Option<Misplaced>, ViewError> {
+    for key in keys {
+        let found = match key.split_once('/') {
+            Some(("case", _)) => match view.of_patient::<Case>(key)? {
+                Some(case) => in_case(view, &case)?,
+                None => None,
+            },
+            Some(("note", _)) => match view.of_patient::<Note>(key)? {
+                Some(note) => on_note(view, &note)?,
+                None => None,
+            },
+            Some(("document", _)) => match view.of_patient::<Document>(key)? {
+                Some(document) => where_attached(view, &document)?,
+                None => None,
+            },
+            _ => None,
+        };
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+fn in_case(view: &Overlay<'_>, case: &Case) -> Result<Option<Misplaced>, ViewError> {
+    for id in &case.documents {
+        let wrong = match view.document(&case.facility, id)? {
+            None => Wrong::Unknown,
+            Some(it) if !is_of(view, &it, case.ipp.as_ref())? => Wrong::OtherPatient,
+            Some(it) if it.attached != Attached::Case(case.id.clone()) => Wrong::AttachedElsewhere,
+            Some(_) => continue,
+        };
+        return Ok(Some(Misplaced {
+            facility: case.facility.clone(),
+            document: id.clone(),
+            holder: Holder::Case(case.id.clone()),
+            wrong,
+        }));
+    }
+    Ok(None)
+}
+
+/// A note also lists what has left it for a case.
+fn on_note(view: &Overlay<'_>, note: &Note) -> Result<Option<Misplaced>, ViewError> {
+    for id in &note.documents {
+        let wrong = match view.document(&note.facility, id)? {
+            None => Wrong::Unknown,
+            Some(it)
+                if it.attached == Attached::Note(note.id.clone())
+                    && !is_of(view, &it, Some(&note.ipp))? =>
+            {
+                Wrong::OtherPatient
+            }
+            Some(_) => continue,
+        };
+        return Ok(Some(Misplaced {
+            facility: note.facility.clone(),
+            document: id.clone(),
+            holder: Holder::Note(note.id.clone()),
+            wrong,
+        }));
+    }
+    Ok(None)
+}
+
+/// A message that a note kept outlives the note.
+fn where_attached(view: &Overlay<'_>, document: &Document) -> Result<Option<Misplaced>, ViewError> {
+    let (holder, wrong) = match &document.attached {
+        Attached::Case(id) => {
+            let case = view.case(&document.facility, id)?;
+            let wrong = match case {
+                Some(case) if !is_of(view, document, case.ipp.as_ref())? => Wrong::OtherPatient,
+                Some(case) if case.documents.contains(&document.id) => return Ok(None),
+                _ => Wrong::NotListed,
+            };
+            (Holder::Case(id.clone()), wrong)
+        }
+        Attached::Note(id) => match view.note(id)? {
+            Some(note) if !is_of(view, document, Some(&note.ipp))? => {
+                (Holder::Note(id.clone()), Wrong::OtherPatient)
+            }
+            _ => return Ok(None),
+        },
+    };
+    Ok(Some(Misplaced {
+        facility: document.facility.clone(),
+        document: document.id.clone(),
+        holder,
+        wrong,
+    }))
+}
+
+fn is_of(view: &Overlay<'_>, document: &Document, ipp: Option<&Ipp>) -> Result<bool, ViewError> {
+    let Some(ipp) = ipp else {
+        return Ok(false);
+    };
+    let facility = &document.facility;
+    Ok(view.survivor(facility, &document.ipp)? == view.survivor(facility, ipp)?)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,154 @@
+//! Cases, notes and documents against each other: what stands together must be one patient's.
+
+use std::collections::{HashMap, HashSet};
+
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+use super::{About, Findings};
+use crate::intake::belonging::{Holder, Misplaced, Wrong};
+use crate::model::case::Case;
+use crate::model::document::{Attached, Document};
+use crate::model::identifiers::{DocumentId, FacilityId, Ipp};
+use crate::model::note::Note;
+use crate::store::{OfPatient, keys};
+
+/// A document of a facility.
+type Key = (FacilityId, DocumentId);
+
+/// What was seen so far of records that come in the order of their keys: IPPs that lead elsewhere, cases, documents,
+/// notes.
+#[derive(Default)]
+pub struct Belonging {
+    led_away: HashSet<(FacilityId, Ipp)>,
+    /// What cases list, until the document comes.
+    listed: HashMap<Key, Vec<(Holder, Option<Ipp>)>>,
+    /// What is attached to a note, until the note comes.
+    on_notes: HashMap<Key, (Holder, Ipp)>,
+    /// All documents that came.
+    known: HashSet<Key>,
+    wrong: Vec<String>,
+}
+
+impl Belonging {
+    /// Takes note of a record.
+    pub fn take(&mut self, key: &str, value: &RawValue) {
+        match key.split_once('/') {
+            Some(("alias", rest)) => {
+                let facility = rest.split_once('/').map_or(rest, |(facility, _)| facility);
+                // What leads to itself holds more than an IPP.
+                if read::<Ipp>(value).is_some() {
+                    let facility = FacilityId::new(keys::last_word(facility));
+                    self.led_away
+                        .insert((facility, Ipp::new(keys::last_word(key))));
+                }
+            }
+            Some(("case", _)) => self.case(key, read(value)),
+            Some(("document", _)) => self.document(key, read(value)),
+            Some(("note", _)) => self.note(key, read(value)),
+            _ => {}
+        }
+    }
+
+    /// Tells what was found.
+    pub fn check(mut self, findings: &mut Findings) {
+        let listed = std::mem::take(&mut self.listed);
+        for ((facility, document), holders) in listed {
+            for (holder, _) in holders {
+                self.misplaced(&facility, &document, holder, Wrong::Unknown);
+            }
+        }
+        self.wrong.sort();
+        for what in self.wrong {
+            findings.differs(About::Store, what);
+        }
+    }
+
+    fn case(&mut self, key: &str, case: Option<Case>) {
+        let Some(case) = case else { return };
+        self.is_kept_where_it_is_found(key, &case);
+        for id in case.documents {
+            let holder = Holder::Case(case.id.clone());
+            let listed = self.listed.entry((case.facility.clone(), id)).or_default();
+            listed.push((holder, case.ipp.clone()));
+        }
+    }
+
+    fn document(&mut self, key: &str, document: Option<Document>) {
+        let Some(document) = document else { return };
+        self.is_kept_where_it_is_found(key, &document);
+        let place = (document.facility.clone(), document.id.clone());
+        self.known.insert(place.clone());
+        let attached = match &document.attached {
+            Attached::Case(case) => Holder::Case(case.clone()),
+            Attached::Note(note) => {
+                let note = Holder::Note(note.clone());
+                let waiting = (note.clone(), document.ipp.clone());
+                self.on_notes.insert(place.clone(), waiting);
+                note
+            }
+        };
+        let listed = self.listed.remove(&place).unwrap_or_default();
+        let is_listed = listed.iter().any(|(holder, _)| *holder == attached);
+        for (holder, ipp) in listed {
+            if ipp.as_ref() != Some(&document.ipp) {
+                self.misplaced(&place.0, &place.1, holder, Wrong::OtherPatient);
+            } else if holder != attached {
+                self.misplaced(&place.0, &place.1, holder, Wrong::AttachedElsewhere);
+            }
+        }
+        if !is_listed && matches!(attached, Holder::Case(_)) {
+            self.misplaced(&place.0, &place.1, attached, Wrong::NotListed);
+        }
+    }
+
+    fn note(&mut self, key: &str, note: Option<Note>) {
+        let Some(note) = note else { return };
+        self.is_kept_where_it_is_found(key, &note);
+        for id in note.documents {
+            let place = (note.facility.clone(), id);
+            let holder = Holder::Note(note.id.clone());
+            let wrong = match self.on_notes.get(&place) {
+                Some((attached, ipp)) if *attached == holder && *ipp != note.ipp => {
+                    Wrong::OtherPatient
+                }
+                Some(_) => continue,
+                None if self.known.contains(&place) => continue,
+                None => Wrong::Unknown,
+            };
+            self.misplaced(&place.0, &place.1, holder, wrong);
+        }
+    }
+
+    /// Nobody who asks for the things of a person would find it.
+    fn is_kept_where_it_is_found(&mut self, key: &str, record: &impl OfPatient) {
+        if let Some((facility, ipp)) = record.whose()
+            && self.led_away.contains(&(facility.clone(), ipp.clone()))
+        {
+            self.wrong.push(format!(
+                "{key} is kept under an IPP that was merged into another"
+            ));
+        }
+    }
+
+    fn misplaced(
+        &mut self,
+        facility: &FacilityId,
+        document: &DocumentId,
+        holder: Holder,
+        wrong: Wrong,
+    ) {
+        let misplaced = Misplaced {
+            facility: facility.clone(),
+            document: document.clone(),
+            holder,
+            wrong,
+        };
+        self.wrong.push(misplaced.to_string());
+    }
+}
+
+/// What cannot be read is told by the comparison with the store.
+fn read<T: DeserializeOwned>(value: &RawValue) -> Option<T> {
+    serde_json::from_str(value.get()).ok()
+}
