@@ -678,6 +678,26 @@ impl ApiKey {
             })
             == 0
     }
+
+    /// The text with something else in the key's place; nothing where the key is not in it.
+    pub fn hide(&self, text: &str) -> Option<String> {
+        let key = std::str::from_utf8(&self.content).ok()?;
+        text.contains(key).then(|| text.replace(key, Self::HIDDEN))
+    }
+
+    /// Whether the key stands in these bytes, as it is or as `escape` writes it. Too short a key stands in many a
+    /// word by chance, and is not looked for.
+    pub fn stands_in(&self, bytes: &[u8], escape: impl FnOnce(&[u8]) -> Vec<u8>) -> bool {
+        let finds = |key: &[u8]| memchr::memmem::find(bytes, key).is_some();
+        self.content.len() >= Self::SECRET
+            && (finds(&self.content) || finds(&escape(&self.content)))
+    }
+
+    /// What is written where the key stood.
+    const HIDDEN: &str = "[API key]";
+
+    /// With fewer bytes it is no secret.
+    const SECRET: usize = 6;
 }
 
 impl fmt::Debug for ApiKey {

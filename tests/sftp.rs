@@ -1,7 +1,7 @@
 //! A real SFTP server in front of the daemon: hospitals upload, fetch and delete, each in a chroot of its own, made as
 //! the README says ("SFTP").
 //!
-//! It needs root, since it makes users, and OpenSSH (Debian: openssh-server, openssh-client, acl). Where one of these is
+//! It needs root, since it makes users, and OpenSSH (Debian: openssh-server, openssh-client). Where one of these is
 //! missing it says so and tests nothing. The server listens on the loopback interface only.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -21,12 +21,11 @@ use support::{document, patient, session, siu};
 
 const SETTLE: Duration = Duration::from_millis(800);
 const PATIENCE: Duration = Duration::from_secs(30);
-const TOOLS: [&str; 6] = [
+const TOOLS: [&str; 5] = [
     "/usr/sbin/sshd",
     "/usr/bin/sftp",
     "/usr/bin/ssh-keygen",
     "/usr/sbin/useradd",
-    "/usr/bin/setfacl",
     "/usr/bin/setpriv",
 ];
 /// An upload of 100 Kbit/s, one request after the other: 100 kB take many times as long as files take to settle.

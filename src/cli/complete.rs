@@ -58,7 +58,7 @@ impl Complete {
         };
         let beside = match &pdf {
             Some(pdf) => {
-                let name = fresh_name("report", "pdf");
+                let name = fresh_name("complete", "pdf");
                 content.insert("pdf".to_owned(), json!(name));
                 Some((name, read(pdf)?))
             }
@@ -70,6 +70,13 @@ impl Complete {
         let now = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
         content.insert("time".to_owned(), json!(now));
         let mut dropped = command(content.into());
+        if let Some((pdf, _)) = &beside {
+            // By its name it is known that the PDF waits for it.
+            dropped.name = Path::new(pdf)
+                .with_extension("json")
+                .to_string_lossy()
+                .into_owned();
+        }
         dropped.beside = beside;
         submit(config, &dropped)?.tell(&format!(
             "Case {case} of {facility} is completed; its report leaves with the next batch (`rcpspool reports fetch {facility}`)."

@@ -3,9 +3,9 @@
 //! The meeting tool writes the same files, so there is one way in. Without a daemon the command takes its file in
 //! itself; beside one it asks for a sweep and waits for the receipt.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,7 +20,8 @@ use crate::config::Config;
 use crate::engine::{Arrival, Engine};
 use crate::journal::Place;
 use crate::model::outcome::Reason;
-use crate::spool::claim;
+use crate::spool::claim::{self, Claim, HANDED_OVER};
+use crate::spool::fs::{Dir, Fs, FsError};
 use crate::status::control::{ControlClient, Request};
 
 /// So long a command waits for a daemon to do it.
@@ -159,32 +160,42 @@ fn inbox(config: &Config, place: &Place) -> Result<PathBuf, Failure> {
     })
 }
 
-/// Puts a file into an inbox so that it is whole at once: written aside, synced, renamed.
+/// Puts a file into an inbox so that it is whole at once: written in `work/` beside it, synced, renamed. Killed at
+/// any moment, this leaves nothing in the inbox or the whole file; what it leaves in `work/` the next start removes.
 fn put(inbox: &Path, dropped: &Dropped) -> Result<(), Failure> {
-    let beside = dropped.beside.iter().map(|(name, bytes)| (name, bytes));
-    for (name, bytes) in beside.chain([(&dropped.name, &dropped.bytes)]) {
-        write_whole(inbox, name, bytes).map_err(|error| {
-            Failure::new(format!(
-                "{} cannot be written to: {error}. Run this as the daemon's user, or as root",
-                inbox.display()
-            ))
-        })?;
-    }
-    Ok(())
+    let fs = Fs::new();
+    put_with(&fs, inbox, dropped).map_err(|error| {
+        Failure::new(format!(
+            "{} cannot be written to: {error}. Run this as the daemon's user, or as root",
+            inbox.display()
+        ))
+    })
 }
 
-fn write_whole(inbox: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let aside = inbox.join(format!(".{name}"));
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o640)
-        .open(&aside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
+fn put_with(fs: &Fs, inbox: &Path, dropped: &Dropped) -> Result<(), FsError> {
+    let work = fs.open_root(&inbox.with_file_name("work"))?;
+    let inbox = fs.open_root(inbox)?;
+    if let Some((name, bytes)) = &dropped.beside {
+        // As if it were claimed already: without its command, nobody sees it.
+        let claimed = Claim::new(HANDED_OVER, &claim::random(), Path::new(name));
+        write_whole(fs, &work, bytes, &work, &claimed.name())?;
+    }
+    write_whole(fs, &work, &dropped.bytes, &inbox, dropped.name.as_ref())
+}
+
+fn write_whole(fs: &Fs, work: &Dir, bytes: &[u8], to: &Dir, name: &OsStr) -> Result<(), FsError> {
+    let aside = format!("{}{}", claim::PREPARED, claim::random());
+    let aside = OsStr::new(&aside);
+    let mut file = fs.create(work, aside)?;
+    file.write_all(bytes).map_err(|source| FsError {
+        action: "write",
+        path: work.path().join(aside),
+        source,
+    })?;
+    file.sync()?;
     drop(file);
-    fs::rename(&aside, inbox.join(name))?;
-    fs::File::open(inbox)?.sync_all()
+    fs.rename(work, aside, to, name)?;
+    fs.sync_dir(to)
 }
 
 fn receipt_path(config: &Config, dropped: &Dropped) -> PathBuf {

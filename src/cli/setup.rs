@@ -1,9 +1,7 @@
 //! `setup`: makes the folders and markers; as root also their owners and rights, as DESIGN has them.
 
 use std::ffi::OsStr;
-use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
@@ -13,7 +11,8 @@ use super::{Failure, print, user};
 use crate::config::{Config, Facility};
 use crate::engine::{Engine, OpenStore};
 use crate::journal::Place;
-use crate::spool::fs::Fs;
+use crate::spool::acl;
+use crate::spool::fs::{Dir, Fs, Ids};
 use crate::spool::layout::{LOCK, LayoutError, MARKER, Marker, Spool, Station};
 
 /// Others may go through: the chroot of an SFTP user, and every folder above it, belong to root (sshd asks for it).
@@ -83,8 +82,7 @@ impl Setup {
         }
         text.push('\n');
         if rustix::process::geteuid().is_root() {
-            set_rights(config)?;
-            text.push_str(&set_owners(config, &self.owner)?);
+            text.push_str(&set_up(config, &self.owner)?);
         } else {
             text.push_str(
                 "Run this as root to give them the owners and rights that SFTP chroots need.\n",
@@ -132,144 +130,180 @@ fn make(fs: &Fs, facility: &Facility) -> Result<Marker, Failure> {
     }
 }
 
-fn set_rights(config: &Config) -> Result<(), Failure> {
-    for (folder, mode) in rights(config) {
-        std::fs::set_permissions(&folder, Permissions::from_mode(mode)).map_err(|error| {
-            Failure::new(format!(
-                "the rights of {} cannot be set: {error}",
-                folder.display()
-            ))
-        })?;
-    }
-    Ok(())
-}
-
-fn rights(config: &Config) -> Vec<(PathBuf, u32)> {
-    let spool = &config.spool;
-    let mut rights = vec![
-        (spool.clone(), THROUGH),
-        (spool.join("facilities"), THROUGH),
-    ];
-    for folder in ["desk", "documents", "journal", "store", "status"] {
-        rights.push((spool.join(folder), OURS));
-    }
-    for facility in &config.facilities {
-        let dir = &facility.dir;
-        rights.push((dir.clone(), THROUGH));
-        rights.push((dir.join("inbox"), WRITE));
-        for folder in ["outbox", "error"] {
-            rights.push((dir.join(folder), READ));
-        }
-        for folder in ["outbox/reports", "outbox/acks"] {
-            let folder = dir.join(folder);
-            let mode = std::fs::metadata(&folder).map(|it| it.permissions().mode() & 0o7777);
-            let chosen = matches!(mode, Ok(FETCH));
-            rights.push((folder, if chosen { FETCH } else { READ }));
-        }
-        rights.push((dir.join("work"), WORK));
-        rights.push((dir.join("done"), OURS));
-    }
-    rights
-}
-
-/// Gives the folders to the daemon's user and to the SFTP users, as far as these are there; says what is left to do.
-fn set_owners(config: &Config, daemon: &str) -> Result<String, Failure> {
-    if !is_user(daemon) {
-        return Ok(format!(
+/// Gives the folders their rights, and as far as the users are there their owners; says what is left to do.
+///
+/// Facilities write into some of these folders: each is opened beneath the one above and through no link, and what is
+/// changed is what was opened.
+fn set_up(config: &Config, daemon: &str) -> Result<String, Failure> {
+    let fs = Fs::new();
+    let daemon_ids = ids_of(daemon)?;
+    let mut text = match daemon_ids {
+        Some(_) => format!("The folders belong to {daemon}.\n"),
+        None => format!(
             "The rights are set. There is no user {daemon}, so the owners are as they were: make the user the daemon \
              is to run as, or name it with --owner, and run this again.\n"
-        ));
+        ),
+    };
+    let mut left_alone = Vec::new();
+    let spool = fs.open_root(&config.spool)?;
+    let above = [spool.clone(), fs.open_dir(&spool, Path::new("facilities"))?];
+    for dir in &above {
+        fs.set_mode(dir, THROUGH)?;
+        if daemon_ids.is_some() {
+            fs.set_owner(dir, ROOT)?;
+        }
     }
-    let mut text = format!("The folders belong to {daemon}.\n");
-    for command in commands(config, daemon) {
-        run(&command)?;
+    for folder in ["desk", "documents", "journal", "store", "status"] {
+        let dir = fs.open_dir(&spool, Path::new(folder))?;
+        fs.set_mode(&dir, OURS)?;
+        if let Some(ids) = daemon_ids {
+            give(&fs, &dir, ids, &mut left_alone)?;
+        }
+    }
+    if let Some(ids) = daemon_ids {
+        fs.set_owner_of(&spool, OsStr::new(LOCK), ids)?;
     }
     for facility in &config.facilities {
         let user = format!("sftp-{}", facility.id);
-        let is_known = is_user(&user);
-        for command in commands_of(facility, daemon, is_known.then_some(&user)) {
-            run(&command)?;
+        let user_ids = match daemon_ids {
+            Some(_) => ids_of(&user)?,
+            None => None,
+        };
+        set_up_facility(&fs, facility, daemon_ids, user_ids, &mut left_alone)?;
+        if daemon_ids.is_some() {
+            text.push_str(&match user_ids {
+                Some(_) => format!("  {} writes and reads as {user}\n", facility.id),
+                None => format!(
+                    "  {} has no user {user}: if it comes by SFTP, make it and run this again\n",
+                    facility.id
+                ),
+            });
         }
-        text.push_str(&match is_known {
-            true => format!("  {} writes and reads as {user}\n", facility.id),
-            false => format!(
-                "  {} has no user {user}: if it comes by SFTP, make it and run this again\n",
-                facility.id
-            ),
-        });
+    }
+    for path in left_alone {
+        text.push_str(&format!(
+            "  {} has several names, and was left alone: look whose it is\n",
+            path.display()
+        ));
     }
     Ok(text)
 }
 
-/// A program and its arguments.
-type Words = Vec<String>;
-
-fn commands(config: &Config, daemon: &str) -> Vec<Words> {
-    let spool = &config.spool;
-    let below = |name: &str| spool.join(name);
-    let own = ["desk", "documents", "journal", "store", "status", LOCK].map(below);
-    vec![
-        chown("root:root", false, [spool.clone(), below("facilities")]),
-        chown(&format!("{daemon}:{daemon}"), true, own),
-    ]
-}
-
-fn commands_of(facility: &Facility, daemon: &str, user: Option<&String>) -> Vec<Words> {
-    let below = |name: &str| facility.dir.join(name);
-    let (writer, readers) = match user {
-        Some(user) => (user.as_str(), user.as_str()),
-        None => (daemon, daemon),
-    };
-    let shown = ["outbox", "error", "work", MARKER].map(below);
-    let inbox = below("inbox");
-    let entry = format!("u:{daemon}:rwx");
-    vec![
-        chown("root:root", false, [facility.dir.clone()]),
-        chown(&format!("{writer}:{daemon}"), false, [inbox.clone()]),
-        ["setfacl", "-d", "-m", &entry]
-            .map(str::to_owned)
-            .into_iter()
-            .chain([inbox.display().to_string()])
-            .collect(),
-        chown(&format!("{daemon}:{readers}"), true, shown),
-        chown(&format!("{daemon}:{daemon}"), true, [below("done")]),
-    ]
-}
-
-fn chown<const N: usize>(owner: &str, with_content: bool, folders: [PathBuf; N]) -> Words {
-    let mut words = vec!["chown".to_owned()];
-    if with_content {
-        words.push("-R".to_owned());
+fn set_up_facility(
+    fs: &Fs,
+    facility: &Facility,
+    daemon: Option<Ids>,
+    user: Option<Ids>,
+    left_alone: &mut Vec<PathBuf>,
+) -> Result<(), Failure> {
+    let root = fs.open_root(&facility.dir)?;
+    let open = |below: &str| fs.open_dir(&root, Path::new(below));
+    let inbox = open("inbox")?;
+    let shown = [open("outbox")?, open("error")?, open("work")?];
+    let done = open("done")?;
+    fs.set_mode(&root, THROUGH)?;
+    if let Some(daemon) = daemon {
+        let readers = Ids {
+            user: daemon.user,
+            group: user.unwrap_or(daemon).group,
+        };
+        let writer = Ids {
+            user: user.unwrap_or(daemon).user,
+            group: daemon.group,
+        };
+        fs.set_owner(&root, ROOT)?;
+        fs.set_owner(&inbox, writer)?;
+        let entries = fs.default_acl(&inbox)?;
+        fs.set_default_acl(&inbox, &acl::with_user(&entries, daemon.user))?;
+        for dir in &shown {
+            give(fs, dir, readers, left_alone)?;
+        }
+        fs.set_owner_of(&root, OsStr::new(MARKER), readers)?;
+        give(fs, &done, daemon, left_alone)?;
     }
-    words.push(owner.to_owned());
-    words.extend(folders.iter().map(|folder| folder.display().to_string()));
-    words
-}
-
-/// Users may come from a directory service, so the system is asked, not a file.
-fn is_user(name: &str) -> bool {
-    let asked = Command::new("id").args(["-u", "--", name]).output();
-    asked.is_ok_and(|asked| asked.status.success())
-}
-
-fn run(words: &[String]) -> Result<(), Failure> {
-    let Some((program, arguments)) = words.split_first() else {
-        return Ok(());
-    };
-    let line = words.join(" ");
-    let output = Command::new(program)
-        .args(arguments)
-        .output()
-        .map_err(|error| {
-            Failure::new(format!(
-                "`{line}` cannot be run: {error}. chown is in coreutils, setfacl in the package acl"
-            ))
-        })?;
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(Failure::new(format!(
-            "`{line}` failed: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        ))),
+    // After the owners: a new owner takes some of the rights away.
+    fs.set_mode(&inbox, WRITE)?;
+    let [outbox, error, work] = &shown;
+    fs.set_mode(outbox, READ)?;
+    fs.set_mode(error, READ)?;
+    fs.set_mode(work, WORK)?;
+    fs.set_mode(&done, OURS)?;
+    for below in ["outbox/reports", "outbox/acks"] {
+        let dir = open(below)?;
+        if fs.mode(&dir)? != FETCH {
+            fs.set_mode(&dir, READ)?;
+        }
     }
+    Ok(())
 }
+
+/// Gives a folder and all that lies below it to somebody. A file that has another name elsewhere stays whose it is.
+fn give(fs: &Fs, dir: &Dir, owner: Ids, left_alone: &mut Vec<PathBuf>) -> Result<(), Failure> {
+    fs.set_owner(dir, owner)?;
+    let mut folders = vec![PathBuf::new()];
+    while let Some(below) = folders.pop() {
+        let folder = match fs.open_dir(dir, &below) {
+            // Moved away meanwhile, or a link by now.
+            Err(error) if error.is_absent() || error.is_in_the_way() => continue,
+            other => other?,
+        };
+        for entry in fs.list(&folder)? {
+            if entry.is_dir {
+                folders.push(below.join(&entry.name));
+            }
+            match fs.set_owner_of(&folder, &entry.name, owner) {
+                Ok(true) => {}
+                Ok(false) => left_alone.push(folder.path().join(&entry.name)),
+                Err(error) if error.is_absent() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The user of this name with the group of the same name, if there are both. They may come from a directory service,
+/// so the system is asked, not a file.
+fn ids_of(name: &str) -> Result<Option<Ids>, Failure> {
+    let ask = |database: &str| -> Result<Option<u32>, Failure> {
+        let asked = Command::new("getent")
+            .args([database, name])
+            .output()
+            .map_err(|error| {
+                Failure::new(format!(
+                    "it cannot be asked for the user {name}: getent: {error}"
+                ))
+            })?;
+        // 2: there is none of this name.
+        match asked.status.code() {
+            Some(0) => {}
+            Some(2) => return Ok(None),
+            _ => {
+                return Err(Failure::new(format!(
+                    "it cannot be asked for the user {name}: getent {database}: {}",
+                    String::from_utf8_lossy(&asked.stderr).trim()
+                )));
+            }
+        }
+        let line = String::from_utf8_lossy(&asked.stdout);
+        let id = line.trim().split(':').nth(2).and_then(|id| id.parse().ok());
+        match id {
+            Some(id) => Ok(Some(id)),
+            None => Err(Failure::new(format!(
+                "expected an id in the third place from getent {database} {name}, found {line}"
+            ))),
+        }
+    };
+    Ok(match (ask("passwd")?, ask("group")?) {
+        (Some(user), Some(group)) => Some(Ids { user, group }),
+        (None, _) => None,
+        (Some(_), None) => {
+            return Err(Failure::new(format!(
+                "the user {name} has no group of its name: make it (groupadd), then run this again"
+            )));
+        }
+    })
+}
+
+/// The owner of what nobody else may change.
+const ROOT: Ids = Ids { user: 0, group: 0 };

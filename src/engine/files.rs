@@ -395,6 +395,11 @@ impl Engine {
     ) -> Result<Told, EngineError> {
         self.message += 1;
         let file = claim::to_text(&claimed.claim.received);
+        let is_authorised = !matches!(
+            &decided,
+            Err(Stop::Refused(refusal)) if refusal.reason == Reason::Unauthorised
+        );
+        let described = self.without_keys(&claimed.place, is_authorised, described);
         let mut entry = MessageEntry {
             claim: claimed.claim.key(),
             number,
@@ -416,6 +421,7 @@ impl Engine {
                 Err(refusal) => Outcome::Rejected(refusal),
             },
         };
+        entry.outcome = self.without_keys(&claimed.place, is_authorised, entry.outcome);
         group.counts.count(&claimed.place, &entry.outcome);
         let told = Told {
             described,

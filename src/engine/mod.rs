@@ -9,10 +9,12 @@ mod commit;
 mod doubt;
 mod files;
 mod group;
+mod handed;
 pub mod keeping;
 mod receipt;
 mod recovery;
 mod report;
+mod secrets;
 mod telling;
 mod worklist;
 

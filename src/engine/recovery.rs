@@ -127,6 +127,7 @@ impl Engine {
         engine.retry_moves();
         engine.find_claims()?;
         engine.remove_leftovers()?;
+        engine.remove_handed_over(super::handed::BEFORE_ITS_COMMAND)?;
         Ok(engine)
     }
 
@@ -365,7 +366,7 @@ impl Engine {
         Ok(())
     }
 
-    fn is_to_be_moved(&self, claimed: &Claimed) -> bool {
+    pub(super) fn is_to_be_moved(&self, claimed: &Claimed) -> bool {
         let path = claimed.path_in_work();
         self.committer
             .moves()

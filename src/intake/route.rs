@@ -10,7 +10,7 @@ use super::trail::Trail;
 use super::{Context, Decided, Decision, cdar2, documents, ims, siu};
 use crate::cda::Cda;
 use crate::config::Facility;
-use crate::hl7::{CharsetWarning, Message, Position, Value};
+use crate::hl7::{CharsetWarning, Delimiters, Message, Position, Value};
 use crate::model::change::Record;
 use crate::model::identifiers::{CaseId, ContentHash, hexadecimal};
 use crate::model::outcome::{Reason, Refusal, Verdict, Warning, WarningCode};
@@ -50,6 +50,7 @@ pub fn decide_telling<'m>(
     trail: &mut Trail,
 ) -> Decided<'m> {
     trail.go_on(check_key(message, context.facility), || ())?;
+    trail.go_on(check_key_elsewhere(message, context.facility), || ())?;
     let (code, trigger) = message_type(message);
     if code == "ACK" {
         return Ok(Decision::unchanged(Verdict::Ignored));
@@ -99,6 +100,15 @@ pub fn decide_cda_telling<'m>(
     context: &Context<'_>,
     trail: &mut Trail,
 ) -> Decided<'m> {
+    if let Some(key) = &context.facility.api_key
+        && key.stands_in(bytes, |key| {
+            quick_xml::escape::escape(String::from_utf8_lossy(key))
+                .into_owned()
+                .into_bytes()
+        })
+    {
+        return Err(key_out_of_place("the document").into());
+    }
     let hash = ContentHash::of(bytes);
     if view.is_applied(&context.facility.id, &hash)? {
         return Ok(Decision::unchanged(Verdict::Duplicate));
@@ -170,6 +180,79 @@ fn check_key(message: &Message<'_>, facility: &Facility) -> Result<(), Refusal> 
         format!("expected the facility's API key in MSH-4.1, found {found}"),
     )
     .at(sent.position()))
+}
+
+/// A key in another place would be kept with what stands there, and shown. The other fields of MSH are answered and
+/// not kept; a document in base64 is no text.
+fn check_key_elsewhere(message: &Message<'_>, facility: &Facility) -> Result<(), Refusal> {
+    let Some(key) = &facility.api_key else {
+        return Ok(());
+    };
+    let delimiters = message.delimiters();
+    let escape = |key: &[u8]| escape_key(key, &delimiters);
+    for raw in message.raw_segments().skip(1) {
+        let fields: Vec<&[u8]> = match raw.get(..3) {
+            Some(b"OBX") => raw.split(|byte| *byte == delimiters.field).collect(),
+            _ => Vec::new(),
+        };
+        let stands_there = match fields.get(2) {
+            Some(&b"ED") => {
+                let mut texts = fields.iter().enumerate().filter(|(number, _)| *number != 5);
+                texts.any(|(_, text)| key.stands_in(text, escape))
+            }
+            _ => key.stands_in(raw, escape),
+        };
+        if stands_there {
+            let name = String::from_utf8_lossy(raw.get(..3).unwrap_or_default());
+            return Err(key_out_of_place(&name).at(Position::of_segment(&name)));
+        }
+    }
+    // These are kept though they may be read from MSH.
+    let fields = &facility.fields;
+    let kept = [&fields.document_network, &fields.network, &fields.physician];
+    for position in kept.into_iter().filter(|it| it.segment() == "MSH") {
+        let value = message
+            .get(position)
+            .and_then(|value| text(&value.simple()));
+        if value.is_some_and(|value| key.hide(&value).is_some()) {
+            return Err(key_out_of_place(&position.to_string()).at(position.clone()));
+        }
+    }
+    Ok(())
+}
+
+/// The key as a sender writes it who escapes the delimiters in it.
+fn escape_key(key: &[u8], delimiters: &Delimiters) -> Vec<u8> {
+    let Some(escape) = delimiters.escape else {
+        return key.to_vec();
+    };
+    let letters = [
+        (Some(delimiters.field), b'F'),
+        (delimiters.component, b'S'),
+        (delimiters.subcomponent, b'T'),
+        (delimiters.repetition, b'R'),
+        (Some(escape), b'E'),
+    ];
+    let mut escaped = Vec::with_capacity(key.len());
+    for &byte in key {
+        match letters
+            .iter()
+            .find(|(delimiter, _)| *delimiter == Some(byte))
+        {
+            Some((_, letter)) => escaped.extend([escape, *letter, escape]),
+            None => escaped.push(byte),
+        }
+    }
+    escaped
+}
+
+fn key_out_of_place(place: &str) -> Refusal {
+    Refusal::new(
+        Reason::Unauthorised,
+        format!(
+            "expected the facility's API key in MSH-4.1 alone, found it in {place}, where it would be kept"
+        ),
+    )
 }
 
 fn check_version(message: &Message<'_>, versions: &[String]) -> Result<(), Refusal> {

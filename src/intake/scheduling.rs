@@ -95,13 +95,19 @@ impl<'m> Received<'m> {
     /// An HL7 message with segments ended by CR. Where the facility has a key, MSH-4 is replaced by the facility's id.
     pub fn hl7(message: &Message<'m>, facility: &Facility, time: DateTime<Utc>) -> Self {
         let mut bytes: Vec<u8> = message.normalised().collect::<Vec<_>>().concat();
-        if facility.api_key.is_some() {
+        if let Some(key) = &facility.api_key {
             let separator = message.delimiters().field;
             let mut fields: Vec<&[u8]> = bytes.splitn(5, |byte| *byte == separator).collect();
             if let Some(sending_facility) = fields.get_mut(3) {
                 *sending_facility = facility.id.as_str().as_bytes();
             }
             bytes = fields.join(&separator);
+            // Elsewhere than in the header it refuses the message.
+            let end = memchr::memchr(b'\r', &bytes).unwrap_or(bytes.len());
+            let (header, rest) = bytes.split_at(end);
+            if let Some(header) = key.hide(&String::from_utf8_lossy(header)) {
+                bytes = [header.as_bytes(), rest].concat();
+            }
         }
         Self {
             bytes: bytes.into(),

@@ -100,6 +100,9 @@ pub fn random() -> String {
     hexadecimal(&bytes)
 }
 
+/// The order of a file that the command line hands over with its command: before all others, which begin at 1.
+pub const HANDED_OVER: u64 = 0;
+
 /// Begins a path that is cut; no whole path is written so, since `zz` is no escape.
 const CUT: &str = "zz";
 

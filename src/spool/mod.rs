@@ -1,5 +1,6 @@
 //! The folders, and everything that moves between them.
 
+pub mod acl;
 pub mod claim;
 pub mod doubt;
 pub mod faults;
