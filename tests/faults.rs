@@ -431,7 +431,9 @@ fn fail_everywhere(settings: &str, count: u64) {
                 // A file that cannot be read is refused, and what rests on it with it. Its sender is told, and sends it
                 // again: then everything is known that should be, if later than it should.
                 if let Some(Refused { told, .. }) = refused.first() {
-                    assert!(overtaken || told.contains("unreadable"), "{what}: {told}");
+                    let for_the_disk = ["unreadable", "facility-unreachable"];
+                    let is_told = for_the_disk.iter().any(|reason| told.contains(reason));
+                    assert!(overtaken || is_told, "{what}: {told}");
                 }
                 assert_eq!(found.missing(), Vec::<String>::new(), "{what}");
                 again += refused.len();

@@ -13,6 +13,7 @@ rm -f "$figures"
 unset CI
 
 FIGURES=$figures cargo test --test faults
+FIGURES=$figures cargo test --test failing_paths
 FIGURES=$figures ROUNDS=200 cargo test --test kill
 FIGURES=$figures cargo test --test report_batches
 FIGURES=$figures CUTS=50 cargo test --test power
@@ -54,6 +55,7 @@ table=target/reliability.md
     done <<'ROWS'
 fault points visited: stopped there, started again|fault points|0|0||`cargo test --test faults`
 faults injected: EIO, ENOSPC, EACCES, EMFILE, failed syncs|faults injected|0|0||`cargo test --test faults`
+one path fails always, until it is mended: nobody else waits|paths that fail always|0|0||`cargo test --test failing_paths`
 `kill -9`, one facility|kills|0|0||`ROUNDS=200 cargo test --test kill`
 `kill -9`, ten facilities completing and fetching|kills of ten facilities|0|0|0|`cargo test --test report_batches`
 power cuts|power cuts|0|0||`CUTS=50 cargo test --test power`

@@ -122,7 +122,7 @@ pub fn take_in(engine: &mut Engine, dropped: &Dropped) -> Result<(), Failure> {
     if let Place::Facility(id) = &dropped.place
         && let Some(problem) = engine.unreachable().get(id)
     {
-        return Err(Failure::new(problem.clone()));
+        return Err(Failure::new(problem.to_string()));
     }
     put(&inbox(engine.config(), &dropped.place)?, dropped)?;
     engine.take_in(vec![Arrival {

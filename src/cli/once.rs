@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use super::reach::{Reach, ask_daemon, reach};
 use super::{Failure, print, print_json};
 use crate::config::Config;
-use crate::engine::Engine;
 use crate::engine::arrivals::{Arrivals, Swept};
+use crate::engine::{Engine, Held, Hold, place_name};
+use crate::journal::Place;
 use crate::status::control::Request;
 use crate::status::{self, Figures, Status};
 
@@ -79,7 +80,25 @@ fn take_in(engine: &mut Engine) -> Result<(), Failure> {
     engine.write_due_batches()?;
     swept = engine.sweep_all(&mut arrivals);
     write_status(engine, &swept, started);
-    Ok(())
+    tell_what_waits(engine)
+}
+
+/// What could not be done for one place says so on stderr; what was done for the others counts.
+fn tell_what_waits(engine: &Engine) -> Result<(), Failure> {
+    // Facilities that cannot be reached were told of before.
+    let holds = engine.holds().into_iter();
+    let holds: Vec<(Place, Hold)> = holds
+        .filter(|(_, hold)| hold.held != Held::Everything)
+        .collect();
+    for (place, hold) in &holds {
+        eprintln!("rcpspool: {}: {hold}. {}", place_name(place), hold.next);
+    }
+    match holds.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::new(
+            "not everything could be done: what waits is named above",
+        )),
+    }
 }
 
 /// Looks again, until `is_done`, at claimed files of which the system does not say whether a writer has them open.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use super::files::is_command;
 use super::{Arrival, Engine, place_name};
+use crate::intake::desk::is_command;
 use crate::journal::Place;
 use crate::spool::settle::Settling;
 use crate::spool::sweep::sweep;

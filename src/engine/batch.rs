@@ -6,11 +6,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::group::Group;
-use super::{Claimed, Engine, EngineError};
+use super::{Claimed, Engine, EngineError, Held};
 use crate::intake::Redelivery;
 use crate::journal::{Closing, Entry, Move, Place};
 use crate::model::change::{Change, Record};
-use crate::model::identifiers::{CaseId, FacilityId};
+use crate::model::identifiers::{CaseId, ContentHash, FacilityId};
 use crate::model::outcome::{Reason, Refusal};
 use crate::model::report::{Batch, BatchEntry, Cursor, Report};
 use crate::model::view::View;
@@ -21,6 +21,7 @@ use crate::spool::claim;
 use crate::spool::finish;
 use crate::spool::fs::{Dir, FsError};
 use crate::spool::layout::document_path;
+use crate::spool::scope::Scope;
 use crate::store::{KeyChange, keys};
 
 /// Written piece by piece: a batch may be larger than memory.
@@ -44,18 +45,19 @@ impl Engine {
         let name = received.with_extension("xml");
         let name = name.file_name().unwrap_or_default().to_owned();
         let (changes, batch_move) = match self.next_batch(group, &facility, name) {
-            Err(EngineError::Report(problem)) => {
-                // Other facilities do not wait for this one's damage to be mended.
-                log::error!("a request of {facility} waits: {problem}");
+            Err(error @ EngineError::Report(_)) => {
+                // Neither other facilities nor the other files of this one wait for its damage to be mended.
+                self.hold_reports(&claimed.place, &error);
                 group.release(claimed);
                 self.waiting.push_back(claimed.clone());
                 return Ok(());
             }
             made => made?,
         };
+        self.holds.lift(&claimed.place, Held::Reports);
         let day = self.day(&claimed.place, self.now());
         let names = &mut self.names;
-        let named = names.choose(&self.fs, &self.folders, &root, received, &day, &|_| {
+        let named = names.choose_any(&self.fs, &self.folders, &root, received, &day, &|_| {
             Vec::new()
         })?;
         let to = finish::done(&day, &named);
@@ -194,9 +196,7 @@ impl Engine {
     ) -> Result<(Batch, Move), EngineError> {
         let place = Place::Facility(facility.as_str().to_owned());
         let Some(root) = self.root(&place).cloned() else {
-            return Err(EngineError::Report(format!(
-                "the folder of {facility} cannot be reached"
-            )));
+            return Err(EngineError::Unreachable(facility.to_string()));
         };
         let (dir, prepared, from) = self.prepared_file(group, &place)?;
         let written = self
@@ -245,7 +245,12 @@ impl Engine {
                 path: dir.path().to_owned(),
                 source,
             }),
-            error => EngineError::Report(error.to_string()),
+            BatchError::Report { position, source } => match source.downcast::<EngineError>() {
+                Ok(error) => error,
+                Err(source) => {
+                    EngineError::Report(BatchError::Report { position, source }.to_string())
+                }
+            },
         })
     }
 
@@ -264,8 +269,16 @@ impl Engine {
             .ok_or_else(|| absent(facility, &format!("version {} of a report", entry.version)))?;
         let path = document_path(&version.pdf);
         let documents = &self.spool.documents;
-        let (dir, name) = self.folders.parent(&self.fs, documents, Path::new(&path))?;
-        let pdf = self.fs.open(&dir, name)?;
+        let path = Path::new(&path);
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let lacks = || absent_document(facility, &version.pdf, "it is not there");
+        let dir = self.folders.find(&self.fs, documents, folder)?;
+        let name = path.file_name().unwrap_or_default();
+        let pdf = self.fs.open(&dir.ok_or_else(lacks)?, name);
+        let pdf = pdf.map_err(|error| match error.scope() {
+            Scope::Process => EngineError::Disk(error),
+            _ => absent_document(facility, &version.pdf, &error.source.to_string()),
+        })?;
         let envelope = Envelope {
             prefix: version.message_before,
             suffix: version.message_after,
@@ -282,6 +295,13 @@ impl Engine {
 fn report(view: &dyn View, facility: &FacilityId, case: &CaseId) -> Result<Report, EngineError> {
     view.report(facility, case)?
         .ok_or_else(|| absent(facility, &format!("the report of case {case}")))
+}
+
+fn absent_document(facility: &FacilityId, pdf: &ContentHash, problem: &str) -> EngineError {
+    EngineError::Report(format!(
+        "the PDF of a report of {facility}, documents/{}, cannot be read: {problem}",
+        document_path(pdf)
+    ))
 }
 
 fn absent(facility: &FacilityId, what: &str) -> EngineError {

@@ -8,12 +8,11 @@
 //! shared but what can no longer change.
 
 use std::collections::BTreeMap;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
-use super::{EngineError, place_name};
+use super::{EngineError, Held, Hold, known_folder, place_name};
 use crate::journal::{Counters, Entry, Journal, Move, Place};
 use crate::spool::claim;
 use crate::spool::finish::{self, Folders};
@@ -164,19 +163,25 @@ struct Work {
     moves: Vec<(u64, Move)>,
     /// The last group whose moves the journal knows to be done.
     finished: u64,
-    /// Folders on file systems where moves were done since.
-    moved_in: Vec<Dir>,
+    /// Moves that were done since, with the file system that is to keep them: only once that is synced are they done
+    /// for good.
+    unsynced: Vec<(u64, Move, Dir)>,
+    /// Why moves could not be done, by place.
+    held_moves: BTreeMap<Place, Hold>,
+    /// The file systems that everybody needs, each with a folder on it.
+    own: Arc<BTreeMap<u64, Dir>>,
 }
 
 impl Committer {
-    /// With the moves that the journal orders and that are still to do, and the last group whose moves it knows to be
-    /// done.
+    /// With the moves that the journal orders and that are still to do, the last group whose moves it knows to be done,
+    /// and the file systems that everybody needs.
     pub fn new(
         fs: Fs,
         journal: Journal,
         store: Arc<dyn Store>,
         moves: Vec<(u64, Move)>,
         finished: u64,
+        own: Arc<BTreeMap<u64, Dir>>,
     ) -> Result<Self, EngineError> {
         Ok(Self {
             counters: journal.counters(),
@@ -188,7 +193,9 @@ impl Committer {
                 folders: Folders::default(),
                 moves,
                 finished,
-                moved_in: Vec::new(),
+                unsynced: Vec::new(),
+                held_moves: BTreeMap::new(),
+                own,
             })),
         })
     }
@@ -259,6 +266,11 @@ impl Committer {
         self.work().map_or(&[], |work| work.moves.as_slice())
     }
 
+    /// Why moves could not be done, by place.
+    pub fn held_moves(&self) -> impl Iterator<Item = (&Place, &Hold)> {
+        self.work().into_iter().flat_map(|work| &work.held_moves)
+    }
+
     /// The journal, while nothing is on its way.
     pub fn journal(&self) -> Option<&Journal> {
         self.work().map(|work| &work.journal)
@@ -278,6 +290,7 @@ impl Committer {
             work.folders.forget();
             let waiting = std::mem::take(&mut work.moves);
             work.do_moves(waiting, roots);
+            work.lift_holds();
         }
     }
 
@@ -315,6 +328,7 @@ impl Work {
         self.do_moves(moves, roots);
         self.store.catch_up()?;
         self.do_moves(told, roots);
+        self.lift_holds();
         self.folders.forget();
         Ok(())
     }
@@ -328,11 +342,22 @@ impl Work {
         if moved > self.finished {
             sealed.entries.push(Entry::Finished { group: moved });
         }
-        let mut seen = BTreeSet::new();
-        for dir in sealed.file_systems.iter().chain(&self.moved_in) {
-            if seen.insert(self.fs.device(dir)?) {
+        let moved_in = self.unsynced.iter().map(|(_, _, dir)| dir);
+        let mut file_systems: BTreeMap<u64, Dir> = BTreeMap::new();
+        for dir in sealed.file_systems.iter().chain(moved_in) {
+            let device = self.fs.device(dir)?;
+            file_systems.entry(device).or_insert_with(|| dir.clone());
+        }
+        for (device, dir) in file_systems {
+            match self.own.get(&device) {
                 // What a failed sync leaves behind is not known: only a new start finds the truth.
-                self.fs.sync_file_system(dir).map_err(EngineError::Sync)?;
+                Some(own) => self.fs.sync_file_system(own).map_err(EngineError::Sync)?,
+                None => {
+                    if let Err(error) = self.fs.sync_file_system(&dir) {
+                        self.undo_moves_on(device);
+                        return Err(EngineError::PlaceSync(error));
+                    }
+                }
             }
         }
         self.journal
@@ -340,34 +365,61 @@ impl Work {
         let number = self.journal.counters().group;
         if moved > self.finished {
             self.finished = moved;
-            self.moved_in.clear();
         }
+        self.unsynced.clear();
         let ordered = sealed.moves.into_iter();
         Ok(ordered.map(move |ordered| (number, ordered)))
     }
 
+    /// What was moved on a file system that could not be synced is to be moved again, as after a new start.
+    fn undo_moves_on(&mut self, device: u64) {
+        let done = std::mem::take(&mut self.unsynced);
+        for (group, ordered, dir) in done {
+            // It was asked for its number before: this answers from memory.
+            match self.fs.device(&dir).is_ok_and(|of_dir| of_dir == device) {
+                true => self.moves.push((group, ordered)),
+                false => self.unsynced.push((group, ordered, dir)),
+            }
+        }
+    }
+
     /// Does the moves that the journal orders. What cannot be done now is tried again with every sweep.
     fn do_moves(&mut self, moves: Vec<(u64, Move)>, roots: &Roots) {
-        let mut failed = Vec::new();
         let mut first = None;
+        let before = self.moves.len();
         for (group, ordered) in moves {
-            if let Err(error) = self.do_move(&ordered, roots) {
-                first.get_or_insert_with(|| format!("{}: {error}", place_name(&ordered.place)));
-                failed.push((group, ordered));
+            match self.do_move(&ordered, roots) {
+                Ok(root) => self.unsynced.push((group, ordered, root)),
+                Err(problem) => {
+                    first.get_or_insert_with(|| {
+                        format!("{}: {problem}", place_name(&ordered.place))
+                    });
+                    let hold = Hold::new(Held::Moves, problem);
+                    let hold = hold.continuing(self.held_moves.get(&ordered.place));
+                    self.held_moves.insert(ordered.place.clone(), hold);
+                    self.moves.push((group, ordered));
+                }
             }
         }
         if let Some(first) = first {
-            let count = failed.len();
+            let count = self.moves.len() - before;
             log::error!(
                 "{count} files cannot be moved into place, it is tried again. The first is of {first}"
             );
         }
-        self.moves.append(&mut failed);
     }
 
-    fn do_move(&mut self, ordered: &Move, roots: &Roots) -> Result<(), std::io::Error> {
+    /// Where all moves are done, none is held.
+    fn lift_holds(&mut self) {
+        let moves = &self.moves;
+        self.held_moves
+            .retain(|place, _| moves.iter().any(|(_, ordered)| ordered.place == *place));
+    }
+
+    /// Gives the folder in which it was done, else why it could not be, without received names.
+    fn do_move(&mut self, ordered: &Move, roots: &Roots) -> Result<Dir, String> {
         let Some(root) = roots.get(&ordered.place).cloned() else {
-            return Err(std::io::Error::other("its folder cannot be reached"));
+            return Err("its folder cannot be reached".to_owned());
         };
         let (from, to) = (
             claim::from_text(&ordered.from),
@@ -377,15 +429,20 @@ impl Work {
             Place::Documents => self.folders.move_content(&self.fs, &root, &from, &to),
             _ => self.folders.move_file(&self.fs, &root, &from, &to),
         };
-        moved.map_err(|error| error.source)?;
-        if !self
-            .moved_in
-            .iter()
-            .any(|dir| dir.number() == root.number())
-        {
-            self.moved_in.push(root);
+        match moved {
+            Ok(()) => Ok(root),
+            Err(error) => {
+                let folder = match ordered.place {
+                    Place::Documents => Some(ordered.to.clone()),
+                    _ => known_folder(error.path.strip_prefix(root.path()).ok()),
+                };
+                let cause = EngineError::from(error).without_path();
+                Err(match folder {
+                    Some(folder) => format!("{folder}: {cause}"),
+                    None => cause,
+                })
+            }
         }
-        Ok(())
     }
 
     /// The last group up to which all moves are done.
@@ -441,7 +498,15 @@ mod tests {
             let fs = Fs::new();
             let dir = fs.open_root(folder.path()).unwrap();
             let journal = Journal::open(&fs, &dir, false, &mut |_| Ok(())).unwrap();
-            Committer::new(fs, journal, Arc::new(Failing), Vec::new(), 0).unwrap()
+            Committer::new(
+                fs,
+                journal,
+                Arc::new(Failing),
+                Vec::new(),
+                0,
+                Arc::default(),
+            )
+            .unwrap()
         };
         let sealed = || Sealed {
             entries: Vec::new(),

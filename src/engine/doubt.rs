@@ -15,6 +15,7 @@ use crate::model::outcome::Reason;
 use crate::spool::doubt::{self, Patience};
 use crate::spool::fs::{Dir, Reading, Stamp};
 use crate::spool::lease::{Why, Writer};
+use crate::spool::scope::Scope;
 
 /// A claimed file, as far as it can be had now.
 pub(super) enum Read {
@@ -94,7 +95,7 @@ impl Engine {
                 Ok(self.look_in_doubt(claimed, stamp, why) != Patience::Wait)
             }
             // Reading it says what is wrong with it.
-            Err(error) if !error.is_of_the_disk() => Ok(true),
+            Err(error) if error.scope() == Scope::Name => Ok(true),
             Err(error) => Err(error.into()),
         }
     }
@@ -141,8 +142,11 @@ impl Engine {
         // It was not read: that was no attempt.
         if let Some(station) = self.station(&claimed.place) {
             let (tried, name) = (claimed.name_in_work(), claimed.claim.name());
-            self.fs
-                .rename(&station.work, &tried, &station.work, &name)?;
+            let renamed = self.fs.rename(&station.work, &tried, &station.work, &name);
+            if let Err(error) = renamed {
+                self.waiting.push_back(claimed.clone());
+                return Err(error.into());
+            }
         }
         self.suspects.push_back(Claimed {
             suspect: false,

@@ -1,7 +1,7 @@
 //! From a claimed file to outcomes: reads it, has each of its messages decided, and chooses where everything goes.
 
 use std::collections::HashMap;
-use std::path::{Component, Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -13,7 +13,7 @@ use super::telling::{Parts, Telling};
 use super::{Claimed, Engine, EngineError, place_name};
 use crate::cda;
 use crate::hl7::{self, Message};
-use crate::intake::desk::{self, ParsedCommand};
+use crate::intake::desk::{self, Commands, ParsedCommand};
 use crate::intake::route::{self, Described};
 use crate::intake::{Context, Decided, Decision, DeskContext, Order, Stop, documents};
 use crate::journal::{Closing, Entry, Message as MessageEntry, Move, Place};
@@ -21,8 +21,9 @@ use crate::model::change::{Change, HistoryEntry, Record, Subject};
 use crate::model::outcome::{Outcome, Reason, Refusal, Warning, WarningCode};
 use crate::spool::claim::{self, Claim};
 use crate::spool::finish;
-use crate::spool::fs::{Dir, FsError};
+use crate::spool::fs::Kind;
 use crate::spool::layout::document_path;
+use crate::spool::scope::Scope;
 use crate::store::{KeyChange, Store, keys};
 
 /// How much of a file that is refused unread is looked at, to know whether it is HL7 (SPEC 10).
@@ -85,7 +86,7 @@ impl Engine {
                 group.release(claimed);
                 Ok(())
             }
-            Err(EngineError::Disk(error)) if is_unreadable(&error) => {
+            Err(EngineError::Disk(error)) if error.is_unreadable() => {
                 let refusal = Refusal::new(
                     Reason::Unreadable,
                     format!("The file cannot be read: {}.", error.source),
@@ -273,11 +274,12 @@ impl Engine {
             Err(refusal) => return self.refuse_file(group, claimed, bytes, refusal),
         };
         let mut parts = Parts::of(&**store, claimed)?;
-        let mut companions = Vec::new();
+        let mut companions = self.companions_of_decided(group, claimed, &commands, &parts)?;
         for (index, parsed) in commands.iter().enumerate().skip(parts.count()) {
             self.make_room(store, group, claimed, &mut parts)?;
             let described = describe_command(&parsed);
-            let (decided, companion) = self.decide_command(group, claimed, &parsed, &context)?;
+            let (decided, companion) =
+                self.decide_command(group, claimed, &companions, &parsed, &context)?;
             let told = self.settle(group, claimed, index + 1, described, decided, now)?;
             let refused = told.outcome.refusal().is_some();
             companions.extend(companion.map(|companion| (companion, refused)));
@@ -292,11 +294,13 @@ impl Engine {
         self.finish_file(group, claimed, finished)
     }
 
-    /// Decides a command, with the PDF that it names, which it claims.
+    /// Decides a command, with the PDF that it names, which it claims unless it is among those `taken` by the commands
+    /// before it.
     fn decide_command(
         &mut self,
         group: &mut Group<'_>,
         claimed: &Claimed,
+        taken: &[(Claimed, bool)],
         parsed: &ParsedCommand<'_>,
         context: &DeskContext<'_>,
     ) -> Result<(Decided<'static>, Option<Claimed>), EngineError> {
@@ -308,58 +312,152 @@ impl Engine {
             return Ok((desk::decide(command, None, &group.view, context), None));
         };
         let folder = claimed.claim.received.parent().unwrap_or(Path::new(""));
-        let Some(companion) = self.claim_companion(&folder.join(name))? else {
-            let refusal = Refusal::new(
-                Reason::BadCommand,
-                format!("The command names the file {name}, which is not in the desk's inbox."),
-            );
-            return Ok((Err(refusal.into()), None));
+        let companion = match self.claim_companion(group, taken, &folder.join(name))? {
+            Companion::Ours(companion) => companion,
+            Companion::None(problem) => {
+                let problem = format!("The command names the file {name}, {problem}.");
+                let refusal = Refusal::new(Reason::BadCommand, problem);
+                return Ok((Err(refusal.into()), None));
+            }
+            Companion::Unreadable(problem) => {
+                let refusal = Refusal::new(
+                    Reason::Unreadable,
+                    format!("The file {name} cannot be taken: {problem}."),
+                );
+                return Ok((Err(refusal.into()), None));
+            }
         };
         let work = self.spool.desk.work.clone();
         let limit = self.config.intake.max_file;
-        let decided = match self.read_claimed(group, &work, &companion)? {
-            Read::Whole(pdf, _) => desk::decide(command, Some(&pdf), &group.view, context),
-            Read::InDoubt => return Err(EngineError::InDoubt),
-            Read::StillWritten => Err(Refusal::new(
+        let decided = match self.read_claimed(group, &work, &companion) {
+            Ok(Read::Whole(pdf, _)) => desk::decide(command, Some(&pdf), &group.view, context),
+            Ok(Read::InDoubt) => return Err(EngineError::InDoubt),
+            Ok(Read::StillWritten) => Err(Refusal::new(
                 Reason::BadCommand,
                 format!("The file {name} is still being written: drop the command again once it is whole."),
             )
             .into()),
-            Read::TooLarge(_, size) => Err(Refusal::new(
+            Ok(Read::TooLarge(_, size)) => Err(Refusal::new(
                 Reason::TooLarge,
                 format!("The file {name} has {size} bytes; at most {limit} are taken."),
             )
             .into()),
+            Err(EngineError::Disk(error)) if error.is_unreadable() => Err(Refusal::new(
+                Reason::Unreadable,
+                format!("The file {name} cannot be read: {}.", error.source),
+            )
+            .into()),
+            Err(error) => return Err(error),
         };
         Ok((decided, Some(companion)))
     }
 
-    /// The file of this path in the desk's inbox, made ours; it may be ours since an earlier attempt.
-    fn claim_companion(&mut self, received: &Path) -> Result<Option<Claimed>, EngineError> {
-        for entry in self.fs.list(&self.spool.desk.work)? {
-            if let Some(claim) = Claim::parse(&entry.name)
-                && claim.received == received
-                && !self.committer.moves().iter().any(|(_, ordered)| {
-                    ordered.place == Place::Desk
-                        && claim::from_text(&ordered.from).file_name() == Some(&entry.name)
-                })
-            {
-                return Ok(Some(Claimed::new(Place::Desk, claim)));
-            }
+    /// The file of this path in the desk's inbox, made ours; it may be ours since an earlier attempt. One that a command
+    /// before this one named is that one's.
+    fn claim_companion(
+        &mut self,
+        group: &Group<'_>,
+        taken: &[(Claimed, bool)],
+        received: &Path,
+    ) -> Result<Companion, EngineError> {
+        let ours = self.claimed_companions(group, taken, received)?;
+        if let Some(claimed) = ours.into_iter().next() {
+            return Ok(Companion::Ours(claimed));
         }
+        let folder = Path::new("inbox").join(received.parent().unwrap_or(Path::new("")));
+        let name = received.file_name().unwrap_or_default();
+        let root = self.spool.desk.root.clone();
+        let kind = match self.folders.find(&self.fs, &root, &folder) {
+            Ok(Some(dir)) => self.fs.kind(&dir, name),
+            Ok(None) => Ok(None),
+            Err(error) => Err(error),
+        };
+        match kind {
+            Ok(Some(Kind::File)) => {}
+            Ok(Some(Kind::Folder)) => return Ok(Companion::None("which is a folder")),
+            Ok(Some(Kind::Link)) => return Ok(Companion::None("which is a link")),
+            Ok(Some(Kind::Other)) => return Ok(Companion::None("which is no file")),
+            Ok(None) => {
+                let is_taken = taken
+                    .iter()
+                    .any(|(companion, _)| companion.claim.received == received);
+                return Ok(Companion::None(match is_taken {
+                    true => "which a command before it in this list has taken",
+                    false => "which is not in the desk's inbox",
+                }));
+            }
+            Err(error) if error.is_unreadable() => {
+                return Ok(Companion::Unreadable(error.source.to_string()));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let claim = Claim::new(self.order + 1, &self.run, received);
         let arrival = super::Arrival {
             place: Place::Desk,
             path: received.to_owned(),
         };
-        let claimed = self.claim(&arrival)?;
-        match self
-            .failure
-            .take_if(|_| self.failing.contains_key(&Place::Desk))
-        {
-            // The command waits with its file.
-            Some(error) => Err(error),
-            None => Ok(claimed),
+        match self.move_into_work(&arrival, &claim) {
+            Ok(true) => {
+                self.order += 1;
+                Ok(Companion::Ours(Claimed::new(Place::Desk, claim)))
+            }
+            Ok(false) => Ok(Companion::None("which is not in the desk's inbox")),
+            Err(EngineError::Disk(error)) if error.is_absent() => {
+                Ok(Companion::None("which is not in the desk's inbox"))
+            }
+            Err(EngineError::Disk(error)) if error.is_unreadable() => {
+                Ok(Companion::Unreadable(error.source.to_string()))
+            }
+            Err(error) => Err(error),
         }
+    }
+
+    /// What was received under this path at the desk and is ours, but for what another command has taken.
+    fn claimed_companions(
+        &self,
+        group: &Group<'_>,
+        taken: &[(Claimed, bool)],
+        received: &Path,
+    ) -> Result<Vec<Claimed>, EngineError> {
+        let is_taken = |claimed: &Claimed| {
+            let from = claimed.path_in_work();
+            let moves = self.committer.moves().iter();
+            group.moves_away(&Place::Desk, &from)
+                || moves
+                    .into_iter()
+                    .any(|(_, ordered)| ordered.place == Place::Desk && ordered.from == from)
+                || taken
+                    .iter()
+                    .any(|(companion, _)| companion.claim.key() == claimed.claim.key())
+        };
+        let entries = self.fs.list(&self.spool.desk.work)?;
+        let claims = entries
+            .iter()
+            .filter_map(|entry| Claim::parse(&entry.name))
+            .filter(|claim| claim.received == received)
+            .map(|claim| Claimed::new(Place::Desk, claim));
+        Ok(claims.filter(|claimed| !is_taken(claimed)).collect())
+    }
+
+    /// The files that commands claimed which were decided in an earlier group: the end of their list takes them with it.
+    fn companions_of_decided(
+        &self,
+        group: &Group<'_>,
+        claimed: &Claimed,
+        commands: &Commands<'_>,
+        parts: &Parts,
+    ) -> Result<Vec<(Claimed, bool)>, EngineError> {
+        let folder = claimed.claim.received.parent().unwrap_or(Path::new(""));
+        let mut companions: Vec<(Claimed, bool)> = Vec::new();
+        for (index, parsed) in commands.iter().enumerate().take(parts.count()) {
+            let named = parsed.command.as_ref().ok().and_then(desk::pdf_named);
+            if let Some(name) = named {
+                let ours = self.claimed_companions(group, &companions, &folder.join(name))?;
+                let refused = parts.refused().binary_search(&index).is_ok();
+                companions.extend(ours.into_iter().next().map(|ours| (ours, refused)));
+            }
+        }
+        Ok(companions)
     }
 
     /// Commits what the group holds if it is full, remembering how far this file has come.
@@ -453,7 +551,8 @@ impl Engine {
                 Err(refusal) => return Ok(Err(refusal)),
             },
             Some(Order::Redeliver { facility, which }) => {
-                match self.redeliver(group, &facility, &which)? {
+                let redelivered = self.redeliver(group, &facility, &which);
+                match self.refuse_for_a_facility(redelivered)? {
                     Ok((redelivered, batch)) => {
                         changes.extend(redelivered);
                         entry.moves.push(batch);
@@ -461,10 +560,13 @@ impl Engine {
                     Err(refusal) => return Ok(Err(refusal)),
                 }
             }
-            Some(Order::Retry { files }) => match self.retry_files(&files)? {
-                Ok(moves) => entry.moves.extend(moves),
-                Err(refusal) => return Ok(Err(refusal)),
-            },
+            Some(Order::Retry { files }) => {
+                let retried = self.retry_files(group, &files);
+                match self.refuse_for_a_facility(retried)? {
+                    Ok(moves) => entry.moves.extend(moves),
+                    Err(refusal) => return Ok(Err(refusal)),
+                }
+            }
         }
         for content in decision.contents.iter().chain(&made) {
             let from = self.prepare(group, &Place::Documents, &content.bytes)?;
@@ -480,6 +582,40 @@ impl Engine {
             verdict: decision.verdict,
             warnings,
         }))
+    }
+
+    /// Refuses a command that cannot be done since something of one facility cannot be used: nobody else waits for that
+    /// to be mended. Of an error of the process, nobody knows whom it concerns.
+    fn refuse_for_a_facility<T>(
+        &self,
+        done: Result<Result<T, Refusal>, EngineError>,
+    ) -> Result<Result<T, Refusal>, EngineError> {
+        let error = match done {
+            Err(EngineError::Disk(error)) if error.scope() == Scope::Process => {
+                return Err(error.into());
+            }
+            Err(
+                error @ (EngineError::Disk(_)
+                | EngineError::Report(_)
+                | EngineError::Unreachable(_)),
+            ) => error,
+            done => return done,
+        };
+        let name = match &error {
+            EngineError::Disk(disk) => self.place_at(&disk.path),
+            _ => None,
+        };
+        let cause = self.cause(&error);
+        Ok(Err(Refusal::new(
+            Reason::FacilityUnreachable,
+            match name {
+                Some(place) => format!(
+                    "The command cannot be done: {}: {cause}.",
+                    place_name(&place)
+                ),
+                None => format!("The command cannot be done: {cause}."),
+            },
+        )))
     }
 
     /// One line for each thing whose history the message adds to.
@@ -558,7 +694,7 @@ impl Engine {
         let parts = &finished.parts;
         let all_refused = parts.are_refused();
         let split_off = if all_refused { &[] } else { parts.refused() };
-        let named = self.names.choose(
+        let named = self.names.choose_any(
             &self.fs,
             &self.folders,
             &root,
@@ -597,9 +733,10 @@ impl Engine {
         for (companion, was_refused) in &finished.companions {
             let received = &companion.claim.received;
             let choose = &mut self.names;
-            let named = choose.choose(&self.fs, &self.folders, &root, received, &day, &|_| {
-                Vec::new()
-            })?;
+            let named =
+                choose.choose_any(&self.fs, &self.folders, &root, received, &day, &|_| {
+                    Vec::new()
+                })?;
             let to = match was_refused {
                 true => named.below(finish::ERROR, ""),
                 false => finish::done(&day, &named),
@@ -653,90 +790,16 @@ impl Engine {
         }
         Ok(())
     }
+}
 
-    /// The moves that put refused files back into the inbox they came from.
-    fn retry_files(&mut self, files: &[String]) -> Result<Result<Vec<Move>, Refusal>, EngineError> {
-        let day = self.day(&Place::Desk, self.now());
-        let mut moves = Vec::new();
-        for file in files {
-            let Some((place, root, below)) = self.find_refused(file)? else {
-                let refusal = Refusal::new(
-                    Reason::BadCommand,
-                    format!("There is no refused file {file}. `rcpspool list errors` shows them."),
-                );
-                return Ok(Err(refusal));
-            };
-            let refused = Path::new(finish::ERROR).join(&below);
-            let folder = Path::new("inbox").join(below.parent().unwrap_or(Path::new("")));
-            match self.folders.find(&self.fs, &root, &folder) {
-                Err(error) if error.is_in_the_way() => {
-                    let refusal = Refusal::new(
-                        Reason::BadCommand,
-                        format!(
-                            "The file {file} cannot go back: something in its inbox has the name of its folder. Remove that first."
-                        ),
-                    );
-                    return Ok(Err(refusal));
-                }
-                other => other?,
-            };
-            let name = below.file_name().unwrap_or_default();
-            let folder_text = folder.to_string_lossy().into_owned();
-            let inbox = self
-                .names
-                .choose_in(&self.fs, &self.folders, &root, &folder_text, name)?;
-            moves.push(Move {
-                place: place.clone(),
-                from: claim::to_text(&refused),
-                to: claim::to_text(&inbox),
-            });
-            let sidecar = claim::derived(name, "", finish::SIDECAR);
-            let sidecar_below = below.with_file_name(&sidecar);
-            let refused = Path::new(finish::ERROR).join(&sidecar_below);
-            if self.folders.exists(&self.fs, &root, &refused)? {
-                let done = format!("done/{day}");
-                let to = self
-                    .names
-                    .choose_in(&self.fs, &self.folders, &root, &done, &sidecar)?;
-                moves.push(Move {
-                    place,
-                    from: claim::to_text(&refused),
-                    to: claim::to_text(&to),
-                });
-            }
-        }
-        Ok(Ok(moves))
-    }
-
-    /// The refused file that a path names, as listed or plain: whose it is, and its path below that `error/`.
-    fn find_refused(&self, file: &str) -> Result<Option<(Place, Dir, PathBuf)>, EngineError> {
-        for path in [claim::from_text(file), PathBuf::from(file)] {
-            let from_spool = self.spool.root.path().join(&path);
-            for station in self.stations() {
-                let error = station.root.path().join(finish::ERROR);
-                let below = from_spool
-                    .strip_prefix(&error)
-                    .or_else(|_| path.strip_prefix(&error));
-                let is_file = |below: &&Path| {
-                    let mut parts = below.components();
-                    below.file_name().is_some()
-                        && parts.all(|part| matches!(part, Component::Normal(_)))
-                };
-                let Some(below) = below.ok().filter(is_file) else {
-                    continue;
-                };
-                let refused = Path::new(finish::ERROR).join(below);
-                if self.folders.exists(&self.fs, &station.root, &refused)? {
-                    return Ok(Some((
-                        station.place.clone(),
-                        station.root.clone(),
-                        below.to_owned(),
-                    )));
-                }
-            }
-        }
-        Ok(None)
-    }
+/// The file that a command names.
+enum Companion {
+    /// It is ours.
+    Ours(Claimed),
+    /// There is none that could be taken, since it is so.
+    None(&'static str),
+    /// It is there, and the system refuses it.
+    Unreadable(String),
 }
 
 /// The moves that end a file, collected.
@@ -772,23 +835,4 @@ fn describe_command(parsed: &ParsedCommand<'_>) -> Described {
         Ok(command) => Described::named(command.word()),
         Err(_) => Described::named("command"),
     }
-}
-
-/// Whether a file in the desk's inbox is a command or a list: others are claimed by the command that names them.
-pub(super) fn is_command(path: &Path) -> bool {
-    path.extension().is_some_and(|ending| {
-        ending.eq_ignore_ascii_case("csv") || ending.eq_ignore_ascii_case("json")
-    })
-}
-
-/// Whether an error is of this file, and not of the whole disk or process.
-fn is_unreadable(error: &FsError) -> bool {
-    use std::io::ErrorKind;
-    matches!(
-        error.kind(),
-        ErrorKind::PermissionDenied | ErrorKind::InvalidInput
-    ) || matches!(
-        error.source.raw_os_error(),
-        Some(libc::EIO | libc::ELOOP | libc::ENXIO)
-    )
 }

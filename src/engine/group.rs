@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::sync::Arc;
 
 use super::commit::Sealed;
-use super::{Claimed, Counts, Engine, EngineError, place_name};
+use super::{Claimed, Counts, Engine, EngineError, Held, Hold, place_name};
 use crate::intake::{belonging, route};
 use crate::journal::{Entry, Move, Place};
 use crate::spool::fs::{Dir, Stamp};
@@ -19,7 +19,7 @@ const GROUP_BYTES: u64 = 64 * 1024 * 1024;
 const CHANGES_HELD: usize = 3;
 
 /// What is kept of a group on its way to the disk, to be taken back if it does not come to count.
-pub(super) struct Held {
+pub(super) struct InFlight {
     /// What the store has once it counts.
     changes: Decided,
     prepared: Vec<(Dir, OsString)>,
@@ -140,14 +140,21 @@ impl<'s> Group<'s> {
     }
 
     /// What must be taken back if the group does not come to count.
-    fn held(self) -> Held {
-        Held {
+    fn held(self) -> InFlight {
+        InFlight {
             changes: Arc::default(),
             prepared: self.prepared,
             claimed: self.claimed,
             in_doubt: self.in_doubt,
             counts: self.counts,
         }
+    }
+
+    /// Whether it takes this file of a place away from where it lies.
+    pub fn moves_away(&self, place: &Place, from: &str) -> bool {
+        self.moves
+            .iter()
+            .any(|ordered| ordered.place == *place && ordered.from == from)
     }
 
     /// Whether it holds nothing.
@@ -157,12 +164,56 @@ impl<'s> Group<'s> {
 }
 
 impl Engine {
-    /// Takes claimed files through a group, or more where their messages are many.
+    /// Takes claimed files through a group, or more where their messages are many. If one place fails, it is held, and
+    /// the files of the others are to be taken again.
     ///
     /// With `more` to come, the last group may still be on its way to the disk: see [`Engine::land`].
     pub(super) fn take_claimed(
         &mut self,
         mut claimed: VecDeque<Claimed>,
+        more: bool,
+    ) -> Result<(), EngineError> {
+        let before = std::mem::take(&mut self.waiting);
+        let mut in_hand = None;
+        let taken = self.take_in_order(&mut claimed, &mut in_hand, more);
+        self.waiting.append(&mut claimed);
+        let mut waiting = std::mem::replace(&mut self.waiting, before);
+        let Err(error) = taken else {
+            self.waiting.append(&mut waiting);
+            return Ok(());
+        };
+        let doubtful = in_hand
+            .as_ref()
+            .filter(|_| matches!(error, EngineError::InDoubt));
+        if let Some(doubtful) = doubtful {
+            // What was decided of it is taken back with the group, which is taken again without it.
+            waiting.retain(|other| other.claim.key() != doubtful.claim.key());
+        }
+        let put_off = match doubtful {
+            Some(doubtful) => self.put_off(doubtful),
+            None => Err(error),
+        };
+        match put_off {
+            Err(error) if !self.hold_place(&error, in_hand.as_ref().map(|it| &it.place)) => {
+                self.waiting.append(&mut waiting);
+                Err(error)
+            }
+            _ => {
+                // Some were given up after others that came later.
+                waiting
+                    .make_contiguous()
+                    .sort_by_key(|claimed| claimed.claim.order);
+                self.again.append(&mut waiting);
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes claimed files until one fails: `in_hand` is the one. Then everything that does not count waits.
+    fn take_in_order(
+        &mut self,
+        claimed: &mut VecDeque<Claimed>,
+        in_hand: &mut Option<Claimed>,
         more: bool,
     ) -> Result<(), EngineError> {
         let store = Arc::clone(&self.store);
@@ -175,43 +226,22 @@ impl Engine {
                 self.waiting.push_back(next);
                 continue;
             }
-            let taken = self.make_way(&store, &mut group, &next);
-            if self.is_stopped() || taken.is_err() {
+            let made_way = self.make_way(&store, &mut group, &next);
+            if self.is_stopped() || made_way.is_err() {
                 claimed.push_front(next);
-                self.waiting.append(&mut claimed);
-                if taken.is_ok() {
-                    break;
+                if made_way.is_err() {
+                    return made_way;
                 }
-                return taken;
+                break;
             }
             group.take_up(&next);
-            match self.take_file(&store, &mut group, &next) {
-                Ok(()) => {}
-                Err(EngineError::InDoubt) => {
-                    // What was decided of this file is taken back with the group, which is taken again without it.
-                    let before = std::mem::take(&mut self.waiting);
-                    self.give_up(group.held());
-                    self.again = std::mem::replace(&mut self.waiting, before);
-                    self.again
-                        .retain(|other| other.claim.key() != next.claim.key());
-                    self.again.append(&mut claimed);
-                    return self.put_off(&next);
-                }
-                Err(EngineError::Disk(error)) => {
-                    // The group is taken again without this place, whose folder may be the only one that fails.
-                    let before = std::mem::take(&mut self.waiting);
-                    self.give_up(group.held());
-                    self.again = std::mem::replace(&mut self.waiting, before);
-                    self.again.append(&mut claimed);
-                    self.pause(&next.place, error.into());
-                    return Ok(());
-                }
-                Err(error) => {
-                    self.give_up(group.held());
-                    self.waiting.append(&mut claimed);
-                    return Err(error);
-                }
+            let taken = self.take_file(&store, &mut group, &next);
+            if let Err(error) = taken {
+                self.give_up(group.held());
+                *in_hand = Some(next);
+                return Err(error);
             }
+            self.tried.insert(next.place);
         }
         match more && !self.is_stopped() {
             true => self.hand_over(&store, group).map(drop),
@@ -314,7 +344,7 @@ impl Engine {
     pub(super) fn seal(
         &mut self,
         mut group: Group<'_>,
-    ) -> Result<Option<(Sealed, Held)>, EngineError> {
+    ) -> Result<Option<(Sealed, InFlight)>, EngineError> {
         if let Err(error) = self.land() {
             // It was decided on what has not come to count; its files wait behind those it rested on.
             let before = std::mem::take(&mut self.waiting);
@@ -341,7 +371,7 @@ impl Engine {
         }
         self.sealed_message = self.message;
         let changes = Arc::new(group.view.into_changes());
-        let held = Held {
+        let held = InFlight {
             changes: Arc::clone(&changes),
             prepared: std::mem::take(&mut group.prepared),
             claimed: std::mem::take(&mut group.claimed),
@@ -372,10 +402,11 @@ impl Engine {
     fn conclude(
         &mut self,
         committed: Result<(), EngineError>,
-        held: Held,
+        held: InFlight,
     ) -> Result<(), EngineError> {
         match committed {
             Ok(()) => {
+                self.all_held = None;
                 self.worklists.touch(held.changes.keys());
                 self.counts.add(held.counts);
                 self.forget_doubts(held.in_doubt.iter().map(|(claimed, _)| claimed));
@@ -385,6 +416,14 @@ impl Engine {
                 // After a failed sync what is prepared may be needed: the next start finds the truth.
                 if error.is_passing() {
                     self.give_up(held);
+                }
+                match &error {
+                    EngineError::PlaceSync(disk) => self.set_aside_with(disk),
+                    EngineError::Journal(_) if error.is_passing() => {
+                        let hold = Hold::new(Held::Everything, error.to_string());
+                        self.all_held = Some(hold.continuing(self.all_held.as_ref()));
+                    }
+                    _ => {}
                 }
                 Err(error)
             }
@@ -414,11 +453,7 @@ impl Engine {
             Place::Documents => (self.spool.documents.clone(), name.clone()),
             place => match self.station(place) {
                 Some(station) => (station.work.clone(), format!("work/{name}")),
-                None => {
-                    return Err(EngineError::Journal(crate::journal::JournalError::Reader(
-                        format!("the folder of {} cannot be reached", place_name(place)),
-                    )));
-                }
+                None => return Err(EngineError::Unreachable(place_name(place).to_owned())),
             },
         };
         group.prepared.push((dir.clone(), name.clone().into()));
@@ -434,7 +469,7 @@ impl Engine {
     }
 
     /// Takes a group back that did not come to count: its files wait, in order, before all others.
-    fn give_up(&mut self, group: Held) {
+    fn give_up(&mut self, group: InFlight) {
         for (dir, name) in &group.prepared {
             // What stays is removed at the next start.
             let _ = self.fs.remove(dir, name);

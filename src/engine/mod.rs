@@ -10,10 +10,12 @@ mod doubt;
 mod files;
 mod group;
 mod handed;
+mod hold;
 pub mod keeping;
 mod receipt;
 mod recovery;
 mod report;
+mod retry;
 mod secrets;
 mod telling;
 mod worklist;
@@ -23,12 +25,14 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use self::commit::{Committer, Roots};
-use self::group::{Group, Held};
+use self::group::{Group, InFlight};
+use self::hold::Holds;
 use crate::config::{Config, Every, Facility};
 use crate::journal::{JournalError, Place};
 use crate::model::outcome::{Outcome, Reason};
@@ -39,9 +43,11 @@ use crate::spool::finish::{Folders, Names};
 use crate::spool::fs::{Dir, Fs, FsError};
 use crate::spool::layout::{LayoutError, Spool, Station};
 use crate::spool::lease::Why;
+use crate::spool::scope::Scope;
 use crate::store::{Store, StoreError};
 use crate::worklist::Worklists;
 
+pub use self::hold::{Held, Hold};
 pub use self::recovery::OpenStore;
 pub(crate) use self::recovery::{CLEAN, DATABASE};
 
@@ -59,6 +65,13 @@ pub enum EngineError {
         "what was written may not have reached the disk: {0}. Check the disk, then start again"
     )]
     Sync(#[source] FsError),
+    /// A sync of a file system on which nothing but facilities lies failed: these are set aside, and nothing that was
+    /// in hand counts.
+    #[error("what was written may not have reached the disk: {0}")]
+    PlaceSync(#[source] FsError),
+    /// The folder of a facility is needed and cannot be reached.
+    #[error("the folder of {0} cannot be reached")]
+    Unreachable(String),
     /// The journal failed.
     #[error(transparent)]
     Journal(#[from] JournalError),
@@ -98,6 +111,8 @@ impl EngineError {
         matches!(
             self,
             EngineError::Disk(_)
+                | EngineError::PlaceSync(_)
+                | EngineError::Unreachable(_)
                 | EngineError::Report(_)
                 | EngineError::Journal(JournalError::Disk(_))
                 | EngineError::Grown
@@ -114,6 +129,13 @@ impl EngineError {
         }
     }
 }
+
+/// So long facilities wait for a desk whose folder fails: its sessions are what their cases are scheduled into. After
+/// that they go on, and what found no session is inserted by `schedule --matching`.
+const PATIENCE_WITH_THE_DESK: Duration = Duration::from_secs(60);
+
+/// What is held and was not met for so long, or for two sweeps, is held no more.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
 
 /// With fewer inodes left, nothing more is taken in.
 const FEW_INODES: u64 = 10_000;
@@ -280,12 +302,14 @@ pub struct Engine {
     fs: Fs,
     spool: Spool,
     stations: BTreeMap<String, Station>,
-    unreachable: BTreeMap<String, String>,
+    unreachable: BTreeMap<String, Hold>,
+    /// The file systems that everybody needs, each with a folder on it.
+    own_devices: Arc<BTreeMap<u64, Dir>>,
     /// The folders of all places that can be reached.
     roots: Arc<Roots>,
     committer: Committer,
     /// What is kept of the group that is on its way to the disk.
-    in_flight: Option<Held>,
+    in_flight: Option<InFlight>,
     store: Arc<dyn Store>,
     names: Names,
     folders: Folders,
@@ -300,11 +324,18 @@ pub struct Engine {
     prepared: u64,
     /// Claimed files that could not be taken yet.
     waiting: VecDeque<Claimed>,
-    /// Places whose folder failed in this call: what is theirs waits for the next one, in its order, and the others
-    /// go on.
-    failing: BTreeMap<Place, String>,
-    /// The first of these failures.
-    failure: Option<EngineError>,
+    /// Places that failed in this call: what is theirs waits for the next one, in its order, and the others go on.
+    failing: BTreeSet<Place>,
+    /// Places of which a file was taken in this call.
+    tried: BTreeSet<Place>,
+    /// What is held, and why.
+    holds: Holds,
+    /// Why nothing counts at present, if the journal fails.
+    all_held: Option<Hold>,
+    /// How long facilities wait for a desk whose folder fails.
+    patience: Duration,
+    /// Whether the desk's claimed files are still to be looked for.
+    is_desk_unlisted: bool,
     /// Files given up with the one that failed, to be taken again in this call.
     again: VecDeque<Claimed>,
     /// Claimed files found after an unclean end: one of them may have caused it.
@@ -328,6 +359,11 @@ impl Engine {
         self.stop = flag;
     }
 
+    /// For how long facilities wait for a desk whose folder fails.
+    pub fn wait_for_the_desk(&mut self, patience: Duration) {
+        self.patience = patience;
+    }
+
     fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
@@ -348,17 +384,25 @@ impl Engine {
         self.config = config;
     }
 
-    /// Takes in these files, in this order, after what waits already.
+    /// Takes in these files, in this order, after what waits already. A place that fails is held, and the others go on:
+    /// see [`Engine::holds`].
     ///
     /// # Errors
-    /// If [`EngineError::is_passing`], everything in hand waits for the next call; else the process must end.
+    /// Of the journal, or of what everybody needs. If [`EngineError::is_passing`], everything in hand waits for the next
+    /// call; else the process must end.
     pub fn take_in(&mut self, arrivals: Vec<Arrival>) -> Result<(), EngineError> {
         self.failing.clear();
-        match self.take_until_stopped(arrivals) {
+        self.tried.clear();
+        let taken = match self.take_until_stopped(arrivals) {
             Err(EngineError::Stopped) => Ok(()),
-            Err(error) => Err(error),
-            Ok(()) => self.failure.take().map_or(Ok(()), Err),
+            taken => taken,
+        };
+        for place in self.tried.difference(&self.failing) {
+            self.holds.lift(place, Held::Files);
         }
+        let sweeps = self.config.intake.rescan.saturating_mul(2);
+        self.holds.forget_after(FORGOTTEN_AFTER.max(sweeps));
+        taken
     }
 
     fn take_until_stopped(&mut self, arrivals: Vec<Arrival>) -> Result<(), EngineError> {
@@ -366,11 +410,21 @@ impl Engine {
         // Whatever happened, nothing is on its way once this returns.
         let landed = self.land();
         self.waiting.append(&mut self.again);
-        landed.and(taken)
+        self.waiting
+            .make_contiguous()
+            .sort_by_key(|claimed| claimed.claim.order);
+        match landed {
+            // What was on its way is taken again with the next call.
+            Err(error) if self.hold_place(&error, None) => taken,
+            landed => landed.and(taken),
+        }
     }
 
     fn take_groups(&mut self, arrivals: Vec<Arrival>) -> Result<(), EngineError> {
         self.retry_moves();
+        if self.is_desk_unlisted {
+            self.find_claims()?;
+        }
         self.take_suspects()?;
         let mut arrivals = VecDeque::from(arrivals);
         let mut waiting = std::mem::take(&mut self.again);
@@ -388,6 +442,7 @@ impl Engine {
                 log::error!("{problem}");
                 break;
             }
+            self.hold_where_space_lacks();
             let claimed = match self.next_claimed(&mut waiting, &mut arrivals) {
                 Ok(claimed) => claimed,
                 Err(error) => {
@@ -415,21 +470,80 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether what is of this place is left for the next call. Everybody waits for the desk: its sessions are what
-    /// cases are scheduled into.
+    /// Whether what is of this place is left for the next call. For a while, facilities wait for the desk.
     fn must_wait(&self, place: &Place) -> bool {
-        self.failing.contains_key(place) || self.failing.contains_key(&Place::Desk)
+        let waits_for_the_desk = || {
+            let age = self.holds.age(&Place::Desk, Held::Files);
+            self.failing.contains(&Place::Desk) && age.is_none_or(|age| age < self.patience)
+        };
+        self.failing.contains(place) || waits_for_the_desk()
     }
 
-    /// Leaves what is of this place for the next call, so that its folder holds no other facility up.
-    fn pause(&mut self, place: &Place, error: EngineError) {
-        let problem = error.without_path();
+    /// Leaves what is of this place for the next call, so that its folder holds no other place up.
+    fn pause(&mut self, place: &Place, error: &EngineError) {
+        let cause = self.cause(error);
         log::error!(
-            "{}: {problem}; its files wait, and it is tried again",
+            "{}: {cause}; its files wait, and it is tried again",
             place_name(place)
         );
-        self.failing.insert(place.clone(), problem);
-        self.failure.get_or_insert(error);
+        self.failing.insert(place.clone());
+        self.holds.hold(place, Held::Files, cause);
+    }
+
+    /// Holds the place that an error is of, so that the others can go on: the one in whose folder it happened, else the
+    /// one whose file was in hand. Not if that is held already, or if the error is of what everybody needs.
+    fn hold_place(&mut self, error: &EngineError, in_hand: Option<&Place>) -> bool {
+        let place = match error {
+            // It was set aside with its file system.
+            EngineError::PlaceSync(_) => return true,
+            EngineError::Disk(disk) => {
+                let there = self.place_at(&disk.path);
+                let places = [there.as_ref(), in_hand];
+                places
+                    .into_iter()
+                    .flatten()
+                    .find(|place| !self.failing.contains(place))
+                    .cloned()
+            }
+            EngineError::Unreachable(_) => in_hand
+                .filter(|place| !self.failing.contains(place))
+                .cloned(),
+            _ => None,
+        };
+        if let Some(place) = &place {
+            self.pause(place, error);
+        }
+        place.is_some()
+    }
+
+    /// The desk or the facility in whose folder this path is.
+    fn place_at(&self, path: &Path) -> Option<Place> {
+        self.stations()
+            .filter(|station| path.starts_with(station.root.path()))
+            .max_by_key(|station| station.root.path().as_os_str().len())
+            .map(|station| station.place.clone())
+    }
+
+    /// What an error says, with the folder that it is of and without received names.
+    fn cause(&self, error: &EngineError) -> String {
+        let EngineError::Disk(disk) = error else {
+            return error.without_path();
+        };
+        let root = self
+            .place_at(&disk.path)
+            .and_then(|place| self.root(&place).cloned());
+        let folder = match &root {
+            Some(root) => known_folder(disk.path.strip_prefix(root.path()).ok()),
+            None => disk
+                .path
+                .strip_prefix(self.spool.root.path())
+                .ok()
+                .map(|below| below.display().to_string()),
+        };
+        match folder.filter(|folder| !folder.is_empty()) {
+            Some(folder) => format!("{folder}: {}", error.without_path()),
+            None => error.without_path(),
+        }
     }
 
     /// Writes a batch for each facility that has reports which did not leave yet, unless it only wants them on request.
@@ -444,32 +558,45 @@ impl Engine {
             .filter(|id| !on_request(id))
             .cloned()
             .collect();
-        let mut failure = None;
         for facility in facilities {
-            match self.write_due_batch(&facility) {
-                // One that cannot be written to holds no other up.
-                Err(error) if error.is_passing() => {
-                    log::error!("{facility}: {}", error.without_path());
-                    failure.get_or_insert(error);
-                }
-                written => written?,
-            }
+            self.write_due_batch(&facility)?;
         }
-        failure.map_or(Ok(()), Err)
+        Ok(())
     }
 
-    /// Writes a batch for this facility if it has reports which did not leave yet.
+    /// Writes a batch for this facility if it has reports which did not leave yet. What is of this facility alone holds
+    /// its reports, and nothing else.
     ///
     /// # Errors
-    /// Reports that cannot be found are logged: other facilities do not wait for that damage to be mended.
+    /// Of the journal, or of what everybody needs.
     pub fn write_due_batch(&mut self, facility: &str) -> Result<(), EngineError> {
+        let place = Place::Facility(facility.to_owned());
         match self.write_batch_of_new_reports(facility) {
-            Err(EngineError::Report(problem)) => {
-                log::error!("{facility}: {problem}");
+            Ok(()) => {
+                self.holds.lift(&place, Held::Reports);
                 Ok(())
             }
-            written => written,
+            Err(
+                error @ (EngineError::Report(_)
+                | EngineError::Disk(_)
+                | EngineError::PlaceSync(_)
+                | EngineError::Unreachable(_)),
+            ) => {
+                self.hold_reports(&place, &error);
+                Ok(())
+            }
+            Err(error) => Err(error),
         }
+    }
+
+    /// The reports of this facility wait, and nothing else does.
+    fn hold_reports(&mut self, place: &Place, error: &EngineError) {
+        let cause = self.cause(error);
+        log::error!(
+            "{}: {cause}; its reports wait, and it is tried again",
+            place_name(place)
+        );
+        self.holds.hold(place, Held::Reports, cause);
     }
 
     /// When there is nothing to do: makes the last moves durable and says so in the journal.
@@ -477,7 +604,13 @@ impl Engine {
         self.land()?;
         self.retry_moves();
         let store = Arc::clone(&self.store);
-        self.commit(Group::new(&*store))
+        loop {
+            match self.commit(Group::new(&*store)) {
+                // With the facilities set aside that failed, the others' moves can count.
+                Err(EngineError::PlaceSync(_)) => {}
+                committed => return committed,
+            }
+        }
     }
 
     /// How many messages ended how, since the engine was opened.
@@ -516,13 +649,36 @@ impl Engine {
     }
 
     /// The facilities whose folder cannot be used, and why.
-    pub fn unreachable(&self) -> &BTreeMap<String, String> {
+    pub fn unreachable(&self) -> &BTreeMap<String, Hold> {
         &self.unreachable
     }
 
-    /// The places whose folder failed when files were last taken in, and how: theirs wait.
-    pub fn held_back(&self) -> &BTreeMap<Place, String> {
-        &self.failing
+    /// The places that can be reached and whose files wait, and why.
+    pub fn held_back(&self) -> BTreeMap<Place, Hold> {
+        let files = self
+            .holds
+            .iter()
+            .filter(|(_, hold)| hold.held == Held::Files);
+        files
+            .map(|(place, hold)| (place.clone(), hold.clone()))
+            .collect()
+    }
+
+    /// All that is held, by place: a place may have several things that are.
+    pub fn holds(&self) -> Vec<(Place, Hold)> {
+        let unreachable = self.unreachable.iter().map(|(id, hold)| {
+            let place = Place::Facility(id.clone());
+            (place, hold.clone())
+        });
+        let held = self.holds.iter().chain(self.committer.held_moves());
+        unreachable
+            .chain(held.map(|(place, hold)| (place.clone(), hold.clone())))
+            .collect()
+    }
+
+    /// Why nothing of anybody counts at present, if that is so.
+    pub fn all_held(&self) -> Option<&Hold> {
+        self.all_held.as_ref()
     }
 
     /// Whether this place lies on a local file system, whose times are the kernel's own.
@@ -656,17 +812,20 @@ impl Engine {
             }
             Ok(false) => {}
             Err(EngineError::Disk(error)) if error.is_absent() => {}
-            Err(EngineError::Disk(error)) if !error.is_of_the_disk() => {
-                // The received name may be a patient's: only the folder is logged.
-                log::error!(
-                    "a file in the inbox of {} cannot be taken: {}",
-                    place_name(&arrival.place),
+            Err(EngineError::Disk(error)) if error.scope() == Scope::Name => {
+                // The received name may be a patient's: only the folder is told.
+                let cause = format!(
+                    "a file in the inbox cannot be taken: {}",
                     EngineError::from(error).without_path()
                 );
+                log::error!("{}: {cause}", place_name(&arrival.place));
+                self.holds.hold(&arrival.place, Held::SomeFiles, cause);
             }
             // What came after it must not overtake it.
-            Err(error) if error.is_passing() => self.pause(&arrival.place, error),
-            Err(error) => return Err(error),
+            Err(error) => match self.hold_place(&error, Some(&arrival.place)) {
+                true => {}
+                false => return Err(error),
+            },
         }
         Ok(None)
     }
@@ -696,52 +855,124 @@ impl Engine {
         Ok(true)
     }
 
-    /// Why nothing is taken in: a file system with less room than `intake.min_free`, if there is one.
+    /// Why nothing is taken in: a file system that everybody needs with less room than `intake.min_free`, if there is
+    /// one. Where only facilities lie on it, they alone wait.
     pub fn lack_of_space(&self) -> Result<Option<String>, EngineError> {
-        let needed = self.config.intake.min_free;
-        let free = self.free_space()?;
-        let short = free.iter().find(|free| {
-            free.bytes < needed || free.inodes.is_some_and(|inodes| inodes < FEW_INODES)
-        });
-        Ok(short.map(|free| {
-            format!(
-                "{} has less than intake.min_free left ({} of {} bytes free): intake waits until there is room",
-                free.folder.display(),
-                free.bytes,
-                needed
-            )
-        }))
+        for space in self.own_spaces() {
+            if let Some(lack) = self.lack_in(&space?) {
+                return Ok(Some(format!("{lack}: intake waits until there is room")));
+            }
+        }
+        Ok(None)
     }
 
-    /// What is free on each file system in use.
-    pub fn free_space(&self) -> Result<Vec<FreeSpace>, EngineError> {
+    /// Holds the facilities on whose own file system there is too little room, or which do not say how much there is.
+    fn hold_where_space_lacks(&mut self) {
+        for (place, space) in self.spaces_of_facilities() {
+            let problem = match space {
+                Ok(space) => self.lack_in(&space),
+                Err(error) => Some(self.cause(&error)),
+            };
+            if let Some(problem) = problem {
+                if self.failing.insert(place.clone()) {
+                    log::error!("{}: {problem}; its files wait", place_name(&place));
+                }
+                self.holds.hold(&place, Held::Files, problem);
+            }
+        }
+    }
+
+    fn lack_in(&self, space: &FreeSpace) -> Option<String> {
+        let needed = self.config.intake.min_free;
+        let is_short =
+            space.bytes < needed || space.inodes.is_some_and(|inodes| inodes < FEW_INODES);
+        is_short.then(|| {
+            format!(
+                "{} has less than intake.min_free left ({} of {needed} bytes free)",
+                space.folder.display(),
+                space.bytes,
+            )
+        })
+    }
+
+    /// What is free on each file system in use; one that does not say so is left out.
+    pub fn free_space(&self) -> Vec<FreeSpace> {
+        let mut seen = BTreeSet::new();
+        let own = self.own_spaces();
+        let of_facilities = self.spaces_of_facilities().into_iter();
+        own.into_iter()
+            .chain(of_facilities.map(|(_, space)| space))
+            .filter_map(Result::ok)
+            .filter(|space| seen.insert(space.folder.clone()))
+            .collect()
+    }
+
+    /// What is free on each file system that everybody needs.
+    fn own_spaces(&self) -> Vec<Result<FreeSpace, EngineError>> {
         let own = [
             &self.spool.root,
             &self.spool.documents,
             &self.spool.journal,
             &self.spool.store,
+            &self.spool.desk.root,
         ];
-        let dirs = own
-            .into_iter()
-            .chain(self.stations().map(|station| &station.root));
         let mut seen = BTreeSet::new();
+        own.into_iter()
+            .filter_map(|dir| match self.fs.device(dir) {
+                Ok(device) => seen.insert(device).then(|| self.space(dir)),
+                Err(error) => Some(Err(error.into())),
+            })
+            .collect()
+    }
+
+    /// What is free for each facility that lies on a file system of its own, or on one with other facilities.
+    fn spaces_of_facilities(&self) -> Vec<(Place, Result<FreeSpace, EngineError>)> {
+        let mut measured: BTreeMap<u64, FreeSpace> = BTreeMap::new();
         let mut spaces = Vec::new();
-        for dir in dirs {
-            if seen.insert(self.fs.device(dir)?) {
-                let free = self.fs.free(dir)?;
-                spaces.push(FreeSpace {
-                    folder: dir.path().to_owned(),
-                    bytes: free.bytes,
-                    inodes: free.inodes,
-                });
-            }
+        for station in self.stations.values() {
+            let space = match self.fs.device(&station.root) {
+                Ok(device) if self.own_devices.contains_key(&device) => continue,
+                Ok(device) => match measured.get(&device) {
+                    Some(space) => Ok(space.clone()),
+                    None => self.space(&station.root).inspect(|space| {
+                        measured.insert(device, space.clone());
+                    }),
+                },
+                Err(error) => Err(error.into()),
+            };
+            spaces.push((station.place.clone(), space));
         }
-        Ok(spaces)
+        spaces
+    }
+
+    fn space(&self, dir: &Dir) -> Result<FreeSpace, EngineError> {
+        let free = self.fs.free(dir)?;
+        Ok(FreeSpace {
+            folder: dir.path().to_owned(),
+            bytes: free.bytes,
+            inodes: free.inodes,
+        })
     }
 }
 
+/// The folder of a station that a path below it is in, one of those whose names are ours.
+fn known_folder(below: Option<&Path>) -> Option<String> {
+    const FOLDERS: [&str; 7] = [
+        "inbox",
+        "work",
+        "done",
+        "error",
+        "outbox/acks",
+        "outbox/reports",
+        "outbox",
+    ];
+    let below = below?;
+    let known = FOLDERS.into_iter().find(|folder| below.starts_with(folder));
+    known.map(str::to_owned)
+}
+
 /// The facility's id, or `desk`.
-pub(crate) fn place_name(place: &Place) -> &str {
+pub fn place_name(place: &Place) -> &str {
     match place {
         Place::Facility(id) => id,
         Place::Desk => "desk",

@@ -208,6 +208,7 @@ fn issue_type(reason: Reason) -> &'static str {
         AmbiguousIpp => "multiple-matches",
         IdentityMismatch | CasePatientMismatch | CaseCompleted | MergeCycle | MergeConflict
         | SessionNotPlanned => "conflict",
+        FacilityUnreachable => "transient",
         Unauthorised => "security",
     }
 }

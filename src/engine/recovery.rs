@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use super::commit::Committer;
 use super::group::Group;
-use super::{Claimed, Counts, Engine, EngineError};
+use super::hold::Holds;
+use super::{Claimed, Counts, Engine, EngineError, Held, Hold, PATIENCE_WITH_THE_DESK};
 use crate::config::{Config, Facility};
 use crate::journal::{Journal, JournalError, OpenMoves, Place, Position};
 use crate::spool::claim::{self, Claim};
 use crate::spool::doubt::Doubts;
 use crate::spool::finish::{Folders, Names};
-use crate::spool::fs::{Fs, FsError};
+use crate::spool::fs::{Dir, Fs, FsError};
 use crate::spool::layout::{Marker, Spool, Station};
 use crate::store::{KeyChange, Overlay, SledStore, Store, apply_all, keys, to_json};
 use crate::worklist::Worklists;
@@ -84,6 +85,7 @@ impl Engine {
         let worklists = Arc::new(Worklists::new(Arc::clone(&config)));
         let left_at = clean.as_ref().filter(|_| trusted);
         worklists.take_left(&fs, &spool.store, &spool.desk.root, left_at)?;
+        let own_devices = Arc::new(own_devices(&fs, &spool)?);
         let mut engine = Self {
             stations: BTreeMap::new(),
             unreachable: BTreeMap::new(),
@@ -95,8 +97,12 @@ impl Engine {
             run: claim::random(),
             prepared: 0,
             waiting: VecDeque::new(),
-            failing: BTreeMap::new(),
-            failure: None,
+            failing: BTreeSet::new(),
+            tried: BTreeSet::new(),
+            holds: Holds::default(),
+            all_held: None,
+            patience: PATIENCE_WITH_THE_DESK,
+            is_desk_unlisted: false,
             again: VecDeque::new(),
             suspects: VecDeque::new(),
             doubts: Doubts::default(),
@@ -112,7 +118,9 @@ impl Engine {
                 } else {
                     open.finished
                 },
+                Arc::clone(&own_devices),
             )?,
+            own_devices,
             in_flight: None,
             counts: Counts::default(),
             worklists,
@@ -126,8 +134,13 @@ impl Engine {
         engine.open_stations()?;
         engine.retry_moves();
         engine.find_claims()?;
-        engine.remove_leftovers()?;
-        engine.remove_handed_over(super::handed::BEFORE_ITS_COMMAND)?;
+        engine.remove_leftovers();
+        if let Err(error) = engine.remove_handed_over(super::handed::BEFORE_ITS_COMMAND) {
+            log::error!(
+                "PDFs without a command stay for now: {}",
+                error.without_path()
+            );
+        }
         Ok(engine)
     }
 
@@ -185,17 +198,7 @@ impl Engine {
                     any = true;
                 }
                 Err(Unusable::Engine(error)) if !error.is_passing() => return Err(error),
-                Err(problem) => {
-                    let problem = problem.to_string();
-                    if self
-                        .unreachable
-                        .insert(id.to_owned(), problem.clone())
-                        .as_ref()
-                        != Some(&problem)
-                    {
-                        log::error!("facility {id} cannot be reached: {problem}");
-                    }
-                }
+                Err(problem) => self.set_aside(id, problem.to_string()),
             }
         }
         self.renew_roots();
@@ -213,13 +216,50 @@ impl Engine {
             }
         }
         for (id, problem) in lost {
-            log::error!("facility {id} cannot be reached: {problem}");
-            self.stations.remove(&id);
-            self.unreachable.insert(id, problem);
+            self.set_aside(&id, problem);
         }
         if let Err(error) = self.spool.desk.renew_inbox(&self.fs) {
             log::error!("the desk's inbox cannot be used: {error}");
         }
+        self.renew_roots();
+    }
+
+    /// This facility's folder cannot be used from now on, until it can be opened again. What is claimed there waits.
+    fn set_aside(&mut self, id: &str, problem: String) {
+        let hold = Hold::new(Held::Everything, problem);
+        let before = self.unreachable.get(id);
+        if before.is_none_or(|before| before.cause != hold.cause) {
+            log::error!("facility {id} cannot be reached: {hold}");
+        }
+        let hold = hold.continuing(before);
+        self.stations.remove(id);
+        self.unreachable.insert(id.to_owned(), hold);
+    }
+
+    /// Sets aside the facilities on a file system that could not be synced: what was written there last may be gone.
+    pub(super) fn set_aside_with(&mut self, error: &FsError) {
+        let device_of = |dir: &Dir| self.fs.device(dir).ok();
+        let failed = self
+            .stations
+            .values()
+            .find(|station| error.path.starts_with(station.root.path()))
+            .and_then(|station| device_of(&station.root));
+        let set_aside: Vec<String> = self
+            .stations
+            .iter()
+            .filter(|(_, station)| failed.is_some() && device_of(&station.root) == failed)
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in set_aside {
+            self.set_aside(
+                &id,
+                format!(
+                    "what was written there may not have reached the disk: cannot {}: {}",
+                    error.action, error.source
+                ),
+            );
+        }
+        self.folders.forget();
         self.renew_roots();
     }
 
@@ -254,8 +294,15 @@ impl Engine {
             (None, _) => {}
         }
         let station = Station::open(&self.fs, Place::Facility(id.to_owned()), root)
-            .map_err(EngineError::from)?;
+            .map_err(|error| Unusable::Other(error.to_string()))?;
         self.probe(&station)?;
+        // One that cannot be synced at each start must not end each start.
+        if !self
+            .own_devices
+            .contains_key(&self.fs.device(&station.root)?)
+        {
+            self.fs.sync_file_system(&station.root)?;
+        }
         if known.is_none() {
             let marker = match marker {
                 Some(marker) => marker,
@@ -327,17 +374,38 @@ impl Engine {
     }
 
     /// What lies claimed in `work/` and is not finished goes before everything that still lies in an inbox.
-    fn find_claims(&mut self) -> Result<(), EngineError> {
+    pub(super) fn find_claims(&mut self) -> Result<(), EngineError> {
         let in_hand = self.waiting.iter().chain(&self.suspects);
         let in_hand: BTreeSet<String> = in_hand.map(|claimed| claimed.claim.key()).collect();
         let mut found = Vec::new();
+        let mut unlisted = Vec::new();
         for station in self.stations() {
-            for entry in self.fs.list(&station.work)? {
-                if let (true, Some(claim)) = (entry.is_file, Claim::parse(&entry.name)) {
-                    found.push(Claimed {
-                        may_be_in_parts: true,
-                        ..Claimed::new(station.place.clone(), claim)
-                    });
+            match self.fs.list(&station.work) {
+                Err(error) => unlisted.push((station.place.clone(), EngineError::from(error))),
+                Ok(entries) => {
+                    for entry in entries {
+                        if let (true, Some(claim)) = (entry.is_file, Claim::parse(&entry.name)) {
+                            found.push(Claimed {
+                                may_be_in_parts: true,
+                                ..Claimed::new(station.place.clone(), claim)
+                            });
+                        }
+                    }
+                }
+            }
+        }
+        self.is_desk_unlisted = false;
+        for (place, error) in unlisted {
+            match &place {
+                Place::Facility(id) => {
+                    let cause = self.cause(&error);
+                    self.set_aside(id, cause);
+                    self.renew_roots();
+                }
+                _ => {
+                    // What the desk dropped later must not overtake what is claimed.
+                    self.pause(&place, &error);
+                    self.is_desk_unlisted = true;
                 }
             }
         }
@@ -357,7 +425,7 @@ impl Engine {
         }
         // A PDF of the desk is claimed by the command that names it, and found by it again.
         found.retain(|claimed| {
-            claimed.place != Place::Desk || super::files::is_command(&claimed.claim.received)
+            claimed.place != Place::Desk || crate::intake::desk::is_command(&claimed.claim.received)
         });
         match self.was_clean {
             true => self.waiting.extend(found),
@@ -374,8 +442,8 @@ impl Engine {
             .any(|(_, ordered)| ordered.place == claimed.place && ordered.from == path)
     }
 
-    /// Output that was prepared for a group which never counted.
-    fn remove_leftovers(&mut self) -> Result<(), EngineError> {
+    /// Removes output that was prepared for a group which never counted; what stays is removed at the next start.
+    fn remove_leftovers(&self) {
         let wanted: BTreeSet<(Place, String)> = self
             .committer
             .moves()
@@ -387,17 +455,22 @@ impl Engine {
             places.push((station.place.clone(), station.work.clone(), "work/"));
         }
         for (place, dir, below) in places {
-            for entry in self.fs.list(&dir)? {
-                let Some(name) = entry.name.to_str() else {
-                    continue;
-                };
-                let is_wanted = wanted.contains(&(place.clone(), format!("{below}{name}")));
-                if entry.is_file && name.starts_with(claim::PREPARED) && !is_wanted {
-                    self.fs.remove(&dir, &entry.name)?;
+            let removed = self.fs.list(&dir).and_then(|entries| {
+                for entry in entries {
+                    let Some(name) = entry.name.to_str() else {
+                        continue;
+                    };
+                    let is_wanted = wanted.contains(&(place.clone(), format!("{below}{name}")));
+                    if entry.is_file && name.starts_with(claim::PREPARED) && !is_wanted {
+                        self.fs.remove(&dir, &entry.name)?;
+                    }
                 }
+                Ok(())
+            });
+            if let Err(error) = removed {
+                log::error!("what was left of a group stays for now: {error}");
             }
         }
-        Ok(())
     }
 
     /// Reads each suspect alone, counting the attempt in its name just before: what ends the process again and
@@ -420,7 +493,7 @@ impl Engine {
             match taken {
                 // One that grew is in hand still.
                 Ok(()) | Err(EngineError::Grown) => {}
-                Err(EngineError::Disk(error)) => self.pause(&found.place, error.into()),
+                Err(error) if self.hold_place(&error, Some(&found.place)) => {}
                 Err(error) => {
                     self.suspects.append(&mut suspects);
                     return Err(error);
@@ -452,7 +525,19 @@ impl Engine {
             self.suspects.push_back(found.clone());
             return Err(error.into());
         }
-        self.fs.sync_dir(work).map_err(EngineError::Sync)?;
+        if let Err(error) = self.fs.sync_dir(work) {
+            // It is not read yet: the attempt does not count.
+            let (raised, name) = (suspect.name_in_work(), found.name_in_work());
+            let renamed = self.fs.rename(work, &raised, work, &name);
+            self.suspects.push_back(match renamed {
+                Ok(()) => found.clone(),
+                Err(_) => Claimed {
+                    claim: found.claim.with_attempts(found.claim.attempts + 1),
+                    ..found.clone()
+                },
+            });
+            return Err(error.into());
+        }
         if found.claim.attempts < ATTEMPTS {
             return self.take_claimed(VecDeque::from([suspect]), false);
         }
@@ -498,6 +583,22 @@ fn check_station(fs: &Fs, id: &str, station: &mut Station) -> Result<(), String>
         Err(error) if !error.is_want_of_handles() => Err(error.to_string()),
         _ => Ok(()),
     }
+}
+
+/// The file systems that everybody needs, each with a folder on it.
+fn own_devices(fs: &Fs, spool: &Spool) -> Result<BTreeMap<u64, Dir>, FsError> {
+    let own = [
+        &spool.journal,
+        &spool.store,
+        &spool.documents,
+        &spool.root,
+        &spool.desk.root,
+    ];
+    let mut devices = BTreeMap::new();
+    for dir in own {
+        devices.entry(fs.device(dir)?).or_insert(dir.clone());
+    }
+    Ok(devices)
 }
 
 /// Why a facility's folder cannot be used.

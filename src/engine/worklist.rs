@@ -13,7 +13,8 @@ impl From<WorklistError> for EngineError {
     fn from(error: WorklistError) -> Self {
         match error {
             WorklistError::Disk(error) => EngineError::Disk(error),
-            WorklistError::Sync(error) => EngineError::Sync(error),
+            // It is made from the store again: nothing of it was promised.
+            WorklistError::Sync(error) => EngineError::Disk(error),
             WorklistError::View(error) => EngineError::View(error),
             WorklistError::Stopped => EngineError::Stopped,
         }

@@ -247,6 +247,8 @@ codes! {
         SessionNotPlanned = "session-not-planned",
         /// A command of the desk that cannot be understood or done.
         BadCommand = "bad-command",
+        /// Something of the facility that a command is about cannot be used.
+        FacilityUnreachable = "facility-unreachable",
         /// A list of sessions with a line that is wrong.
         BadCsv = "bad-csv",
     }
@@ -319,7 +321,7 @@ impl Reason {
             | UnknownNote => ("AE", 204),
             CasePatientMismatch | CaseCompleted | MergeCycle | MergeConflict
             | SessionNotPlanned => ("AE", 205),
-            BadCommand | BadCsv => ("AE", 207),
+            BadCommand | BadCsv | FacilityUnreachable => ("AE", 207),
         };
         Hl7Code {
             acknowledgment,
@@ -400,6 +402,9 @@ impl Reason {
             UnknownNote => "Check the note's id with `rcpspool list notes`.",
             SessionNotPlanned => "Choose a session that is planned.",
             BadCommand => "Correct the command and drop it into the desk's inbox again.",
+            FacilityUnreachable => {
+                "Mend what the sentence names (`rcpspool status` shows it), then give the command again."
+            }
             BadCsv => "Correct the line named and drop the whole list into the desk's inbox again.",
         }
     }
@@ -418,7 +423,7 @@ mod tests {
             assert_eq!(json, format!("\"{}\"", reason.code()));
             assert!(!reason.next_step().is_empty());
         }
-        assert_eq!(Reason::ALL.len(), 32);
+        assert_eq!(Reason::ALL.len(), 33);
         assert_eq!(WarningCode::ALL.len(), 21);
     }
 

@@ -1,10 +1,13 @@
-//! The disk as a test wants it: stopped, failing or forgetful at the n-th operation.
+//! The disk as a test wants it: stopped, failing or forgetful at the n-th operation, or failing for a path until it is
+//! mended.
 //!
 //! After a stop every further operation fails, as if the process had died. [`Faults::forget`] then takes back what
 //! was never synced, as a power cut may. What is taken back is the worst that a file system with ordered metadata
 //! does: the content of a file lasts once the file or its file system is synced, a name once its folder or its file
 //! system is.
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -19,6 +22,9 @@ pub struct Faults {
 struct State {
     calls: u64,
     fault: Option<Fault>,
+    broken: Option<Broken>,
+    /// The paths of all operations, where they are recorded.
+    touched: Option<BTreeSet<PathBuf>>,
     failures: u64,
     /// What was tried when it first went wrong.
     failed: Option<&'static str>,
@@ -35,6 +41,18 @@ pub enum Fault {
     StopAfter(u64),
     /// From this operation on, so many fail with this system error; the process lives on.
     Fail(u64, u64, i32),
+}
+
+/// Paths of which every operation fails.
+struct Broken {
+    is_broken: Box<dyn Fn(&str, &Path) -> bool + Send>,
+    code: i32,
+}
+
+impl fmt::Debug for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "paths that fail with {}", self.code)
+    }
 }
 
 /// How a step that was not synced is taken back.
@@ -86,6 +104,37 @@ impl Faults {
         let faults = Self::default();
         faults.state().fault = Some(fault);
         faults
+    }
+
+    /// From now on, every operation on this path, or below it where it is a folder, fails with this system error, until
+    /// [`Faults::mend`].
+    pub fn break_below(&self, path: impl Into<PathBuf>, code: i32) {
+        let broken = path.into();
+        self.break_where(move |_, path| path.starts_with(&broken), code);
+    }
+
+    /// The same for every operation, given in words, and path of which this says so; a move is asked about under both of
+    /// its names.
+    pub fn break_where(&self, is_broken: impl Fn(&str, &Path) -> bool + Send + 'static, code: i32) {
+        self.state().broken = Some(Broken {
+            is_broken: Box::new(is_broken),
+            code,
+        });
+    }
+
+    /// No path fails any more.
+    pub fn mend(&self) {
+        self.state().broken = None;
+    }
+
+    /// From now on, the paths of operations are recorded.
+    pub fn record_paths(&self) {
+        self.state().touched = Some(BTreeSet::new());
+    }
+
+    /// The paths that were recorded.
+    pub fn touched(&self) -> BTreeSet<PathBuf> {
+        self.state().touched.clone().unwrap_or_default()
     }
 
     /// How many operations there were.
@@ -148,13 +197,19 @@ impl Faults {
     pub(super) fn around<T>(
         &self,
         action: &'static str,
+        path: &Path,
         operation: impl FnOnce() -> io::Result<T>,
         undo: impl FnOnce() -> Option<Undo>,
     ) -> io::Result<T> {
         let mut state = self.state();
+        let undo = undo();
+        state.touch(action, path)?;
+        if let Some(Undo::Renamed { from, .. }) = &undo {
+            state.touch(action, from)?;
+        }
         state.before(action)?;
         let result = operation()?;
-        if let Some(undo) = undo() {
+        if let Some(undo) = undo {
             state.remember(undo);
         }
         state.after()?;
@@ -165,6 +220,7 @@ impl Faults {
         let content = std::fs::read(path)?;
         self.around(
             "remove",
+            path,
             || std::fs::remove_file(path),
             || {
                 Some(Undo::Removed {
@@ -181,6 +237,20 @@ impl Faults {
 }
 
 impl State {
+    fn touch(&mut self, action: &'static str, path: &Path) -> io::Result<()> {
+        if let Some(touched) = &mut self.touched {
+            touched.insert(path.to_owned());
+        }
+        match &self.broken {
+            Some(broken) if !self.stopped && (broken.is_broken)(action, path) => {
+                self.failures += 1;
+                self.failed.get_or_insert(action);
+                Err(io::Error::from_raw_os_error(broken.code))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn before(&mut self, action: &'static str) -> io::Result<()> {
         if self.stopped {
             return Err(io::Error::other("the process was stopped by the test"));

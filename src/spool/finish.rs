@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::claim::derived;
 use super::fs::{Dir, Fs, Result};
+use crate::model::identifiers::ContentHash;
 
 /// The folder of refused files.
 pub const ERROR: &str = "error";
@@ -23,6 +24,9 @@ pub const SIDECAR: &str = ".error.json";
 pub const RECEIPT: &str = ".ack";
 /// Ends the name of any other receipt.
 pub const OUTCOME: &str = ".outcome.json";
+
+/// What the folders of a received file may take of a path, so that what is made of it can be reached by its whole path.
+const FOLDER_BYTES: usize = 2_500;
 
 /// So often a number is tried for a folder whose name is taken.
 const NUMBERED_FOLDERS: u32 = 99;
@@ -228,6 +232,26 @@ impl Names {
         })
     }
 
+    /// The same; where the system refuses the names of the folders, the file ends outside of them.
+    pub fn choose_any(
+        &mut self,
+        fs: &Fs,
+        folders: &Folders,
+        root: &Dir,
+        received: &Path,
+        day: &str,
+        also: &dyn Fn(&Named) -> Vec<PathBuf>,
+    ) -> Result<Named> {
+        match self.choose(fs, folders, root, received, day, also) {
+            Err(error) if error.is_in_the_way() && received.parent() != Some(Path::new("")) => {
+                let name = received.file_name().unwrap_or(OsStr::new("file"));
+                let name = derived(name, &hash_of(received), "");
+                self.choose(fs, folders, root, Path::new(&name), day, also)
+            }
+            chosen => chosen,
+        }
+    }
+
     /// The folder of a received file, each part with a number where done, error or acks has a file, or anything else
     /// that is no folder, under its name: a facility may send `a`, which is refused, and then `a/x.hl7`.
     fn free_folder(
@@ -239,7 +263,8 @@ impl Names {
         day: &str,
     ) -> Result<PathBuf> {
         let mut free = PathBuf::new();
-        for part in received.parent().unwrap_or(Path::new("")) {
+        let above = received.parent().unwrap_or(Path::new(""));
+        for part in &fitting(above) {
             let mut folder = free.join(part);
             let mut number = 1;
             while !self.may_be_folder(fs, folders, root, &folder, day)? {
@@ -309,11 +334,12 @@ impl Names {
         fs: &Fs,
         folders: &Folders,
         root: &Dir,
-        folder: &str,
+        folder: impl AsRef<Path>,
         name: &OsStr,
     ) -> Result<PathBuf> {
+        let folder = folder.as_ref();
         for number in 1_u32.. {
-            let path = Path::new(folder).join(numbered(name, number));
+            let path = folder.join(numbered(name, number));
             let wanted = std::slice::from_ref(&path);
             if !self.any_given(root, wanted)
                 && !self.any_awaited(root, wanted)
@@ -323,7 +349,7 @@ impl Names {
                 return Ok(path);
             }
         }
-        Ok(Path::new(folder).join(derived(name, &super::claim::random(), "")))
+        Ok(folder.join(derived(name, &super::claim::random(), "")))
     }
 
     /// The files are in place, or will not be: their names are looked up on the disk again.
@@ -412,6 +438,28 @@ fn any_lies(fs: &Fs, folders: &Folders, root: &Dir, paths: &[&Path]) -> Result<b
         }
     }
     Ok(false)
+}
+
+/// The first folders of a path that is too long, and a hash of it.
+fn fitting(folder: &Path) -> PathBuf {
+    if folder.as_os_str().len() <= FOLDER_BYTES {
+        return folder.to_owned();
+    }
+    let hash = hash_of(folder);
+    let mut cut = PathBuf::new();
+    for part in folder {
+        if cut.as_os_str().len() + part.len() + hash.len() + 2 > FOLDER_BYTES {
+            break;
+        }
+        cut.push(part);
+    }
+    cut.join(hash)
+}
+
+fn hash_of(path: &Path) -> String {
+    let hash = ContentHash::of(path.as_os_str().as_bytes());
+    let (hash, _) = hash.as_str().split_at(16);
+    format!("~{hash}")
 }
 
 /// A name without what is put after it for sidecars and receipts.

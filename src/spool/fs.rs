@@ -11,7 +11,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -45,39 +45,6 @@ impl FsError {
     pub fn is_absent(&self) -> bool {
         self.kind() == io::ErrorKind::NotFound
     }
-
-    /// Whether other files of the folder would meet it as well: it is of the disk or of the process, not of this file.
-    pub fn is_of_the_disk(&self) -> bool {
-        matches!(
-            Errno::from_io_error(&self.source),
-            Some(
-                Errno::IO
-                    | Errno::NOSPC
-                    | Errno::DQUOT
-                    | Errno::ROFS
-                    | Errno::MFILE
-                    | Errno::NFILE
-                    | Errno::NOMEM
-                    | Errno::NODEV
-                    | Errno::STALE
-                    | Errno::TIMEDOUT
-            )
-        )
-    }
-
-    /// Whether the process, or the system, has no handle left: that says nothing of what was to be opened.
-    pub fn is_want_of_handles(&self) -> bool {
-        let errno = Errno::from_io_error(&self.source);
-        matches!(errno, Some(Errno::MFILE | Errno::NFILE))
-    }
-
-    /// Whether something that is no folder, or one that we may not use, lies where a folder is wanted.
-    pub fn is_in_the_way(&self) -> bool {
-        matches!(
-            Errno::from_io_error(&self.source),
-            Some(Errno::NOTDIR | Errno::LOOP | Errno::ACCESS)
-        )
-    }
 }
 
 /// The result of a disk operation.
@@ -88,9 +55,19 @@ pub type Result<T> = std::result::Result<T, FsError>;
 pub struct Dir {
     fd: Arc<OwnedFd>,
     path: Arc<PathBuf>,
+    /// The number of its file system, once it was asked for: it cannot change while the folder is open.
+    device: Arc<OnceLock<u64>>,
 }
 
 impl Dir {
+    fn new(fd: OwnedFd, path: PathBuf) -> Self {
+        Self {
+            fd: Arc::new(fd),
+            path: Arc::new(path),
+            device: Arc::default(),
+        }
+    }
+
     /// Where the folder is, for messages to people and for walking it.
     pub fn path(&self) -> &Path {
         &self.path
@@ -115,6 +92,19 @@ pub struct Entry {
     pub is_file: bool,
     /// Whether it is a folder.
     pub is_dir: bool,
+}
+
+/// What a name is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A folder.
+    Folder,
+    /// A symbolic link.
+    Link,
+    /// A pipe, a socket or a device.
+    Other,
 }
 
 /// A file that was read whole.
@@ -197,7 +187,7 @@ impl Fs {
         };
         let path = path();
         faults
-            .around(action, operation, || undo(path.clone()))
+            .around(action, &path, operation, || undo(path.clone()))
             .map_err(|source| FsError {
                 action,
                 path,
@@ -214,10 +204,7 @@ impl Fs {
             || Ok(rustix::fs::open(path, flags, Mode::empty())?),
             |_| None,
         )?;
-        Ok(Dir {
-            fd: Arc::new(fd),
-            path: Arc::new(path.to_owned()),
-        })
+        Ok(Dir::new(fd, path.to_owned()))
     }
 
     /// Makes a folder that the configuration names, with those above it, where it is absent.
@@ -258,10 +245,7 @@ impl Fs {
             },
             |_| None,
         )?;
-        Ok(Dir {
-            fd: Arc::new(fd),
-            path: Arc::new(path),
-        })
+        Ok(Dir::new(fd, path))
     }
 
     /// Opens a folder beneath another, making it and those between where they are absent.
@@ -329,6 +313,25 @@ impl Fs {
             || match rustix::fs::statat(&*dir.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(_) => Ok(true),
                 Err(Errno::NOENT) => Ok(false),
+                Err(error) => Err(error.into()),
+            },
+            |_| None,
+        )
+    }
+
+    /// What lies under this name, a link not followed; nothing where nothing does.
+    pub fn kind(&self, dir: &Dir, name: &OsStr) -> Result<Option<Kind>> {
+        self.call(
+            "look for",
+            || dir.join(name),
+            || match rustix::fs::statat(&*dir.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+                Ok(stat) => Ok(Some(match FileType::from_raw_mode(stat.st_mode) {
+                    FileType::RegularFile => Kind::File,
+                    FileType::Directory => Kind::Folder,
+                    FileType::Symlink => Kind::Link,
+                    _ => Kind::Other,
+                })),
+                Err(Errno::NOENT) => Ok(None),
                 Err(error) => Err(error.into()),
             },
             |_| None,
@@ -708,12 +711,16 @@ impl Fs {
 
     /// The device number of the file system that holds this folder.
     pub fn device(&self, dir: &Dir) -> Result<u64> {
-        self.call(
+        if let Some(device) = dir.device.get() {
+            return Ok(*device);
+        }
+        let device = self.call(
             "look at",
             || dir.path.to_path_buf(),
             || Ok(rustix::fs::fstat(&*dir.fd)?.st_dev),
             |_| None,
-        )
+        )?;
+        Ok(*dir.device.get_or_init(|| device))
     }
 
     /// Whether two folders that were opened are one and the same.
@@ -909,14 +916,15 @@ impl Write for Writing {
             self.length += written as u64;
             return Ok(written);
         };
-        let (before, path) = (self.length, self.path.clone());
+        let (before, path) = (self.length, &self.path);
         let file = &mut self.file;
         let written = faults.around(
             "write",
+            path,
             || file.write(bytes),
             || {
                 Some(Undo::Grown {
-                    path,
+                    path: path.clone(),
                     length: before,
                 })
             },

@@ -9,6 +9,7 @@ pub mod fs;
 pub mod layout;
 pub mod lease;
 pub mod retention;
+pub mod scope;
 pub mod settle;
 pub mod sweep;
 pub mod watch;

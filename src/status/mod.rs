@@ -21,7 +21,7 @@ use walkdir::WalkDir;
 
 use crate::config::Config;
 use crate::engine::arrivals::Swept;
-use crate::engine::{Counts, Engine, FreeSpace, Totals, place_name};
+use crate::engine::{Counts, Engine, FreeSpace, Held, Totals, place_name};
 use crate::model::outcome::Reason;
 use crate::model::session::{Session, SessionState};
 use crate::model::view::{View, ViewError};
@@ -76,16 +76,32 @@ impl Figures {
             counts: engine.counts().clone(),
             backlog: swept.backlog.clone(),
             strange: swept.strange.clone(),
-            unreachable: engine.unreachable().clone(),
-            held_back: engine
-                .held_back()
+            unreachable: engine
+                .unreachable()
                 .iter()
-                .map(|(place, problem)| (place_name(place).to_owned(), problem.clone()))
+                .map(|(id, hold)| (id.clone(), hold.cause.clone()))
+                .collect(),
+            // The last of a place wins: what holds its files.
+            held_back: engine
+                .holds()
+                .into_iter()
+                .filter(|(_, hold)| hold.held != Held::Everything)
+                .map(|(place, hold)| (place_name(&place).to_owned(), hold.cause))
+                .chain(
+                    engine
+                        .held_back()
+                        .into_iter()
+                        .map(|(place, hold)| (place_name(&place).to_owned(), hold.cause)),
+                )
                 .collect(),
             moves_waiting: engine.moves_waiting(),
             claims_waiting: engine.claims_waiting(),
-            free_space: engine.free_space().unwrap_or_default(),
-            intake_waits: engine.lack_of_space().ok().flatten(),
+            free_space: engine.free_space(),
+            intake_waits: match engine.lack_of_space() {
+                Ok(None) => engine.all_held().map(|hold| hold.cause.clone()),
+                Ok(lack) => lack,
+                Err(error) => Some(error.without_path()),
+            },
         }
     }
 }

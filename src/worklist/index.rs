@@ -12,6 +12,7 @@ use super::{Sources, WorklistError};
 use crate::model::identifiers::SessionId;
 use crate::model::session::Session;
 use crate::spool::fs::FsError;
+use crate::spool::scope::Scope;
 
 /// The folders in `desk/sessions/`.
 pub(super) struct Folders {
@@ -46,7 +47,7 @@ impl Folders {
             let session = match SessionFolder::open(sources, &name) {
                 Ok(folder) => folder.and_then(|folder| folder.session().cloned()),
                 // One that we may not enter is somebody's own.
-                Err(error) if !error.is_of_the_disk() => None,
+                Err(error) if error.scope() == Scope::Name => None,
                 Err(error) => return Err(error),
             };
             if let Some(session) = session {
@@ -163,7 +164,7 @@ impl Folders {
             let removed = self.remove_if_unchanged_since(sources, &session, day);
             match removed {
                 // It is tried again the next day.
-                Err(WorklistError::Disk(error)) if !error.is_of_the_disk() => {
+                Err(WorklistError::Disk(error)) if error.scope() == Scope::Name => {
                     log::warn!(
                         "the folder of session {session} cannot be removed: {}",
                         error.source

@@ -117,8 +117,10 @@ impl World {
     /// which are made from the store whenever there is time.
     pub fn seen(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let mut seen = BTreeMap::new();
-        for place in ["facilities/demo", "desk"] {
-            for entry in walkdir::WalkDir::new(self.path(place)) {
+        let facilities = self.config.facilities.iter();
+        let places = facilities.map(|facility| format!("facilities/{}", facility.id));
+        for place in places.chain(["desk".to_owned()]) {
+            for entry in walkdir::WalkDir::new(self.path(&place)) {
                 let entry = entry.unwrap();
                 let name = entry.file_name().to_string_lossy().into_owned();
                 let below = entry.path().strip_prefix(&self.config.spool).unwrap();

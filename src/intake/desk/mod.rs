@@ -7,6 +7,7 @@ mod command;
 mod sessions;
 
 use std::fmt;
+use std::path::Path;
 
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeZone, Utc};
 use chrono_tz::Tz;
@@ -279,7 +280,22 @@ fn bare_file_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<S
             "`pdf` must be the bare name of a file that lies beside this one in the desk's inbox",
         ));
     }
+    if name
+        .as_ref()
+        .is_some_and(|name| is_command(Path::new(name)))
+    {
+        return Err(D::Error::custom(
+            "`pdf` must name the file of a report: *.json and *.csv are commands",
+        ));
+    }
     Ok(name)
+}
+
+/// Whether a file in the desk's inbox is a command or a list: others are claimed by the command that names them.
+pub fn is_command(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| {
+        ending.eq_ignore_ascii_case("csv") || ending.eq_ignore_ascii_case("json")
+    })
 }
 
 /// The PDF that must be there before the command can be decided.

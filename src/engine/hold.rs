@@ -1,0 +1,140 @@
+//! Why what is of one place waits, for whoever shows it: the one type for all that is held.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::journal::Place;
+
+/// What is held at a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Held {
+    /// All that is of the place: its folder cannot be used.
+    Everything,
+    /// The files that it sends: they are tried again in their order.
+    Files,
+    /// Single files that cannot be taken out of its inbox; the others go on.
+    SomeFiles,
+    /// The batches of its reports.
+    Reports,
+    /// Files that were taken in, and what is told of them, on their way to where they are seen.
+    Moves,
+}
+
+/// Something that is held, why, since when, and what ends it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// What is held.
+    pub held: Held,
+    /// The cause, in words, without received names.
+    pub cause: String,
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// What to do about it. It is tried again without being asked.
+    pub next: String,
+}
+
+impl Hold {
+    /// A hold that begins now.
+    pub fn new(held: Held, cause: impl Into<String>) -> Self {
+        Self {
+            held,
+            cause: cause.into(),
+            since: Utc::now(),
+            next: held.next_step().to_owned(),
+        }
+    }
+
+    /// The same, since when the one before it began.
+    pub fn continuing(mut self, before: Option<&Self>) -> Self {
+        if let Some(before) = before.filter(|before| before.held == self.held) {
+            self.since = before.since;
+        }
+        self
+    }
+}
+
+impl fmt::Display for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.cause)
+    }
+}
+
+impl Held {
+    fn next_step(self) -> &'static str {
+        match self {
+            Held::Everything => {
+                "Mount the folder again, or mend its rights or its disk: it is tried again with every rescan."
+            }
+            Held::Files => {
+                "Mend the rights, the space or the disk of the folder named: its files are tried again with every sweep, in their order."
+            }
+            Held::SomeFiles => {
+                "Give rcpspool the right to move files out of the inbox, or have the sender send them under other names."
+            }
+            Held::Reports => {
+                "Mend what is named; a document that is lost is restored into documents/ from a backup. The reports leave with the next batch then."
+            }
+            Held::Moves => {
+                "Mend the rights, the space or the disk of the folder named: the files are moved then, and nothing of them is lost meanwhile."
+            }
+        }
+    }
+}
+
+/// All that is held, until it goes well or nobody meets it any more.
+#[derive(Debug, Default)]
+pub(super) struct Holds {
+    kept: BTreeMap<(Place, Held), Kept>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    hold: Hold,
+    /// When it was begun, and met last.
+    begun: Instant,
+    met: Instant,
+}
+
+impl Holds {
+    /// This is held, since when it was held first.
+    pub fn hold(&mut self, place: &Place, held: Held, cause: impl Into<String>) {
+        let now = Instant::now();
+        let hold = Hold::new(held, cause);
+        let key = (place.clone(), held);
+        let before = self.kept.get(&key);
+        let kept = Kept {
+            hold: hold.continuing(before.map(|kept| &kept.hold)),
+            begun: before.map_or(now, |kept| kept.begun),
+            met: now,
+        };
+        self.kept.insert(key, kept);
+    }
+
+    /// It went well.
+    pub fn lift(&mut self, place: &Place, held: Held) {
+        self.kept.remove(&(place.clone(), held));
+    }
+
+    /// Forgets what was not met for so long: what was held has gone, or was never tried again.
+    pub fn forget_after(&mut self, age: Duration) {
+        self.kept.retain(|_, kept| kept.met.elapsed() <= age);
+    }
+
+    /// For how long this has been held.
+    pub fn age(&self, place: &Place, held: Held) -> Option<Duration> {
+        let kept = self.kept.get(&(place.clone(), held))?;
+        Some(kept.begun.elapsed())
+    }
+
+    /// All of them, by place.
+    pub fn iter(&self) -> impl Iterator<Item = (&Place, &Hold)> {
+        self.kept
+            .iter()
+            .map(|((place, _), kept)| (place, &kept.hold))
+    }
+}
