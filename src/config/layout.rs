@@ -20,6 +20,8 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 /// A larger logo is refused: bytes, since each report carries it, and pixels along a side.
 const LARGEST_LOGO: u64 = 1 << 20;
 const WIDEST_LOGO: u32 = 2_000;
+/// A longer title, place or caption is refused: characters.
+const LONGEST_WORDS: usize = 300;
 
 /// The logo, margins, sizes, colours, the order of the parts and every fixed word of the page.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -121,6 +123,13 @@ macro_rules! captions {
         #[serde(default, deny_unknown_fields)]
         pub struct Captions {
             $($(#[$doc])* #[doc = concat!("`", $words, "`")] pub $name: String,)*
+        }
+
+        impl Captions {
+            /// Each with its key.
+            fn each(&self) -> Vec<(&'static str, &str)> {
+                vec![$((stringify!($name), self.$name.as_str()),)*]
+            }
         }
 
         impl Default for Captions {
@@ -259,6 +268,14 @@ pub enum LayoutError {
         /// The most it may be.
         most: f32,
     },
+    /// Words that no page has room for.
+    #[error("`{name}` has {length} characters; it may have at most {LONGEST_WORDS}")]
+    TooLong {
+        /// The key.
+        name: &'static str,
+        /// How long it is.
+        length: usize,
+    },
     /// A part that a report cannot be without.
     #[error("`parts` lacks `{0}`; a report must show it")]
     PartMissing(&'static str),
@@ -302,6 +319,13 @@ impl Layout {
                 });
             }
         }
+        let words = [("title", self.title.as_str()), ("place", &self.place)];
+        for (name, words) in words.into_iter().chain(self.captions.each()) {
+            let length = words.chars().count();
+            if length > LONGEST_WORDS {
+                return Err(LayoutError::TooLong { name, length });
+            }
+        }
         for (part, name) in [
             (Part::Identity, "identity"),
             (Part::Physicians, "physicians"),
@@ -337,22 +361,32 @@ fn picture(logo: PathBuf) -> Result<Image, LayoutError> {
         Ok(bytes) => bytes,
         Err(source) => return Err(LayoutError::NoLogo { logo, source }),
     };
-    let image = match bytes.as_slice() {
-        [0x89, b'P', b'N', b'G', ..] => Image::from_png(bytes.into(), false),
-        [0xFF, 0xD8, 0xFF, ..] => {
-            whole_jpeg(&bytes).and_then(|()| Image::from_jpeg(bytes.into(), false))
-        }
+    // A small file may be a picture of gigabytes: its header is read before anything of it is decoded.
+    let size = match bytes.as_slice() {
+        [0x89, b'P', b'N', b'G', ..] => png_size(&bytes),
+        [0xFF, 0xD8, 0xFF, ..] => jpeg_size(&bytes),
         _ => Err("it is neither".to_owned()),
     };
-    let image = match image {
-        Ok(image) => image,
+    let (width, height) = match size {
+        Ok(size) => size,
         Err(problem) => return Err(LayoutError::NoPicture { logo, problem }),
     };
-    let (width, height) = image.size();
     if width.max(height) > WIDEST_LOGO {
         let size = format!("{width} × {height} pixels");
         return Err(LayoutError::LogoTooLarge { logo, size });
     }
+    let image = match bytes.first() {
+        Some(0x89) => Image::from_png(bytes.into(), false),
+        _ => whole_jpeg(&bytes).and_then(|()| Image::from_jpeg(bytes.into(), false)),
+    };
+    let image = match image {
+        Ok(image) if image.size() == (width, height) => image,
+        Ok(_) => {
+            let problem = "its size is not the one that its header names".to_owned();
+            return Err(LayoutError::NoPicture { logo, problem });
+        }
+        Err(problem) => return Err(LayoutError::NoPicture { logo, problem }),
+    };
     match shown(image.clone()) {
         Ok(_) => Ok(image),
         Err(problem) => Err(LayoutError::NoPicture {
@@ -360,6 +394,33 @@ fn picture(logo: PathBuf) -> Result<Image, LayoutError> {
             problem: format!("{problem:?}"),
         }),
     }
+}
+
+/// Width and height, as the header of a PNG names them: its first chunk.
+fn png_size(bytes: &[u8]) -> Result<(u32, u32), String> {
+    let number = |at: usize| -> Option<u32> {
+        let bytes = bytes.get(at..at + 4)?;
+        Some(u32::from_be_bytes(bytes.try_into().ok()?))
+    };
+    match (bytes.get(12..16), number(16), number(20)) {
+        (Some(b"IHDR"), Some(width), Some(height)) => Ok((width, height)),
+        _ => Err("it is a PNG without a header".to_owned()),
+    }
+}
+
+/// Width and height, as the header of a JPEG names them.
+fn jpeg_size(bytes: &[u8]) -> Result<(u32, u32), String> {
+    let any_size = DecoderOptions::default()
+        .set_max_width(usize::MAX)
+        .set_max_height(usize::MAX);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), any_size);
+    decoder
+        .decode_headers()
+        .map_err(|error| error.to_string())?;
+    let size = decoder.dimensions();
+    let (width, height) = size.ok_or("it is a JPEG without a size")?;
+    let small = |pixels: usize| u32::try_from(pixels).unwrap_or(u32::MAX);
+    Ok((small(width), small(height)))
 }
 
 /// Decodes a JPEG, which a PDF holds as it came: only this shows that nothing of it is missing.
@@ -433,9 +494,9 @@ mod tests {
         let png = fs::read(fixture("logo.png")).unwrap();
         let mut cut = png.clone();
         cut.truncate(png.len() / 2);
-        // IHDR holds the width at byte 16, and the checksum that then no longer fits at 29.
+        // IHDR ends with its checksum, at byte 29.
         let mut damaged = png.clone();
-        damaged[16] = 1;
+        damaged[29] ^= 1;
         let jpeg = fs::read(fixture("logo.jpg")).unwrap();
         let mut cut_jpeg = jpeg.clone();
         cut_jpeg.truncate(jpeg.len() * 3 / 4);
@@ -464,6 +525,26 @@ mod tests {
     }
 
     #[test]
+    fn a_logo_is_measured_before_it_is_decoded() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = folder.path().join("report.toml");
+        fs::write(&layout, "logo = \"logo\"").unwrap();
+        // Only the headers are there: whoever decoded them would find no picture.
+        let mut png = fs::read(fixture("logo.png")).unwrap();
+        png[16..24].copy_from_slice(&[0, 0, 0x75, 0x30, 0, 0, 0x75, 0x30]);
+        png.truncate(60);
+        let mut jpeg = fs::read(fixture("logo.jpg")).unwrap();
+        let frame = jpeg.windows(2).position(|it| it == [0xFF, 0xC0]).unwrap();
+        jpeg[frame + 5..frame + 9].copy_from_slice(&[0x75, 0x30, 0x75, 0x30]);
+        for picture in [png, jpeg] {
+            fs::write(folder.path().join("logo"), picture).unwrap();
+            let error = Layout::load(&layout).unwrap_err().to_string();
+            assert!(error.contains("30000 × 30000 pixels"), "{error}");
+            assert!(error.contains("1024 kB and 2000 pixels a side"), "{error}");
+        }
+    }
+
+    #[test]
     fn an_empty_file_is_the_built_in_layout() {
         assert_eq!(Layout::read("").unwrap(), Layout::default());
     }
@@ -483,12 +564,17 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_refused() {
+        let marks = "\u{301}".repeat(40_000);
+        let long = format!("title = '{marks}'");
+        let long_caption = format!("[captions]\ndecision = '{marks}'");
         for (text, said) in [
             ("margin = 0", "between 10 and 30"),
             ("text_size = nan", "between 7 and 12"),
             ("accent = 'blue'", "#rrggbb"),
             ("accent = '#ééé'", "#rrggbb"),
             ("colour = 'x'", "unknown field"),
+            (long.as_str(), "at most 300"),
+            (long_caption.as_str(), "`decision` has 40000"),
             ("parts = ['identity', 'decision']", "`physicians`"),
             (
                 "parts = ['identity', 'decision', 'physicians', 'decision']",

@@ -267,14 +267,19 @@ fn names(physician: &Physician) -> (&str, &str) {
     )
 }
 
+/// A birth name is cut to so many letters in the name of a file: the whole is one that every system takes.
+const LONGEST_NAME: usize = 150;
+
 /// The report's file name: `rcp_questionnaire_<BIRTH NAME>-<first letter of the given
 /// name>_<ddmmyyyy>.pdf`, the date being that of the `complete` (SPEC 8).
 pub fn file_name(birth_name: &str, given_name: &str, completed: NaiveDate) -> String {
     let given = name::ascii_upper(given_name);
     let initial = given.chars().find(char::is_ascii_alphabetic);
+    let mut birth_name = name::ascii_upper(birth_name);
+    birth_name.truncate(LONGEST_NAME);
     format!(
         "rcp_questionnaire_{}-{}_{}.pdf",
-        name::ascii_upper(birth_name),
+        birth_name,
         initial.unwrap_or('-'),
         completed.format("%d%m%Y")
     )

@@ -5,10 +5,12 @@
 //! completed, and where the bytes go is decided above this room.
 
 pub mod batch;
+pub(crate) mod excerpt;
 pub mod frcp;
 pub mod message;
 mod questionnaire;
 
+use self::excerpt::Cut;
 use self::frcp::{
     Frcp, FrcpError, PatientBlock, PhysicianLine, Quorum, QuorumSource, ReportBlock, SessionBlock,
 };
@@ -50,11 +52,18 @@ pub fn write(order: &ReportOrder, facility: &Facility) -> Result<Written, FrcpEr
         &patient.given_name,
         completed.date_naive(),
     );
+    let mut lacks = Vec::new();
+    if submitter.is_none() {
+        lacks.push("a submitter: nobody gave one".to_owned());
+    }
     let pdf = match &order.pdf {
         Some(given) => given.clone(),
         None => {
-            let frcp = document(order, &form, facility);
-            frcp::render_with(&frcp, &facility.reports.layout)?
+            let mut cut = Cut::default();
+            let frcp = document(order, &form, facility, &mut cut);
+            let rendered = frcp::render_with(&frcp, &facility.reports.layout)?;
+            lacks.extend(what_is_cut(cut, rendered.coded_marks));
+            rendered.pdf
         }
     };
     let envelope = message::envelope(&ReportMessage {
@@ -74,10 +83,35 @@ pub fn write(order: &ReportOrder, facility: &Facility) -> Result<Written, FrcpEr
         pdf,
         file_name,
         envelope,
-        lacks: submitter
-            .is_none()
-            .then(|| "a submitter: nobody gave one".to_owned()),
+        lacks: (!lacks.is_empty()).then(|| lacks.join("; ")),
     })
+}
+
+/// What a PDF does not show as it came, in words.
+fn what_is_cut(cut: Cut, coded_marks: usize) -> Vec<String> {
+    let Cut {
+        characters,
+        elements,
+        of_names,
+    } = cut;
+    let mut lacks = Vec::new();
+    if characters + elements > 0 {
+        lacks.push(format!(
+            "{characters} characters and {elements} elements of the questionnaire: its PDF says where it is cut, and \
+             the CDA among the case's documents has all of it"
+        ));
+    }
+    if of_names > 0 {
+        lacks.push(format!(
+            "{of_names} characters of names, labels or ids: its PDF says where they are cut"
+        ));
+    }
+    if coded_marks > 0 {
+        lacks.push(format!(
+            "{coded_marks} combining marks, which stand as codes: no page can show so many on one letter"
+        ));
+    }
+    lacks
 }
 
 /// The PDF of a case that is still to be discussed: who, by whom, and its questionnaire.
@@ -86,7 +120,8 @@ pub fn form_pdf(form: &Form<'_>, facility: &Facility) -> Result<Vec<u8>, FrcpErr
         parts: vec![Part::Identity, Part::Physicians, Part::Questionnaire],
         ..facility.reports.layout.clone()
     };
-    frcp::render_with(&form.document(facility), &layout)
+    let document = form.document(facility, &mut Cut::default());
+    Ok(frcp::render_with(&document, &layout)?.pdf)
 }
 
 /// What is known of a case before its session meets.
@@ -115,41 +150,43 @@ impl Form<'_> {
         of_session.or(self.case.lead.as_ref())
     }
 
-    fn document(&self, facility: &Facility) -> Frcp {
+    fn document(&self, facility: &Facility, cut: &mut Cut) -> Frcp {
+        let sections = self.questionnaire.map(|questionnaire| {
+            questionnaire::sections(&excerpt::questionnaire(questionnaire, cut))
+        });
+        let mut name = |text: &str| excerpt::name(text, cut);
         let Form {
             case,
             patient,
             session,
-            questionnaire,
+            ..
         } = self;
         Frcp {
             title: frcp::TITLE.to_owned(),
             session: SessionBlock {
-                label: session.label.clone(),
+                label: name(&session.label),
                 date: session.date,
-                start: session.start.clone(),
+                start: session.start.as_deref().map(&mut name),
             },
             patient: PatientBlock {
-                birth_name: patient.birth_name.clone(),
-                usual_name: patient.usual_name.clone(),
-                given_name: patient.given_name.clone(),
-                birth_given_name: patient.birth_given_name.clone(),
+                birth_name: name(&patient.birth_name),
+                usual_name: name(&patient.usual_name),
+                given_name: name(&patient.given_name),
+                birth_given_name: patient.birth_given_name.as_deref().map(&mut name),
                 sex: patient.sex.code().to_owned(),
                 birth_date: patient.birth_date.to_string(),
-                ipp: patient.ipp.to_string(),
+                ipp: name(patient.ipp.as_str()),
                 ins: patient
                     .ins
                     .as_ref()
-                    .map(|ins| (ins.value.clone(), ins.oid.clone())),
-                ins_status: patient.identity_status.clone(),
+                    .map(|ins| (name(&ins.value), name(&ins.oid))),
+                ins_status: patient.identity_status.as_deref().map(&mut name),
             },
-            facility_name: facility.name.clone(),
-            case_id: case.id.to_string(),
-            submitter: self.submitter().map(line),
-            lead: self.lead().map(line),
-            sections: questionnaire
-                .map(questionnaire::sections)
-                .unwrap_or_default(),
+            facility_name: name(&facility.name),
+            case_id: name(case.id.as_str()),
+            submitter: self.submitter().map(|it| line(it, &mut name)),
+            lead: self.lead().map(|it| line(it, &mut name)),
+            sections: sections.unwrap_or_default(),
             participants: Vec::new(),
             quorum: Vec::new(),
             items: Vec::new(),
@@ -159,8 +196,9 @@ impl Form<'_> {
     }
 }
 
-fn document(order: &ReportOrder, form: &Form<'_>, facility: &Facility) -> Frcp {
+fn document(order: &ReportOrder, form: &Form<'_>, facility: &Facility, cut: &mut Cut) -> Frcp {
     let completion = &order.completion;
+    let before = form.document(facility, cut);
     Frcp {
         title: match facility.reports.layout.title.trim() {
             "" => frcp::TITLE.to_owned(),
@@ -176,7 +214,7 @@ fn document(order: &ReportOrder, form: &Form<'_>, facility: &Facility) -> Frcp {
                 role: participant.role.clone(),
             })
             .collect(),
-        quorum: quorum(order),
+        quorum: quorum(order, cut),
         items: completion
             .items
             .iter()
@@ -188,28 +226,50 @@ fn document(order: &ReportOrder, form: &Form<'_>, facility: &Facility) -> Frcp {
             version: order.version,
             completed: order.time.with_timezone(&facility.timezone).fixed_offset(),
         }),
-        ..form.document(facility)
+        ..before
     }
 }
 
+/// So many statements about the quorum are shown.
+const LONGEST_QUORUM: usize = 20;
+
 /// What the desk and the form say about the quorum; nothing where they say nothing.
-fn quorum(order: &ReportOrder) -> Vec<Quorum> {
+fn quorum(order: &ReportOrder, cut: &mut Cut) -> Vec<Quorum> {
     let items = order.completion.items.iter();
     let of_desk = items
         .filter(|item| questionnaire::is_quorum(item.code.as_deref(), Some(&item.label)))
         .map(|item| (item.value.clone(), QuorumSource::Desk));
-    let of_form = order.questionnaire.iter().flat_map(questionnaire::quorum);
-    of_desk
-        .chain(of_form.map(|said| (said, QuorumSource::Questionnaire)))
+    let (of_form, more) = order
+        .questionnaire
+        .as_ref()
+        .map(|it| questionnaire::quorum(it, LONGEST_QUORUM))
+        .unwrap_or_default();
+    let mut said: Vec<Quorum> = of_desk
+        .chain(
+            of_form
+                .into_iter()
+                .map(|said| (said, QuorumSource::Questionnaire)),
+        )
         .filter(|(said, _)| !said.trim().is_empty())
-        .map(|(said, source)| Quorum { said, source })
-        .collect()
+        .map(|(said, source)| Quorum {
+            said: excerpt::name(&said, cut),
+            source,
+        })
+        .collect();
+    if more > 0 {
+        cut.elements += more;
+        said.push(Quorum {
+            said: format!("[coupé ici : encore {more} mentions]"),
+            source: QuorumSource::Questionnaire,
+        });
+    }
+    said
 }
 
-fn line(physician: &Physician) -> PhysicianLine {
+fn line(physician: &Physician, name: &mut impl FnMut(&str) -> String) -> PhysicianLine {
     PhysicianLine {
-        rpps: physician.rpps.to_string(),
-        family: physician.family.clone().unwrap_or_default(),
-        given: physician.given.clone().unwrap_or_default(),
+        rpps: name(physician.rpps.as_str()),
+        family: name(physician.family.as_deref().unwrap_or_default()),
+        given: name(physician.given.as_deref().unwrap_or_default()),
     }
 }

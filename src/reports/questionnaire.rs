@@ -55,37 +55,58 @@ const QUORUM: &str = "ORG-125";
 
 /// Whether a statement or an item of this code and label is about the quorum.
 pub(super) fn is_quorum(code: Option<&str>, label: Option<&str>) -> bool {
-    code == Some(QUORUM) || label.is_some_and(|label| plain(label).starts_with("quorum"))
+    code == Some(QUORUM) || label.is_some_and(|label| starts_plain(label, "quorum"))
 }
 
-/// What the form says of its session's quorum; what is asked for or planned says nothing of it.
-pub(super) fn quorum(questionnaire: &Questionnaire) -> Vec<String> {
-    fn of_statements(statements: &[Statement], said: &mut Vec<String>) {
+/// What the form says of its session's quorum, so many times, and how often more; what is asked for or planned says
+/// nothing of it.
+pub(super) fn quorum(questionnaire: &Questionnaire, most: usize) -> (Vec<String>, usize) {
+    fn of_statements(statements: &[Statement], said: &mut Vec<String>, most: usize) -> usize {
+        let mut more = 0;
         for statement in statements {
             let label = statement.label.as_deref();
             let is_so = matches!(statement.mood.as_deref(), None | Some("EVN"));
             if is_so && is_quorum(statement.code.as_deref(), label) {
-                let value = value(statement, label.unwrap_or_default());
-                said.push(value.replace('\n', ", "));
+                if said.len() < most {
+                    let value = value(statement, label.unwrap_or_default());
+                    said.push(value.replace('\n', ", "));
+                } else {
+                    more += 1;
+                }
             }
-            of_statements(&statement.statements, said);
+            more += of_statements(&statement.statements, said, most);
         }
+        more
     }
-    fn of_sections(sections: &[Section], said: &mut Vec<String>) {
+    fn of_sections(sections: &[Section], said: &mut Vec<String>, most: usize) -> usize {
+        let mut more = 0;
         for section in sections {
-            of_statements(&section.statements, said);
-            of_sections(&section.sections, said);
+            more += of_statements(&section.statements, said, most);
+            more += of_sections(&section.sections, said, most);
         }
+        more
     }
     let mut said = Vec::new();
-    of_sections(&questionnaire.sections, &mut said);
-    said
+    let more = of_sections(&questionnaire.sections, &mut said, most);
+    (said, more)
+}
+
+/// Whether a text, as it is compared, starts so.
+fn starts_plain(text: &str, start: &str) -> bool {
+    let letters = text.chars().filter(|letter| letter.is_alphanumeric());
+    let mut letters = letters.flat_map(char::to_lowercase);
+    start.chars().all(|letter| letters.next() == Some(letter))
 }
 
 /// Letters and digits only, in lower case: text as it is compared.
 fn plain(text: &str) -> String {
     let letters = text.chars().filter(|letter| letter.is_alphanumeric());
     letters.flat_map(char::to_lowercase).collect()
+}
+
+/// Whether a text is only a reference to a place of the document that is not there. `#2 nodules` is none.
+pub(super) fn leads_nowhere(text: &str) -> bool {
+    text.starts_with('#') && !text.contains(char::is_whitespace)
 }
 
 /// Who did, wrote or told something, where there is a name.
@@ -208,10 +229,7 @@ fn value(statement: &Statement, label: &str) -> String {
     lines.extend(statement.time.as_deref().map(french_time));
     lines.extend(statement.participants.iter().filter_map(participant));
     // A reference that leads nowhere tells a reader nothing.
-    let text = statement
-        .text
-        .as_ref()
-        .filter(|text| !text.starts_with('#'));
+    let text = statement.text.as_ref().filter(|text| !leads_nowhere(text));
     if let Some(text) = text.filter(|text| text.as_str() != label && !lines.contains(text)) {
         lines.push(text.clone());
     }
@@ -224,7 +242,7 @@ fn words(part: &Option<Concept>) -> Option<String> {
     let written = part
         .text
         .as_ref()
-        .filter(|text| !words.contains(*text) && !text.starts_with('#'));
+        .filter(|text| !words.contains(*text) && !leads_nowhere(text));
     Some(match written {
         Some(written) => format!("{words} ({written})"),
         None => words,
@@ -261,7 +279,7 @@ fn main_value(statement: &Statement) -> Option<String> {
         "true" if is_boolean => "Oui",
         "false" if is_boolean => "Non",
         // Nothing but a reference that leads nowhere.
-        unresolved if unresolved.starts_with('#') => return None,
+        unresolved if leads_nowhere(unresolved) => return None,
         other => other,
     };
     let mut words = match statement.value_type.as_deref() {
@@ -286,7 +304,7 @@ fn main_value(statement: &Statement) -> Option<String> {
         .iter()
         .filter(|code| code.role == "value")
         .filter_map(|code| code.text.as_ref())
-        .filter(|text| *text != value && !text.starts_with('#'));
+        .filter(|text| *text != value && !leads_nowhere(text));
     for text in written {
         words.push_str(&format!(" ({text})"));
     }
@@ -388,8 +406,15 @@ mod tests {
             other: None,
         };
         assert_eq!(
-            quorum(&questionnaire),
-            ["Quorum atteint", "Quorum non atteint"]
+            quorum(&questionnaire, 20),
+            (
+                vec!["Quorum atteint".to_owned(), "Quorum non atteint".to_owned()],
+                0
+            )
+        );
+        assert_eq!(
+            quorum(&questionnaire, 1),
+            (vec!["Quorum atteint".to_owned()], 1)
         );
     }
 

@@ -18,6 +18,7 @@ use crate::model::patient::Patient;
 use crate::model::session::{Session, SessionState};
 use crate::model::view::{View, ViewError};
 
+use super::completion;
 use super::{Action, Attach, CaseKey, Command, Complete, Redeliver, Retry, Schedule};
 
 /// Decides one command. `pdf` is the content of the file that it names ([`super::pdf_named`]), if it was there.
@@ -427,6 +428,7 @@ impl Desk<'_> {
         pdf: Option<&[u8]>,
         time: chrono::DateTime<chrono::Utc>,
     ) -> Result<Decision<'static>, Stop> {
+        completion::check(command)?;
         let case = self.case(&command.case)?;
         let session = match &case.state {
             CaseState::Scheduled(session) | CaseState::Completed(session) => session,

@@ -4,6 +4,7 @@
 //! commands, [`decide`] says what one of them does, [`decide_sessions`] what a list of sessions does.
 
 mod command;
+mod completion;
 mod sessions;
 
 use std::fmt;

@@ -204,13 +204,22 @@ pub fn mood(code: &str) -> &str {
     }
 }
 
-/// The PDF in the built-in layout.
-pub fn render(frcp: &Frcp) -> Result<Vec<u8>, FrcpError> {
-    render_with(frcp, &Layout::default())
+/// A document, rendered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rendered {
+    /// The PDF.
+    pub pdf: Vec<u8>,
+    /// How many combining marks it shows as codes: no page can show thousands of them on one letter.
+    pub coded_marks: usize,
 }
 
-/// The PDF in the operator's layout.
-pub fn render_with(frcp: &Frcp, layout: &Layout) -> Result<Vec<u8>, FrcpError> {
+/// The PDF in the built-in layout.
+pub fn render(frcp: &Frcp) -> Result<Vec<u8>, FrcpError> {
+    Ok(render_with(frcp, &Layout::default())?.pdf)
+}
+
+/// The document in the operator's layout.
+pub fn render_with(frcp: &Frcp, layout: &Layout) -> Result<Rendered, FrcpError> {
     let captions = &layout.captions;
     let mut page = Composer::new(layout)?;
     title(&mut page, frcp, layout);
@@ -249,12 +258,14 @@ pub fn render_with(frcp: &Frcp, layout: &Layout) -> Result<Vec<u8>, FrcpError> {
         ],
         None => [captions.to_discuss.clone(), String::new()],
     };
-    page.finish(Edges {
+    let coded_marks = page.fonts.coded_marks();
+    let pdf = page.finish(Edges {
         head: &head,
         foot: [&foot[0], &foot[1]],
         page: &captions.page,
         metadata: description(frcp),
-    })
+    })?;
+    Ok(Rendered { pdf, coded_marks })
 }
 
 /// What the file says about itself; names stay inside the document.

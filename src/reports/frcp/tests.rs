@@ -386,7 +386,7 @@ fn an_adapted_layout_is_followed() {
          [captions]\ndecision = 'Avis rendu'\nrpps = 'Un titre de colonne beaucoup trop long'\n",
     )
     .unwrap();
-    let pdf = render_with(&full(), &layout).unwrap();
+    let pdf = render_with(&full(), &layout).unwrap().pdf;
     ask("qpdf", &["--check"], &pdf);
     if let Some(text) = ask("pdftotext", &["-enc", "UTF-8"], &pdf) {
         let decision = text.find("Avis rendu").unwrap();
@@ -401,8 +401,8 @@ fn a_logo_and_a_place_stand_in_the_header() {
     let config = format!("[reports]\nlayout = {example:?}\n[[facility]]");
     let config = crate::config::Config::from_text(&config, "test.toml".as_ref()).unwrap();
     let layout = &config.facilities[0].reports.layout;
-    let pdf = render_with(&full(), layout).unwrap();
-    assert_eq!(pdf, render_with(&full(), layout).unwrap());
+    let pdf = render_with(&full(), layout).unwrap().pdf;
+    assert_eq!(pdf, render_with(&full(), layout).unwrap().pdf);
     assert!(contains(&pdf, "/Alt(Logo)") || contains(&pdf, "/Alt (Logo)"));
     ask("qpdf", &["--check"], &pdf);
     if let Some(text) = ask("pdftotext", &["-layout", "-enc", "UTF-8"], &pdf) {
@@ -464,7 +464,7 @@ fn nothing_leaves_the_margins() {
     let config = "[reports]\nlayout = 'fixtures/layout/report.toml'\n[[facility]]";
     let config = crate::config::Config::from_text(config, "test.toml".as_ref()).unwrap();
     for layout in [&Layout::default(), &config.facilities[0].reports.layout] {
-        let pdf = render_with(&frcp, layout).unwrap();
+        let pdf = render_with(&frcp, layout).unwrap().pdf;
         let Some(boxes) = ask("pdftotext", &["-bbox", "-enc", "UTF-8"], &pdf) else {
             return;
         };

@@ -1,11 +1,14 @@
 //! Text: the embedded fonts, what they can show, how wide it is, and where lines break.
 //!
-//! Words are measured with the shaper that also places the glyphs on the page, so what was
+//! Text is measured with the shaper that also places the glyphs on the page, so what was
 //! measured is what is drawn. A line is kept as its text and shaped again when it is drawn: a
 //! long questionnaire would otherwise hold fifty bytes of glyph for each of its letters.
 
+use std::cell::Cell;
+
 use krilla::text::{Font, GlyphId, KrillaGlyph};
 use rustybuzz::ttf_parser::Tag;
+use rustybuzz::ttf_parser::gdef::GlyphClass;
 use rustybuzz::{Direction, Face, Feature, ShapePlan, UnicodeBuffer, script};
 
 use super::FrcpError;
@@ -17,8 +20,13 @@ static BOLD: &[u8] = include_bytes!("../fonts/Inter-SemiBold.otf");
 /// leaving the character out would hide that something stood there.
 const MISSING: char = '\u{25A1}';
 
-/// A word longer than this is measured in parts, so that no input needs an unbounded buffer.
+/// A longer word may break anywhere, and no more bytes are measured at once: no input needs an unbounded buffer.
 const LONGEST_WORD: usize = 200;
+const MEASURED_AT_ONCE: usize = 1_000;
+
+/// So many combining marks are drawn above and below one letter; more of them stand behind it as codes. Every written
+/// language needs fewer, and thousands of them make a letter that no page can show.
+const MARKS: usize = 4;
 
 /// The two weights of the embedded font.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +39,8 @@ pub(super) enum Weight {
 pub(super) struct Fonts {
     regular: Typeface,
     bold: Typeface,
+    /// How many combining marks stand as codes.
+    coded: Cell<usize>,
 }
 
 struct Typeface {
@@ -44,6 +54,7 @@ impl Fonts {
         Ok(Self {
             regular: Typeface::load(REGULAR)?,
             bold: Typeface::load(BOLD)?,
+            coded: Cell::new(0),
         })
     }
 
@@ -69,39 +80,58 @@ impl Fonts {
         self.typeface(weight).advance(line) * size
     }
 
+    /// How many combining marks stand as codes in what was wrapped.
+    pub fn coded_marks(&self) -> usize {
+        self.coded.get()
+    }
+
     /// Breaks text into lines no wider than `width`: at its line ends, between words, after the
     /// hyphens of compounds, and inside a word only where the word alone is too wide.
     pub fn wrap(&self, text: &str, weight: Weight, size: f32, width: f32) -> Vec<String> {
         let typeface = self.typeface(weight);
-        let widest = width / size;
+        let widest = f64::from(width / size);
         let mut lines = Vec::new();
-        for paragraph in self.printable(text, weight).trim_end().split('\n') {
+        let (text, coded) = self.printable(text, weight);
+        self.coded.set(self.coded.get().saturating_add(coded));
+        for paragraph in text.trim_end().split('\n') {
+            let measured = typeface.measure(paragraph);
             let mut line = String::new();
             let mut taken = 0.0;
+            let mut start = 0;
             for word in words(paragraph) {
-                let ink = typeface.advance(word.trim_end_matches(' '));
-                if taken + ink > widest && !line.trim_end().is_empty() {
-                    lines.push(finished(&mut line));
+                let letters = word.trim_end_matches(' ');
+                let end = start + letters.len();
+                let ink = measured.width(start, end);
+                if taken + ink > widest && !line.is_empty() {
+                    let done = finished(&mut line);
+                    // Spaces alone would only push what follows beyond the margin.
+                    lines.extend(Some(done).filter(|done| !done.is_empty()));
                     taken = 0.0;
                 }
                 if ink > widest {
                     line.clear();
-                    let letters = word.trim_end_matches(' ');
+                    taken = 0.0;
                     // A long id is cut where it is divided, if it can be.
-                    let divided = letters.split_inclusive(['-', '/', '.', '_']);
-                    for part in divided.flat_map(|part| typeface.parts(part, widest)) {
-                        let with_part = typeface.advance(&line) + typeface.advance(part);
-                        if !line.is_empty() && with_part > widest {
-                            lines.push(finished(&mut line));
+                    for part in letters.split_inclusive(['-', '/', '.', '_']) {
+                        for (from, to) in measured.cut(start, start + part.len(), widest) {
+                            let wide = measured.width(from, to);
+                            if !line.is_empty() && taken + wide > widest {
+                                lines.push(finished(&mut line));
+                                taken = 0.0;
+                            }
+                            line.push_str(paragraph.get(from..to).unwrap_or_default());
+                            taken += wide;
                         }
-                        line.push_str(part);
+                        start += part.len();
                     }
-                    line.push_str(word.strip_prefix(letters).unwrap_or_default());
-                    taken = typeface.advance(&line);
                 } else {
-                    line.push_str(word);
-                    taken += typeface.advance(word);
+                    line.push_str(letters);
+                    taken += ink;
                 }
+                let spaces = word.get(letters.len()..).unwrap_or_default();
+                line.push_str(spaces);
+                start = end + spaces.len();
+                taken += measured.width(end, start);
             }
             lines.push(finished(&mut line));
         }
@@ -110,30 +140,51 @@ impl Fonts {
 
     /// One line that fits, cut with an ellipsis where it must be.
     pub fn fit(&self, text: &str, weight: Weight, size: f32, width: f32) -> String {
-        let text = self.printable(text, weight).replace('\n', " ");
-        if self.width(&text, weight, size) <= width {
+        // More than any line has room for.
+        let end = text
+            .char_indices()
+            .nth(MEASURED_AT_ONCE)
+            .map_or(text.len(), |(at, _)| at);
+        let (text, rest) = text.split_at_checked(end).unwrap_or((text, ""));
+        let text = self.printable(text, weight).0.replace('\n', " ");
+        if rest.is_empty() && self.width(&text, weight, size) <= width {
             return text;
         }
         let ellipsis = self.width("…", weight, size);
-        let mut line = self
-            .typeface(weight)
-            .parts(&text, (width - ellipsis) / size)
-            .first()
-            .map_or_else(String::new, |part| part.trim_end().to_owned());
+        let measured = self.typeface(weight).measure(&text);
+        let parts = measured.cut(0, text.len(), f64::from((width - ellipsis) / size));
+        let part = parts.first().and_then(|(from, to)| text.get(*from..*to));
+        let mut line = part.unwrap_or_default().trim_end().to_owned();
         line.push('…');
         line
     }
 
-    /// The text with one kind of line end, and with only characters that the font can show.
-    fn printable(&self, text: &str, weight: Weight) -> String {
-        let face = &self.typeface(weight).face;
-        let has = |character| {
-            face.glyph_index(character)
-                .is_some_and(|glyph| glyph.0 != 0)
-        };
+    /// The text with one kind of line end, and with only characters that the font can show; and how many combining
+    /// marks stand as codes in it.
+    fn printable(&self, text: &str, weight: Weight) -> (String, usize) {
+        let typeface = self.typeface(weight);
         let mut printable = String::with_capacity(text.len());
+        let (mut marks, mut coded) = (0_usize, 0);
         let mut characters = text.chars().peekable();
         while let Some(character) = characters.next() {
+            if typeface.is_mark(character) {
+                marks += 1;
+                if marks > MARKS {
+                    let mut count = 1;
+                    let mut all_same = true;
+                    while let Some(more) = characters.next_if(|it| typeface.is_mark(*it)) {
+                        all_same &= more == character;
+                        count += 1;
+                    }
+                    coded += count;
+                    let more = if all_same { "" } else { "…" };
+                    let code = u32::from(character);
+                    printable.push_str(&format!("[U+{code:04X}{more} × {count}]"));
+                    continue;
+                }
+            } else {
+                marks = 0;
+            }
             match character {
                 '\r' => {
                     characters.next_if_eq(&'\n');
@@ -144,13 +195,13 @@ impl Fonts {
                 }
                 '\t' => printable.push_str("    "),
                 invisible if is_invisible(invisible) => {}
-                known if !known.is_control() && has(known) => printable.push(known),
+                known if !known.is_control() && typeface.has(known) => printable.push(known),
                 '☐' => printable.push(MISSING),
                 '☑' | '☒' => printable.push('✓'),
                 _ => printable.push(MISSING),
             }
         }
-        printable
+        (printable, coded)
     }
 }
 
@@ -176,16 +227,19 @@ fn words(paragraph: &str) -> impl Iterator<Item = &str> {
         let mut before: Option<char> = None;
         let mut previous: Option<char> = None;
         let mut count = 0_usize;
+        let too_long = |count: usize, character: char| count >= LONGEST_WORD && !is_mark(character);
         let end = rest
             .char_indices()
             .find(|(_, character)| {
                 let breaks = match previous {
-                    Some(' ' | '\u{2009}' | '\u{3000}') => *character != ' ',
+                    Some(' ' | '\u{2009}' | '\u{3000}') if *character != ' ' => true,
                     // `Saint-Étienne` may break, `-3` and `10-12` may not.
-                    Some('-' | '/') => {
-                        before.is_some_and(char::is_alphabetic) && character.is_alphabetic()
+                    Some('-' | '/')
+                        if before.is_some_and(char::is_alphabetic) && character.is_alphabetic() =>
+                    {
+                        true
                     }
-                    _ => count >= LONGEST_WORD && !is_mark(*character),
+                    _ => too_long(count, *character),
                 };
                 before = previous;
                 previous = Some(*character);
@@ -272,30 +326,90 @@ impl Typeface {
         glyphs
     }
 
-    /// Cuts a word into parts that fit, each at least one letter with its marks.
-    fn parts<'t>(&self, word: &'t str, widest: f32) -> Vec<&'t str> {
-        let shaped = self.shaped(word);
-        let mut parts = Vec::new();
-        let mut start = 0;
-        let mut cluster = 0;
-        // Advances of the part up to the current cluster, and of the cluster itself.
-        let (mut taken, mut current) = (0.0, 0.0);
-        let mut cut = |start: usize, end: usize| parts.extend(word.get(start..end));
-        for (info, position) in shaped.glyph_infos().iter().zip(shaped.glyph_positions()) {
-            let at = info.cluster as usize;
-            if at != cluster {
-                taken += current;
-                current = 0.0;
-                cluster = at;
-            }
-            current += self.em(position.x_advance);
-            if taken + current > widest && cluster > start {
-                cut(start, cluster);
-                start = cluster;
-                taken = 0.0;
+    fn has(&self, character: char) -> bool {
+        let glyph = self.face.glyph_index(character);
+        glyph.is_some_and(|glyph| glyph.0 != 0)
+    }
+
+    /// Whether it is drawn on the letter before it.
+    fn is_mark(&self, character: char) -> bool {
+        // Those below are letters and signs.
+        if character < '\u{300}' {
+            return false;
+        }
+        let gdef = self.face.tables().gdef;
+        let class = |glyph| gdef.and_then(|gdef| gdef.glyph_class(glyph));
+        let glyph = self.face.glyph_index(character);
+        is_mark(character) || glyph.and_then(class) == Some(GlyphClass::Mark)
+    }
+
+    /// Measures a paragraph, piece by piece.
+    fn measure(&self, paragraph: &str) -> Measured {
+        let mut measured = Measured::default();
+        let (mut start, mut end) = (0, 0);
+        for word in words(paragraph) {
+            end += word.len();
+            if end - start >= MEASURED_AT_ONCE {
+                self.measure_piece(paragraph, start, end, &mut measured);
+                start = end;
             }
         }
-        cut(start, word.len());
+        self.measure_piece(paragraph, start, end, &mut measured);
+        measured.before.push(measured.total);
+        measured
+    }
+
+    fn measure_piece(&self, paragraph: &str, start: usize, end: usize, measured: &mut Measured) {
+        let Some(piece) = paragraph.get(start..end).filter(|it| !it.is_empty()) else {
+            return;
+        };
+        let shaped = self.shaped(piece);
+        measured.before.resize(end, f64::NAN);
+        for (info, position) in shaped.glyph_infos().iter().zip(shaped.glyph_positions()) {
+            let at = start + info.cluster as usize;
+            if let Some(before) = measured.before.get_mut(at).filter(|it| it.is_nan()) {
+                *before = measured.total;
+            }
+            measured.total += f64::from(self.em(position.x_advance));
+        }
+    }
+}
+
+/// What a paragraph measures.
+#[derive(Default)]
+struct Measured {
+    /// By byte: how wide is what stands before it, where a letter with its marks begins there; one more for the end.
+    before: Vec<f64>,
+    total: f64,
+}
+
+impl Measured {
+    /// How wide is what stands before this byte, or before the next at which a letter begins.
+    fn before(&self, at: usize) -> f64 {
+        let from = self.before.get(at..).unwrap_or_default();
+        let known = from.iter().find(|before| !before.is_nan());
+        known.copied().unwrap_or(self.total)
+    }
+
+    fn width(&self, start: usize, end: usize) -> f64 {
+        self.before(end) - self.before(start)
+    }
+
+    /// Cuts what stands between two bytes into parts that fit, each at least one letter with its marks.
+    fn cut(&self, start: usize, end: usize, widest: f64) -> Vec<(usize, usize)> {
+        let mut parts = Vec::new();
+        let (mut from, mut last) = (start, start);
+        let mut begun = self.before(start);
+        let letters = (start..end).filter(|at| self.before.get(*at).is_some_and(|it| !it.is_nan()));
+        for next in letters.skip(1).chain([end]) {
+            if self.before(next) - begun > widest && last > from {
+                parts.push((from, last));
+                from = last;
+                begun = self.before(from);
+            }
+            last = next;
+        }
+        parts.push((from, end));
         parts
     }
 }
@@ -374,7 +488,7 @@ mod tests {
         for weight in [Weight::Regular, Weight::Bold] {
             let all: String = ('\0'..='\u{FFFF}').chain(['😀', '\u{10FFFF}']).collect();
             let shown: std::collections::BTreeSet<char> =
-                fonts.printable(&all, weight).chars().collect();
+                fonts.printable(&all, weight).0.chars().collect();
             assert!(shown.len() > 2000 && !shown.contains(&'\r'));
             for character in shown.into_iter().filter(|character| *character != '\n') {
                 let glyphs = fonts.glyphs(&character.to_string(), weight);
