@@ -1,10 +1,12 @@
 //! The `rcpspool` program: its arguments, and the function of [`rcpspool::cli`] that does what they say.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
 use log::LevelFilter;
 use rcpspool::cli::{self, Cli};
+use rcpspool::model::visible::{in_lines, visible};
 use rustix::fs::Mode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -20,11 +22,20 @@ fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn"))
         // It would log the names of received files.
         .filter_module("notify", LevelFilter::Off)
+        .format(|out, record| {
+            let (time, level) = (out.timestamp(), record.level());
+            let style = out.default_level_style(level);
+            // What a sender wrote may stand in a line.
+            let said = record.args().to_string();
+            let said = visible(&said);
+            let target = record.target();
+            writeln!(out, "[{time} {style}{level:<5}{style:#} {target}] {said}")
+        })
         .init();
     match cli::run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("rcpspool: {}", failure.message);
+            eprintln!("rcpspool: {}", in_lines(&failure.message));
             ExitCode::from(failure.status)
         }
     }

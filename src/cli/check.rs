@@ -8,7 +8,7 @@ use chrono::Utc;
 use clap::Args;
 use serde_json::Value;
 
-use super::{Failure, facility, print, print_json, terminal_width};
+use super::{Failure, facility, print_json, terminal_width, write_out};
 use crate::config::Config;
 use crate::intake::Context;
 use crate::intake::explain::{self, Explained};
@@ -56,7 +56,8 @@ impl Check {
         }
         match self.json {
             true => print_json(&Value::from(rows)),
-            false => print(&reading::render(&rows, &Look::of(terminal_width()))),
+            // It has colours, and shows what is hidden in each datum.
+            false => write_out(&reading::render(&rows, &Look::of(terminal_width()))),
         }
     }
 }

@@ -27,6 +27,7 @@ mod unschedule;
 mod user;
 mod verify;
 
+use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 use clap::{Parser, Subcommand};
 
 use crate::config::{Config, Facility};
+use crate::model::visible::{in_json, in_lines};
 
 /// Takes in what hospitals send for multidisciplinary meetings, and returns the reports
 #[derive(Debug, Parser)]
@@ -161,8 +163,18 @@ impl<E: std::error::Error> From<E> for Failure {
     }
 }
 
-/// Writes to the standard output. Whoever reads it may have had enough: that is no failure.
+/// Writes lines to the standard output, with what a sender may have hidden in them shown.
 fn print(text: &str) -> Result<(), Failure> {
+    write_out(&in_lines(text))
+}
+
+/// Says something beside the output, on the standard error.
+fn complain(problem: impl fmt::Display) {
+    eprintln!("rcpspool: {}", in_lines(&problem.to_string()));
+}
+
+/// Whoever reads it may have had enough: that is no failure.
+fn write_out(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -175,7 +187,7 @@ fn print(text: &str) -> Result<(), Failure> {
 
 /// Writes a value as JSON to the standard output.
 fn print_json(value: &serde_json::Value) -> Result<(), Failure> {
-    print(&format!("{value:#}\n"))
+    write_out(&in_json(&format!("{value:#}\n")))
 }
 
 /// How wide the terminal is; nothing where the output is piped and must not be cut.

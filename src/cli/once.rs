@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::reach::{Reach, ask_daemon, reach};
-use super::{Failure, print, print_json};
+use super::{Failure, complain, print, print_json};
 use crate::config::Config;
 use crate::engine::arrivals::{Arrivals, Swept};
 use crate::engine::{Engine, Held, Hold, place_name};
@@ -50,7 +50,7 @@ impl Once {
 /// Takes in everything, waiting at most `settle` for files that are younger, then writes the batches.
 fn take_in(engine: &mut Engine) -> Result<(), Failure> {
     for problem in engine.unreachable().values() {
-        eprintln!("rcpspool: {problem}");
+        complain(format_args!("{problem}"));
     }
     let started = Utc::now();
     let mut arrivals = Arrivals::default();
@@ -61,13 +61,13 @@ fn take_in(engine: &mut Engine) -> Result<(), Failure> {
         swept = engine.sweep_all(&mut arrivals);
     }
     for (station, problem) in &swept.problems {
-        eprintln!("rcpspool: {station}: {problem}");
+        complain(format_args!("{station}: {problem}"));
     }
     if swept.unsettled > 0 {
         let count = swept.unsettled;
-        eprintln!(
-            "rcpspool: {count} files are still being written, or wait for one that is: they stay for the next time"
-        );
+        complain(format_args!(
+            "{count} files are still being written, or wait for one that is: they stay for the next time"
+        ));
     }
     engine.take_in(std::mem::take(&mut swept.ready))?;
     wait_for_doubtful(engine, || false)?;
@@ -121,7 +121,7 @@ fn keep_small(engine: &mut Engine) {
         .keeping(Utc::now())
         .and_then(|due| Ok(due.run(&|| false)?));
     if let Err(error) = kept {
-        eprintln!("rcpspool: the spool cannot be kept small: {error}");
+        complain(format_args!("the spool cannot be kept small: {error}"));
     }
 }
 
@@ -135,7 +135,7 @@ fn write_status(engine: &Engine, swept: &Swept, started: DateTime<Utc>) {
                 .map_err(|error| error.to_string())
         });
     if let Err(problem) = written {
-        eprintln!("rcpspool: the status page cannot be written: {problem}");
+        complain(format_args!("the status page cannot be written: {problem}"));
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::Failure;
+use super::{Failure, complain};
 use crate::config::Config;
 use crate::engine::{Engine, EngineError, OpenStore};
 use crate::spool::fs::Fs;
@@ -60,7 +60,9 @@ pub fn ask(config: &Arc<Config>, request: &Request) -> Result<Value, Failure> {
     if !is_there {
         // Looking at a spool that is not there yet does not make it.
         let spool = config.spool.display();
-        eprintln!("rcpspool: there is no spool at {spool} yet; `rcpspool setup` makes it");
+        complain(format_args!(
+            "there is no spool at {spool} yet; `rcpspool setup` makes it"
+        ));
         return value(control::answer(request, &MemoryStore::default(), config));
     }
     match reach(config)? {

@@ -18,6 +18,7 @@ use super::{Claimed, Engine, EngineError, place_name};
 use crate::config::Acks;
 use crate::journal::Place;
 use crate::model::outcome::{Outcome, Warning};
+use crate::model::visible::in_json;
 use crate::spool::finish::{self, Named};
 use crate::spool::fs::{FsError, Writing};
 use crate::store::{Store, StoreError, keys, to_json};
@@ -195,7 +196,8 @@ impl Engine {
                 let message = telling.messages.get(index).copied().unwrap_or_default();
                 let from = self.prepare(group, place, message)?;
                 ending.add(from, &named.message(number, ""));
-                let from = self.prepare(group, place, format!("{value:#}\n").as_bytes())?;
+                let text = format!("{value:#}\n");
+                let from = self.prepare(group, place, in_json(&text).as_bytes())?;
                 ending.add(from, &named.message(number, finish::SIDECAR));
                 return Ok(());
             }
@@ -209,7 +211,7 @@ impl Engine {
                 }
                 _ => format!(",\n    {value}"),
             };
-            sidecar.write(self, group, place, &text)
+            sidecar.write(self, group, place, &in_json(&text))
         })?;
         if all_refused && parts.count() > 1 {
             sidecar.write(self, group, place, "\n  ]\n}\n")?;
@@ -320,7 +322,8 @@ impl Answer {
                         _ => ",\n    ",
                     };
                     *issues += 1;
-                    output.write(engine, group, place, &format!("{before}{issue}"))?;
+                    let text = format!("{before}{issue}");
+                    output.write(engine, group, place, &in_json(&text))?;
                 }
             }
         }

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::What;
+use crate::model::visible::in_cell;
 
 /// Between two columns.
 const GAP: &str = "  ";
@@ -242,7 +243,7 @@ fn columns_of(what: What) -> &'static [Column] {
 /// Where the case is, or where it could go.
 fn session_of_case(row: &Value) -> String {
     match row["can_be_scheduled"].as_str() {
-        Some(session) => format!("(fits {})", one_line(session)),
+        Some(session) => format!("(fits {})", in_cell(session)),
         None => plain(&row["session"]),
     }
 }
@@ -309,7 +310,7 @@ pub fn plain(value: &Value) -> String {
         Value::Bool(true) => "yes".to_owned(),
         Value::Bool(false) => "no".to_owned(),
         Value::Number(number) => number.to_string(),
-        Value::String(text) => one_line(text),
+        Value::String(text) => in_cell(text).into_owned(),
         Value::Array(list) => join(list.iter()),
         Value::Object(object) => join(object.values()),
     }
@@ -318,13 +319,6 @@ pub fn plain(value: &Value) -> String {
 fn join<'v>(values: impl Iterator<Item = &'v Value>) -> String {
     let words: Vec<String> = values.map(plain).filter(|word| !word.is_empty()).collect();
     words.join(", ")
-}
-
-/// What a sender wrote must not move the cursor or draw on the operator's terminal.
-fn one_line(text: &str) -> String {
-    text.chars()
-        .map(|letter| if letter.is_control() { ' ' } else { letter })
-        .collect()
 }
 
 /// Rows under headers; a column in which no row has anything is left out.

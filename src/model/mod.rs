@@ -14,3 +14,4 @@ pub mod questionnaire;
 pub mod report;
 pub mod session;
 pub mod view;
+pub mod visible;

@@ -25,6 +25,7 @@ use crate::engine::{Counts, Engine, FreeSpace, Held, Totals, place_name};
 use crate::model::outcome::Reason;
 use crate::model::session::{Session, SessionState};
 use crate::model::view::{View, ViewError};
+use crate::model::visible::in_json;
 use crate::spool::finish::{ERROR, SIDECAR};
 use crate::spool::fs::{Dir, Fs, FsError};
 use crate::store::{Overlay, Store, keys};
@@ -265,7 +266,7 @@ impl Status {
 /// Writes page, JSON and metrics into `status/`.
 pub fn publish(fs: &Fs, dir: &Dir, status: &Status) -> Result<(), FsError> {
     let json = serde_json::to_string_pretty(status).unwrap_or_default();
-    fs.replace(dir, OsStr::new(JSON), json.as_bytes())?;
+    fs.replace(dir, OsStr::new(JSON), in_json(&json).as_bytes())?;
     fs.replace(dir, OsStr::new(PAGE), page::render(status).as_bytes())?;
     fs.replace(dir, OsStr::new(METRICS), metrics::render(status).as_bytes())
 }

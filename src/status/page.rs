@@ -3,9 +3,9 @@
 use std::fmt::Write;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use quick_xml::escape::escape;
 
 use super::{Folder, Status};
+use crate::model::visible::in_html as escape;
 
 const STYLE: &str = include_str!("page.css");
 
@@ -24,13 +24,13 @@ pub(super) fn render(status: &Status) -> String {
          <title>rcpspool: {word}</title><style>\n{STYLE}</style></head><body>\n\
          <header><h1>rcpspool <small>{version}</small></h1><p class=\"state {state}\">{word}</p>\
          <p>As of {time}; inboxes last looked at {sweep}; counting since {started}.</p></header>\n",
-        version = escape(&*status.version),
+        version = escape(&status.version),
         time = time(status.time),
         sweep = time(status.last_sweep),
         started = time(status.started),
     );
     for problem in problems(status) {
-        let _ = writeln!(page, "<p class=\"problem\">{}</p>", escape(&*problem));
+        let _ = writeln!(page, "<p class=\"problem\">{}</p>", escape(&problem));
     }
     totals(&mut page, status);
     folders(&mut page, status);
@@ -229,7 +229,7 @@ fn table(page: &mut String, heads: &[&str], rows: impl Iterator<Item = Vec<Strin
                     text if text.parse::<u64>().is_ok() => " class=\"number\"",
                     _ => "",
                 };
-                let _ = write!(page, "<td{class}>{}</td>", escape(cell.as_str()));
+                let _ = write!(page, "<td{class}>{}</td>", escape(cell));
             }
         }
         page.push_str("</tr>\n");

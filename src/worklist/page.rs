@@ -6,6 +6,7 @@ use super::content::{FormState, ShownCase};
 use crate::model::case::CaseState;
 use crate::model::patient::{Patient, Sex};
 use crate::model::session::{Session, SessionState};
+use crate::model::visible::in_html;
 use crate::reports::frcp::{french_date, long_date};
 
 const STYLE: &str = include_str!("page.css");
@@ -15,14 +16,13 @@ const LONGEST: usize = 300;
 
 /// Text for the page; of one that is too long it says how much is not shown.
 fn escape(text: &str) -> String {
-    let escaped = quick_xml::escape::escape;
     match text.char_indices().nth(LONGEST) {
-        None => escaped(text).into_owned(),
+        None => in_html(text),
         Some((end, _)) => {
             let (shown, rest) = text.split_at(end);
             format!(
                 "{}… [coupé : encore {} caractères]",
-                escaped(shown),
+                in_html(shown),
                 rest.chars().count()
             )
         }
@@ -256,9 +256,7 @@ fn lines(lines: &[String]) -> String {
     if lines.is_empty() {
         return "—".to_owned();
     }
-    let escaped = lines
-        .iter()
-        .map(|line| quick_xml::escape::escape(line.as_str()));
+    let escaped = lines.iter().map(|line| in_html(line));
     escaped.collect::<Vec<_>>().join("<br>")
 }
 
