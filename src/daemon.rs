@@ -23,6 +23,7 @@ use crate::config::{Config, Every};
 use crate::engine::arrivals::{Arrivals, Swept};
 use crate::engine::{Arrival, Engine, EngineError, OpenStore, Totals, place_name};
 use crate::journal::{JournalError, Place};
+use crate::repeats::{self, Trying};
 use crate::spool::fs::{Dir, Fs};
 use crate::spool::layout::LayoutError;
 use crate::spool::watch::{Seen, Watch};
@@ -154,8 +155,6 @@ struct Daemon {
     swept: Swept,
     queue: Queue,
     asked: Vec<Asked>,
-    /// What was complained of at the last look: it is logged once.
-    problems: Vec<(String, String)>,
     short: Option<String>,
     publisher: Publisher,
     /// Makes snapshots and removes what is old, beside the loop.
@@ -235,7 +234,6 @@ impl Daemon {
             swept,
             queue: Queue::default(),
             asked: Vec::new(),
-            problems: Vec::new(),
             short: None,
             publisher,
             keeping: None,
@@ -346,7 +344,7 @@ impl Daemon {
     /// Sees to it that the folders are those that they were, and tries again those that could not be reached.
     fn check_folders(&mut self) -> Result<(), DaemonError> {
         self.engine.check_facilities();
-        self.pass(|engine| engine.open_facilities())?;
+        self.pass(Trying::Reaching, |engine| engine.open_facilities())?;
         self.watch.follow(self.engine.fs(), self.engine.stations());
         if self.engine.moves_waiting() > 0 {
             self.timers.idle = Some(Instant::now());
@@ -360,12 +358,13 @@ impl Daemon {
         self.timers.status_is_due();
         self.swept = self.engine.sweep_all(&mut self.arrivals);
         self.last_sweep = Utc::now();
-        if self.swept.problems != self.problems {
-            for (station, problem) in &self.swept.problems {
-                log::error!("{station}: {problem}");
-            }
-            self.problems = self.swept.problems.clone();
+        let problems = &self.swept.problems;
+        for (station, problem) in problems {
+            repeats::failing(station, Trying::Looking, problem);
         }
+        repeats::over_where(Trying::Looking, |place| {
+            !problems.iter().any(|(station, _)| station == place)
+        });
         let ready = std::mem::take(&mut self.swept.ready);
         if let Some(next) = self.swept.next {
             self.timers.look_at(now + next.max(BETWEEN_LOOKS));
@@ -374,11 +373,9 @@ impl Daemon {
             .engine
             .lack_of_space()
             .unwrap_or_else(|error| Some(error.without_path()));
-        if short != self.short {
-            match &short {
-                Some(problem) => log::error!("{problem}"),
-                None => log::warn!("there is room again: files are taken in"),
-            }
+        match &short {
+            Some(problem) => repeats::failing("intake", Trying::Room, problem),
+            None => repeats::over("intake", Trying::Room),
         }
         self.queue = match short {
             Some(_) => Queue::default(),
@@ -399,7 +396,7 @@ impl Daemon {
                 *backlog = backlog.saturating_sub(1);
             }
         }
-        if !self.pass(|engine| engine.take_in(arrivals))? {
+        if !self.pass(Trying::TakingIn, |engine| engine.take_in(arrivals))? {
             // Everything in hand waits for the next look.
             self.queue = Queue::default();
         }
@@ -439,7 +436,7 @@ impl Daemon {
             };
             self.timers.reports.insert(id.clone(), now + every);
             if !self.engine.unreachable().contains_key(&id) {
-                self.pass(|engine| engine.write_due_batch(&id))?;
+                self.pass(Trying::Batches, |engine| engine.write_due_batch(&id))?;
                 self.timers.idle.get_or_insert(now + IDLE);
             }
         }
@@ -449,7 +446,7 @@ impl Daemon {
     fn be_idle(&mut self, now: Instant) -> Result<(), DaemonError> {
         if self.queue.is_empty() && self.timers.idle.is_some_and(|idle| idle <= now) {
             self.timers.idle = None;
-            self.pass(Engine::idle)?;
+            self.pass(Trying::Settling, Engine::idle)?;
         }
         Ok(())
     }
@@ -465,7 +462,7 @@ impl Daemon {
             return Ok(());
         }
         let mut due = None;
-        self.pass(|engine| {
+        self.pass(Trying::Keeping, |engine| {
             due = Some(engine.keeping(Utc::now())?);
             Ok(())
         })?;
@@ -474,8 +471,12 @@ impl Daemon {
         };
         let stop = Arc::clone(&self.stop);
         let work = move || match due.run(&|| stop.load(Ordering::Relaxed)) {
-            Ok(()) | Err(JournalError::Stopped) => {}
-            Err(error) => log::error!("the journal cannot be kept small: {error}"),
+            Ok(()) => repeats::over("journal", Trying::Keeping),
+            Err(JournalError::Stopped) => {}
+            Err(error) => {
+                let problem = format_args!("it cannot be kept small: {error}");
+                repeats::failing("journal", Trying::Keeping, problem);
+            }
         };
         let keeping = std::thread::Builder::new().name("keeping".to_owned());
         self.keeping = Some(keeping.spawn(work)?);
@@ -526,7 +527,7 @@ impl Daemon {
                 continue;
             }
             if asked.request.thorough {
-                self.pass(Engine::write_due_batches)?;
+                self.pass(Trying::Batches, Engine::write_due_batches)?;
             }
             let answer = match &self.short {
                 Some(problem) => Err(problem.clone()),
@@ -569,12 +570,21 @@ impl Daemon {
     /// Does something that may fail for the time being: that is logged, and tried again. Whether it went well.
     fn pass(
         &mut self,
+        trying: Trying,
         what: impl FnOnce(&mut Engine) -> Result<(), EngineError>,
     ) -> Result<bool, DaemonError> {
         match what(&mut self.engine) {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                repeats::over("spool", trying);
+                Ok(true)
+            }
             Err(error) if error.is_passing() => {
-                log::error!("{}; it is tried again", error.without_path());
+                let problem = error.without_path();
+                repeats::failing(
+                    "spool",
+                    trying,
+                    format_args!("{problem}; it is tried again"),
+                );
                 Ok(false)
             }
             Err(error) => Err(error.into()),
@@ -699,13 +709,15 @@ impl Publisher {
 }
 
 fn write_status(fs: &Fs, dir: &Dir, figures: &Figures, store: &dyn Store) {
-    match Status::gather(figures, store) {
-        Ok(gathered) => {
-            if let Err(error) = status::publish(fs, dir, &gathered) {
-                log::warn!("the status cannot be written: {error}");
-            }
-        }
-        Err(error) => log::warn!("the status cannot be gathered: {error}"),
+    let written = Status::gather(figures, store)
+        .map_err(|error| format!("it cannot be gathered: {error}"))
+        .and_then(|gathered| {
+            status::publish(fs, dir, &gathered)
+                .map_err(|error| format!("it cannot be written: {error}"))
+        });
+    match written {
+        Ok(()) => repeats::over("status", Trying::Status),
+        Err(problem) => repeats::failing("status", Trying::Status, problem),
     }
 }
 

@@ -11,7 +11,7 @@
 //!
 //! [`model`] holds the words of all this, [`config`] what the operator set. [`daemon`] puts threads, signals and
 //! timers around the engine, [`status`], [`worklist`] and [`listing`] show what is so, [`verify`] checks all of it
-//! against itself, [`cli`] is the command line.
+//! against itself, [`cli`] is the command line. [`repeats`] keeps one failure from filling the log.
 
 pub mod cda;
 pub mod cli;
@@ -23,6 +23,7 @@ pub mod intake;
 pub mod journal;
 pub mod listing;
 pub mod model;
+pub mod repeats;
 pub mod reports;
 pub mod spool;
 pub mod status;

@@ -8,6 +8,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::engine::Engine;
+use crate::repeats::{self, Trying};
 use crate::worklist::{NotRenewed, Renewer, WorklistError, Worklists};
 
 /// So long it waits after something changed: what comes in together is shown together.
@@ -110,8 +111,11 @@ impl Work {
             return Ok(());
         };
         match renewed {
-            Ok(())
-            | Err(NotRenewed {
+            Ok(()) => {
+                repeats::over("sessions", Trying::Sessions);
+                Ok(())
+            }
+            Err(NotRenewed {
                 error: WorklistError::Stopped,
                 ..
             }) => Ok(()),
@@ -136,16 +140,12 @@ impl Work {
             WorklistError::Disk(error) => format!("cannot {}: {}", error.action, error.source),
             other => other.to_string(),
         };
-        match &failed.session {
-            Some(session) => {
-                log::error!(
-                    "the folder of session {session} is not renewed: {problem}; it is tried again"
-                );
-            }
-            None => {
-                log::error!("the sessions' folders are not renewed: {problem}; it is tried again");
-            }
-        }
+        let what = match &failed.session {
+            Some(session) => format!("the folder of session {session} is not renewed"),
+            None => "the sessions' folders are not renewed".to_owned(),
+        };
+        let problem = format_args!("{what}: {problem}; it is tried again");
+        repeats::failing("sessions", Trying::Sessions, problem);
     }
 
     fn is_ending(&self) -> bool {

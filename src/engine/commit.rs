@@ -14,6 +14,7 @@ use std::thread::JoinHandle;
 
 use super::{EngineError, Held, Hold, known_folder, place_name};
 use crate::journal::{Counters, Entry, Journal, Move, Place};
+use crate::repeats::{self, Trying};
 use crate::spool::claim;
 use crate::spool::finish::{self, Folders};
 use crate::spool::fs::{Dir, Fs};
@@ -385,15 +386,13 @@ impl Work {
 
     /// Does the moves that the journal orders. What cannot be done now is tried again with every sweep.
     fn do_moves(&mut self, moves: Vec<(u64, Move)>, roots: &Roots) {
-        let mut first = None;
-        let before = self.moves.len();
+        let mut failed: BTreeMap<Place, (usize, String)> = BTreeMap::new();
         for (group, ordered) in moves {
             match self.do_move(&ordered, roots) {
                 Ok(root) => self.unsynced.push((group, ordered, root)),
                 Err(problem) => {
-                    first.get_or_insert_with(|| {
-                        format!("{}: {problem}", place_name(&ordered.place))
-                    });
+                    let told = failed.entry(ordered.place.clone());
+                    told.or_insert_with(|| (0, problem.clone())).0 += 1;
                     let hold = Hold::new(Held::Moves, problem);
                     let hold = hold.continuing(self.held_moves.get(&ordered.place));
                     self.held_moves.insert(ordered.place.clone(), hold);
@@ -401,19 +400,24 @@ impl Work {
                 }
             }
         }
-        if let Some(first) = first {
-            let count = self.moves.len() - before;
-            log::error!(
-                "{count} files cannot be moved into place, it is tried again. The first is of {first}"
+        for (place, (count, problem)) in &failed {
+            let problem = format_args!(
+                "{count} files cannot be moved into place, it is tried again: {problem}"
             );
+            repeats::failing(place_name(place), Trying::Moving, problem);
         }
     }
 
     /// Where all moves are done, none is held.
     fn lift_holds(&mut self) {
         let moves = &self.moves;
-        self.held_moves
-            .retain(|place, _| moves.iter().any(|(_, ordered)| ordered.place == *place));
+        self.held_moves.retain(|place, _| {
+            let is_held = moves.iter().any(|(_, ordered)| ordered.place == *place);
+            if !is_held {
+                repeats::over(place_name(place), Trying::Moving);
+            }
+            is_held
+        });
     }
 
     /// Gives the folder in which it was done, else why it could not be, without received names.

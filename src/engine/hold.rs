@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::place_name;
 use crate::journal::Place;
+use crate::repeats::{self, Trying};
 
 /// What is held at a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -65,6 +67,27 @@ impl fmt::Display for Hold {
 }
 
 impl Held {
+    /// What waits, for the log.
+    fn waits(self) -> &'static str {
+        match self {
+            Held::Everything => "all that is of it waits, and it is tried again",
+            Held::Files => "its files wait, and it is tried again",
+            Held::SomeFiles => "the others go on, and it is tried again",
+            Held::Reports => "its reports wait, and it is tried again",
+            Held::Moves => "it is tried again",
+        }
+    }
+
+    fn trying(self) -> Trying {
+        match self {
+            Held::Everything => Trying::Reaching,
+            Held::Files => Trying::TakingIn,
+            Held::SomeFiles => Trying::Claiming,
+            Held::Reports => Trying::Batches,
+            Held::Moves => Trying::Moving,
+        }
+    }
+
     fn next_step(self) -> &'static str {
         match self {
             Held::Everything => {
@@ -105,6 +128,8 @@ impl Holds {
     pub fn hold(&mut self, place: &Place, held: Held, cause: impl Into<String>) {
         let now = Instant::now();
         let hold = Hold::new(held, cause);
+        let problem = format_args!("{hold}; {}", held.waits());
+        repeats::failing(place_name(place), held.trying(), problem);
         let key = (place.clone(), held);
         let before = self.kept.get(&key);
         let kept = Kept {
@@ -118,11 +143,18 @@ impl Holds {
     /// It went well.
     pub fn lift(&mut self, place: &Place, held: Held) {
         self.kept.remove(&(place.clone(), held));
+        repeats::over(place_name(place), held.trying());
     }
 
     /// Forgets what was not met for so long: what was held has gone, or was never tried again.
     pub fn forget_after(&mut self, age: Duration) {
-        self.kept.retain(|_, kept| kept.met.elapsed() <= age);
+        self.kept.retain(|(place, held), kept| {
+            let is_met = kept.met.elapsed() <= age;
+            if !is_met {
+                repeats::over(place_name(place), held.trying());
+            }
+            is_met
+        });
     }
 
     /// For how long this has been held.

@@ -37,6 +37,7 @@ use crate::config::{Config, Every, Facility};
 use crate::journal::{JournalError, Place};
 use crate::model::outcome::{Outcome, Reason};
 use crate::model::view::ViewError;
+use crate::repeats::{self, Trying};
 use crate::spool::claim::{self, Claim};
 use crate::spool::doubt::Doubts;
 use crate::spool::finish::{Folders, Names};
@@ -439,7 +440,7 @@ impl Engine {
                 self.waiting.append(&mut waiting);
             }
             if let Some(problem) = lack? {
-                log::error!("{problem}");
+                repeats::failing("intake", Trying::Room, problem);
                 break;
             }
             self.hold_where_space_lacks();
@@ -482,10 +483,6 @@ impl Engine {
     /// Leaves what is of this place for the next call, so that its folder holds no other place up.
     fn pause(&mut self, place: &Place, error: &EngineError) {
         let cause = self.cause(error);
-        log::error!(
-            "{}: {cause}; its files wait, and it is tried again",
-            place_name(place)
-        );
         self.failing.insert(place.clone());
         self.holds.hold(place, Held::Files, cause);
     }
@@ -592,10 +589,6 @@ impl Engine {
     /// The reports of this facility wait, and nothing else does.
     fn hold_reports(&mut self, place: &Place, error: &EngineError) {
         let cause = self.cause(error);
-        log::error!(
-            "{}: {cause}; its reports wait, and it is tried again",
-            place_name(place)
-        );
         self.holds.hold(place, Held::Reports, cause);
     }
 
@@ -818,7 +811,6 @@ impl Engine {
                     "a file in the inbox cannot be taken: {}",
                     EngineError::from(error).without_path()
                 );
-                log::error!("{}: {cause}", place_name(&arrival.place));
                 self.holds.hold(&arrival.place, Held::SomeFiles, cause);
             }
             // What came after it must not overtake it.
@@ -874,9 +866,7 @@ impl Engine {
                 Err(error) => Some(self.cause(&error)),
             };
             if let Some(problem) = problem {
-                if self.failing.insert(place.clone()) {
-                    log::error!("{}: {problem}; its files wait", place_name(&place));
-                }
+                self.failing.insert(place.clone());
                 self.holds.hold(&place, Held::Files, problem);
             }
         }

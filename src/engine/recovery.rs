@@ -11,6 +11,7 @@ use super::hold::Holds;
 use super::{Claimed, Counts, Engine, EngineError, Held, Hold, PATIENCE_WITH_THE_DESK};
 use crate::config::{Config, Facility};
 use crate::journal::{Journal, JournalError, OpenMoves, Place, Position};
+use crate::repeats::{self, Trying};
 use crate::spool::claim::{self, Claim};
 use crate::spool::doubt::Doubts;
 use crate::spool::finish::{Folders, Names};
@@ -191,9 +192,8 @@ impl Engine {
             }
             match self.open_facility(facility) {
                 Ok(station) => {
-                    if self.unreachable.remove(id).is_some() {
-                        log::warn!("facility {id} can be reached again");
-                    }
+                    self.unreachable.remove(id);
+                    repeats::over(id, Trying::Reaching);
                     self.stations.insert(id.to_owned(), station);
                     any = true;
                 }
@@ -218,8 +218,12 @@ impl Engine {
         for (id, problem) in lost {
             self.set_aside(&id, problem);
         }
-        if let Err(error) = self.spool.desk.renew_inbox(&self.fs) {
-            log::error!("the desk's inbox cannot be used: {error}");
+        match self.spool.desk.renew_inbox(&self.fs) {
+            Ok(_) => repeats::over("desk", Trying::Reaching),
+            Err(error) => {
+                let said = format_args!("the desk's inbox cannot be used: {error}");
+                repeats::failing("desk", Trying::Reaching, said);
+            }
         }
         self.renew_roots();
     }
@@ -228,9 +232,8 @@ impl Engine {
     fn set_aside(&mut self, id: &str, problem: String) {
         let hold = Hold::new(Held::Everything, problem);
         let before = self.unreachable.get(id);
-        if before.is_none_or(|before| before.cause != hold.cause) {
-            log::error!("facility {id} cannot be reached: {hold}");
-        }
+        let said = format_args!("the facility cannot be reached: {hold}");
+        repeats::failing(id, Trying::Reaching, said);
         let hold = hold.continuing(before);
         self.stations.remove(id);
         self.unreachable.insert(id.to_owned(), hold);

@@ -12,6 +12,7 @@ use crate::model::patient::{Patient, Physician};
 use crate::model::questionnaire::{Questionnaire, Section, Statement};
 use crate::model::session::Session;
 use crate::model::view::{View, ViewError};
+use crate::repeats::{self, Trying};
 use crate::reports::{self, Form};
 use crate::store::{Overlay, Store, keys};
 
@@ -73,7 +74,8 @@ impl FormOf {
         };
         let made = reports::form_pdf(&form, facility);
         if let Err(problem) = &made {
-            log::error!("a questionnaire cannot be shown: {problem}");
+            let problem = format_args!("a questionnaire cannot be shown: {problem}");
+            repeats::failing("sessions", Trying::Sessions, problem);
         }
         Ok(made.ok())
     }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::content::{Content, Source};
 use super::{Sources, WorklistError};
 use crate::model::identifiers::{ContentHash, SessionId};
+use crate::repeats::{self, Trying};
 use crate::spool::fs::{Dir, FsError};
 use crate::spool::layout::document_path;
 
@@ -236,7 +237,8 @@ impl<'a> SessionFolder<'a> {
         match copied {
             // The others are shown all the same.
             Err(error) if error.is_absent() => {
-                log::error!("documents/ lacks {hash}: run `rcpspool verify`");
+                let problem = format_args!("{hash} is missing: run `rcpspool verify`");
+                repeats::failing("documents", Trying::Sessions, problem);
                 Ok(())
             }
             other => other,
