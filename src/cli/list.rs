@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::reach::ask;
 use super::{Failure, facility, print, print_json, terminal_width};
 use crate::config::Config;
-use crate::listing::{Filter, What, errors, table};
+use crate::listing::{Filter, What, table};
 use crate::model::identifiers::{FacilityId, SessionId};
 use crate::status::control::Request;
 
@@ -31,6 +31,22 @@ pub struct List {
     json: bool,
 }
 
+/// The rows of a listing.
+pub(super) fn rows(
+    config: &Arc<Config>,
+    what: What,
+    filter: &Filter,
+) -> Result<Vec<Value>, Failure> {
+    let request = Request::List {
+        what,
+        filter: filter.clone(),
+    };
+    match ask(config, &request)? {
+        Value::Array(rows) => Ok(rows),
+        _ => Err(Failure::new("the daemon is of another version: restart it")),
+    }
+}
+
 impl List {
     /// Lists.
     pub fn run(self, config: &Arc<Config>) -> Result<(), Failure> {
@@ -40,20 +56,7 @@ impl List {
             session: self.session.as_deref().map(SessionId::new),
             state: self.state.clone(),
         };
-        let rows = match self.what {
-            // They are files: nobody needs to be asked.
-            What::Errors => errors::errors(config, &filter),
-            what => {
-                let request = Request::List {
-                    what,
-                    filter: filter.clone(),
-                };
-                match ask(config, &request)? {
-                    Value::Array(rows) => rows,
-                    _ => return Err(Failure::new("the daemon is of another version: restart it")),
-                }
-            }
-        };
+        let rows = rows(config, self.what, &filter)?;
         if rows.is_empty()
             && let Some(id) = self.facility.as_deref().filter(|id| *id != "desk")
         {

@@ -7,9 +7,10 @@ use clap::Args;
 use serde_json::json;
 
 use super::desk::{command, submit};
+use super::list::rows;
 use super::{Failure, print};
 use crate::config::Config;
-use crate::listing::{Filter, errors};
+use crate::listing::{Filter, What, errors};
 use crate::model::outcome::Reason;
 
 /// The arguments of `retry`.
@@ -62,13 +63,13 @@ fn as_listed(config: &Config, file: &Path) -> Result<String, Failure> {
     })
 }
 
-fn refused_for(config: &Config, reason: &str) -> Result<Vec<String>, Failure> {
+fn refused_for(config: &Arc<Config>, reason: &str) -> Result<Vec<String>, Failure> {
     if !Reason::ALL.iter().any(|known| known.code() == reason) {
         return Err(Failure::new(format!(
             "there is no reason {reason}; `rcpspool list errors` shows why files were refused"
         )));
     }
-    let refused = errors::errors(config, &Filter::default());
+    let refused = rows(config, What::Errors, &Filter::default())?;
     Ok(refused
         .iter()
         .filter(|error| error["reason"] == reason)

@@ -10,7 +10,7 @@ use super::doubt::Read;
 use super::group::Group;
 use super::receipt::Told;
 use super::telling::{Parts, Telling};
-use super::{Claimed, Engine, EngineError, place_name};
+use super::{Claimed, Engine, EngineError, place_name, refused};
 use crate::cda;
 use crate::hl7::{self, Message};
 use crate::intake::desk::{self, Commands, ParsedCommand};
@@ -578,6 +578,8 @@ impl Engine {
         }
         changes.extend(self.history(entry, decision.history));
         entry.changes = group.view.apply(&changes)?;
+        let retried = refused::forget_moved(&mut group.view, &entry.moves)?;
+        entry.changes.extend(retried);
         Ok(Ok(Outcome::Taken {
             verdict: decision.verdict,
             warnings,
@@ -729,7 +731,7 @@ impl Engine {
             named: &named,
             now,
         };
-        self.tell(group, &telling, &mut ending)?;
+        let refused = self.tell(group, &telling, &mut ending)?;
         for (companion, was_refused) in &finished.companions {
             let received = &companion.claim.received;
             let choose = &mut self.names;
@@ -747,7 +749,8 @@ impl Engine {
             let to = claim::from_text(&ordered.to);
             self.folders.parent(&self.fs, &root, &to)?;
         }
-        let changes = forget_progress(group, claimed, &finished.parts);
+        let mut changes = forget_progress(group, claimed, &finished.parts);
+        changes.extend(refused);
         group.enter(Entry::Closing(Box::new(Closing {
             claim: claimed.claim.key(),
             messages: finished.parts.count(),

@@ -14,6 +14,7 @@ mod hold;
 pub mod keeping;
 mod receipt;
 mod recovery;
+mod refused;
 mod report;
 mod retry;
 mod secrets;
@@ -348,6 +349,8 @@ pub struct Engine {
     counts: Counts,
     /// The session folders that commits touched.
     worklists: Arc<Worklists>,
+    /// The key of the refused file up to which it was looked whether they still lie in `error/`.
+    refused_looked_at: String,
     /// Whether the last process that had the spool ended cleanly.
     was_clean: bool,
     /// Once it is set, nothing more is begun.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::hl7::{Builder, SegmentBuilder};
 use crate::intake::route::Described;
+use crate::model::identifiers::CaseId;
 use crate::model::outcome::{Outcome, Place, Reason, Refusal, Verdict, Warning};
 
 /// What became of one message of a file, with what its receipt needs.
@@ -220,15 +221,34 @@ pub(super) fn sidecar(
     facility: &str,
     now: DateTime<Utc>,
 ) -> Value {
+    let of = Refused {
+        message_type: &described.message_type,
+        control_id: described.control_id.as_deref(),
+        case: described.case.as_ref().map(CaseId::as_str),
+        facility,
+    };
+    sidecar_of(&of, refusal, now)
+}
+
+/// Which message was refused, and whose.
+pub(super) struct Refused<'a> {
+    pub message_type: &'a str,
+    pub control_id: Option<&'a str>,
+    pub case: Option<&'a str>,
+    pub facility: &'a str,
+}
+
+/// The sidecar of what is told of in the journal.
+pub(super) fn sidecar_of(of: &Refused<'_>, refusal: &Refusal, now: DateTime<Utc>) -> Value {
     json!({
         "reason": refusal.reason.code(),
         "message": refusal.message,
         "where": refusal.place.as_ref().map(|place| &place.shown),
         "value": refusal.value,
-        "facility": facility,
-        "message_type": described.message_type,
-        "control_id": described.control_id,
-        "case": described.case,
+        "facility": of.facility,
+        "message_type": of.message_type,
+        "control_id": of.control_id,
+        "case": of.case,
         "time": now.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
         "next": refusal.reason.next_step(),
     })

@@ -125,6 +125,7 @@ impl Engine {
             in_flight: None,
             counts: Counts::default(),
             worklists,
+            refused_looked_at: String::new(),
             was_clean: clean.is_some(),
             stop: Arc::default(),
             config,
@@ -141,6 +142,13 @@ impl Engine {
                 "PDFs without a command stay for now: {}",
                 error.without_path()
             );
+        }
+        match engine.remember_former_refused() {
+            Err(error) if error.is_passing() => log::error!(
+                "what was refused by an older version is not listed before the next start: {}",
+                error.without_path()
+            ),
+            remembered => remembered?,
         }
         Ok(engine)
     }

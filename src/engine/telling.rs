@@ -14,10 +14,12 @@ use serde_json::Value;
 use super::files::Ending;
 use super::group::Group;
 use super::receipt::{self, Answering, Told};
+use super::refused::Remembering;
 use super::{Claimed, Engine, EngineError, place_name};
 use crate::config::Acks;
 use crate::journal::Place;
 use crate::model::outcome::{Outcome, Warning};
+use crate::model::refused::MESSAGES;
 use crate::model::visible::in_json;
 use crate::spool::finish::{self, Named};
 use crate::spool::fs::{FsError, Writing};
@@ -171,13 +173,13 @@ pub(super) struct Telling<'t> {
 
 impl Engine {
     /// Writes the receipt of a file, and the sidecar of each message that is refused or, where all are, of the file:
-    /// in one pass, and none of them held.
+    /// in one pass, and none of them held. Gives what is to be remembered of the refused ones.
     pub(super) fn tell(
         &mut self,
         group: &mut Group<'_>,
         telling: &Telling<'_>,
         ending: &mut Ending,
-    ) -> Result<(), EngineError> {
+    ) -> Result<Vec<KeyChange>, EngineError> {
         let (parts, named, now) = (telling.parts, telling.named, telling.now);
         let place = &telling.claimed.place;
         let facility = place_name(place);
@@ -185,6 +187,8 @@ impl Engine {
         let all_refused = parts.are_refused();
         let mut sidecar = Output::default();
         let mut answer = Answer::of(self, telling);
+        let mut refused = Remembering::of(facility, self.message);
+        let mut first: Vec<Value> = Vec::new();
         parts.each(&*store, &telling.claimed.claim.key(), |index, told| {
             answer.add(self, group, place, index, told)?;
             let Some(refusal) = told.outcome.refusal() else {
@@ -195,11 +199,16 @@ impl Engine {
                 let number = index + 1;
                 let message = telling.messages.get(index).copied().unwrap_or_default();
                 let from = self.prepare(group, place, message)?;
-                ending.add(from, &named.message(number, ""));
+                let path = named.message(number, "");
+                ending.add(from, &path);
+                refused.add(&mut group.view, &path, &value)?;
                 let text = format!("{value:#}\n");
                 let from = self.prepare(group, place, in_json(&text).as_bytes())?;
                 ending.add(from, &named.message(number, finish::SIDECAR));
                 return Ok(());
+            }
+            if first.len() < MESSAGES {
+                first.push(value.clone());
             }
             let text = match (index, parts.count()) {
                 (0, 1) => format!("{value:#}\n"),
@@ -219,7 +228,14 @@ impl Engine {
         if let Some(from) = sidecar.finish()? {
             ending.add(from, &named.below(finish::ERROR, finish::SIDECAR));
         }
-        answer.finish(self, group, place, named, ending)
+        if let Some(mut whole) = first.first().cloned() {
+            if parts.count() > 1 {
+                whole["messages"] = first.into();
+            }
+            refused.add(&mut group.view, &named.below(finish::ERROR, ""), &whole)?;
+        }
+        answer.finish(self, group, place, named, ending)?;
+        Ok(refused.finish(&mut group.view)?)
     }
 }
 

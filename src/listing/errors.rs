@@ -1,35 +1,114 @@
-//! What was refused: the sidecars in the `error/` folders (SPEC 10, 12).
+//! What was refused and still lies in an `error/` folder, as the store remembers it (SPEC 10, 12).
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
-use walkdir::WalkDir;
+use serde_json::Value;
 
 use super::Filter;
 use crate::config::Config;
-use crate::spool::claim::{self, derived};
-use crate::spool::finish::{ERROR, SIDECAR};
+use crate::model::refused::RefusedFile;
+use crate::model::view::ViewError;
+use crate::spool::claim;
+use crate::spool::finish::ERROR;
+use crate::store::{Overlay, Store, keys};
 
-/// The sidecars of refused files, each with `file`: the refused file's path, below the spool where it lies there. In
-/// it a `%`, and what is no UTF-8, is written `%xx`.
+/// The refused files, the oldest first: what the sidecar of each says, and `file`, its path, below the spool where it
+/// lies there. In it a `%`, and what is no UTF-8, is written `%xx`.
 ///
-/// A sidecar that cannot be read is listed with its file alone: something is there, and somebody should look.
-pub fn errors(config: &Config, filter: &Filter) -> Vec<Value> {
+/// Whose it is comes from the folder it lies in. One that somebody removed is left out.
+pub fn errors(
+    store: &dyn Store,
+    config: &Config,
+    filter: &Filter,
+) -> Result<Vec<Value>, ViewError> {
+    let view = Overlay::new(store);
     let mut errors = Vec::new();
-    for (name, folder) in folders(config) {
-        if filter
+    for (station, folder) in folders(config) {
+        let is_asked_for = filter
             .facility
             .as_ref()
-            .is_none_or(|it| it.as_str() == name)
-        {
-            of_folder(config, name, &folder, &mut errors);
+            .is_none_or(|it| it.as_str() == station);
+        if !is_asked_for {
+            continue;
+        }
+        let records: Vec<RefusedFile> = view.all(&keys::refused_of(station))?;
+        for record in records {
+            let file = folder.join(claim::from_text(&record.file));
+            if is_there(&file) {
+                let mut error = record.sidecar;
+                error["facility"] = station.into();
+                error["file"] = shown(config, &file).into();
+                errors.push(error);
+            }
         }
     }
-    errors.sort_by_key(|error| (text(error, "time"), text(error, "file")));
-    errors
+    errors.sort_by_cached_key(|error| (text(error, "time"), text(error, "file")));
+    Ok(errors)
+}
+
+/// A refused file with whose it is and its path.
+pub struct Newest {
+    /// The facility's id, or `desk`.
+    pub station: String,
+    /// Its path, as [`errors`] gives it.
+    pub file: String,
+    /// What is remembered of it.
+    pub record: RefusedFile,
+}
+
+/// The files that were refused last and still lie in `error/`, the newest first; of places that cannot be reached,
+/// nobody looks whether they do.
+pub fn newest(
+    store: &dyn Store,
+    config: &Config,
+    is_reachable: &dyn Fn(&str) -> bool,
+    count: usize,
+) -> Result<Vec<Newest>, ViewError> {
+    let view = Overlay::new(store);
+    let folders = folders(config);
+    let mut looked_at = Vec::new();
+    // Somebody may have removed the last ones; those before them are found once the records of these are gone.
+    let most = count.saturating_mul(10);
+    store.scan(keys::REFUSED_NEWEST, &mut |_, value| {
+        looked_at.extend(serde_json::from_slice::<String>(value).ok());
+        looked_at.len() < most
+    })?;
+    let mut newest = Vec::new();
+    for key in looked_at {
+        let station = keys::station_of_refused(&key);
+        let folder = folders.iter().find(|(name, _)| *name == station);
+        let (Some((_, folder)), Some(record)) = (folder, view.get::<RefusedFile>(&key)?) else {
+            continue;
+        };
+        let file = folder.join(claim::from_text(&record.file));
+        if is_reachable(&station) && !is_there(&file) {
+            continue;
+        }
+        newest.push(Newest {
+            file: shown(config, &file),
+            station,
+            record,
+        });
+        if newest.len() == count {
+            break;
+        }
+    }
+    Ok(newest)
+}
+
+/// How many refused files of a facility or the desk are remembered.
+pub fn count(store: &dyn Store, station: &str) -> Result<u64, ViewError> {
+    let count: Option<u64> = Overlay::new(store).get(&keys::refused_count(station))?;
+    Ok(count.unwrap_or_default())
+}
+
+/// What cannot be looked at may be there.
+fn is_there(file: &Path) -> bool {
+    use std::io::ErrorKind::{NotADirectory, NotFound};
+    match file.symlink_metadata() {
+        Ok(_) => true,
+        Err(error) => !matches!(error.kind(), NotFound | NotADirectory),
+    }
 }
 
 /// The path of a refused file as listings and `retry` name it; nothing if it lies in no `error/` folder.
@@ -61,45 +140,6 @@ fn folders(config: &Config) -> Vec<(&str, PathBuf)> {
         .iter()
         .map(|facility| (facility.id.as_str(), facility.dir.join(ERROR)));
     std::iter::once(desk).chain(facilities).collect()
-}
-
-fn of_folder(config: &Config, station: &str, folder: &Path, errors: &mut Vec<Value>) {
-    let mut sidecars = Vec::new();
-    // A sidecar's name can be cut, so it is its file that tells which one it has.
-    let mut files: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
-    for entry in WalkDir::new(folder).into_iter().filter_map(Result::ok) {
-        if !entry.file_type().is_file() {
-            continue;
-        }
-        let path = entry.path();
-        if entry.file_name().as_bytes().ends_with(SIDECAR.as_bytes()) {
-            sidecars.push(path.to_owned());
-        } else {
-            let sidecar = derived(entry.file_name(), "", SIDECAR);
-            files.insert(path.with_file_name(sidecar), path.to_owned());
-        }
-    }
-    for sidecar in sidecars {
-        let file = match files.get(&sidecar) {
-            Some(file) => file.clone(),
-            None => without_ending(&sidecar),
-        };
-        let read = std::fs::read(&sidecar).ok();
-        let mut error = read
-            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-            .filter(Value::is_object)
-            .unwrap_or_else(
-                || json!({ "facility": station, "message": "The sidecar cannot be read." }),
-            );
-        error["file"] = shown(config, &file).into();
-        errors.push(error);
-    }
-}
-
-fn without_ending(sidecar: &Path) -> PathBuf {
-    let name = sidecar.file_name().unwrap_or_default().as_bytes();
-    let name = name.strip_suffix(SIDECAR.as_bytes()).unwrap_or(name);
-    sidecar.with_file_name(OsString::from_vec(name.to_owned()))
 }
 
 fn shown(config: &Config, file: &Path) -> String {

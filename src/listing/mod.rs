@@ -124,7 +124,7 @@ pub fn list(
         What::Notes => notes(&view, filter),
         What::Documents => documents(&view, filter),
         What::Reports => reports(&view, filter),
-        What::Errors => Ok(errors::errors(config, filter)),
+        What::Errors => errors::errors(store, config, filter),
     }
 }
 

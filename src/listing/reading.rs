@@ -445,11 +445,11 @@ mod tests {
                  expected a valid phone number\n    \
                  → Correct the phone number.\n\n  \
                message\n    \
-                 message time  2025         MSH-7.1\n    \
-                 network       \"\" (erased)  MSH-5.1\n\n  \
+                 message time  2025          MSH-7.1\n    \
+                 network       \"\" (erased)   MSH-5.1\n\n  \
                patient\n    \
-                 given name    Léa [2J      PID-5.2   no PID-5.7 = D: that of the birth name\n  \
-               ✗ phone         061          PID-13.1  PID-13.3 = CP\n\n  \
+                 given name    Léa\\u{1b}[2J  PID-5.2   no PID-5.7 = D: that of the birth name\n  \
+               ✗ phone         061           PID-13.1  PID-13.3 = CP\n\n  \
                Not checked, since only the store knows it: what is known of the patient.\n"
         );
     }

@@ -5,7 +5,9 @@ use crate::intake::testing::World;
 use crate::model::change::Record;
 use crate::model::identifiers::ContentHash;
 use crate::model::identifiers::{DocumentId, Ipp};
+use crate::model::refused::RefusedFile;
 use crate::model::report::ReportVersion;
+use crate::store::{MemoryStore, apply_all, to_json};
 
 /// The keys that SPEC 12 names, at least.
 const KEYS: [(What, &str); 6] = [
@@ -308,27 +310,49 @@ fn everything_about_one_thing_is_shown() {
 }
 
 #[test]
-fn sidecars_are_listed_with_their_file() {
+fn what_the_store_remembers_is_listed_while_it_lies_in_error() {
     let folder = tempfile::tempdir().unwrap();
     let config = Config::demo(folder.path());
     let error = folder.path().join("facilities/demo/error/sub");
     std::fs::create_dir_all(&error).unwrap();
+    let store = MemoryStore::default();
+    let remember = |file: &str, sequence: u64| {
+        let sidecar =
+            json!({ "reason": "malformed", "facility": "other", "time": "2025-04-08T10:00:00Z" });
+        let record = RefusedFile::new(file.to_owned(), sequence, &sidecar);
+        let key = keys::refused("demo", file);
+        let newest = keys::refused_newest(sequence, "demo", file);
+        let changes = [
+            (newest, Some(to_json(&key).unwrap())),
+            (key, Some(to_json(&record).unwrap())),
+        ];
+        apply_all(&store, &changes).unwrap();
+    };
     std::fs::write(error.join("x.hl7"), "").unwrap();
-    let sidecar =
-        json!({ "reason": "malformed", "facility": "demo", "time": "2025-04-08T10:00:00Z" });
-    std::fs::write(error.join("x.hl7.error.json"), sidecar.to_string()).unwrap();
-    let long = format!("{}.hl7", "é".repeat(125));
-    std::fs::write(error.join(&long), "").unwrap();
-    let cut = crate::spool::claim::derived(long.as_ref(), "", ".error.json");
-    std::fs::write(error.join(cut), "{").unwrap();
-    let listed = errors::errors(&config, &Filter::default());
-    assert_eq!(listed.len(), 2);
+    std::fs::write(error.join("y.hl7"), "").unwrap();
+    // Anybody may have put this there.
+    std::fs::write(error.join("z.hl7.error.json"), r#"{"facility":"other"}"#).unwrap();
+    remember("sub/x.hl7", 7);
+    remember("sub/y.hl7", 8);
+    remember("sub/removed.hl7", 9);
+    let listed = errors::errors(&store, &config, &Filter::default()).unwrap();
+    let files: Vec<&str> = listed.iter().filter_map(|it| it["file"].as_str()).collect();
     assert_eq!(
-        listed[0]["file"],
-        format!("facilities/demo/error/sub/{long}")
+        files,
+        [
+            "facilities/demo/error/sub/x.hl7",
+            "facilities/demo/error/sub/y.hl7"
+        ]
     );
-    assert_eq!(listed[1]["file"], "facilities/demo/error/sub/x.hl7");
     assert_eq!(listed[1]["reason"], "malformed");
+    assert_eq!(listed[1]["facility"], "demo");
+    let newest = |reachable: bool, count: usize| -> Vec<String> {
+        let newest = errors::newest(&store, &config, &|_| reachable, count).unwrap();
+        newest.into_iter().map(|it| it.record.file).collect()
+    };
+    assert_eq!(newest(true, 1), ["sub/y.hl7"]);
+    assert_eq!(newest(true, 9), ["sub/y.hl7", "sub/x.hl7"]);
+    assert_eq!(newest(false, 1), ["sub/removed.hl7"]);
     assert_eq!(
         errors::as_listed(&config, &error.join("x.hl7")).as_deref(),
         Some("facilities/demo/error/sub/x.hl7")
@@ -341,5 +365,9 @@ fn sidecars_are_listed_with_their_file() {
         facility: Some(FacilityId::new("desk")),
         ..Filter::default()
     };
-    assert!(errors::errors(&config, &of_desk).is_empty());
+    assert!(
+        errors::errors(&store, &config, &of_desk)
+            .unwrap()
+            .is_empty()
+    );
 }

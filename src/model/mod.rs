@@ -11,6 +11,7 @@ pub mod note;
 pub mod outcome;
 pub mod patient;
 pub mod questionnaire;
+pub mod refused;
 pub mod report;
 pub mod session;
 pub mod view;

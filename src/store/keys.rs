@@ -223,6 +223,45 @@ pub fn marker(facility: &str) -> String {
 /// When retention last removed files, and the first day of `done/` that it kept.
 pub const RETENTION: &str = "retention";
 
+/// A refused file of a facility or the desk, by its path below `error/`.
+pub fn refused(station: &str, file: &str) -> String {
+    key(&["refused", station, file])
+}
+
+/// All refused files of a facility or the desk.
+pub fn refused_of(station: &str) -> String {
+    prefix(&["refused", station])
+}
+
+/// All refused files.
+pub const REFUSED: &str = "refused/";
+
+/// Leads to a refused file: the newest comes first.
+pub fn refused_newest(sequence: u64, station: &str, file: &str) -> String {
+    let from_the_end = format!("{:016x}", u64::MAX - sequence);
+    key(&["refused-newest", &from_the_end, station, file])
+}
+
+/// All refused files, the newest first.
+pub const REFUSED_NEWEST: &str = "refused-newest/";
+
+/// How many refused files of a facility or the desk are remembered.
+pub fn refused_count(station: &str) -> String {
+    key(&["refused-count", station])
+}
+
+/// Whether refused files are remembered since the beginning: a spool of an older version has none of them.
+pub const REFUSED_KNOWN: &str = "refused-known";
+
+/// The station of a key below [`REFUSED`].
+pub fn station_of_refused(key: &str) -> String {
+    let (station, _) = key
+        .strip_prefix(REFUSED)
+        .and_then(|words| words.split_once('/'))
+        .unwrap_or_default();
+    last_word(station)
+}
+
 /// The path of a received file that is too long to stand in the name of its claim.
 pub fn long_name(claim: &str) -> String {
     key(&["long-name", claim])

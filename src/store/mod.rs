@@ -46,6 +46,16 @@ pub trait Store: Send + Sync {
         each: &mut dyn FnMut(&str, &[u8]) -> bool,
     ) -> Result<(), StoreError>;
 
+    /// The same, beginning with the first of these keys that is not before `from`.
+    fn scan_from(
+        &self,
+        prefix: &str,
+        from: &str,
+        each: &mut dyn FnMut(&str, &[u8]) -> bool,
+    ) -> Result<(), StoreError> {
+        self.scan(prefix, &mut |key, value| key < from || each(key, value))
+    }
+
     /// Makes all these changes; who reads meanwhile may see some of them.
     fn apply(
         &self,

@@ -79,6 +79,22 @@ impl Store for SledStore {
         Ok(())
     }
 
+    fn scan_from(
+        &self,
+        prefix: &str,
+        from: &str,
+        each: &mut dyn FnMut(&str, &[u8]) -> bool,
+    ) -> Result<(), StoreError> {
+        for pair in self.database.range(from.max(prefix)..) {
+            let (key, value) = pair.map_err(|error| failed("read", error))?;
+            let key = std::str::from_utf8(&key).map_err(|error| failed("read", error))?;
+            if !key.starts_with(prefix) || !each(key, &value) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     fn apply(
         &self,
         changes: &mut dyn Iterator<Item = (&str, Option<&RawValue>)>,

@@ -194,12 +194,13 @@ pub fn take_all(engine: &mut Engine) -> Result<Totals, EngineError> {
     })
 }
 
-/// Everything in a store, but what differs from run to run: times, and the names of claims.
+/// Everything that a store knows from messages that were taken in, but what differs from run to run: the ids of
+/// markers. What is remembered of refused files is no part of it.
 pub fn content(store: &dyn Store) -> BTreeMap<String, String> {
     let mut content = BTreeMap::new();
     store
         .scan("", &mut |key, value| {
-            if !key.starts_with("marker/") {
+            if !key.starts_with("marker/") && !key.starts_with("refused") {
                 content.insert(key.to_owned(), String::from_utf8_lossy(value).into_owned());
             }
             true
