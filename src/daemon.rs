@@ -21,7 +21,7 @@ use signal_hook::iterator::Signals;
 
 use crate::config::{Config, Every};
 use crate::engine::arrivals::{Arrivals, Swept};
-use crate::engine::{Arrival, Engine, EngineError, OpenStore, Totals, place_name};
+use crate::engine::{Arrival, Engine, EngineError, OpenStore, Totals};
 use crate::journal::{JournalError, Place};
 use crate::repeats::{self, Trying};
 use crate::spool::fs::{Dir, Fs};
@@ -41,6 +41,8 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 const GROUPS: usize = 4;
 /// So often it looks whether a snapshot of the journal or retention is due.
 const BETWEEN_KEEPINGS: Duration = Duration::from_secs(10 * 60);
+/// So many refused files are looked for in `error/` with each rescan: somebody may have removed them.
+const REFUSED_LOOKED_AT: usize = 500;
 /// The status is written at most so often.
 const BETWEEN_STATUS: Duration = Duration::from_secs(3);
 
@@ -275,6 +277,7 @@ impl Daemon {
             }
             if self.timers.look.is_some_and(|look| look <= now) {
                 self.look(now);
+                self.tend_notices()?;
                 self.take_some()?;
             } else if !self.queue.is_empty() {
                 self.take_some()?;
@@ -345,6 +348,9 @@ impl Daemon {
     fn check_folders(&mut self) -> Result<(), DaemonError> {
         self.engine.check_facilities();
         self.pass(Trying::Reaching, |engine| engine.open_facilities())?;
+        self.pass(Trying::Settling, |engine| {
+            engine.forget_removed_refused(REFUSED_LOOKED_AT)
+        })?;
         self.watch.follow(self.engine.fs(), self.engine.stations());
         if self.engine.moves_waiting() > 0 {
             self.timers.idle = Some(Instant::now());
@@ -358,13 +364,14 @@ impl Daemon {
         self.timers.status_is_due();
         self.swept = self.engine.sweep_all(&mut self.arrivals);
         self.last_sweep = Utc::now();
-        let problems = &self.swept.problems;
-        for (station, problem) in problems {
-            repeats::failing(station, Trying::Looking, problem);
+        let inboxes = &self.swept.inboxes;
+        for (station, inbox) in inboxes {
+            for (sentence, _) in status::blocked_sentences(&inbox.blocked) {
+                repeats::failing(station, Trying::Looking, sentence);
+            }
         }
-        repeats::over_where(Trying::Looking, |place| {
-            !problems.iter().any(|(station, _)| station == place)
-        });
+        let is_clear = |place: &str| inboxes.get(place).is_none_or(|it| it.blocked.is_empty());
+        repeats::over_where(Trying::Looking, is_clear);
         let ready = std::mem::take(&mut self.swept.ready);
         if let Some(next) = self.swept.next {
             self.timers.look_at(now + next.max(BETWEEN_LOOKS));
@@ -384,17 +391,20 @@ impl Daemon {
         self.short = short;
     }
 
+    /// Tells facilities of the folders that the look found blocked.
+    fn tend_notices(&mut self) -> Result<(), DaemonError> {
+        let swept = std::mem::take(&mut self.swept);
+        let tended = self.pass(Trying::Notices, |engine| engine.tend_notices(&swept));
+        self.swept = swept;
+        tended.map(drop)
+    }
+
     /// Takes in some groups of what is ready, after what waited.
     fn take_some(&mut self) -> Result<(), DaemonError> {
         let count = self.engine.config().intake.group.saturating_mul(GROUPS);
         let arrivals = self.queue.take(count);
         if arrivals.is_empty() && (self.engine.claims_waiting() == 0 || self.short.is_some()) {
             return Ok(());
-        }
-        for arrival in &arrivals {
-            if let Some(backlog) = self.swept.backlog.get_mut(place_name(&arrival.place)) {
-                *backlog = backlog.saturating_sub(1);
-            }
         }
         if !self.pass(Trying::TakingIn, |engine| engine.take_in(arrivals))? {
             // Everything in hand waits for the next look.
@@ -580,11 +590,11 @@ impl Daemon {
             }
             Err(error) if error.is_passing() => {
                 let problem = error.without_path();
-                repeats::failing(
-                    "spool",
-                    trying,
-                    format_args!("{problem}; it is tried again"),
-                );
+                // Of a place that fails, the engine has said so.
+                if trying != Trying::TakingIn || self.engine.held_back().is_empty() {
+                    let problem = format_args!("{problem}; it is tried again");
+                    repeats::failing("spool", trying, problem);
+                }
                 Ok(false)
             }
             Err(error) => Err(error.into()),

@@ -106,6 +106,15 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         config.check_folders()?;
         Ok(Arc::new(config))
     };
+    // Whoever asks a daemon why files wait must get an answer, above all where a folder cannot be written to.
+    let look = || -> Result<Arc<Config>, Failure> {
+        let config = read()?;
+        user::become_owner(&config)?;
+        if !reach::is_daemon_there(&config) {
+            config.check_folders()?;
+        }
+        Ok(Arc::new(config))
+    };
     match cli.command {
         Command::Demo(demo) => demo.run(),
         Command::Config(command) => command.run(&read()?),
@@ -113,9 +122,9 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Once(once) => once.run(&load()?),
         Command::Setup(setup) => setup.run(&Arc::new(read()?)),
         Command::Run => run::run(cli.config.as_deref(), Arc::unwrap_or_clone(load()?)),
-        Command::Status(status) => status.run(&load()?),
-        Command::List(list) => list.run(&load()?),
-        Command::Show(show) => show.run(&load()?),
+        Command::Status(status) => status.run(&look()?),
+        Command::List(list) => list.run(&look()?),
+        Command::Show(show) => show.run(&look()?),
         Command::Session(session) => session.run(&load()?),
         Command::Schedule(schedule) => schedule.run(&load()?),
         Command::Unschedule(unschedule) => unschedule.run(&load()?),

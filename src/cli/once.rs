@@ -16,6 +16,9 @@ use crate::journal::Place;
 use crate::status::control::Request;
 use crate::status::{self, Figures, Status};
 
+/// So many refused files are looked for in `error/` in one run.
+const LOOKED_AT: usize = 10_000;
+
 /// The arguments of `once`.
 #[derive(Debug, Args)]
 pub struct Once {
@@ -60,8 +63,10 @@ fn take_in(engine: &mut Engine) -> Result<(), Failure> {
         std::thread::sleep(engine.config().intake.settle + Duration::from_millis(10));
         swept = engine.sweep_all(&mut arrivals);
     }
-    for (station, problem) in &swept.problems {
-        complain(format_args!("{station}: {problem}"));
+    for (station, inbox) in &swept.inboxes {
+        for (sentence, _) in status::blocked_sentences(&inbox.blocked) {
+            complain(format_args!("{station}: {sentence}"));
+        }
     }
     if swept.unsettled > 0 {
         let count = swept.unsettled;
@@ -70,14 +75,16 @@ fn take_in(engine: &mut Engine) -> Result<(), Failure> {
         ));
     }
     engine.take_in(std::mem::take(&mut swept.ready))?;
+    engine.tend_notices(&swept)?;
     wait_for_doubtful(engine, || false)?;
     if engine.claims_waiting() > 0 {
         let count = engine.claims_waiting();
-        eprintln!(
-            "rcpspool: {count} files that were claimed may still be written to: they stay in work/ for the next time"
-        );
+        complain(format_args!(
+            "{count} files that were claimed may still be written to: they stay in work/ for the next time"
+        ));
     }
     engine.write_due_batches()?;
+    engine.forget_removed_refused(LOOKED_AT)?;
     swept = engine.sweep_all(&mut arrivals);
     write_status(engine, &swept, started);
     tell_what_waits(engine)

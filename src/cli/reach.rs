@@ -24,6 +24,11 @@ pub enum Reach {
     Daemon(ControlClient),
 }
 
+/// Whether a daemon can be asked.
+pub fn is_daemon_there(config: &Config) -> bool {
+    matches!(control::connect(config), Ok(Some(_)))
+}
+
 /// Finds out who has the data.
 pub fn reach(config: &Arc<Config>) -> Result<Reach, Failure> {
     let start = Instant::now();

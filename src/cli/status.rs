@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
-use chrono::Utc;
+use chrono::{SecondsFormat, Utc};
 use clap::Args;
 use serde_json::{Value, json};
 
 use super::reach::{Reach, ask_daemon, reach};
 use super::{Failure, print, print_json, terminal_width};
 use crate::config::Config;
+use crate::engine::Hold;
 use crate::engine::arrivals::Arrivals;
 use crate::listing::table::{self, Column, plain};
+use crate::model::visible::in_cell;
 use crate::status::control::Request;
-use crate::status::{Figures, Status as Gathered};
+use crate::status::{Figures, Status as Gathered, what_waits};
 
 /// The arguments of `status`.
 #[derive(Debug, Args)]
@@ -27,7 +29,7 @@ impl Status {
     pub fn run(self, config: &Arc<Config>) -> Result<(), Failure> {
         let status = match reach(config)? {
             Reach::Daemon(mut client) => ask_daemon(&mut client, &Request::Status)?,
-            Reach::Here(engine) => {
+            Reach::Here(mut engine) => {
                 let swept = engine.sweep_all(&mut Arrivals::default());
                 let now = Utc::now();
                 let figures = Figures::of(&engine, &swept, now, now, false);
@@ -52,12 +54,7 @@ fn text(status: &Value, width: Option<usize>) -> String {
         text.push_str(&format!("Nothing is taken in: {problem}\n"));
     }
     for folder in rows(&status["folders"]) {
-        if let Some(problem) = folder["problem"].as_str() {
-            text.push_str(&format!(
-                "{} cannot be reached: {problem}\n",
-                plain(&folder["id"])
-            ));
-        }
+        text.push_str(&problems(folder));
     }
     for (key, what) in [
         (
@@ -99,13 +96,59 @@ fn text(status: &Value, width: Option<usize>) -> String {
     text
 }
 
+/// Why files of a place wait, since when, and what to do.
+fn problems(folder: &Value) -> String {
+    let id = plain(&folder["id"]);
+    let mut text = String::new();
+    let holds: Vec<Hold> = serde_json::from_value(folder["holds"].clone()).unwrap_or_default();
+    for hold in &holds {
+        let since = hold.since.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let waits = what_waits(hold.held, &id);
+        let line = format!("{waits}: {}, since {since}", hold.cause);
+        text.push_str(&format!(
+            "{}\n  → {}\n",
+            in_cell(&line),
+            in_cell(&hold.next)
+        ));
+    }
+    for blocked in rows(&folder["blocked"]) {
+        let (problem, since) = (plain(&blocked["problem"]), plain(&blocked["since"]));
+        text.push_str(&format!("{id}: {problem}, since {since}.\n"));
+        text.push_str(&match blocked["folder"].as_str() {
+            Some(named) => format!("  The first is {}.\n", in_cell(named)),
+            None => "  A notice (*.notice.json) among its receipts names each.\n".to_owned(),
+        });
+        text.push_str(&format!("  → {}\n", plain(&blocked["next"])));
+    }
+    text
+}
+
+/// A count, unless there is nothing to count.
+fn some(count: &Value) -> String {
+    match count.as_u64() {
+        Some(0) => String::new(),
+        _ => plain(count),
+    }
+}
+
+fn waiting(row: &Value) -> String {
+    match &row["backlog"] {
+        Value::Null => "unknown".to_owned(),
+        count => plain(count),
+    }
+}
+
 fn rows(list: &Value) -> &[Value] {
     list.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
 const FOLDERS: &[Column] = &[
     ("FACILITY", |row| plain(&row["id"])),
-    ("WAITING", |row| plain(&row["backlog"])),
+    ("WAITING", waiting),
+    ("SETTLING", |row| some(&row["settling"])),
+    ("IN HAND", |row| some(&row["in_hand"])),
+    ("HELD BACK", |row| some(&row["held_back"])),
+    ("BLOCKED FOLDERS", |row| some(&row["blocked_folders"])),
     ("IN ERROR", |row| plain(&row["errors"])),
     ("NOT FILES", |row| plain(&row["strange"])),
     ("REPORTS TO LEAVE", |row| plain(&row["reports_waiting"])),

@@ -1,19 +1,32 @@
 //! What is ready to be taken in: a sweep of every inbox, and what was seen of its files before.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use rustix::io::Errno;
 
 use super::{Arrival, Engine, place_name};
 use crate::intake::desk::is_command;
 use crate::journal::Place;
+use crate::spool::layout::Station;
 use crate::spool::settle::Settling;
-use crate::spool::sweep::sweep;
+use crate::spool::sweep::{Blocked, Found, Hindrance, Sweep, sweep};
 
 /// What was seen of the files of every inbox.
 #[derive(Debug, Default)]
 pub struct Arrivals {
     settling: BTreeMap<Place, Settling>,
+    /// Since when each folder was seen blocked in that way.
+    blocked: BTreeMap<Place, Vec<(Blocked, Seen)>>,
+}
+
+/// When something was seen for the first time, on both clocks.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    time: DateTime<Utc>,
+    moment: Instant,
 }
 
 /// What a sweep of every inbox found.
@@ -25,12 +38,38 @@ pub struct Swept {
     pub unsettled: usize,
     /// After what time the first of them may be ready.
     pub next: Option<Duration>,
-    /// How many files lie in each inbox to be taken in, ready or not.
-    pub backlog: BTreeMap<String, usize>,
-    /// What could not be looked at, in words, with the station it belongs to.
-    pub problems: Vec<(String, String)>,
-    /// How many things lie in each inbox that are never taken in: links, pipes, sockets, devices.
-    pub strange: BTreeMap<String, usize>,
+    /// What was found in each inbox that could be looked at, by its facility, or `desk`.
+    pub inboxes: BTreeMap<String, Inbox>,
+}
+
+/// What a sweep found in one inbox.
+#[derive(Debug, Clone, Default)]
+pub struct Inbox {
+    /// How many files lie there to be taken in, ready or not.
+    pub backlog: usize,
+    /// How many of them still settle, or wait for one that does.
+    pub settling: usize,
+    /// How many of them lie in folders that they cannot be moved out of.
+    pub stuck: usize,
+    /// How many things lie there that are never taken in: links, pipes, sockets, devices.
+    pub strange: usize,
+    /// The folders whose files cannot be had.
+    pub blocked: Vec<BlockedFolder>,
+    /// How many files had been claimed out of it by then.
+    claimed: u64,
+}
+
+/// A folder of an inbox whose files cannot be had.
+#[derive(Debug, Clone)]
+pub struct BlockedFolder {
+    /// Its path below the inbox; empty for the inbox itself.
+    pub folder: PathBuf,
+    /// What cannot be done with it.
+    pub hindrance: Hindrance,
+    /// When that was seen first.
+    pub since: DateTime<Utc>,
+    /// Whether it has been so for as long as a file takes to settle: an upload may set rights when it ends.
+    pub lasts: bool,
 }
 
 impl Arrivals {
@@ -38,38 +77,194 @@ impl Arrivals {
     pub fn settling(&mut self, place: &Place) -> &mut Settling {
         self.settling.entry(place.clone()).or_default()
     }
+
+    /// Since when these folders are blocked; what was blocked before and is not now is forgotten.
+    fn blocked(
+        &mut self,
+        place: &Place,
+        now: Vec<Blocked>,
+        settle: Duration,
+    ) -> Vec<BlockedFolder> {
+        let before = self.blocked.remove(place).unwrap_or_default();
+        let mut before: BTreeMap<PathBuf, (Blocked, Seen)> = before
+            .into_iter()
+            .map(|(blocked, seen)| (blocked.folder.clone(), (blocked, seen)))
+            .collect();
+        let here = Seen {
+            time: Utc::now(),
+            moment: Instant::now(),
+        };
+        let seen: Vec<(Blocked, Seen)> = now
+            .into_iter()
+            .map(|blocked| match before.remove(&blocked.folder) {
+                Some((former, seen)) if former == blocked => (blocked, seen),
+                _ => (blocked, here),
+            })
+            .collect();
+        let shown = seen.iter().map(|(blocked, seen)| BlockedFolder {
+            folder: blocked.folder.clone(),
+            hindrance: blocked.hindrance.clone(),
+            since: seen.time,
+            lasts: here.moment.duration_since(seen.moment) >= settle,
+        });
+        let shown = shown.collect();
+        if !seen.is_empty() {
+            self.blocked.insert(place.clone(), seen);
+        }
+        shown
+    }
+}
+
+/// The folders that files could not be claimed out of though our rights on them allow it, as the system answered.
+#[derive(Debug, Default)]
+pub(super) struct Unclaimed {
+    folders: BTreeMap<(Place, PathBuf), Refusing>,
+}
+
+#[derive(Debug)]
+struct Refusing {
+    problem: String,
+    /// Whether all its files would be refused; else only one may be meant, and the others are tried.
+    is_whole: bool,
+    /// How many it refused since the sweep before.
+    count: usize,
+    /// Whether it refused one since the last sweep.
+    refused_now: bool,
+}
+
+impl Unclaimed {
+    /// Whether nothing more is tried with this folder before the next sweep.
+    pub fn is_left_alone(&self, arrival: &Arrival) -> bool {
+        if self.folders.is_empty() {
+            return false;
+        }
+        let refusing = self.folders.get(&Self::key(arrival));
+        refusing.is_some_and(|it| it.refused_now && it.is_whole)
+    }
+
+    /// A file could not be claimed.
+    pub fn refused(&mut self, arrival: &Arrival, error: &std::io::Error) {
+        let key = Self::key(arrival);
+        let before = self.folders.get(&key).filter(|it| it.refused_now);
+        let refusing = Refusing {
+            problem: error.to_string(),
+            is_whole: Errno::from_io_error(error) == Some(Errno::ACCESS),
+            count: before.map_or(0, |it| it.count) + 1,
+            refused_now: true,
+        };
+        self.folders.insert(key, refusing);
+    }
+
+    /// A sweep found these files: folders without any are forgotten.
+    fn look_again(&mut self, place: &Place, files: &[Found]) {
+        if self.folders.is_empty() {
+            return;
+        }
+        let folders: BTreeSet<&Path> = files.iter().map(|found| folder_of(&found.path)).collect();
+        self.folders.retain(|(of, folder), refusing| {
+            of != place
+                || std::mem::take(&mut refusing.refused_now) && folders.contains(folder.as_path())
+        });
+    }
+
+    fn of<'u>(&'u self, place: &'u Place) -> impl Iterator<Item = Blocked> + 'u {
+        let of_place = self.folders.iter().filter(move |((of, _), _)| of == place);
+        of_place.map(|((_, folder), refusing)| Blocked {
+            folder: folder.clone(),
+            hindrance: Hindrance::Other(refusing.problem.clone()),
+        })
+    }
+
+    /// How many of these files it refuses.
+    fn stuck(&self, place: &Place, files: &[Found]) -> usize {
+        let of_place = self.folders.iter().filter(|((of, _), _)| of == place);
+        let counts = of_place.map(|((_, folder), refusing)| match refusing.is_whole {
+            true => files
+                .iter()
+                .filter(|found| folder_of(&found.path) == folder)
+                .count(),
+            false => refusing.count,
+        });
+        counts.sum()
+    }
+
+    fn key(arrival: &Arrival) -> (Place, PathBuf) {
+        let folder = folder_of(&arrival.path).to_owned();
+        (arrival.place.clone(), folder)
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new(""))
 }
 
 impl Engine {
     /// Looks at every inbox that can be reached. A file is ready once two looks, `intake.settle` apart, see the same.
-    pub fn sweep_all(&self, arrivals: &mut Arrivals) -> Swept {
-        let intake = &self.config.intake;
+    pub fn sweep_all(&mut self, arrivals: &mut Arrivals) -> Swept {
         let mut swept = Swept::default();
+        let mut unclaimed = std::mem::take(&mut self.unclaimed);
         for station in self.stations() {
-            let seen = sweep(station, &intake.ignore);
-            let local = self.is_local(station);
-            let settling = arrivals.settling(&station.place);
-            let ready = settling.ready(&seen, intake.settle, local);
-            swept.unsettled += seen.files.len() - ready.len();
-            swept.next = [swept.next, settling.next()].into_iter().flatten().min();
-            let name = place_name(&station.place);
-            let is_taken = |path: &Path| station.place != Place::Desk || is_command(path);
-            let backlog = seen.files.iter().filter(|found| is_taken(&found.path));
-            swept.backlog.insert(name.to_owned(), backlog.count());
-            if !seen.strange.is_empty() {
-                swept.strange.insert(name.to_owned(), seen.strange.len());
-            }
-            let problems = seen.problems.into_iter();
-            swept
-                .problems
-                .extend(problems.map(|problem| (name.to_owned(), problem)));
-            // At the desk, anything else is claimed by the command that names it.
-            let taken = ready.into_iter().filter(|found| is_taken(&found.path));
-            swept.ready.extend(taken.map(|found| Arrival {
-                place: station.place.clone(),
-                path: found.path,
-            }));
+            self.sweep_one(station, arrivals, &mut unclaimed, &mut swept);
         }
+        self.unclaimed = unclaimed;
         swept
+    }
+
+    fn sweep_one(
+        &self,
+        station: &Station,
+        arrivals: &mut Arrivals,
+        unclaimed: &mut Unclaimed,
+        swept: &mut Swept,
+    ) {
+        let settle = self.config.intake.settle;
+        let place = &station.place;
+        let seen = sweep(station, &self.config.intake.ignore);
+        let settling = arrivals.settling(place);
+        let ready = settling.ready(&seen, settle, self.is_local(station));
+        swept.unsettled += seen.files.len() - ready.len();
+        swept.next = [swept.next, settling.next()].into_iter().flatten().min();
+        unclaimed.look_again(place, &seen.files);
+        let Sweep {
+            files,
+            strange,
+            mut blocked,
+        } = seen;
+        let shut: BTreeSet<PathBuf> = blocked
+            .iter()
+            .filter(|it| it.hindrance == Hindrance::MovingOut)
+            .map(|it| it.folder.clone())
+            .collect();
+        for more in unclaimed.of(place) {
+            if !blocked.iter().any(|it| it.folder == more.folder) {
+                blocked.push(more);
+            }
+        }
+        // At the desk, anything else is claimed by the command that names it.
+        let is_taken = |found: &&Found| *place != Place::Desk || is_command(&found.path);
+        let can_move = |found: &&Found| shut.is_empty() || !shut.contains(folder_of(&found.path));
+        let backlog = files.iter().filter(is_taken).count();
+        let stuck = files.iter().filter(is_taken).filter(|it| !can_move(it));
+        let inbox = Inbox {
+            backlog,
+            settling: backlog - ready.iter().filter(is_taken).count(),
+            stuck: (stuck.count() + unclaimed.stuck(place, &files)).min(backlog),
+            strange: strange.len(),
+            blocked: arrivals.blocked(place, blocked, settle),
+            claimed: self.claimed.get(place).copied().unwrap_or_default(),
+        };
+        let ready = ready.iter().filter(is_taken).filter(can_move);
+        swept.ready.extend(ready.map(|found| Arrival {
+            place: place.clone(),
+            path: found.path.clone(),
+        }));
+        swept.inboxes.insert(place_name(place).to_owned(), inbox);
+    }
+
+    /// How many files wait in this inbox by now: those that the sweep saw without those that were claimed since.
+    pub fn backlog(&self, place: &Place, inbox: &Inbox) -> usize {
+        let claimed = self.claimed.get(place).copied().unwrap_or_default();
+        let since = usize::try_from(claimed.saturating_sub(inbox.claimed)).unwrap_or(usize::MAX);
+        inbox.backlog.saturating_sub(since)
     }
 }

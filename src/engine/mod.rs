@@ -12,6 +12,7 @@ mod group;
 mod handed;
 mod hold;
 pub mod keeping;
+mod notices;
 mod receipt;
 mod recovery;
 mod refused;
@@ -31,9 +32,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use self::arrivals::Unclaimed;
 use self::commit::{Committer, Roots};
 use self::group::{Group, InFlight};
 use self::hold::Holds;
+use self::notices::Notices;
 use crate::config::{Config, Every, Facility};
 use crate::journal::{JournalError, Place};
 use crate::model::outcome::{Outcome, Reason};
@@ -349,6 +352,11 @@ pub struct Engine {
     counts: Counts,
     /// The session folders that commits touched.
     worklists: Arc<Worklists>,
+    /// How many files were claimed out of each inbox.
+    claimed: BTreeMap<Place, u64>,
+    unclaimed: Unclaimed,
+    /// The notices that the facilities have, once they were read from the store.
+    notices: Option<Notices>,
     /// The key of the refused file up to which it was looked whether they still lie in `error/`.
     refused_looked_at: String,
     /// Whether the last process that had the spool ended cleanly.
@@ -672,6 +680,12 @@ impl Engine {
             .collect()
     }
 
+    /// Whether the files of all places wait for the desk, whose folder fails.
+    pub fn do_all_wait_for_the_desk(&self) -> bool {
+        let age = self.holds.age(&Place::Desk, Held::Files);
+        age.is_some_and(|age| age < self.patience)
+    }
+
     /// Why nothing of anybody counts at present, if that is so.
     pub fn all_held(&self) -> Option<&Hold> {
         self.all_held.as_ref()
@@ -686,6 +700,16 @@ impl Engine {
     /// How many moves the journal orders that could not be done yet.
     pub fn moves_waiting(&self) -> usize {
         self.committer.moves().len()
+    }
+
+    /// How many claimed files of each place wait to be read, or to be put on the disk.
+    pub fn in_hand(&self) -> BTreeMap<&str, usize> {
+        let mut in_hand = BTreeMap::new();
+        let waiting = self.waiting.iter().chain(&self.again);
+        for claimed in waiting.chain(&self.suspects) {
+            *in_hand.entry(place_name(&claimed.place)).or_default() += 1;
+        }
+        in_hand
     }
 
     /// How many claimed files wait to be read.
@@ -797,18 +821,22 @@ impl Engine {
 
     /// Makes a file in an inbox ours; nothing if it vanished or cannot be had now.
     fn claim(&mut self, arrival: &Arrival) -> Result<Option<Claimed>, EngineError> {
-        if self.must_wait(&arrival.place) {
+        if self.must_wait(&arrival.place) || self.unclaimed.is_left_alone(arrival) {
             return Ok(None);
         }
         let claim = Claim::new(self.order + 1, &self.run, &arrival.path);
         match self.move_into_work(arrival, &claim) {
             Ok(true) => {
                 self.order += 1;
+                if arrival.place != Place::Desk || crate::intake::desk::is_command(&arrival.path) {
+                    *self.claimed.entry(arrival.place.clone()).or_default() += 1;
+                }
                 return Ok(Some(Claimed::new(arrival.place.clone(), claim)));
             }
             Ok(false) => {}
             Err(EngineError::Disk(error)) if error.is_absent() => {}
             Err(EngineError::Disk(error)) if error.scope() == Scope::Name => {
+                self.unclaimed.refused(arrival, &error.source);
                 // The received name may be a patient's: only the folder is told.
                 let cause = format!(
                     "a file in the inbox cannot be taken: {}",

@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::arrivals::Unclaimed;
 use super::commit::Committer;
 use super::group::Group;
 use super::hold::Holds;
@@ -125,6 +126,9 @@ impl Engine {
             in_flight: None,
             counts: Counts::default(),
             worklists,
+            claimed: BTreeMap::new(),
+            unclaimed: Unclaimed::default(),
+            notices: None,
             refused_looked_at: String::new(),
             was_clean: clean.is_some(),
             stop: Arc::default(),

@@ -1,10 +1,13 @@
 //! The sweep: what lies in an inbox now. Events make intake fast, the sweep makes it right.
 
+use std::collections::HashSet;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::fs::{Access, AtFlags};
+use rustix::io::Errno;
 use walkdir::WalkDir;
 
 use super::layout::Station;
@@ -38,21 +41,43 @@ pub struct Sweep {
     pub files: Vec<Found>,
     /// Things that are never taken in: links, pipes, sockets, devices.
     pub strange: Vec<PathBuf>,
-    /// What could not be looked at, in words.
-    pub problems: Vec<String>,
+    /// The folders whose files cannot be had.
+    pub blocked: Vec<Blocked>,
+}
+
+/// A folder of an inbox whose files cannot be had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Blocked {
+    /// Its path below the inbox; empty for the inbox itself.
+    pub folder: PathBuf,
+    /// What cannot be done.
+    pub hindrance: Hindrance,
+}
+
+/// What cannot be done with a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hindrance {
+    /// It cannot be entered: nobody knows what lies in it.
+    Entering,
+    /// It cannot be listed: nobody knows what lies in it.
+    Listing,
+    /// Its files can be seen, and not be moved out of it.
+    MovingOut,
+    /// Something else, in the system's words.
+    Other(String),
 }
 
 /// Looks at everything below the inbox, leaving alone what the patterns name.
 pub fn sweep(station: &Station, ignore: &[String]) -> Sweep {
     let mut sweep = Sweep::default();
     let root = station.inbox.path();
-    let walk = WalkDir::new(root).min_depth(1).follow_links(false);
-    let entries = walk.into_iter().filter_entry(|entry| {
-        !ignore
-            .iter()
-            .any(|pattern| matches_pattern(pattern.as_bytes(), entry.file_name().as_bytes()))
+    let walk = WalkDir::new(root).follow_links(false);
+    let mut entries = walk.into_iter().filter_entry(|entry| {
+        let name = entry.file_name().as_bytes();
+        let is_ignored = |pattern: &String| matches_pattern(pattern.as_bytes(), name);
+        entry.depth() == 0 || !ignore.iter().any(is_ignored)
     });
-    for entry in entries {
+    while let Some(entry) = entries.next() {
         let entry = match entry {
             Ok(entry) => entry,
             // What vanished while we looked was moved away by its owner.
@@ -65,14 +90,15 @@ pub fn sweep(station: &Station, ignore: &[String]) -> Sweep {
                 continue;
             }
             Err(error) => {
-                // Names of folders may be those of patients: only what is wrong is told.
                 let problem = match error.io_error() {
                     Some(error) => error.to_string(),
                     None => "folders go in a circle".to_owned(),
                 };
-                sweep.problems.push(format!(
-                    "something in the inbox cannot be looked at: {problem}"
-                ));
+                let folder = error.path().and_then(|path| path.strip_prefix(root).ok());
+                sweep.blocked.push(Blocked {
+                    folder: folder.map(Path::to_owned).unwrap_or_default(),
+                    hindrance: Hindrance::Other(problem),
+                });
                 continue;
             }
         };
@@ -81,6 +107,15 @@ pub fn sweep(station: &Station, ignore: &[String]) -> Sweep {
         };
         let kind = entry.file_type();
         if kind.is_dir() {
+            if let Some(hindrance) = hindrance(entry.path()) {
+                if hindrance != Hindrance::MovingOut {
+                    entries.skip_current_dir();
+                }
+                sweep.blocked.push(Blocked {
+                    folder: path.to_owned(),
+                    hindrance,
+                });
+            }
             continue;
         }
         if !kind.is_file() {
@@ -99,10 +134,10 @@ pub fn sweep(station: &Station, ignore: &[String]) -> Sweep {
             }
             Err(error) => {
                 let problem = error.io_error().map(ToString::to_string);
-                sweep.problems.push(format!(
-                    "a file in the inbox cannot be looked at: {}",
-                    problem.unwrap_or_default()
-                ));
+                sweep.blocked.push(Blocked {
+                    folder: path.parent().unwrap_or(Path::new("")).to_owned(),
+                    hindrance: Hindrance::Other(problem.unwrap_or_default()),
+                });
                 continue;
             }
         };
@@ -116,10 +151,39 @@ pub fn sweep(station: &Station, ignore: &[String]) -> Sweep {
             },
         });
     }
+    // A folder with other folders alone need not be written to.
+    let with_files: HashSet<&Path> = sweep
+        .files
+        .iter()
+        .filter_map(|found| found.path.parent())
+        .collect();
+    let mut seen = HashSet::new();
+    sweep.blocked.retain(|it| {
+        let is_needed =
+            it.hindrance != Hindrance::MovingOut || with_files.contains(it.folder.as_path());
+        is_needed && seen.insert(it.folder.clone())
+    });
     sweep
         .files
         .sort_by(|a, b| (a.look.modified, &a.path).cmp(&(b.look.modified, &b.path)));
     sweep
+}
+
+/// What our rights on a folder do not allow, if anything.
+fn hindrance(folder: &Path) -> Option<Hindrance> {
+    let may = |access: Access| {
+        let asked = rustix::fs::accessat(rustix::fs::CWD, folder, access, AtFlags::EACCESS);
+        // Whatever else is wrong is found when it is used.
+        asked != Err(Errno::ACCESS) && asked != Err(Errno::ROFS)
+    };
+    if may(Access::READ_OK | Access::WRITE_OK | Access::EXEC_OK) {
+        return None;
+    }
+    Some(match (may(Access::EXEC_OK), may(Access::READ_OK)) {
+        (false, _) => Hindrance::Entering,
+        (true, false) => Hindrance::Listing,
+        (true, true) => Hindrance::MovingOut,
+    })
 }
 
 fn nanoseconds(seconds: i64, nanoseconds: i64) -> i128 {

@@ -76,8 +76,28 @@ pub(super) fn render(status: &Status) -> String {
             registry.register(name, help, family);
         };
     by_facility("backlog_files", "Files that wait in the inbox", &|it| {
-        Some(it.backlog as u64)
+        it.backlog.map(|count| count as u64)
     });
+    by_facility(
+        "settling_files",
+        "Files in the inbox that may still be written to, or wait for one that may",
+        &|it| Some(it.settling as u64),
+    );
+    by_facility(
+        "in_hand_files",
+        "Files that are taken out of the inbox and not finished",
+        &|it| Some(it.in_hand as u64),
+    );
+    by_facility(
+        "held_back_files",
+        "Files that wait since something failed",
+        &|it| Some(it.held_back as u64),
+    );
+    by_facility(
+        "blocked_folders",
+        "Folders in the inbox whose files cannot be had",
+        &|it| Some(it.blocked_folders as u64),
+    );
     by_facility(
         "strange_files",
         "Things in the inbox that are never taken in",
@@ -86,7 +106,7 @@ pub(super) fn render(status: &Status) -> String {
     by_facility(
         "error_files",
         "Refused files and messages in error/",
-        &|it| Some(it.errors as u64),
+        &|it| Some(it.errors),
     );
     by_facility(
         "reports_waiting",

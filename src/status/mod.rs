@@ -1,7 +1,7 @@
 //! What is going on, for people and for monitoring: the page, the same as JSON, metrics, and the local socket.
 //!
 //! The engine and the last look at the inboxes give the [`Figures`], which cost nothing; [`Status::gather`] adds what
-//! the store and the `error/` folders know, and [`publish`] writes all of it into the spool's `status/`.
+//! the store knows, and [`publish`] writes all of it into the spool's `status/`.
 
 pub mod control;
 mod listener;
@@ -10,23 +10,21 @@ mod page;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use walkdir::WalkDir;
 
 use crate::config::Config;
-use crate::engine::arrivals::Swept;
-use crate::engine::{Counts, Engine, FreeSpace, Held, Totals, place_name};
+use crate::engine::arrivals::{BlockedFolder, Inbox, Swept};
+use crate::engine::{Counts, Engine, FreeSpace, Held, Hold, Totals, place_name};
+use crate::listing::errors;
 use crate::model::outcome::Reason;
 use crate::model::session::{Session, SessionState};
 use crate::model::view::{View, ViewError};
 use crate::model::visible::in_json;
-use crate::spool::finish::{ERROR, SIDECAR};
+use crate::spool::claim;
 use crate::spool::fs::{Dir, Fs, FsError};
 use crate::store::{Overlay, Store, keys};
 
@@ -50,10 +48,12 @@ pub struct Figures {
     started: DateTime<Utc>,
     last_sweep: DateTime<Utc>,
     counts: Counts,
+    inboxes: BTreeMap<String, Inbox>,
     backlog: BTreeMap<String, usize>,
-    strange: BTreeMap<String, usize>,
-    unreachable: BTreeMap<String, String>,
-    held_back: BTreeMap<String, String>,
+    in_hand: BTreeMap<String, usize>,
+    /// What is held at each place, what holds most first.
+    holds: BTreeMap<String, Vec<Hold>>,
+    waits_for_the_desk: bool,
     moves_waiting: usize,
     claims_waiting: usize,
     free_space: Vec<FreeSpace>,
@@ -75,26 +75,22 @@ impl Figures {
             started,
             last_sweep,
             counts: engine.counts().clone(),
-            backlog: swept.backlog.clone(),
-            strange: swept.strange.clone(),
-            unreachable: engine
-                .unreachable()
-                .iter()
-                .map(|(id, hold)| (id.clone(), hold.cause.clone()))
+            inboxes: swept.inboxes.clone(),
+            backlog: engine
+                .stations()
+                .filter_map(|station| {
+                    let inbox = swept.inboxes.get(station.name())?;
+                    let backlog = engine.backlog(&station.place, inbox);
+                    Some((station.name().to_owned(), backlog))
+                })
                 .collect(),
-            // The last of a place wins: what holds its files.
-            held_back: engine
-                .holds()
+            in_hand: engine
+                .in_hand()
                 .into_iter()
-                .filter(|(_, hold)| hold.held != Held::Everything)
-                .map(|(place, hold)| (place_name(&place).to_owned(), hold.cause))
-                .chain(
-                    engine
-                        .held_back()
-                        .into_iter()
-                        .map(|(place, hold)| (place_name(&place).to_owned(), hold.cause)),
-                )
+                .map(|(name, count)| (name.to_owned(), count))
                 .collect(),
+            holds: holds_by_place(engine),
+            waits_for_the_desk: engine.do_all_wait_for_the_desk(),
             moves_waiting: engine.moves_waiting(),
             claims_waiting: engine.claims_waiting(),
             free_space: engine.free_space(),
@@ -105,6 +101,18 @@ impl Figures {
             },
         }
     }
+}
+
+fn holds_by_place(engine: &Engine) -> BTreeMap<String, Vec<Hold>> {
+    let mut by_place: BTreeMap<String, Vec<Hold>> = BTreeMap::new();
+    for (place, hold) in engine.holds() {
+        let of_place = by_place.entry(place_name(&place).to_owned());
+        of_place.or_default().push(hold);
+    }
+    for of_place in by_place.values_mut() {
+        of_place.sort_by_key(|hold| hold.held);
+    }
+    by_place
 }
 
 /// Everything the page shows. Ids only, unless `status.names` asks for more.
@@ -153,18 +161,49 @@ pub struct Folder {
     pub path: PathBuf,
     /// Why it cannot be reached, if that is so.
     pub problem: Option<String>,
-    /// Why its files wait though it can be reached, if that is so.
+    /// Why something of it waits though it can be reached, if that is so.
     pub waits: Option<String>,
-    /// How many files wait in its inbox.
-    pub backlog: usize,
+    /// All that is held there, each with its cause, since when, and what to do.
+    #[serde(default)]
+    pub holds: Vec<Hold>,
+    /// How many files wait in its inbox; nothing while it cannot be looked at.
+    pub backlog: Option<usize>,
+    /// How many of them may still be written to, or wait for one that may.
+    #[serde(default)]
+    pub settling: usize,
+    /// How many files are taken out of its inbox and not finished.
+    #[serde(default)]
+    pub in_hand: usize,
+    /// How many of all these wait since something failed: in the whole place, or in their folder.
+    #[serde(default)]
+    pub held_back: usize,
+    /// How many folders in its inbox hold files that cannot be had.
+    #[serde(default)]
+    pub blocked_folders: usize,
+    /// What is wrong with them, in sentences.
+    #[serde(default)]
+    pub blocked: Vec<BlockedShown>,
     /// How many links, pipes and the like lie in its inbox, which are never taken in.
     pub strange: usize,
-    /// How many refused files and messages lie in its `error/`.
-    pub errors: usize,
+    /// How many refused files and messages lie in its `error/`; one that somebody removed counts for a while.
+    pub errors: u64,
     /// How many report versions wait for the next batch; the desk has none.
     pub reports_waiting: Option<u64>,
     /// How many messages ended how, since the start.
     pub totals: Totals,
+}
+
+/// What is wrong with folders of an inbox; where names are shown, with the first of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockedShown {
+    /// A sentence.
+    pub problem: String,
+    /// Since when, for the first of them.
+    pub since: DateTime<Utc>,
+    /// What to do.
+    pub next: String,
+    /// The first of them, below the inbox, where names are shown: they may be called after patients.
+    pub folder: Option<String>,
 }
 
 /// A refused file, as its sidecar says.
@@ -208,35 +247,37 @@ pub struct NextSession {
 }
 
 impl Status {
-    /// Adds to the figures what the store and the folders of refused files know.
+    /// Adds to the figures what the store knows.
     pub fn gather(figures: &Figures, store: &dyn Store) -> Result<Self, ViewError> {
         let config = &*figures.config;
         let view = Overlay::new(store);
-        let mut sidecars = Vec::new();
         let mut folders = vec![folder(
             figures,
+            store,
             "desk",
             None,
             config.spool.join("desk"),
-            &mut sidecars,
-        )];
+        )?];
         for facility in &config.facilities {
             let cursor = view.cursor(&facility.id)?;
             let mut shown = folder(
                 figures,
+                store,
                 facility.id.as_str(),
                 config.status.names.then(|| facility.name.clone()),
                 facility.dir.clone(),
-                &mut sidecars,
-            );
+            )?;
             shown.reports_waiting = Some(cursor.versions.saturating_sub(cursor.delivered));
             folders.push(shown);
         }
-        sidecars.sort_by(|a, b| b.cmp(a));
-        let errors = sidecars
-            .iter()
-            .take(SHOWN)
-            .map(|(_, path)| refused(path, config.status.names));
+        let is_reachable = |station: &str| {
+            let holds = figures.holds.get(station);
+            holds.is_none_or(|it| it.iter().all(|hold| hold.held != Held::Everything))
+        };
+        let errors = errors::newest(store, config, &is_reachable, SHOWN)?;
+        let errors = errors
+            .into_iter()
+            .map(|newest| refused(newest, config.status.names));
         let mut refused_by_reason: BTreeMap<String, u64> = BTreeMap::new();
         for ((_, reason), count) in &figures.counts.refused {
             *refused_by_reason
@@ -273,57 +314,105 @@ pub fn publish(fs: &Fs, dir: &Dir, status: &Status) -> Result<(), FsError> {
 
 fn folder(
     figures: &Figures,
+    store: &dyn Store,
     id: &str,
     name: Option<String>,
     path: PathBuf,
-    sidecars: &mut Vec<(SystemTime, PathBuf)>,
-) -> Folder {
-    let count = |counts: &BTreeMap<String, usize>| counts.get(id).copied().unwrap_or_default();
-    let before = sidecars.len();
-    sidecars.extend(sidecars_in(&path.join(ERROR)));
-    Folder {
+) -> Result<Folder, ViewError> {
+    let backlog = figures.backlog.get(id).copied();
+    let inbox = figures.inboxes.get(id).cloned().unwrap_or_default();
+    let in_hand = figures.in_hand.get(id).copied().unwrap_or_default();
+    let holds = figures.holds.get(id).cloned().unwrap_or_default();
+    let cause = |is_it: &dyn Fn(Held) -> bool| {
+        let hold = holds.iter().find(|hold| is_it(hold.held));
+        hold.map(|hold| hold.cause.clone())
+    };
+    let problem = cause(&|held| held == Held::Everything);
+    let is_held = figures.waits_for_the_desk
+        || holds
+            .iter()
+            .any(|hold| matches!(hold.held, Held::Everything | Held::Files));
+    let settling = inbox.settling.min(backlog.unwrap_or_default());
+    let held_back = match is_held {
+        true => backlog.unwrap_or_default() - settling + in_hand,
+        false => inbox.stuck,
+    };
+    let names = figures.config.status.names;
+    let blocked = blocked_sentences(&inbox.blocked)
+        .into_iter()
+        .map(|(problem, first)| BlockedShown {
+            problem,
+            since: first.since,
+            next: first.hindrance.next_step().to_owned(),
+            folder: names.then(|| claim::to_text(&first.folder)),
+        });
+    Ok(Folder {
         id: id.to_owned(),
         name,
         path,
-        problem: figures.unreachable.get(id).cloned(),
-        waits: figures.held_back.get(id).cloned(),
-        backlog: count(&figures.backlog),
-        strange: count(&figures.strange),
-        errors: sidecars.len() - before,
+        waits: cause(&|held| held != Held::Everything).filter(|_| problem.is_none()),
+        problem,
+        holds,
+        backlog,
+        settling,
+        in_hand,
+        held_back,
+        blocked_folders: inbox.blocked.len(),
+        blocked: blocked.collect(),
+        strange: inbox.strange,
+        errors: errors::count(store, id)?,
         reports_waiting: None,
         totals: figures.counts.totals.get(id).copied().unwrap_or_default(),
+    })
+}
+
+/// What waits at a place, to begin a sentence.
+pub fn what_waits(held: Held, place: &str) -> String {
+    match held {
+        Held::Everything => format!("{place} cannot be reached"),
+        Held::Files => format!("the files of {place} wait"),
+        Held::SomeFiles => format!("some files of {place} wait"),
+        Held::Reports => format!("the reports of {place} wait"),
+        Held::Moves => format!("what was taken in of {place} waits to be moved into place"),
     }
 }
 
-fn sidecars_in(folder: &Path) -> impl Iterator<Item = (SystemTime, PathBuf)> {
-    WalkDir::new(folder)
-        .into_iter()
-        .filter_map(Result::ok)
-        .filter(|entry| {
-            let name = entry.file_name().as_encoded_bytes();
-            entry.file_type().is_file() && name.ends_with(SIDECAR.as_bytes())
+/// What is wrong with the folders of an inbox: a sentence for each kind, with the first folder of it. The folders are
+/// not named, since they may be called after patients.
+pub fn blocked_sentences(blocked: &[BlockedFolder]) -> Vec<(String, &BlockedFolder)> {
+    let mut kinds: BTreeMap<&str, (usize, &BlockedFolder)> = BTreeMap::new();
+    for folder in blocked {
+        let kind = kinds
+            .entry(folder.hindrance.reason())
+            .or_insert((0, folder));
+        kind.0 += 1;
+    }
+    kinds
+        .into_values()
+        .map(|(count, first)| {
+            let sentence = first.hindrance.sentence();
+            let sentence = match count {
+                1 => format!("a folder of the inbox {sentence}"),
+                count => format!("{count} folders of the inbox, of which each {sentence}"),
+            };
+            (sentence, first)
         })
-        .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.into_path())))
+        .collect()
 }
 
-fn refused(sidecar: &Path, names: bool) -> Refused {
-    let read = std::fs::read(sidecar).ok();
-    let said: Value = read
-        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-        .unwrap_or_default();
+fn refused(newest: errors::Newest, names: bool) -> Refused {
+    let said = newest.record.sidecar;
     let text = |key: &str| said[key].as_str().map(str::to_owned);
-    let file = sidecar.to_string_lossy();
-    let file = file.strip_suffix(SIDECAR).unwrap_or(&file);
     Refused {
         time: text("time"),
-        facility: text("facility"),
+        facility: Some(newest.station),
         reason: text("reason"),
         place: text("where"),
         message_type: text("message_type"),
         case: text("case"),
         next: text("next"),
         message: text("message").filter(|_| names),
-        file: names.then(|| file.to_owned()),
+        file: names.then_some(newest.file),
     }
 }
 
@@ -354,32 +443,38 @@ fn next_sessions(view: &Overlay<'_>, config: &Config) -> Result<Vec<NextSession>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::OpenStore;
     use crate::engine::arrivals::Arrivals;
+    use crate::engine::{Arrival, OpenStore};
+    use crate::journal::Place;
 
-    /// An engine with a refused file whose sidecar and name say too much, and with links in the inbox.
+    /// An engine with a refused file whose name says too much, and with links in the inbox.
     fn gathered(names: bool) -> (tempfile::TempDir, Engine, Status) {
         let folder = tempfile::tempdir().unwrap();
         let mut config = Config::demo(&folder.path().join("spool"));
         config.status.names = names;
         config.facilities[0].name = "Hôpital <Démo>".to_owned();
         let dir = config.facilities[0].dir.clone();
-        let engine = Engine::open(Arc::new(config), Fs::new(), OpenStore::Memory).unwrap();
-        let sidecar = serde_json::json!({
-            "time": "2025-04-01T12:00:00Z", "facility": "demo", "reason": "invalid-phone", "where": "PID-13.1",
-            "message": "DURAND's phone is no number.", "value": "DURAND", "case": "59384", "next": "Correct it.",
-        });
-        std::fs::write(dir.join("error/DURAND.hl7"), "MSH").unwrap();
-        std::fs::write(dir.join("error/DURAND.hl7.error.json"), sidecar.to_string()).unwrap();
+        let mut engine = Engine::open(Arc::new(config), Fs::new(), OpenStore::Memory).unwrap();
+        let refused = "MSH|^~\\&|A|B|||20250401120000||SIU^S12|1|P|2.5\rSCH|59384|59384||||||||||^^^20250408\r\
+                       PID|||1^^^^PI||MARTIN^JEANNE^^^^^L||19501104|F|||||061^PRN^CP\rAIL|1||^^^P\rAIP|1||10100094977\r";
+        std::fs::write(dir.join("inbox/DURAND.hl7"), refused).unwrap();
+        let arrival = Arrival {
+            place: Place::Facility("demo".to_owned()),
+            path: "DURAND.hl7".into(),
+        };
+        engine.take_in(vec![arrival]).unwrap();
+        // What somebody puts there is no refusal of ours.
+        let planted = serde_json::json!({ "facility": "planted", "reason": "malformed", "time": "2999-01-01T00:00:00Z" });
+        std::fs::write(dir.join("error/y.hl7.error.json"), planted.to_string()).unwrap();
         std::fs::write(dir.join("inbox/waiting.hl7"), "MSH").unwrap();
         std::os::unix::fs::symlink("/etc/passwd", dir.join("inbox/link.hl7")).unwrap();
         let swept = engine.sweep_all(&mut Arrivals::default());
         let mut figures = Figures::of(&engine, &swept, Utc::now(), Utc::now(), true);
-        figures
-            .unreachable
-            .insert("demo".to_owned(), "its mount is gone".to_owned());
-        let problem = "cannot move a file to: no room".to_owned();
-        figures.held_back.insert("desk".to_owned(), problem);
+        let gone = Hold::new(Held::Everything, "its mount is gone");
+        figures.holds.insert("demo".to_owned(), vec![gone]);
+        let problem = "cannot move a file to: no room";
+        let held = Hold::new(Held::Files, problem);
+        figures.holds.insert("desk".to_owned(), vec![held]);
         figures
             .counts
             .refused
@@ -398,6 +493,7 @@ mod tests {
                 let text = std::fs::read_to_string(dir.join(file)).unwrap();
                 assert_eq!(text.contains("DURAND"), names, "{text}");
                 assert_eq!(text.contains("Hôpital"), names, "{text}");
+                assert!(!text.contains("planted"), "{text}");
                 for id in [
                     "invalid-phone",
                     "PID-13.1",
@@ -418,6 +514,8 @@ mod tests {
                 "rcpspool_unreachable_facilities 1",
                 "rcpspool_held_back{facility=\"desk\"} 1",
                 "rcpspool_held_back{facility=\"demo\"} 0",
+                "rcpspool_blocked_folders{facility=\"demo\"} 0",
+                "rcpspool_held_back_files{facility=\"demo\"} 0",
                 "rcpspool_refused_total{facility=\"demo\",reason=\"invalid-phone\"} 3",
                 "rcpspool_messages_total{facility=\"desk\",outcome=\"accepted\"} 0",
                 "# EOF",
@@ -453,6 +551,9 @@ mod tests {
         let read: Status = serde_json::from_value(json.clone()).unwrap();
         assert_eq!(serde_json::to_value(read).unwrap(), json);
         assert_eq!(json["folders"][1]["backlog"], 1);
-        assert_eq!(json["folders"][0]["reports_waiting"], Value::Null);
+        assert_eq!(
+            json["folders"][0]["reports_waiting"],
+            serde_json::Value::Null
+        );
     }
 }

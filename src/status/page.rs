@@ -43,20 +43,33 @@ pub(super) fn render(status: &Status) -> String {
 
 /// What somebody should do something about.
 fn problems(status: &Status) -> Vec<String> {
-    let unreachable = status.folders.iter().filter_map(|folder| {
-        let problem = folder.problem.as_ref()?;
-        Some(format!("{} cannot be reached: {problem}", folder.id))
+    let blocked = status.folders.iter().flat_map(|folder| {
+        let blocked = folder.blocked.iter();
+        blocked.map(|it| {
+            let since = it.since.to_rfc3339_opts(SecondsFormat::Secs, true);
+            let named = match &it.folder {
+                Some(name) => format!(" The first is {name}."),
+                None => " A notice among the receipts names each.".to_owned(),
+            };
+            format!(
+                "{}: {}, since {since}.{named} {}",
+                folder.id, it.problem, it.next
+            )
+        })
     });
-    let waiting = status.folders.iter().filter_map(|folder| {
-        let problem = folder.waits.as_ref()?;
-        Some(format!("the files of {} wait: {problem}", folder.id))
+    let waiting = status.folders.iter().flat_map(|folder| {
+        folder.holds.iter().map(|hold| {
+            let since = hold.since.to_rfc3339_opts(SecondsFormat::Secs, true);
+            let waits = super::what_waits(hold.held, &folder.id);
+            format!("{waits}: {}, since {since}. {}", hold.cause, hold.next)
+        })
     });
     let mut problems: Vec<String> = status
         .intake_waits
         .iter()
         .cloned()
-        .chain(unreachable)
         .chain(waiting)
+        .chain(blocked)
         .collect();
     if status.moves_waiting > 0 {
         problems.push(format!(
@@ -90,12 +103,19 @@ fn folders(page: &mut String, status: &Status) {
     let rows = status.folders.iter().map(|folder| {
         vec![
             title(folder),
-            match (&folder.problem, &folder.waits) {
-                (Some(_), _) => "unreachable".to_owned(),
-                (None, Some(_)) => "waits".to_owned(),
-                (None, None) => "good".to_owned(),
+            match (&folder.problem, &folder.waits, folder.blocked_folders) {
+                (Some(_), ..) => "unreachable".to_owned(),
+                (None, Some(_), _) => "waits".to_owned(),
+                (None, None, 1..) => "blocked".to_owned(),
+                (None, None, 0) => "good".to_owned(),
             },
-            folder.backlog.to_string(),
+            folder
+                .backlog
+                .map_or("unknown".to_owned(), |count| count.to_string()),
+            some(folder.settling),
+            some(folder.in_hand),
+            some(folder.held_back),
+            some(folder.blocked_folders),
             folder.errors.to_string(),
             folder.strange.to_string(),
             folder
@@ -111,6 +131,10 @@ fn folders(page: &mut String, status: &Status) {
             "Facility",
             "State",
             "Waiting",
+            "Settling",
+            "In hand",
+            "Held back",
+            "Blocked folders",
             "In error",
             "Not files",
             "Reports to leave",
@@ -124,6 +148,14 @@ fn folders(page: &mut String, status: &Status) {
             "<p>{} files are claimed and wait until their writer closes them.</p>",
             status.claims_waiting
         );
+    }
+}
+
+/// A count, unless there is nothing to count.
+fn some(count: usize) -> String {
+    match count {
+        0 => String::new(),
+        count => count.to_string(),
     }
 }
 
@@ -225,7 +257,7 @@ fn table(page: &mut String, heads: &[&str], rows: impl Iterator<Item = Vec<Strin
         for (column, cell) in row.iter().enumerate() {
             if shown(column) {
                 let class = match cell.as_str() {
-                    "unreachable" | "waits" => " class=\"bad\"",
+                    "unreachable" | "waits" | "blocked" => " class=\"bad\"",
                     text if text.parse::<u64>().is_ok() => " class=\"number\"",
                     _ => "",
                 };

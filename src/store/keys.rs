@@ -262,6 +262,14 @@ pub fn station_of_refused(key: &str) -> String {
     last_word(station)
 }
 
+/// The notice to a facility or the desk about a folder of its inbox.
+pub fn notice(station: &str, folder: &str) -> String {
+    key(&["notice", station, folder])
+}
+
+/// All notices.
+pub const NOTICES: &str = "notice/";
+
 /// The path of a received file that is too long to stand in the name of its claim.
 pub fn long_name(claim: &str) -> String {
     key(&["long-name", claim])
