@@ -229,9 +229,7 @@ impl Engine {
             let made_way = self.make_way(&store, &mut group, &next);
             if self.is_stopped() || made_way.is_err() {
                 claimed.push_front(next);
-                if made_way.is_err() {
-                    return made_way;
-                }
+                made_way?;
                 break;
             }
             group.take_up(&next);

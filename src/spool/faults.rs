@@ -43,9 +43,12 @@ pub enum Fault {
     Fail(u64, u64, i32),
 }
 
-/// Paths of which every operation fails.
+/// Whether an operation, given in words, fails on a path.
+type IsBroken = dyn Fn(&str, &Path) -> bool + Send;
+
+/// Paths of which operations fail.
 struct Broken {
-    is_broken: Box<dyn Fn(&str, &Path) -> bool + Send>,
+    is_broken: Box<IsBroken>,
     code: i32,
 }
 
