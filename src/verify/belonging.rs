@@ -152,3 +152,95 @@ impl Belonging {
 fn read<T: DeserializeOwned>(value: &RawValue) -> Option<T> {
     serde_json::from_str(value.get()).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(records: &[(&str, &str)]) -> Vec<String> {
+        let mut belonging = Belonging::default();
+        for (key, value) in records {
+            let value = RawValue::from_string((*value).to_owned()).unwrap();
+            belonging.take(key, &value);
+        }
+        let mut findings = Findings::default();
+        belonging.check(&mut findings);
+        findings.differences.into_iter().map(|it| it.what).collect()
+    }
+
+    const CASE: &str =
+        r#"{"facility":"f","id":"C","ipp":"A","state":{"state":"unscheduled"},"documents":["D"]}"#;
+    const NOTE: &str =
+        r#"{"id":"N","facility":"f","ipp":"A","reason":"no-case","documents":["D"]}"#;
+
+    fn document(ipp: &str, attached: &str) -> String {
+        format!(
+            r#"{{"facility":"f","ipp":"{ipp}","id":"D","attached":{attached},"kind":"document"}}"#
+        )
+    }
+
+    #[test]
+    fn what_stands_together_is_one_patients() {
+        let (in_case, on_note) = (r#"{"case":"C"}"#, r#"{"note":"N"}"#);
+        for (case, document_, note, expected) in [
+            (true, Some(("A", in_case)), false, None),
+            (false, Some(("A", on_note)), true, None),
+            (true, Some(("A", in_case)), true, None),
+            (
+                true,
+                Some(("B", in_case)),
+                false,
+                Some("which is another patient's"),
+            ),
+            (
+                false,
+                Some(("B", on_note)),
+                true,
+                Some("which is another patient's"),
+            ),
+            (
+                true,
+                Some(("A", on_note)),
+                false,
+                Some("attached to something else"),
+            ),
+            (
+                false,
+                Some(("A", in_case)),
+                false,
+                Some("which does not list it"),
+            ),
+            (true, None, false, Some("which is not known")),
+            (false, None, true, Some("which is not known")),
+        ] {
+            let document = document_.map(|(ipp, attached)| document(ipp, attached));
+            let mut records = Vec::new();
+            records.extend(case.then_some(("case/f/C", CASE)));
+            records.extend(document.as_deref().map(|it| ("document/f/D", it)));
+            records.extend(note.then_some(("note/N", NOTE)));
+            let found = found(&records);
+            match expected {
+                None => assert!(found.is_empty(), "{found:?}"),
+                Some(expected) => {
+                    assert_eq!(found.len(), 1, "{found:?}");
+                    assert!(found[0].contains(expected), "{found:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_kept_under_an_ipp_that_leads_elsewhere() {
+        let of_case = (
+            "case/f/C",
+            r#"{"facility":"f","id":"C","ipp":"A","state":{"state":"unscheduled"}}"#,
+        );
+        let here = ("alias/f/A", r#"{"ipp":"B","ipps":2}"#);
+        assert!(found(&[here, of_case]).is_empty());
+        let away = ("alias/f/A", r#""B""#);
+        assert_eq!(
+            found(&[away, of_case]),
+            ["case/f/C is kept under an IPP that was merged into another"]
+        );
+    }
+}

@@ -408,3 +408,67 @@ proptest::proptest! {
         proptest::prop_assert_eq!(listed, documents);
     }
 }
+
+/// Records as they were written when a merge moved everything, and a document held all its versions.
+#[test]
+fn what_was_written_before_is_read_and_goes_on() {
+    let mut world = World::new();
+    world.session("S-1", "2025-04-15", "PATH", "");
+    for ipp in ["A", "B", "C"] {
+        world.receive(&siu("S12", 1, &format!("C-{ipp}"), ipp));
+    }
+    world.receive(&document(1, "C", "U", "C-C"));
+    let version = |version: u32| {
+        format!(
+            r#"{{"version":{version},"file_name":"{version}.pdf","content_type":"pdf","size":1,"sha256":"{version}","time":"2025-03-0{version}T10:00:00Z"}}"#
+        )
+    };
+    let documents = documents_of(&world, "C");
+    let id = &documents[0].id;
+    let before = format!(
+        r#"{{"facility":"demo","ipp":"C","id":"{id}","attached":{{"case":"C-C"}},"kind":"document","unique_ids":["U","V"],"versions":[{},{}]}}"#,
+        version(1),
+        version(2)
+    );
+    let written = [
+        (format!("document/demo/{id}"), before),
+        (format!("document-by-id/demo/V/{id}"), "\"\"".to_owned()),
+        // X into Y, Y into C.
+        ("alias/demo/X".to_owned(), "\"Y\"".to_owned()),
+        ("alias/demo/Y".to_owned(), "\"C\"".to_owned()),
+    ];
+    let changes: Vec<crate::store::KeyChange> = written
+        .into_iter()
+        .map(|(key, value)| {
+            (
+                key,
+                Some(serde_json::value::RawValue::from_string(value).unwrap()),
+            )
+        })
+        .collect();
+    crate::store::apply_all(&world.store, &changes).unwrap();
+
+    let [known] = &documents_of(&world, "X")[..] else {
+        panic!("the old IPPs do not reach the document")
+    };
+    assert_eq!(known.current().unwrap().version, 2);
+    for unique in ["V", "U"] {
+        assert_eq!(
+            told(&world.receive(&document(2, "X", unique, ""))),
+            "updated"
+        );
+    }
+    let [known] = &documents_of(&world, "C")[..] else {
+        panic!()
+    };
+    assert_eq!(known.current().unwrap().version, 4);
+    let numbers: Vec<u32> = world.versions(known).iter().map(|it| it.version).collect();
+    assert_eq!(numbers, [1, 2, 3, 4]);
+    // The merges of then and those of now are one.
+    assert_eq!(told(&world.receive(&a40(1, &[("A", "C")]))), "updated");
+    let outcome = world.receive(&a40(2, &[("B", "Y")]));
+    assert_eq!(told(&outcome), "merge-conflict MRG-1.1");
+    assert_eq!(documents_of(&world, "A").len(), 1);
+    assert_eq!(world.case("C-C").unwrap().ipp, Some(Ipp::new("A")));
+    assert_eq!(all_misplaced(&world), None);
+}
