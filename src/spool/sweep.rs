@@ -201,14 +201,37 @@ pub fn age(moment: i128) -> Option<Duration> {
 
 /// Whether a name fits a pattern in which `*` stands for any characters and `?` for one.
 fn matches_pattern(pattern: &[u8], name: &[u8]) -> bool {
-    match pattern.split_first() {
-        None => name.is_empty(),
-        Some((b'*', rest)) => {
-            (0..=name.len()).any(|skipped| matches_pattern(rest, &name[skipped..]))
+    fits(pattern, name, &mut 0)
+}
+
+/// The same, counting the steps: at most one for each pair of a byte of the pattern and a byte of the name, since only
+/// the last `*` is ever tried again. What an earlier one could have taken instead, the last one can take as well.
+fn fits(pattern: &[u8], name: &[u8], steps: &mut usize) -> bool {
+    let (mut at, mut read) = (0, 0);
+    let mut last_star = None;
+    while read < name.len() {
+        *steps += 1;
+        match pattern.get(at) {
+            Some(b'*') => {
+                last_star = Some((at, read));
+                at += 1;
+            }
+            Some(byte) if *byte == b'?' || name.get(read) == Some(byte) => {
+                at += 1;
+                read += 1;
+            }
+            _ => match &mut last_star {
+                Some((star, taken)) => {
+                    *taken += 1;
+                    (at, read) = (*star + 1, *taken);
+                }
+                None => return false,
+            },
         }
-        Some((b'?', rest)) => !name.is_empty() && matches_pattern(rest, &name[1..]),
-        Some((byte, rest)) => name.first() == Some(byte) && matches_pattern(rest, &name[1..]),
     }
+    pattern
+        .get(at..)
+        .is_some_and(|rest| rest.iter().all(|byte| *byte == b'*'))
 }
 
 #[cfg(test)]
@@ -226,11 +249,56 @@ mod tests {
             ("?.hl7", "x.hl7", true),
             ("?.hl7", "xy.hl7", false),
             ("*", "", true),
+            ("", "", true),
+            ("", "x", false),
+            ("?", "", false),
+            ("**", "x", true),
+            ("a*b*c", "abc", true),
+            ("a*b*c", "a-b-b-c", true),
+            ("a*b*c", "a-c-b", false),
+            ("*aab", "aaab", true),
+            ("*ab*?", "xabab", true),
+            ("*ab?", "abab", false),
         ] {
             assert_eq!(
                 matches_pattern(pattern.as_bytes(), name.as_bytes()),
                 fits,
                 "{pattern} {name}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_pattern_of_many_stars_costs_no_more_than_its_length_times_the_name() {
+        let name = "a".repeat(255);
+        for stars in [1, 4, 16, 64, 120] {
+            let pattern = format!("{}*b", "*a".repeat(stars));
+            let mut steps = 0;
+            assert!(!fits(pattern.as_bytes(), name.as_bytes(), &mut steps));
+            let most = (pattern.len() + 1) * (name.len() + 1);
+            assert!(
+                steps <= most,
+                "{stars} stars: {steps} steps, {most} at most"
+            );
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_name_fits_as_trying_everything_would_say(pattern in "[ab*?]{0,7}", name in "[ab]{0,7}") {
+            fn slowly(pattern: &[u8], name: &[u8]) -> bool {
+                match pattern.split_first() {
+                    None => name.is_empty(),
+                    Some((b'*', rest)) => (0..=name.len()).any(|taken| slowly(rest, &name[taken..])),
+                    Some((byte, rest)) => {
+                        name.first().is_some_and(|first| *byte == b'?' || first == byte)
+                            && slowly(rest, &name[1..])
+                    }
+                }
+            }
+            proptest::prop_assert_eq!(
+                matches_pattern(pattern.as_bytes(), name.as_bytes()),
+                slowly(pattern.as_bytes(), name.as_bytes())
             );
         }
     }
