@@ -473,7 +473,7 @@ impl Daemon {
         }
         let mut due = None;
         self.pass(Trying::Keeping, |engine| {
-            due = Some(engine.keeping(Utc::now())?);
+            due = Some(engine.keeping()?);
             Ok(())
         })?;
         let Some(due) = due else {

@@ -15,6 +15,7 @@
 
 pub mod cda;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod daemon;
 pub mod engine;

@@ -19,6 +19,7 @@ FIGURES=$figures cargo test --test report_batches
 FIGURES=$figures CUTS=50 cargo test --test power
 FIGURES=$figures cargo test --test sftp
 FIGURES=$figures cargo test --test hostile
+FIGURES=$figures cargo test --test clock
 
 seconds=${FUZZ_SECONDS:-600}
 seeds() {
@@ -61,6 +62,7 @@ one path fails always, until it is mended: nobody else waits|paths that fail alw
 power cuts|power cuts|0|0||`CUTS=50 cargo test --test power`
 uploads by SFTP|uploads|0|0|0|`cargo test --test sftp`
 hostile inputs|hostile inputs|0|0|0|`cargo test --test hostile`
+jumps of the clock by an hour, a day, 400 days, ahead and back, with retention on|clock jumps|0|||`cargo test --test clock`
 fuzzed inputs: no panic|fuzz inputs||||[tests/fuzz](tests/fuzz/README.md)
 ROWS
 } >"$table"

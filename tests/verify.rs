@@ -6,8 +6,10 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
-use chrono::{Duration, Utc};
+use chrono::Duration;
+use rcpspool::clock::Clock;
 use rcpspool::config::Config;
+use rcpspool::engine::{Engine, OpenStore};
 use rcpspool::spool::fs::Fs;
 use rcpspool::store::{KeyChange, SledStore, apply_all};
 use rcpspool::verify::{About, Findings, verify};
@@ -429,16 +431,26 @@ fn retention_removes_what_is_old_once_a_day_and_says_so() {
     settings.retention.journal = std::time::Duration::ZERO;
     world.config = std::sync::Arc::new(settings);
     let before = world.seen().len();
-    let mut engine = world.open_sled();
+    let clock = Clock::by_hand(Clock::default().moment());
+    let fs = Fs::new().with_clock(clock.clone());
+    let mut engine = Engine::open(world.config.clone(), fs, OpenStore::Sled).unwrap();
     let known = content(&**engine.store());
-    // The clock is far off the journal's last record: nothing is removed.
-    for off in [Duration::days(9), Duration::days(-9)] {
-        let due = engine.keeping(Utc::now() + off).unwrap();
+    // The clock is far off, and no time has passed: nothing is removed.
+    for off in [0, 9, -9] {
+        clock.set(|moment| moment.wall += Duration::days(off));
+        let due = engine.keeping().unwrap();
         due.run(&|| false).unwrap();
         assert_eq!(world.seen().len(), before);
     }
-    let later = Utc::now() + Duration::hours(47);
-    engine.keeping(later).unwrap().run(&|| false).unwrap();
+    let pass = |hours: u32| {
+        clock.set(|moment| {
+            let time = std::time::Duration::from_secs(60 * 60) * hours;
+            moment.wall += Duration::hours(i64::from(hours));
+            moment.running += time;
+        });
+    };
+    pass(40 * 24);
+    engine.keeping().unwrap().run(&|| false).unwrap();
     let mut left: Vec<String> = world
         .seen()
         .into_keys()
@@ -469,11 +481,8 @@ fn retention_removes_what_is_old_once_a_day_and_says_so() {
     world.drop(INBOX, "again.hl7", again);
     let taken = take_all(&mut engine).unwrap();
     assert_eq!((taken.accepted, taken.duplicate), (1, 1));
-    engine
-        .keeping(later + Duration::hours(23))
-        .unwrap()
-        .run(&|| false)
-        .unwrap();
+    pass(23);
+    engine.keeping().unwrap().run(&|| false).unwrap();
     assert_eq!(
         world
             .names(INBOX)

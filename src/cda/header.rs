@@ -22,7 +22,7 @@ pub struct Header {
     /// `setId`, the same for all versions.
     pub set_id: Option<Identifier>,
     /// `versionNumber`.
-    pub version_number: Option<u64>,
+    pub version_number: Option<Written>,
     /// `effectiveTime`, when it was written.
     pub effective_time: Option<Written>,
     /// `inFulfillmentOf/order/id`.
@@ -183,6 +183,7 @@ pub mod places {
     pub const CODE: &str = "code";
     pub const ID: &str = "id";
     pub const SET_ID: &str = "setId";
+    pub const VERSION: &str = "versionNumber";
     pub const EFFECTIVE_TIME: &str = "effectiveTime";
     pub const ORDER: &str = "inFulfillmentOf/order/id";
     pub const SUBMITTER: &str = "participant[@typeCode='REFB']/associatedEntity/id";
@@ -224,8 +225,7 @@ impl Header {
             title: children(root, "title").find_map(text_in),
             id: first("id", places::ID),
             set_id: first("setId", places::SET_ID),
-            version_number: children(root, "versionNumber")
-                .find_map(|node| attribute(node, "value")?.parse().ok()),
+            version_number: written(children(root, "versionNumber"), "value", places::VERSION),
             effective_time: written(
                 children(root, "effectiveTime"),
                 "value",

@@ -124,9 +124,7 @@ pub(super) fn wait_for_doubtful(
 
 /// Makes a snapshot of the journal, and removes what is old, where that is due. What was taken in counts in any case.
 fn keep_small(engine: &mut Engine) {
-    let kept = engine
-        .keeping(Utc::now())
-        .and_then(|due| Ok(due.run(&|| false)?));
+    let kept = engine.keeping().and_then(|due| Ok(due.run(&|| false)?));
     if let Err(error) = kept {
         complain(format_args!("the spool cannot be kept small: {error}"));
     }

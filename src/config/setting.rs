@@ -147,6 +147,9 @@ impl Setting for bool {
     }
 }
 
+/// A count is at most so much.
+const LARGEST_COUNT: usize = 1_000_000;
+
 /// A count, of which there is at least one.
 impl Setting for usize {
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -154,10 +157,10 @@ impl Setting for usize {
         value
             .as_integer()
             .and_then(|count| Self::try_from(count).ok())
-            .filter(|&count| count > 0)
+            .filter(|count| (1..=LARGEST_COUNT).contains(count))
             .ok_or_else(|| {
                 D::Error::custom(format!(
-                    "{value} cannot stand here: write a number from 1, without quotes"
+                    "{value} cannot stand here: write a number from 1 to {LARGEST_COUNT}, without quotes"
                 ))
             })
     }
@@ -166,6 +169,9 @@ impl Setting for usize {
         self.to_string()
     }
 }
+
+/// A time is at most a hundred years in milliseconds: no sum with it leads out of what clocks hold.
+const LONGEST_TIME: u64 = 36_500 * 86_400_000;
 
 const TIME_UNITS: [(&str, u64); 5] = [
     ("d", 86_400_000),
@@ -179,8 +185,8 @@ impl Setting for Duration {
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         read_text(
             deserializer,
-            "a whole number with ms, s, m, h or d, such as \"2s\"",
-            |text| measure(text, &TIME_UNITS).map(Self::from_millis),
+            "a whole number with ms, s, m, h or d, such as \"2s\", of at most 36500d",
+            |text| measure(text, &TIME_UNITS, LONGEST_TIME).map(Self::from_millis),
         )
     }
 
@@ -192,6 +198,9 @@ impl Setting for Duration {
         }
     }
 }
+
+/// A size is at most a pebibyte.
+const LARGEST_SIZE: u64 = 1 << 50;
 
 const SIZE_UNITS: [(&str, u64); 7] = [
     ("GiB", 1 << 30),
@@ -208,8 +217,8 @@ impl Setting for u64 {
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         read_text(
             deserializer,
-            "a whole number with B, kB, KiB, MB, MiB, GB or GiB, such as \"64MiB\"",
-            |text| measure(text, &SIZE_UNITS),
+            "a whole number with B, kB, KiB, MB, MiB, GB or GiB, such as \"64MiB\", of at most 1048576GiB",
+            |text| measure(text, &SIZE_UNITS, LARGEST_SIZE),
         )
     }
 
@@ -218,12 +227,12 @@ impl Setting for u64 {
     }
 }
 
-/// A whole number and a unit, as so many of the smallest unit.
-fn measure(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+/// A whole number and a unit, as so many of the smallest unit, of which there are at most so many.
+fn measure(text: &str, units: &[(&str, u64)], most: u64) -> Option<u64> {
     let unit = text.trim_start_matches(|character: char| character.is_ascii_digit());
     let number: u64 = text.strip_suffix(unit)?.parse().ok()?;
     let (_, factor) = units.iter().find(|(name, _)| *name == unit.trim())?;
-    number.checked_mul(*factor)
+    number.checked_mul(*factor).filter(|amount| *amount <= most)
 }
 
 fn in_largest_unit(amount: u64, units: &[(&str, u64)]) -> String {
@@ -384,8 +393,8 @@ impl Setting for Every {
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         read_text(
             deserializer,
-            "a whole number with ms, s, m, h or d, such as \"5m\", or \"off\"",
-            |text| match (text, measure(text, &TIME_UNITS)) {
+            "a whole number with ms, s, m, h or d, such as \"5m\", of at most 36500d, or \"off\"",
+            |text| match (text, measure(text, &TIME_UNITS, LONGEST_TIME)) {
                 ("off", _) => Some(Self::OnRequest),
                 (_, None | Some(0)) => None,
                 (_, Some(milliseconds)) => Some(Self::Every(Duration::from_millis(milliseconds))),

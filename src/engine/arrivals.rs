@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use rustix::io::Errno;
 
 use super::{Arrival, Engine, place_name};
+use crate::clock::Settings;
 use crate::intake::desk::is_command;
 use crate::journal::Place;
 use crate::spool::layout::Station;
@@ -18,6 +19,7 @@ use crate::spool::sweep::{Blocked, Found, Hindrance, Sweep, sweep};
 #[derive(Debug, Default)]
 pub struct Arrivals {
     settling: BTreeMap<Place, Settling>,
+    clock: Option<Settings>,
     /// Since when each folder was seen blocked in that way.
     blocked: BTreeMap<Place, Vec<(Blocked, Seen)>>,
 }
@@ -202,6 +204,7 @@ impl Engine {
     /// Looks at every inbox that can be reached. A file is ready once two looks, `intake.settle` apart, see the same.
     pub fn sweep_all(&mut self, arrivals: &mut Arrivals) -> Swept {
         let mut swept = Swept::default();
+        self.look_at_clock(arrivals);
         let mut unclaimed = std::mem::take(&mut self.unclaimed);
         for station in self.stations() {
             self.sweep_one(station, arrivals, &mut unclaimed, &mut swept);
@@ -220,8 +223,13 @@ impl Engine {
         let settle = self.config.intake.settle;
         let place = &station.place;
         let seen = sweep(station, &self.config.intake.ignore);
+        let is_clock_steady = !arrivals
+            .clock
+            .as_ref()
+            .is_some_and(|it| it.is_within(settle));
+        let local = is_clock_steady && self.is_local(station);
         let settling = arrivals.settling(place);
-        let ready = settling.ready(&seen, settle, self.is_local(station));
+        let ready = settling.ready(&seen, settle, local);
         swept.unsettled += seen.files.len() - ready.len();
         swept.next = [swept.next, settling.next()].into_iter().flatten().min();
         unclaimed.look_again(place, &seen.files);
@@ -266,5 +274,19 @@ impl Engine {
         let claimed = self.claimed.get(place).copied().unwrap_or_default();
         let since = usize::try_from(claimed.saturating_sub(inbox.claimed)).unwrap_or(usize::MAX);
         inbox.backlog.saturating_sub(since)
+    }
+
+    /// The kernel's times do not tell how long ago a file was changed that may have been changed before the wall clock
+    /// was set.
+    fn look_at_clock(&self, arrivals: &mut Arrivals) {
+        let clock = self.fs.clock();
+        let settings = arrivals.clock.get_or_insert_with(|| {
+            let mut settings = Settings::default();
+            if self.was_set {
+                settings.notice(clock);
+            }
+            settings
+        });
+        settings.look(clock);
     }
 }

@@ -20,7 +20,7 @@ use crate::spool::scope::Scope;
 /// A claimed file, as far as it can be had now.
 pub(super) enum Read {
     /// Its bytes, and when it was last modified.
-    Whole(Vec<u8>, DateTime<Utc>),
+    Whole(Vec<u8>, Option<DateTime<Utc>>),
     /// A writer has it open.
     StillWritten,
     /// A writer may have it open: nothing is known yet.

@@ -243,13 +243,13 @@ impl Engine {
         group: &mut Group<'s>,
         claimed: &Claimed,
         bytes: &[u8],
-        modified: DateTime<Utc>,
+        modified: Option<DateTime<Utc>>,
     ) -> Result<(), EngineError> {
         let config = Arc::clone(&self.config);
         let now = self.now();
         let context = DeskContext {
             config: &config,
-            time: modified,
+            time: modified.unwrap_or(now),
             now,
         };
         let is_list = claimed
@@ -278,8 +278,12 @@ impl Engine {
         for (index, parsed) in commands.iter().enumerate().skip(parts.count()) {
             self.make_room(store, group, claimed, &mut parts)?;
             let described = describe_command(&parsed);
-            let (decided, companion) =
-                self.decide_command(group, claimed, &companions, &parsed, &context)?;
+            let (decided, companion) = match &parsed.command {
+                Ok(command) if modified.is_none() && desk::goes_by_file_time(command) => {
+                    (Err(desk::no_file_time().into()), None)
+                }
+                _ => self.decide_command(group, claimed, &companions, &parsed, &context)?,
+            };
             let told = self.settle(group, claimed, index + 1, described, decided, now)?;
             let refused = told.outcome.refusal().is_some();
             companions.extend(companion.map(|companion| (companion, refused)));

@@ -6,6 +6,8 @@ use std::collections::{BTreeSet, VecDeque};
 use std::ffi::OsString;
 use std::sync::Arc;
 
+use chrono::NaiveDate;
+
 use super::commit::Sealed;
 use super::{Claimed, Counts, Engine, EngineError, Held, Hold, place_name};
 use crate::intake::{belonging, route};
@@ -33,7 +35,9 @@ pub(super) struct Group<'s> {
     /// The store, with what this group decided.
     pub view: Overlay<'s>,
     entries: Vec<Entry>,
-    moves: Vec<Move>,
+    pub moves: Vec<Move>,
+    /// Dates of the wall clock at which output was written.
+    pub dates: BTreeSet<NaiveDate>,
     /// Output that was written and is not seen by anybody yet.
     prepared: Vec<(Dir, OsString)>,
     /// The files that this group finishes or reads on.
@@ -62,6 +66,7 @@ impl<'s> Group<'s> {
             view,
             entries: Vec::new(),
             moves: Vec::new(),
+            dates: BTreeSet::new(),
             prepared: Vec::new(),
             claimed: Vec::new(),
             in_doubt: Vec::new(),
@@ -367,6 +372,10 @@ impl Engine {
         if group.is_empty() && !self.committer.has_news() {
             return Ok(None);
         }
+        if let Err(error) = self.note_dates(&mut group) {
+            self.give_up(group.held());
+            return Err(error);
+        }
         self.sealed_message = self.message;
         let changes = Arc::new(group.view.into_changes());
         let held = InFlight {
@@ -455,6 +464,7 @@ impl Engine {
             },
         };
         group.prepared.push((dir.clone(), name.clone().into()));
+        group.dates.insert(self.now().date_naive());
         Ok((dir, name.into(), path))
     }
 

@@ -42,6 +42,7 @@ use crate::journal::{JournalError, Place};
 use crate::model::outcome::{Outcome, Reason};
 use crate::model::view::ViewError;
 use crate::repeats::{self, Trying};
+use crate::spool::ages::{Ages, Elapsed};
 use crate::spool::claim::{self, Claim};
 use crate::spool::doubt::Doubts;
 use crate::spool::finish::{Folders, Names};
@@ -359,6 +360,12 @@ pub struct Engine {
     notices: Option<Notices>,
     /// The key of the refused file up to which it was looked whether they still lie in `error/`.
     refused_looked_at: String,
+    /// How old things are, by the count of the time that passed.
+    ages: Ages,
+    /// The count as it was last written down.
+    counted: Elapsed,
+    /// Whether the wall clock was set since the last process had the spool.
+    was_set: bool,
     /// Whether the last process that had the spool ended cleanly.
     was_clean: bool,
     /// Once it is set, nothing more is begun.
@@ -781,7 +788,7 @@ impl Engine {
     }
 
     fn now(&self) -> DateTime<Utc> {
-        Utc::now()
+        self.fs.clock().wall()
     }
 
     /// A name in `work/` or among the documents for output that is being prepared.

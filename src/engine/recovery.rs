@@ -9,6 +9,7 @@ use super::arrivals::Unclaimed;
 use super::commit::Committer;
 use super::group::Group;
 use super::hold::Holds;
+use super::keeping::Counting;
 use super::{Claimed, Counts, Engine, EngineError, Held, Hold, PATIENCE_WITH_THE_DESK};
 use crate::config::{Config, Facility};
 use crate::journal::{Journal, JournalError, OpenMoves, Place, Position};
@@ -84,9 +85,14 @@ impl Engine {
             Ok(())
         })?;
         let counters = journal.counters();
-        let worklists = Arc::new(Worklists::new(Arc::clone(&config)));
+        let counting = Counting::of(&*store, &fs, counters)?;
+        let worklists = Arc::new(Worklists::new(Arc::clone(&config), counting.ages.clone()));
         let left_at = clean.as_ref().filter(|_| trusted);
         worklists.take_left(&fs, &spool.store, &spool.desk.root, left_at)?;
+        if counting.was_set {
+            // What was a thing of the past for a wrong clock may not be one.
+            worklists.touch_all();
+        }
         let own_devices = Arc::new(own_devices(&fs, &spool)?);
         let mut engine = Self {
             stations: BTreeMap::new(),
@@ -131,12 +137,18 @@ impl Engine {
             notices: None,
             refused_looked_at: String::new(),
             was_clean: clean.is_some(),
+            was_set: counting.was_set,
+            ages: counting.ages,
+            counted: counting.counted,
             stop: Arc::default(),
             config,
             fs,
             spool,
             store,
         };
+        if counting.is_new {
+            engine.count_from_beginning()?;
+        }
         engine.open_stations()?;
         engine.retry_moves();
         engine.find_claims()?;

@@ -7,10 +7,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::SecondsFormat;
 use serde_json::{Value, json};
 use walkdir::WalkDir;
 
@@ -18,6 +19,7 @@ use super::group::Group;
 use super::receipt::{self, Refused};
 use super::{Engine, EngineError, place_name};
 use crate::journal::{self, Closing, Entry, Message, Move, Place};
+use crate::model::calendar;
 use crate::model::refused::RefusedFile;
 use crate::model::view::ViewError;
 use crate::spool::claim::{self, Claim, derived};
@@ -144,8 +146,9 @@ impl Engine {
                 {
                     continue;
                 }
-                let modified = entry.metadata().ok().and_then(|it| it.modified().ok());
-                let time: DateTime<Utc> = modified.map_or_else(Utc::now, DateTime::from);
+                let metadata = entry.metadata().ok();
+                let modified = metadata.and_then(|it| calendar::instant(it.mtime()));
+                let time = modified.unwrap_or_else(|| self.now());
                 let told = json!({
                     "reason": null,
                     "message": "It was refused before the records of the journal begin.",

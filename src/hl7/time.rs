@@ -5,6 +5,7 @@ use chrono::{
 };
 use chrono_tz::Tz;
 
+use crate::model::calendar;
 use crate::model::date::PartialDate;
 
 /// A point in time as precisely as it was written: `YYYY[MM[DD[HH[MM[SS[.S…]]]]]][+/-ZZZZ]`.
@@ -18,17 +19,37 @@ pub struct Timestamp {
     offset: Option<FixedOffset>,
 }
 
-/// A text that is no time stamp.
+/// A text that is no time stamp, or none that is taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "expected a date such as 19730416, with or without a time (20240306111154, 20240306111154+0100), found \"{0}\""
-)]
-pub struct InvalidTime(String);
+pub enum InvalidTime {
+    /// It is written otherwise.
+    #[error(
+        "expected a date such as 19730416, with or without a time (20240306111154, 20240306111154+0100), found \"{0}\""
+    )]
+    Unreadable(String),
+    /// Its year is none of those that are taken.
+    #[error("expected {}, found another", calendar::EXPECTED)]
+    OutOfRange,
+}
+
+impl InvalidTime {
+    /// What to say of a text of which more is expected than that it is a time: this, unless only its year is wrong.
+    pub fn or(&self, expected: &str) -> String {
+        match self {
+            InvalidTime::Unreadable(_) => expected.to_owned(),
+            InvalidTime::OutOfRange => self.to_string(),
+        }
+    }
+}
 
 impl Timestamp {
     /// Reads a time stamp; white space around it does not matter.
     pub fn parse(text: &str) -> Result<Self, InvalidTime> {
-        read(text.trim()).ok_or_else(|| InvalidTime(text.to_owned()))
+        let read = read(text.trim()).ok_or_else(|| InvalidTime::Unreadable(text.to_owned()))?;
+        match calendar::has_year(read.date.year()) {
+            true => Ok(read),
+            false => Err(InvalidTime::OutOfRange),
+        }
     }
 
     /// The calendar date as written, never shifted, if it was written to the day.
@@ -254,6 +275,15 @@ mod tests {
     }
 
     #[test]
+    fn a_year_that_is_not_taken_is_named() {
+        for text in ["0001", "17991231", "22000101", "99991231235959.9999-2359"] {
+            let error = Timestamp::parse(text).unwrap_err();
+            assert_eq!(error, InvalidTime::OutOfRange, "{text}");
+            assert!(error.or("").contains("1800 to 2199"), "{error}");
+        }
+    }
+
+    #[test]
     fn a_local_time_that_is_missing_or_comes_twice_has_an_instant() {
         let paris = Tz::Europe__Paris;
         assert_eq!(utc("20240331013000", paris), "2024-03-31T00:30:00+00:00");
@@ -265,10 +295,10 @@ mod tests {
             utc("20111230120000", Tz::Pacific__Apia),
             "2011-12-30T22:00:00+00:00"
         );
-        assert_eq!(utc("0001", paris), "0000-12-31T23:50:39+00:00");
+        assert_eq!(utc("1800", paris), "1799-12-31T23:50:39+00:00");
         assert_eq!(
-            utc("99991231235959.9999-2359", paris),
-            "+10000-01-01T23:58:59.999900+00:00"
+            utc("21991231235959.9999-2359", paris),
+            "2200-01-01T23:58:59.999900+00:00"
         );
     }
 

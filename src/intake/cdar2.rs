@@ -66,7 +66,7 @@ pub fn decide<'m>(
     let (id, place) = trail.go_on(found, || (CaseId::new(""), Place::named(places::ORDER)))?;
     let this = LastCda {
         set_id: header.set_id.as_ref().map(Identifier::entity),
-        version: header.version_number,
+        version: trail.go_on(version(header), || None)?,
         time: trail.go_on(time, || None)?,
     };
     let known = view.case(&facility.id, &id)?;
@@ -110,8 +110,26 @@ fn tell_document(header: &Header, trail: &mut Trail) {
             trail.tell(name, id.entity(), id.place, "");
         }
     }
-    if let Some(version) = header.version_number {
-        trail.tell("version", version, "versionNumber", "");
+    if let Ok(Some(version)) = version(header) {
+        trail.tell("version", version, places::VERSION, "");
+    }
+}
+
+/// The number of this version, where it has one.
+fn version(header: &Header) -> Result<Option<u64>, Refusal> {
+    const LAST: u64 = 999_999_999;
+    let Some(written) = &header.version_number else {
+        return Ok(None);
+    };
+    let is_number = written.text.bytes().all(|byte| byte.is_ascii_digit());
+    match written.text.parse() {
+        Ok(version) if is_number && version <= LAST => Ok(Some(version)),
+        _ => Err(Refusal::new(
+            Reason::Malformed,
+            format!("expected a whole number from 0 to {LAST} as the version, found another text"),
+        )
+        .at(Place::named(written.place))
+        .with_value(&written.text)),
     }
 }
 
@@ -704,17 +722,11 @@ fn physician(
 /// The calendar date as written, never shifted.
 fn session_date(written: Option<&Written>, trail: &mut Trail) -> Result<NaiveDate, Refusal> {
     let written = written.ok_or_else(|| missing("date of the session", places::SESSION_DATE))?;
-    let date = Timestamp::parse(&written.text)
-        .ok()
-        .and_then(|time| time.date())
-        .ok_or_else(|| {
-            Refusal::new(
-                Reason::InvalidDate,
-                "expected the date of the session as yyyymmdd, with or without a time, found another text",
-            )
+    let date = scheduling::read_session_date(&written.text).map_err(|refusal| {
+        refusal
             .at(Place::named(written.place))
             .with_value(&written.text)
-        });
+    });
     let rule = match written.place {
         places::EVENT_DATE => "fallback: that of the documented act with code 39",
         _ => "",

@@ -734,13 +734,12 @@ fn read_birth_date_of(pid: &Segment<'_>, trail: &mut Trail) -> Result<Said<Parti
 pub fn read_birth_date(text: &str, place: impl Into<Place>) -> Result<PartialDate, Refusal> {
     Timestamp::parse(text)
         .map(|time| time.partial_date())
-        .map_err(|_| {
-            Refusal::new(
-                Reason::InvalidDate,
-                "expected the date of birth as yyyymmdd (or yyyy, yyyymm), found what is no date",
-            )
-            .at(place)
-            .with_value(text)
+        .map_err(|error| {
+            let expected =
+                "expected the date of birth as yyyymmdd (or yyyy, yyyymm), found what is no date";
+            Refusal::new(Reason::InvalidDate, error.or(expected))
+                .at(place)
+                .with_value(text)
         })
 }
 

@@ -12,7 +12,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use super::made::made_id;
 use super::{Content, Decision};
 use crate::config::Facility;
-use crate::hl7::Message;
+use crate::hl7::{Message, Timestamp};
 use crate::model::case::{Case, CaseState};
 use crate::model::change::{Change, Record, Subject};
 use crate::model::document::{
@@ -20,7 +20,7 @@ use crate::model::document::{
 };
 use crate::model::identifiers::{CaseId, DocumentId, FacilityId, NoteId, PathwayId, SessionId};
 use crate::model::note::{Note, NoteReason};
-use crate::model::outcome::{Place, Warning, WarningCode};
+use crate::model::outcome::{Place, Reason, Refusal, Warning, WarningCode};
 use crate::model::session::{Session, SessionState};
 use crate::model::view::{View, ViewError};
 
@@ -51,6 +51,15 @@ pub fn find_session(view: &dyn View, date: NaiveDate, id: &PathwayId) -> Result<
         Found::NotFound => among(&sessions, id, By::Family),
         found => found,
     })
+}
+
+/// The calendar date of a session, as written and never shifted; the refusal has still to say where.
+pub fn read_session_date(text: &str) -> Result<NaiveDate, Refusal> {
+    const EXPECTED: &str =
+        "expected the date of the session as yyyymmdd, with or without a time, found another text";
+    let read = Timestamp::parse(text).map_err(|error| error.or(EXPECTED));
+    read.and_then(|time| time.date().ok_or_else(|| EXPECTED.to_owned()))
+        .map_err(|message| Refusal::new(Reason::InvalidDate, message))
 }
 
 /// The sessions of this calendar date that cases can be put into.

@@ -8,7 +8,7 @@ use super::scheduling::{self, Received};
 use super::trail::Trail;
 use super::{Context, Decided, Decision, Stop};
 use crate::config::Facility;
-use crate::hl7::{Message, Position, Segment, Timestamp};
+use crate::hl7::{Message, Position, Segment};
 use crate::model::case::{Case, CaseState};
 use crate::model::change::{Change, Record, Subject};
 use crate::model::identifiers::{CaseId, FacilityId, Ipp, NetworkId, PathwayId};
@@ -304,17 +304,8 @@ fn session_date(
         let Some(sent) = text(&value.simple()) else {
             continue;
         };
-        let date = Timestamp::parse(&sent)
-            .ok()
-            .and_then(|time| time.date())
-            .ok_or_else(|| {
-                Refusal::new(
-                    Reason::InvalidDate,
-                    "expected the date of the session as yyyymmdd, with or without a time, found another text",
-                )
-                .at(value.position())
-                .with_value(&sent)
-            });
+        let date = scheduling::read_session_date(&sent)
+            .map_err(|refusal| refusal.at(value.position()).with_value(&sent));
         let rule = match number {
             0 => "the first of fields.session_date",
             _ => "fallback: nothing stands before it in fields.session_date",

@@ -39,13 +39,22 @@ pub struct Kept {
     pub deleted: usize,
 }
 
-/// Makes snapshots where they are due, compresses what they cover, and deletes what is covered and was written before
-/// `delete_before`. `stop` may end it at any time: the next call goes on.
+/// What may be deleted of what is covered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Old {
+    /// Segments before this one.
+    pub segment: u64,
+    /// And written before this time.
+    pub written: DateTime<Utc>,
+}
+
+/// Makes snapshots where they are due, compresses what they cover, and deletes what is covered and old. `stop` may end
+/// it at any time: the next call goes on.
 pub fn keep(
     fs: &Fs,
     dir: &Dir,
     when: When,
-    delete_before: Option<DateTime<Utc>>,
+    old: Option<Old>,
     stop: &dyn Fn() -> bool,
 ) -> Result<Kept, JournalError> {
     let mut kept = Kept::default();
@@ -54,7 +63,7 @@ pub fn keep(
         kept.snapshots += 1;
     }
     kept.compressed = compress(fs, dir, stop)?;
-    kept.deleted = delete(fs, dir, delete_before)?;
+    kept.deleted = delete(fs, dir, old)?;
     Ok(kept)
 }
 
@@ -151,7 +160,7 @@ fn make_snapshot(fs: &Fs, dir: &Dir, stop: &dyn Fn() -> bool) -> Result<(), Jour
         counters,
         finished: open.finished,
         moves: open.moves,
-        made: Utc::now(),
+        made: fs.clock().wall(),
     };
     snapshot::write(fs, dir, header, Merged::new(base.as_ref(), newer)?, stop)?;
     Ok(())
@@ -214,19 +223,22 @@ fn compress(fs: &Fs, dir: &Dir, stop: &dyn Fn() -> bool) -> Result<usize, Journa
     Ok(compressed)
 }
 
-/// Deletes snapshots but the newest two, and the archives that both of these cover and that were written before.
-fn delete(fs: &Fs, dir: &Dir, before: Option<DateTime<Utc>>) -> Result<usize, JournalError> {
+/// Deletes snapshots but the newest two, and the archives that both of these cover and that are old.
+fn delete(fs: &Fs, dir: &Dir, limit: Option<Old>) -> Result<usize, JournalError> {
     let folder = Folder::list(fs, dir)?;
     let units = folder.units();
     let mut old = Vec::new();
-    if let Some(before) = before {
+    if let Some(limit) = limit {
         for pair in units.windows(2) {
             let [Unit::Archive(archive), next] = pair else {
                 break;
             };
+            if archive.last >= limit.segment {
+                break;
+            }
             // What follows was begun after all that stands in this one.
             match super::header_of(fs, dir, *next)? {
-                Some(header) if header.begun < before => old.push(*archive),
+                Some(header) if header.begun < limit.written => old.push(*archive),
                 _ => break,
             }
         }

@@ -233,7 +233,7 @@ impl Journal {
             group: self.counters.group + 1,
             order,
             message,
-            time: Some(Utc::now()),
+            time: Some(self.fs.clock().wall()),
         };
         let accepted = self.scan.clone();
         let bytes = self.scan.encode(entries, counters)?;

@@ -115,7 +115,7 @@ pub fn begin(
         number,
         previous,
         counters,
-        begun: chrono::Utc::now(),
+        begun: fs.clock().wall(),
     };
     frame(&mut bytes, &Entry::Header(header))?;
     let name = name(number);

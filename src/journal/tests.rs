@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::keeping::{Kept, When, keep};
+use super::keeping::{Kept, Old, When, keep};
 use super::*;
 use crate::spool::faults::{Fault, Faults};
 use crate::store::KeyChange;
@@ -80,7 +80,11 @@ impl Kit {
     }
 
     fn keep(&self, fs: &Fs, before: Option<DateTime<Utc>>) -> Result<Kept, JournalError> {
-        keep(fs, &self.dir(&Fs::new()), When::Now, before, &|| false)
+        let old = before.map(|written| Old {
+            segment: u64::MAX,
+            written,
+        });
+        keep(fs, &self.dir(&Fs::new()), When::Now, old, &|| false)
     }
 
     /// What all segments come to, snapshots left aside.
@@ -245,6 +249,14 @@ fn what_is_covered_is_compressed_and_later_deleted() {
     // Only one snapshot covers the archive: it stays, however old it is.
     let kept = kit.keep(&Fs::new(), Some(Utc::now() - day)).unwrap();
     assert_eq!((kept.snapshots, kept.compressed, kept.deleted), (1, 3, 0));
+    // What was not there yet when so much time had been counted is not old, whatever the clock says.
+    let old = Old {
+        segment: 1,
+        written: Utc::now() + day,
+    };
+    let dir = kit.dir(&Fs::new());
+    let kept = keep(&Fs::new(), &dir, When::Due, Some(old), &|| false).unwrap();
+    assert_eq!(kept, Kept::default());
     let kept = kit.keep(&Fs::new(), Some(Utc::now() + day)).unwrap();
     assert_eq!((kept.snapshots, kept.compressed, kept.deleted), (0, 0, 1));
     assert_eq!(

@@ -47,6 +47,11 @@ impl PartialDate {
         self.to_string().replace('-', "")
     }
 
+    /// The year.
+    pub fn year(&self) -> i32 {
+        self.parts().0
+    }
+
     fn parts(&self) -> (i32, Option<u32>, Option<u32>) {
         match *self {
             Self::Year(year) => (year, None, None),

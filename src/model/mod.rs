@@ -1,5 +1,6 @@
 //! The words of the field as plain types: no I/O, no rules of any one flow.
 
+pub mod calendar;
 pub mod case;
 pub mod change;
 pub mod contact;

@@ -18,6 +18,12 @@ const PATH_BYTES: usize = 180;
 /// Files in `work/` with this prefix are output that we prepare, not claims.
 pub const PREPARED: &str = "p-";
 
+/// No spool ever takes in so many files.
+const LAST_ORDER: u64 = 1 << 56;
+
+/// A file that ended the process so often is refused long before.
+const MOST_ATTEMPTS: u32 = 1_000;
+
 /// A received file that is ours.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
@@ -51,13 +57,16 @@ impl Claim {
         let mut parts = name.to_str()?.splitn(4, '-');
         let (order, attempts) = (parts.next()?, parts.next()?);
         let (random, written) = (parts.next()?, parts.next()?);
-        Some(Self {
+        let claim = Self {
             order: u64::from_str_radix(order, 16).ok()?,
             attempts: attempts.parse().ok()?,
             random: random.to_owned(),
             received: PathBuf::from(OsString::from_vec(decode(written)?)),
             written: written.to_owned(),
-        })
+        };
+        // Numbers that we would never have come to, or written so, are nobody's claim.
+        let is_ours = claim.order <= LAST_ORDER && claim.attempts <= MOST_ATTEMPTS;
+        (is_ours && claim.name() == name).then_some(claim)
     }
 
     /// The name of the file in `work/`.

@@ -15,12 +15,16 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat, StatVfsMountFlags,
+};
 use rustix::io::Errno;
 
 use super::acl;
 use super::faults::{Faults, Undo};
 use super::lease::{self, Why, Writer};
+use crate::clock::Clock;
+use crate::model::calendar;
 
 /// A disk operation failed.
 #[derive(Debug, thiserror::Error)]
@@ -109,8 +113,8 @@ pub enum Kind {
 
 /// A file that was read whole.
 pub enum Reading {
-    /// Its bytes, and when it was last modified, as the file system says.
-    Whole(Vec<u8>, DateTime<Utc>),
+    /// Its bytes, and when it was last modified, as the file system says; nothing where that is no time that is taken.
+    Whole(Vec<u8>, Option<DateTime<Utc>>),
     /// A writer still has it open, or it changed while it was read: try again later.
     StillWritten,
     /// It was not read, since the system does not say whether a writer has it open (see [`super::doubt`]); what
@@ -141,10 +145,20 @@ impl Stamp {
     }
 }
 
-/// The disk; a clone reaches the same one.
+/// When a file was written and read, as the file system says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Times {
+    /// When it was last modified; nothing where that is no time that is taken.
+    pub modified: Option<DateTime<Utc>>,
+    /// Whether it was read after that, as far as the file system keeps account of it.
+    pub is_read: bool,
+}
+
+/// The disk, and the clock that dates what is written to it; a clone reaches the same ones.
 #[derive(Debug, Clone, Default)]
 pub struct Fs {
     faults: Option<Arc<Faults>>,
+    clock: Clock,
     /// For tests: nothing is said about writers, as on a share.
     is_silent_on_writers: bool,
 }
@@ -169,6 +183,16 @@ impl Fs {
             is_silent_on_writers: true,
             ..Self::default()
         }
+    }
+
+    /// The same disk with a clock that a test sets.
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     fn call<T>(
@@ -367,14 +391,31 @@ impl Fs {
         )
     }
 
-    /// When a file was last modified, as the file system says.
-    pub fn modified(&self, dir: &Dir, name: &OsStr) -> Result<DateTime<Utc>> {
+    /// When a file was written and read.
+    pub fn times(&self, dir: &Dir, name: &OsStr) -> Result<Times> {
         self.call(
             "look at",
             || dir.join(name),
             || {
                 let stat = rustix::fs::statat(&*dir.fd, name, AtFlags::SYMLINK_NOFOLLOW)?;
-                Ok(DateTime::from_timestamp(stat.st_mtime, 0).unwrap_or_default())
+                let modified = (stat.st_mtime, stat.st_mtime_nsec);
+                Ok(Times {
+                    modified: calendar::instant(stat.st_mtime),
+                    is_read: (stat.st_atime, stat.st_atime_nsec) > modified,
+                })
+            },
+            |_| None,
+        )
+    }
+
+    /// Whether the file system of this folder writes down when a file is read.
+    pub fn keeps_reads(&self, dir: &Dir) -> Result<bool> {
+        self.call(
+            "look at the file system of",
+            || dir.path.to_path_buf(),
+            || {
+                let flags = rustix::fs::fstatvfs(&*dir.fd)?.f_flag;
+                Ok(!flags.contains(StatVfsMountFlags::NOATIME))
             },
             |_| None,
         )
@@ -507,12 +548,17 @@ impl Fs {
         )
     }
 
-    /// Opens a file of ours to read it piece by piece.
+    /// Opens a file of ours to read it piece by piece. That it was read is told by others who read it: retention goes
+    /// by that.
     pub fn open(&self, dir: &Dir, name: &OsStr) -> Result<File> {
         self.call(
             "open",
             || dir.join(name),
-            || open_to_read(dir, name),
+            || match open_with(dir, name, OFlags::NOATIME) {
+                // Only the owner may ask for that.
+                Err(Errno::PERM) => open_to_read(dir, name),
+                opened => Ok(opened?),
+            },
             |_| None,
         )
     }
@@ -992,10 +1038,7 @@ fn read_as_it_is(file: &mut File, before: &Stat, limit: u64) -> io::Result<Readi
         };
     }
     Ok(match Stamp::of(&rustix::fs::fstat(&*file)?) == stamp {
-        true => {
-            let seconds = DateTime::from_timestamp(before.st_mtime, 0);
-            Reading::Whole(bytes, seconds.unwrap_or_default())
-        }
+        true => Reading::Whole(bytes, calendar::instant(before.st_mtime)),
         false => Reading::StillWritten,
     })
 }
@@ -1010,14 +1053,13 @@ fn stat_kind(dir: impl AsFd, name: &OsStr) -> io::Result<FileType> {
 }
 
 fn open_to_read(dir: &Dir, name: &OsStr) -> io::Result<File> {
+    Ok(open_with(dir, name, OFlags::empty())?)
+}
+
+fn open_with(dir: &Dir, name: &OsStr, more: OFlags) -> std::result::Result<File, Errno> {
     // NONBLOCK, or opening a FIFO would wait for its writer for ever.
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    Ok(File::from(rustix::fs::openat(
-        &*dir.fd,
-        name,
-        flags,
-        Mode::empty(),
-    )?))
+    rustix::fs::openat(&*dir.fd, name, flags | more, Mode::empty()).map(File::from)
 }
 
 fn rename_without_overwriting(

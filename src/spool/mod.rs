@@ -1,6 +1,7 @@
 //! The folders, and everything that moves between them.
 
 pub mod acl;
+pub mod ages;
 pub mod claim;
 pub mod doubt;
 pub mod faults;

@@ -1,12 +1,17 @@
-//! Retention: what was finished long ago is removed (SPEC 11). `error/` never is.
+//! Retention: what was finished long ago is removed (docs/interface.md, 11). `error/` never is.
 //!
 //! Folders are opened beneath the station's and through no link; a link is removed itself, never what it leads to. A
 //! facility may remove the same files at the same time.
 
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 
+use super::ages::{Ages, UNFETCHED};
 use super::finish::{ACKS, REPORTS};
 use super::fs::{Dir, Fs, FsError, Result};
 
@@ -34,22 +39,27 @@ impl Removed {
     }
 }
 
-/// Removes the days of `done/` before this one, with all that lies in them.
-pub fn remove_days(fs: &Fs, root: &Dir, first_kept: NaiveDate, stop: &dyn Fn() -> bool) -> Removed {
+/// Removes these days of `done/`, with all that lies in them.
+pub fn remove_days(
+    fs: &Fs,
+    root: &Dir,
+    days: &BTreeSet<NaiveDate>,
+    stop: &dyn Fn() -> bool,
+) -> Removed {
     let mut removed = Removed::default();
     let listed = fs
         .open_dir(root, Path::new("done"))
         .and_then(|done| Ok((fs.list(&done)?, done)));
-    let (days, done) = match listed {
+    let (entries, done) = match listed {
         Ok(listed) => listed,
         Err(error) => {
             removed.note(error);
             return removed;
         }
     };
-    for entry in days {
+    for entry in entries {
         let day = entry.name.to_str().and_then(parse_day);
-        if entry.is_dir && day.is_some_and(|day| day < first_kept) {
+        if entry.is_dir && day.is_some_and(|day| days.contains(&day)) {
             let folders = walk(fs, &done, Path::new(&entry.name), &mut removed, &|_, _| {
                 Ok(!stop())
             });
@@ -66,20 +76,62 @@ pub fn parse_day(name: &str) -> Option<NaiveDate> {
     NaiveDate::parse_from_str(name, "%Y-%m-%d").ok()
 }
 
-/// Removes the batches and receipts that were written before.
+/// What was removed of an outbox.
+#[derive(Debug, Default)]
+pub struct RemovedOutputs {
+    /// All of it.
+    pub removed: Removed,
+    /// How many of these files nobody is known to have fetched.
+    pub unfetched: u64,
+}
+
+/// Removes the batches and receipts that have been kept so long. Those of which nothing says that they were fetched are
+/// kept [`UNFETCHED`] longer.
 pub fn remove_outputs(
     fs: &Fs,
     root: &Dir,
-    before: DateTime<Utc>,
+    ages: &Ages,
+    keep: Duration,
     stop: &dyn Fn() -> bool,
-) -> Removed {
+) -> RemovedOutputs {
     let mut removed = Removed::default();
+    let unfetched = Cell::new(0);
     for folder in [REPORTS, ACKS] {
+        let keeps_reads = fs
+            .open_dir(root, Path::new(folder))
+            .and_then(|dir| fs.keeps_reads(&dir));
+        // Where that cannot be told, nothing counts as fetched.
+        let keeps_reads = keeps_reads.unwrap_or(false);
         walk(fs, root, Path::new(folder), &mut removed, &|dir, name| {
-            Ok(!stop() && fs.modified(dir, name)? < before)
+            let times = fs.times(dir, name)?;
+            let is_fetched = keeps_reads && times.is_read;
+            let keep = match is_fetched {
+                true => keep,
+                false => keep.saturating_add(UNFETCHED),
+            };
+            let is_past = |time| ages.is_file_past(time, keep);
+            let is_due = !stop()
+                && times.modified.is_some_and(is_past)
+                && written_in_name(name).is_none_or(is_past);
+            if is_due && !is_fetched {
+                unfetched.set(unfetched.get() + 1);
+            }
+            Ok(is_due)
         });
     }
-    removed
+    RemovedOutputs {
+        removed,
+        unfetched: unfetched.get(),
+    }
+}
+
+/// The time in the name of a batch that a timer made: `reports_<facility>_<yyyymmddThhmmssZ>_<number>.xml`.
+fn written_in_name(name: &OsStr) -> Option<DateTime<Utc>> {
+    let rest = name.to_str()?.strip_prefix("reports_")?;
+    let mut parts = rest.rsplit('_');
+    let (_number, time) = (parts.next()?, parts.next()?);
+    let time = NaiveDateTime::parse_from_str(time, "%Y%m%dT%H%M%SZ").ok()?;
+    Some(time.and_utc())
 }
 
 /// Removes the files below a folder for which `is_due` says so; gives all folders, each before those in it.
@@ -90,7 +142,7 @@ fn walk(
     root: &Dir,
     first: &Path,
     removed: &mut Removed,
-    is_due: &dyn Fn(&Dir, &std::ffi::OsStr) -> Result<bool>,
+    is_due: &dyn Fn(&Dir, &OsStr) -> Result<bool>,
 ) -> Vec<PathBuf> {
     let mut folders = vec![first.to_owned()];
     let mut next = 0;
@@ -134,7 +186,11 @@ fn remove_folder(fs: &Fs, root: &Dir, folder: &Path, removed: &mut Removed) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::clock::{Clock, Moment};
+    use crate::spool::ages::Elapsed;
 
     struct Station {
         temporary: tempfile::TempDir,
@@ -189,7 +245,8 @@ mod tests {
         let at = |path: &str| station.temporary.path().join(path);
         std::os::unix::fs::symlink(at("elsewhere"), at("done/2026-01-01/link")).unwrap();
         std::os::unix::fs::symlink(at("elsewhere"), at("done/2025-01-01")).unwrap();
-        let removed = remove_days(&station.fs, &station.root, day("2026-01-02"), &|| false);
+        let days = BTreeSet::from([day("2025-01-01"), day("2026-01-01"), day("2025-06-01")]);
+        let removed = remove_days(&station.fs, &station.root, &days, &|| false);
         assert!(removed.problem.is_none(), "{removed:?}");
         assert_eq!(removed.files, 3);
         assert_eq!(
@@ -207,31 +264,73 @@ mod tests {
         );
     }
 
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+    /// A machine that has run for so many days since the spool was set up, on a clock that is right.
+    fn after(days: u32) -> Ages {
+        let now = Utc::now();
+        let moment = |wall, running| Moment {
+            wall,
+            running,
+            boot: "a".into(),
+        };
+        let elapsed = Elapsed::begin(&moment(now - DAY * days, Duration::ZERO), true);
+        let clock = Clock::by_hand(moment(now, DAY * days));
+        let mut ages = Ages::new(now, elapsed, BTreeMap::new());
+        assert_eq!(ages.look(&clock), None);
+        ages
+    }
+
     #[test]
-    fn outputs_go_by_their_age() {
-        let station = Station::with(&[
-            "outbox/acks/old.ack",
-            "outbox/acks/sub/old.ack",
+    fn outputs_go_by_their_age_and_those_not_fetched_later() {
+        let names = [
+            "outbox/acks/read.ack",
+            "outbox/acks/sub/read.ack",
+            "outbox/acks/unread.ack",
+            "outbox/acks/long unread.ack",
             "outbox/acks/new.ack",
-            "outbox/reports/old.xml",
-        ]);
-        let before = Utc::now() - chrono::Duration::days(1);
-        let old = std::time::SystemTime::from(before - chrono::Duration::hours(1));
-        for name in ["acks/old.ack", "acks/sub/old.ack", "reports/old.xml"] {
-            let path = station.temporary.path().join("outbox").join(name);
-            let file = std::fs::File::options().write(true).open(path).unwrap();
-            file.set_modified(old).unwrap();
+            "outbox/acks/year 2300.ack",
+            "outbox/reports/read.xml",
+            "outbox/reports/unread.xml",
+            "outbox/reports/reports_demo_20990101T000000Z_7.xml",
+        ];
+        let station = Station::with(&names);
+        for (name, days) in names.iter().zip([40, 40, 40, 70, 20, 0, 40, 40, 40]) {
+            let written = std::time::SystemTime::now() - DAY * days;
+            let read = match name.contains("unread") {
+                true => written,
+                false => written + Duration::from_secs(60),
+            };
+            let times = std::fs::FileTimes::new().set_modified(written);
+            let file = std::fs::File::open(station.temporary.path().join(name)).unwrap();
+            file.set_times(times.set_accessed(read)).unwrap();
         }
-        let removed = remove_outputs(&station.fs, &station.root, before, &|| false);
-        assert_eq!((removed.files, removed.problem.is_none()), (3, true));
-        let files: Vec<String> = station.left();
+        let year_2300 = std::time::UNIX_EPOCH + Duration::from_secs(10_413_792_000);
+        let path = station.temporary.path().join("outbox/acks/year 2300.ack");
+        let file = std::fs::File::open(path).unwrap();
+        file.set_modified(year_2300).unwrap();
+        let keeps_reads = station.fs.keeps_reads(&station.root).unwrap();
+        assert!(
+            keeps_reads,
+            "the folder for temporary files has no access times"
+        );
+        let left = |ages: &Ages| {
+            let (fs, root) = (&station.fs, &station.root);
+            let removed = remove_outputs(fs, root, ages, DAY * 30, &|| false);
+            assert!(removed.removed.problem.is_none());
+            (removed.removed.files, removed.unfetched)
+        };
+        assert_eq!(left(&after(100)), (4, 1));
+        let mut files: Vec<String> = station.left();
+        files.retain(|path| path.contains('.'));
         assert_eq!(
             files,
             [
-                "outbox/acks",
                 "outbox/acks/new.ack",
-                "outbox/acks/sub",
-                "outbox/reports"
+                "outbox/acks/unread.ack",
+                "outbox/acks/year 2300.ack",
+                "outbox/reports/reports_demo_20990101T000000Z_7.xml",
+                "outbox/reports/unread.xml",
             ]
         );
     }

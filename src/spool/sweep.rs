@@ -190,7 +190,7 @@ fn nanoseconds(seconds: i64, nanoseconds: i64) -> i128 {
     i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds)
 }
 
-/// How long ago that moment was, as far as the clock can tell.
+/// How long ago that moment was, as far as the wall clock can tell.
 pub fn age(moment: i128) -> Option<Duration> {
     let now = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)

@@ -220,7 +220,8 @@ pub fn marker(facility: &str) -> String {
     key(&["marker", facility])
 }
 
-/// When retention last removed files, and the first day of `done/` that it kept.
+/// When retention last removed files, and the first day of `done/` that it kept, as versions wrote it that went by the
+/// wall clock alone.
 pub const RETENTION: &str = "retention";
 
 /// A refused file of a facility or the desk, by its path below `error/`.
@@ -269,6 +270,23 @@ pub fn notice(station: &str, folder: &str) -> String {
 
 /// All notices.
 pub const NOTICES: &str = "notice/";
+
+/// There where time was counted, and dates in use were noted, before the first file came.
+pub const COUNTED_FROM_BEGINNING: &str = "counted-from-beginning";
+
+/// The time that is known to have passed.
+pub const ELAPSED: &str = "elapsed";
+
+/// The segments of the journal by the time counted when they had been begun.
+pub const JOURNAL_AGES: &str = "journal-ages";
+
+/// All dates that were in use.
+pub const DATES_IN_USE: &str = "date-in-use/";
+
+/// When a date was last in use.
+pub fn date_in_use(date: chrono::NaiveDate) -> String {
+    key(&["date-in-use", &date.to_string()])
+}
 
 /// The path of a received file that is too long to stand in the name of its claim.
 pub fn long_name(claim: &str) -> String {

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use super::{About, Findings, VerifyError};
 use crate::config::Config;
 use crate::journal::{Entry, Group, Move, OpenMoves, Place};
+use crate::spool::ages::InUse;
 use crate::spool::claim::{self, Claim};
 use crate::spool::finish::{self, ERROR};
 use crate::spool::fs::{Dir, Fs};
@@ -25,6 +26,8 @@ pub struct Folders {
     work: BTreeMap<Place, Work>,
     /// The files in `done/` and `error/`, as the moves leave them.
     put: BTreeMap<Place, BTreeSet<String>>,
+    /// Those of them that retention gave up for removal.
+    given_up: BTreeMap<Place, BTreeSet<String>>,
     /// The facilities' markers, as the journal has them.
     markers: BTreeMap<String, String>,
 }
@@ -80,6 +83,7 @@ impl Folders {
             roots,
             work,
             put: BTreeMap::new(),
+            given_up: BTreeMap::new(),
             markers: BTreeMap::new(),
         })
     }
@@ -102,7 +106,12 @@ impl Folders {
                     }
                     closing.moves
                 }
-                Entry::Changes { moves, .. } => moves,
+                Entry::Changes { changes, moves, .. } => {
+                    for (key, value) in &changes {
+                        self.follow_change(key, value.as_deref());
+                    }
+                    moves
+                }
                 _ => continue,
             };
             for ordered in moves {
@@ -111,7 +120,28 @@ impl Folders {
         }
     }
 
+    /// Before retention removes days of `done/`, the journal says so.
+    fn follow_change(&mut self, key: &str, value: Option<&RawValue>) {
+        let date = key.strip_prefix(keys::DATES_IN_USE);
+        let in_use = value.and_then(|value| serde_json::from_str::<InUse>(value.get()).ok());
+        if let (Some(date), Some(InUse { gone: true, .. })) = (date, in_use) {
+            let day = format!("{DONE}/{date}/");
+            for (place, put) in &self.put {
+                let of_day = put
+                    .range(day.clone()..)
+                    .take_while(|path| path.starts_with(&day));
+                self.given_up
+                    .entry(place.clone())
+                    .or_default()
+                    .extend(of_day.cloned());
+            }
+        }
+    }
+
     fn follow_move(&mut self, ordered: Move) {
+        if let Some(given_up) = self.given_up.get_mut(&ordered.place) {
+            given_up.remove(&ordered.to);
+        }
         let put = self.put.entry(ordered.place).or_default();
         put.remove(&ordered.from);
         if is_below(&ordered.to, DONE) || is_below(&ordered.to, ERROR) {
@@ -128,8 +158,8 @@ impl Folders {
         }
     }
 
-    /// Says what does not lie where it should. `first_day` is the first day of `done/` that retention kept, `since` is
-    /// when the journal begins, if it is not from the beginning.
+    /// Says what does not lie where it should. `first_day` is the first day of `done/` that versions kept which went by
+    /// the wall clock alone; `since` is when the journal begins, if it is not from the beginning.
     pub fn check(
         &self,
         fs: &Fs,
@@ -152,7 +182,11 @@ impl Folders {
             self.check_pending(fs, place, &pending, findings)?;
             let lies = lying(fs, root)?;
             for path in put {
-                let is_removed = day_of(path).is_some_and(|day| first_day > Some(day));
+                let is_removed = day_of(path).is_some_and(|day| first_day > Some(day))
+                    || self
+                        .given_up
+                        .get(place)
+                        .is_some_and(|given_up| given_up.contains(path));
                 if is_removed {
                     continue;
                 }

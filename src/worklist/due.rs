@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::Config;
 use crate::journal::Position;
 use crate::model::identifiers::{ContentHash, SessionId};
+use crate::spool::ages::Ages;
 use crate::spool::fs::{Dir, Fs, FsError};
 
 /// With more touched records than this, all sessions are looked at: that is cheaper than to remember each.
@@ -33,6 +34,7 @@ pub struct Worklists {
 #[derive(Debug)]
 struct State {
     config: Arc<Config>,
+    ages: Arc<Ages>,
     waiting: Waiting,
     /// Sessions that could not be renewed, and when they are tried again.
     put_off: BTreeMap<SessionId, Instant>,
@@ -71,16 +73,17 @@ struct Left {
     /// What the folders were made with, see [`made_with`].
     made_with: ContentHash,
     /// When the list of the folders last changed, in seconds: whoever removed one wants it made again.
-    folders: i64,
+    folders: Option<i64>,
     waiting: Waiting,
 }
 
 impl Worklists {
     /// With everything present still to be looked at.
-    pub fn new(config: Arc<Config>) -> Self {
+    pub fn new(config: Arc<Config>, ages: Ages) -> Self {
         Self {
             state: Mutex::new(State {
                 config,
+                ages: Arc::new(ages),
                 waiting: Waiting {
                     scope: Scope::Present,
                     ..Waiting::default()
@@ -104,6 +107,15 @@ impl Worklists {
             self.changed.notify_all();
         }
         state.config = config;
+    }
+
+    /// Things are so old from now on.
+    pub fn set_ages(&self, ages: Ages) {
+        self.state().ages = Arc::new(ages);
+    }
+
+    pub(super) fn ages(&self) -> Arc<Ages> {
+        Arc::clone(&self.state().ages)
     }
 
     pub(super) fn config(&self) -> Arc<Config> {
@@ -324,6 +336,7 @@ fn made_with(config: &Config) -> ContentHash {
 }
 
 /// When a folder of a session last came, went or got another name.
-fn folders_changed(fs: &Fs, desk: &Dir) -> Result<i64, FsError> {
-    Ok(fs.modified(desk, OsStr::new("sessions"))?.timestamp())
+fn folders_changed(fs: &Fs, desk: &Dir) -> Result<Option<i64>, FsError> {
+    let times = fs.times(desk, OsStr::new("sessions"))?;
+    Ok(times.modified.map(|modified| modified.timestamp()))
 }

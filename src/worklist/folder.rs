@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::path::Path;
 
-use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use super::content::{Content, Source};
@@ -84,10 +83,13 @@ impl<'a> SessionFolder<'a> {
         self.contents.session.as_ref()
     }
 
-    /// Whether its page was last changed before this day.
-    pub fn is_unchanged_since(&self, day: NaiveDate) -> Result<bool, FsError> {
-        match self.sources.fs.modified(&self.dir, OsStr::new(PAGE)) {
-            Ok(time) => Ok(time.date_naive() < day),
+    /// Whether its page was last changed so long ago that nobody needs it any more.
+    pub fn is_long_unchanged(&self) -> Result<bool, FsError> {
+        let (ages, keep) = (self.sources.ages, self.sources.config.retention.done);
+        match self.sources.fs.times(&self.dir, OsStr::new(PAGE)) {
+            Ok(times) => Ok(times
+                .modified
+                .is_some_and(|modified| ages.is_file_past(modified, keep))),
             Err(error) if error.is_absent() => Ok(true),
             Err(error) => Err(error),
         }

@@ -5,8 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use chrono::NaiveDate;
-
 use super::folder::{NEW, SessionFolder, readable};
 use super::{Sources, WorklistError};
 use crate::model::identifiers::SessionId;
@@ -24,8 +22,8 @@ pub(super) struct Folders {
     numbers: HashMap<String, u32>,
     /// The session whose new folder was begun and has no name yet.
     pub begun: Option<SessionId>,
-    /// Older ones than of this day were removed.
-    pub cleared_before: Option<NaiveDate>,
+    /// The measured day on which those that are a thing of the past were removed.
+    pub cleared_on: Option<u64>,
 }
 
 impl Folders {
@@ -61,7 +59,7 @@ impl Folders {
             ours,
             taken,
             numbers: HashMap::new(),
-            cleared_before: None,
+            cleared_on: None,
         })
     }
 
@@ -144,15 +142,12 @@ impl Folders {
         Ok(())
     }
 
-    /// Removes those whose session and whose last change both were before this day.
-    pub fn remove_older_than(
-        &mut self,
-        sources: &Sources<'_>,
-        day: NaiveDate,
-    ) -> Result<(), WorklistError> {
+    /// Removes those whose session and whose last change both were longer ago than what is done is kept.
+    pub fn remove_past(&mut self, sources: &Sources<'_>) -> Result<(), WorklistError> {
+        let keep = sources.config.retention.done;
         let is_past = |name: &str| {
             let date = name.split_once('_').map(|(date, _)| date.parse());
-            matches!(date, Some(Ok::<NaiveDate, _>(date)) if date < day)
+            date.is_some_and(|date| date.is_ok_and(|date| sources.ages.went_by(date, keep)))
         };
         let past: Vec<SessionId> = self
             .ours
@@ -161,7 +156,7 @@ impl Folders {
             .map(|(session, _)| session.clone())
             .collect();
         for session in past {
-            let removed = self.remove_if_unchanged_since(sources, &session, day);
+            let removed = self.remove_if_long_unchanged(sources, &session);
             match removed {
                 // It is tried again the next day.
                 Err(WorklistError::Disk(error)) if error.scope() == Scope::Name => {
@@ -176,14 +171,13 @@ impl Folders {
         Ok(())
     }
 
-    fn remove_if_unchanged_since(
+    fn remove_if_long_unchanged(
         &mut self,
         sources: &Sources<'_>,
         session: &SessionId,
-        day: NaiveDate,
     ) -> Result<(), WorklistError> {
         if let Some(folder) = self.open(sources, session)?
-            && folder.is_unchanged_since(day)?
+            && folder.is_long_unchanged()?
         {
             folder.remove()?;
             self.forget(session);

@@ -6,7 +6,7 @@
 //! their folders one by one, in the daemon in a thread of its own: nothing else waits for it.
 //!
 //! A cancelled session keeps its folder, whose page says so. A folder is removed once the session's date and the last
-//! change of its page are both older than `retention.done`.
+//! change of its page are both older than `retention.done`, as the wall clock and the count of time say.
 
 mod content;
 mod due;
@@ -15,8 +15,6 @@ mod index;
 mod page;
 
 use std::sync::Arc;
-
-use chrono::{NaiveDate, Utc};
 
 pub use self::due::Worklists;
 
@@ -30,6 +28,7 @@ use crate::model::document::{Attached, Document};
 use crate::model::identifiers::{FacilityId, Ipp, SessionId};
 use crate::model::session::Session;
 use crate::model::view::{View, ViewError};
+use crate::spool::ages::Ages;
 use crate::spool::fs::{Dir, Fs, FsError};
 use crate::store::{Overlay, Store, keys};
 
@@ -58,6 +57,7 @@ struct Sources<'a> {
     documents: &'a Dir,
     store: &'a dyn Store,
     config: &'a Config,
+    ages: &'a Ages,
     /// Whether to stop after the file in hand.
     stop: &'a dyn Fn() -> bool,
 }
@@ -106,13 +106,14 @@ impl Renewer {
     /// # Errors
     /// After any of them the session stays due.
     pub fn renew_next(&mut self, stop: &dyn Fn() -> bool) -> Result<(), NotRenewed> {
-        let config = self.worklists.config();
+        let (config, ages) = (self.worklists.config(), self.worklists.ages());
         let sources = Sources {
             fs: &self.fs,
             sessions: &self.sessions,
             documents: &self.documents,
             store: &*self.store,
             config: &config,
+            ages: &ages,
             stop,
         };
         let unknown = |error| NotRenewed {
@@ -148,10 +149,10 @@ fn look<'f>(
         None => Folders::look(sources)?,
     };
     let folders = known.insert(folders);
-    let keep_from = keep_from(sources.config);
-    if folders.cleared_before < Some(keep_from) {
-        folders.remove_older_than(sources, keep_from)?;
-        folders.cleared_before = Some(keep_from);
+    let today = Some(sources.ages.elapsed().day());
+    if folders.cleared_on != today {
+        folders.remove_past(sources)?;
+        folders.cleared_on = today;
     }
     Ok(folders)
 }
@@ -166,7 +167,8 @@ fn find_due(
     let view = Overlay::new(sources.store);
     let mut find = || {
         if scope > Scope::Touched {
-            let keep_from = keep_from(sources.config);
+            let keep_from = sources.ages.before(sources.config.retention.done);
+            let keep_from = keep_from.date_naive();
             let sessions: Vec<Session> = view.all(keys::SESSIONS)?;
             let shown = sessions.into_iter().filter(|session| {
                 scope == Scope::All
@@ -270,12 +272,4 @@ fn renew(
         }
         (None, None) => Ok(()),
     }
-}
-
-/// From this day on, sessions and pages are no thing of the past.
-fn keep_from(config: &Config) -> NaiveDate {
-    let kept = chrono::Duration::from_std(config.retention.done).ok();
-    let today = Utc::now().date_naive();
-    kept.and_then(|kept| today.checked_sub_signed(kept))
-        .unwrap_or(NaiveDate::MIN)
 }

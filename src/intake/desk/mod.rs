@@ -16,6 +16,7 @@ use serde::de::{DeserializeOwned, Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use crate::model::calendar;
 use crate::model::case::{Participant, ReportItem};
 use crate::model::identifiers::{CaseId, FacilityId, Ipp, NoteId, Rpps, SessionId};
 use crate::model::outcome::{Place, Reason, Refusal};
@@ -234,6 +235,7 @@ impl Since {
     fn instant(self, zone: Tz) -> DateTime<Utc> {
         match self {
             Since::Instant(instant) => instant,
+            // Within the range, no offset leads out of the calendar.
             Since::Local(local) => zone
                 .from_local_datetime(&local)
                 .earliest()
@@ -258,14 +260,38 @@ impl<'de> Deserialize<'de> for Since {
                 .map(|day| day.and_time(NaiveTime::MIN))
                 .ok()
         };
-        instant
+        let since = instant
             .or_else(|| local().or_else(day).map(Since::Local))
             .ok_or_else(|| {
                 D::Error::custom(format_args!(
                     "expected a time such as 2025-04-01T13:00:00Z or 2025-04-01, found \"{text}\""
                 ))
-            })
+            })?;
+        let is_taken = match since {
+            Since::Instant(instant) => calendar::has_instant(instant),
+            Since::Local(local) => calendar::has_date(local.date()),
+        };
+        match is_taken {
+            true => Ok(since),
+            false => Err(out_of_range("since", &text)),
+        }
     }
+}
+
+/// A time of the calendar that is taken.
+fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DateTime<Utc>>, D::Error> {
+    let time = Option::<DateTime<Utc>>::deserialize(deserializer)?;
+    match time.filter(|time| !calendar::has_instant(*time)) {
+        Some(time) => Err(out_of_range("time", &time.to_rfc3339())),
+        None => Ok(time),
+    }
+}
+
+fn out_of_range<E: serde::de::Error>(key: &str, found: &str) -> E {
+    let expected = calendar::EXPECTED;
+    E::custom(format_args!(
+        "expected {expected} as `{key}`, found \"{found}\""
+    ))
 }
 
 fn bare_file_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
@@ -297,6 +323,23 @@ pub fn is_command(path: &Path) -> bool {
     path.extension().is_some_and(|ending| {
         ending.eq_ignore_ascii_case("csv") || ending.eq_ignore_ascii_case("json")
     })
+}
+
+/// Whether the command takes the modification time of its file, since it has none of its own.
+pub fn goes_by_file_time(command: &Command) -> bool {
+    command.time.is_none() && matches!(command.action, Action::Complete(_))
+}
+
+/// Refuses such a command where its file has no modification time that is taken.
+pub fn no_file_time() -> Refusal {
+    let expected = calendar::EXPECTED;
+    Refusal::new(
+        Reason::BadCommand,
+        format!(
+            "expected {expected} as `time`, or as the modification time of the file, found a file modified at no such time"
+        ),
+    )
+    .at(Place::named("time"))
 }
 
 /// The PDF that must be there before the command can be decided.
@@ -412,6 +455,7 @@ impl<'t> Deserialize<'t> for List<'t> {
 struct Common {
     command: String,
     id: Option<String>,
+    #[serde(default, deserialize_with = "time")]
     time: Option<DateTime<Utc>>,
 }
 

@@ -11,6 +11,7 @@ use chrono::{NaiveDate, NaiveTime};
 
 use super::command::leave_session;
 use crate::intake::{Decided, Decision, DeskContext};
+use crate::model::calendar;
 use crate::model::case::CaseState;
 use crate::model::change::{Record, Subject};
 use crate::model::identifiers::{PathwayId, Rpps, SessionId};
@@ -267,6 +268,13 @@ impl Row {
                     "expected a date such as 2025-04-03 or 03/04/2025, found another text",
                 )
                 .with_value(cell)
+            })
+            .and_then(|date| match calendar::has_date(date) {
+                true => Ok(date),
+                false => {
+                    let message = format!("expected {}, found another", calendar::EXPECTED);
+                    Err(self.refuse("date", message).with_value(cell))
+                }
             })
     }
 
