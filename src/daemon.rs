@@ -21,7 +21,7 @@ use signal_hook::iterator::Signals;
 
 use crate::config::{Config, Every};
 use crate::engine::arrivals::{Arrivals, Swept};
-use crate::engine::{Arrival, Engine, EngineError, OpenStore, Totals};
+use crate::engine::{Arrival, Engine, EngineError, OpenStore, Start, Totals};
 use crate::journal::{JournalError, Place};
 use crate::repeats::{self, Trying};
 use crate::spool::fs::{Dir, Fs};
@@ -58,11 +58,11 @@ pub enum DaemonError {
 }
 
 /// Runs until SIGTERM or SIGINT. `config_path` is where SIGHUP reads the configuration again.
-pub fn run(config_path: Option<&Path>, config: Config) -> Result<(), DaemonError> {
+pub fn run(config_path: Option<&Path>, config: Config, start: Start) -> Result<(), DaemonError> {
     let stop = Arc::new(AtomicBool::new(false));
     let (sender, events) = channel();
     listen_to_signals(&sender, &stop)?;
-    let Some(engine) = open(&Arc::new(config), &stop)? else {
+    let Some(engine) = open(&Arc::new(config), start, &stop)? else {
         return Ok(());
     };
     let mut daemon = Daemon::new(engine, config_path, &sender, stop)?;
@@ -736,13 +736,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Opens the spool, waiting for whoever has it; nothing if told to stop meanwhile.
-fn open(config: &Arc<Config>, stop: &AtomicBool) -> Result<Option<Engine>, DaemonError> {
-    let start = Instant::now();
+fn open(
+    config: &Arc<Config>,
+    start: Start,
+    stop: &AtomicBool,
+) -> Result<Option<Engine>, DaemonError> {
+    let begun = Instant::now();
     let mut said = false;
     loop {
-        match Engine::open(Arc::clone(config), Fs::new(), OpenStore::Sled) {
+        let config = Arc::clone(config);
+        match Engine::open_as(config, Fs::new(), OpenStore::Sled, start, &mut |_| {}) {
             Ok(engine) => return Ok(Some(engine)),
-            Err(EngineError::Layout(LayoutError::InUse(holder))) if start.elapsed() < PATIENCE => {
+            Err(EngineError::Layout(LayoutError::InUse(holder))) if begun.elapsed() < PATIENCE => {
                 if !std::mem::replace(&mut said, true) {
                     log::warn!("{holder}: waiting for it to end");
                 }

@@ -32,9 +32,10 @@ use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Facility};
+use crate::engine::Start;
 use crate::model::visible::{in_json, in_lines};
 
 /// Takes in what hospitals send for multidisciplinary meetings, and returns the reports
@@ -53,7 +54,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Take files in as they come, until SIGTERM or SIGINT; SIGHUP reads the configuration again
-    Run,
+    Run(run::Run),
     /// Take in what is in the inboxes now, write due batches, and end
     Once(once::Once),
     /// See it work: a new spool with sample messages, a completed case and its report
@@ -89,7 +90,7 @@ pub enum Command {
     /// Put refused files back into their inbox
     Retry(retry::Retry),
     /// Make the store again from the journal
-    Rebuild,
+    Rebuild(rebuild::Rebuild),
     /// Check journal, store, documents and folders against each other
     Verify(verify::Verify),
     /// Look at the configuration
@@ -121,7 +122,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Check(check) => check.run(&read()?),
         Command::Once(once) => once.run(&load()?),
         Command::Setup(setup) => setup.run(&Arc::new(read()?)),
-        Command::Run => run::run(cli.config.as_deref(), Arc::unwrap_or_clone(load()?)),
+        Command::Run(run) => run.run(cli.config.as_deref(), Arc::unwrap_or_clone(load()?)),
         Command::Status(status) => status.run(&look()?),
         Command::List(list) => list.run(&look()?),
         Command::Show(show) => show.run(&look()?),
@@ -134,8 +135,26 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Reopen(reopen) => reopen.run(&load()?),
         Command::Reports(reports) => reports.run(&load()?),
         Command::Retry(retry) => retry.run(&load()?),
-        Command::Rebuild => rebuild::run(&load()?),
+        Command::Rebuild(rebuild) => rebuild.run(&load()?),
         Command::Verify(verify) => verify.run(&load()?),
+    }
+}
+
+/// What a start does about a journal that is missing, another's, or shorter than it was.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Loss {
+    /// Go on though the journal is missing, another's, or shorter than it was, and no copy can be restored: what it
+    /// held stays forgotten, its reports and batches are numbered anew, above all that may have left
+    #[arg(long)]
+    accept_loss: bool,
+}
+
+impl Loss {
+    fn start(self) -> Start {
+        Start {
+            accept_loss: self.accept_loss,
+            ..Start::default()
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::reach::{Reach, ask_daemon, reach};
+use super::reach::{Reach, ask_daemon, reach_as};
 use super::{Failure, complain, print, print_json};
 use crate::config::Config;
 use crate::engine::arrivals::{Arrivals, Swept};
@@ -25,12 +25,14 @@ pub struct Once {
     /// The counts as a JSON object
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    loss: super::Loss,
 }
 
 impl Once {
     /// Takes in.
     pub fn run(self, config: &Arc<Config>) -> Result<(), Failure> {
-        let totals = match reach(config)? {
+        let totals = match reach_as(config, self.loss.start())? {
             Reach::Daemon(mut client) => ask_daemon(&mut client, &Request::Once)?,
             Reach::Here(mut engine) => {
                 let taken = take_in(&mut engine);

@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::{Failure, complain};
 use crate::config::Config;
-use crate::engine::{Engine, EngineError, OpenStore};
+use crate::engine::witness::{Found, look};
+use crate::engine::{Engine, EngineError, OpenStore, Start};
 use crate::spool::fs::Fs;
 use crate::spool::layout::LayoutError;
 use crate::status::control::{self, ControlClient, Request, Response};
@@ -31,22 +32,47 @@ pub fn is_daemon_there(config: &Config) -> bool {
 
 /// Finds out who has the data.
 pub fn reach(config: &Arc<Config>) -> Result<Reach, Failure> {
-    let start = Instant::now();
+    reach_as(config, Start::default())
+}
+
+/// The same, where that makes no spool: nothing if there is none yet.
+pub fn reach_if_there(config: &Arc<Config>) -> Result<Option<Reach>, Failure> {
+    if let Some(client) = daemon(config)? {
+        return Ok(Some(Reach::Daemon(client)));
+    }
+    match look(&Fs::new(), config)? {
+        Found::Spool => reach(config).map(Some),
+        Found::Nothing => Ok(None),
+    }
+}
+
+/// What is said where there is no spool yet.
+pub fn no_spool(config: &Config) -> String {
+    let spool = config.spool.display();
+    format!("there is no spool at {spool} yet; `rcpspool setup` makes it")
+}
+
+fn daemon(config: &Config) -> Result<Option<ControlClient>, Failure> {
+    control::connect(config).map_err(|(path, error)| {
+        Failure::new(format!(
+            "the daemon cannot be asked at {}: {error}. Run this as the daemon's user, or as root",
+            path.display()
+        ))
+    })
+}
+
+/// Finds out who has the data; where nobody has, the engine is opened as `start` says.
+pub fn reach_as(config: &Arc<Config>, start: Start) -> Result<Reach, Failure> {
+    let begun = Instant::now();
     loop {
-        match control::connect(config) {
-            Ok(Some(client)) => return Ok(Reach::Daemon(client)),
-            Ok(None) => {}
-            Err((path, error)) => {
-                return Err(Failure::new(format!(
-                    "the daemon cannot be asked at {}: {error}. Run this as the daemon's user, or as root",
-                    path.display()
-                )));
-            }
+        if let Some(client) = daemon(config)? {
+            return Ok(Reach::Daemon(client));
         }
-        match Engine::open(Arc::clone(config), Fs::new(), OpenStore::Sled) {
+        let config = Arc::clone(config);
+        match Engine::open_as(config, Fs::new(), OpenStore::Sled, start, &mut |_| {}) {
             Ok(engine) => return Ok(Reach::Here(Box::new(engine))),
             // Another command, or a daemon that is starting.
-            Err(EngineError::Layout(LayoutError::InUse(_))) if start.elapsed() < PATIENCE => {
+            Err(EngineError::Layout(LayoutError::InUse(_))) if begun.elapsed() < PATIENCE => {
                 std::thread::sleep(Duration::from_millis(100));
             }
             Err(error) => return Err(error.into()),
@@ -56,23 +82,14 @@ pub fn reach(config: &Arc<Config>) -> Result<Reach, Failure> {
 
 /// Asks something that only needs the store.
 pub fn ask(config: &Arc<Config>, request: &Request) -> Result<Value, Failure> {
-    let is_there = config.spool.try_exists().map_err(|error| {
-        Failure::new(format!(
-            "the spool {} cannot be looked at: {error}. Run this as the daemon's user, or as root",
-            config.spool.display()
-        ))
-    })?;
-    if !is_there {
-        // Looking at a spool that is not there yet does not make it.
-        let spool = config.spool.display();
-        complain(format_args!(
-            "there is no spool at {spool} yet; `rcpspool setup` makes it"
-        ));
-        return value(control::answer(request, &MemoryStore::default(), config));
-    }
-    match reach(config)? {
-        Reach::Daemon(mut client) => ask_daemon(&mut client, request),
-        Reach::Here(engine) => {
+    match reach_if_there(config)? {
+        None => {
+            // Looking at a spool that is not there yet does not make it.
+            complain(no_spool(config));
+            value(control::answer(request, &MemoryStore::default(), config))
+        }
+        Some(Reach::Daemon(mut client)) => ask_daemon(&mut client, request),
+        Some(Reach::Here(engine)) => {
             let response = control::answer(request, &**engine.store(), config);
             engine.close()?;
             value(response)

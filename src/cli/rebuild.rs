@@ -1,49 +1,80 @@
 //! `rebuild`: makes the store again from the journal.
 
-use std::ffi::OsStr;
+use std::path::Path;
 use std::sync::Arc;
 
+use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Failure, print};
 use crate::config::Config;
-use crate::engine::{CLEAN, Engine, OpenStore};
-use crate::journal::Journal;
+use crate::engine::witness::{Found, look};
+use crate::engine::{Engine, EngineError, OpenStore, Start};
+use crate::journal::End;
 use crate::spool::fs::Fs;
-use crate::spool::layout::{LayoutError, Spool};
+use crate::spool::layout::LayoutError;
 
-/// Rebuilds.
-pub fn run(config: &Arc<Config>) -> Result<(), Failure> {
-    let fs = Fs::new();
-    let groups = distrust_store(&fs, config)?;
-    // Drawn on the standard error, and only where that is a terminal.
-    let bar = ProgressBar::new(groups);
-    if let Ok(style) =
-        ProgressStyle::with_template("reading the journal {wide_bar} {percent}%  {eta}")
-    {
-        bar.set_style(style);
-    }
-    let opened = Engine::open_watched(Arc::clone(config), fs, OpenStore::Sled, &mut |group| {
-        bar.set_position(group);
-    });
-    bar.finish_and_clear();
-    opened?.close()?;
-    print("The store is made again from the journal.\n")
+/// The arguments of `rebuild`.
+#[derive(Debug, Args)]
+pub struct Rebuild {
+    #[command(flatten)]
+    loss: super::Loss,
 }
 
-/// Takes back what says that the store can be trusted, so that opening the engine makes it again; gives the number of the journal's last group.
-fn distrust_store(fs: &Fs, config: &Config) -> Result<u64, Failure> {
-    let spool = match Spool::open(fs, &config.spool) {
-        Err(LayoutError::InUse(_)) => {
-            return Err(Failure::new(
-                "the spool is in use: stop the daemon, then rebuild, then start it again",
-            ));
+impl Rebuild {
+    /// Rebuilds.
+    pub fn run(self, config: &Arc<Config>) -> Result<(), Failure> {
+        let fs = Fs::new();
+        let start = Start {
+            rebuild: true,
+            ..self.loss.start()
+        };
+        match look(&fs, config) {
+            Ok(Found::Spool) => {}
+            Ok(Found::Nothing) => {
+                return Err(Failure::new(format!(
+                    "there is no journal in {}, and so nothing to make a store from; `rcpspool setup` makes a new spool",
+                    config.spool.join("journal").display()
+                )));
+            }
+            Err(EngineError::Loss(_)) if start.accept_loss => {}
+            Err(error) => return Err(error.into()),
         }
-        opened => opened?,
-    };
-    match fs.remove(&spool.store, OsStr::new(CLEAN)) {
-        Err(error) if !error.is_absent() => return Err(error.into()),
-        _ => {}
+        // Drawn on the standard error, and only where that is a terminal.
+        let bar = ProgressBar::new(last_group(&fs, &config.spool)?);
+        if let Ok(style) =
+            ProgressStyle::with_template("reading the journal {wide_bar} {percent}%  {eta}")
+        {
+            bar.set_style(style);
+        }
+        let opened = Engine::open_as(
+            Arc::clone(config),
+            fs,
+            OpenStore::Sled,
+            start,
+            &mut |group| {
+                bar.set_position(group);
+            },
+        );
+        bar.finish_and_clear();
+        match opened {
+            Err(EngineError::Layout(LayoutError::InUse(_))) => {
+                return Err(Failure::new(
+                    "the spool is in use: stop the daemon, then rebuild, then start it again",
+                ));
+            }
+            opened => opened?.close()?,
+        }
+        print("The store is made again from the journal.\n")
     }
-    Ok(Journal::last_group(fs, &spool.journal)?)
+}
+
+/// How far reading goes.
+fn last_group(fs: &Fs, spool: &Path) -> Result<u64, Failure> {
+    let end = match fs.open_root(&spool.join("journal")) {
+        Ok(journal) => End::of(fs, &journal)?,
+        Err(error) if error.is_absent() => None,
+        Err(error) => return Err(error.into()),
+    };
+    Ok(end.map_or(0, |end| end.counters.group))
 }

@@ -2,11 +2,22 @@
 
 use std::path::Path;
 
+use clap::Args;
+
 use super::Failure;
 use crate::config::Config;
 use crate::daemon;
 
-/// Runs.
-pub fn run(config_path: Option<&Path>, config: Config) -> Result<(), Failure> {
-    Ok(daemon::run(config_path, config)?)
+/// The arguments of `run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    #[command(flatten)]
+    loss: super::Loss,
+}
+
+impl Run {
+    /// Runs.
+    pub fn run(self, config_path: Option<&Path>, config: Config) -> Result<(), Failure> {
+        Ok(daemon::run(config_path, config, self.loss.start())?)
+    }
 }

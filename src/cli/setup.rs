@@ -9,11 +9,12 @@ use clap::Args;
 
 use super::{Failure, print, user};
 use crate::config::{Config, Facility};
-use crate::engine::{Engine, OpenStore};
+use crate::engine::{Engine, EngineError, OpenStore, witness};
 use crate::journal::Place;
 use crate::spool::acl;
+use crate::spool::claim;
 use crate::spool::fs::{Dir, Fs, Ids};
-use crate::spool::layout::{LOCK, LayoutError, MARKER, Marker, Spool, Station};
+use crate::spool::layout::{LOCK, LayoutError, MARKER, Marker, Station};
 
 /// Others may go through: the chroot of an SFTP user, and every folder above it, belong to root (sshd asks for it).
 const THROUGH: u32 = 0o755;
@@ -53,21 +54,22 @@ impl Setup {
         let fs = Fs::new();
         let mut text = String::new();
         let mut adopted_marker = None;
-        match Spool::open(&fs, &config.spool) {
-            Ok(_locked) => {
+        match witness::set_up(&fs, config) {
+            Ok((_locked, journal)) => {
                 for facility in &config.facilities {
-                    let marker = make(&fs, facility)?;
-                    if adopted.is_some_and(|adopted| adopted.id == facility.id) {
+                    let is_adopted = adopted.is_some_and(|adopted| adopted.id == facility.id);
+                    let marker = make(&fs, facility, journal.as_deref(), is_adopted)?;
+                    if is_adopted {
                         adopted_marker = Some(marker);
                     }
                 }
             }
-            Err(LayoutError::InUse(_)) if adopted.is_some() => {
+            Err(EngineError::Layout(LayoutError::InUse(_))) if adopted.is_some() => {
                 return Err(Failure::new(
                     "the spool is in use: stop the daemon, then let the folder be adopted, then start it again",
                 ));
             }
-            Err(LayoutError::InUse(_)) => {
+            Err(EngineError::Layout(LayoutError::InUse(_))) => {
                 text.push_str("The daemon is running, which has made the folders.\n");
             }
             Err(error) => return Err(error.into()),
@@ -107,27 +109,45 @@ fn adopt(config: &Arc<Config>, marker: &Marker) -> Result<(), Failure> {
     Ok(engine.close()?)
 }
 
-/// The folder of a facility with its marker, so that an empty mount is never taken for it.
-fn make(fs: &Fs, facility: &Facility) -> Result<Marker, Failure> {
+/// The folder of a facility with its marker, so that an empty mount is never taken for it. The marker names the journal,
+/// if that has an identity already.
+fn make(
+    fs: &Fs,
+    facility: &Facility,
+    journal: Option<&str>,
+    is_adopted: bool,
+) -> Result<Marker, Failure> {
     let id = facility.id.as_str();
     let root = fs.make_root(&facility.dir)?;
     let station = Station::open(fs, Place::Facility(id.to_owned()), root)?;
-    match Station::read_marker(fs, &station.root)? {
-        Some(marker) if marker.facility != id => Err(Failure::new(format!(
-            "{} is the folder of the facility {}: give {id} one of its own (dir)",
-            facility.dir.display(),
-            marker.facility
-        ))),
-        Some(marker) => Ok(marker),
-        None => {
-            let name = OsStr::new(MARKER);
-            if fs.exists(&station.root, name)? {
-                // It cannot be read, so it says nothing.
-                fs.remove(&station.root, name)?;
-            }
-            Ok(Station::write_marker(fs, &station.root, id)?)
+    let marker = match Station::read_marker(fs, &station.root)? {
+        Some(marker) if marker.facility != id => {
+            return Err(Failure::new(format!(
+                "{} is the folder of the facility {}: give {id} one of its own (dir)",
+                facility.dir.display(),
+                marker.facility
+            )));
         }
-    }
+        Some(marker) if marker.journal.as_deref() == journal => return Ok(marker),
+        Some(marker) if marker.journal.is_some() && !is_adopted => {
+            return Err(Failure::new(format!(
+                "{} is a folder of another spool: its {MARKER} names another journal. Give {id} one of its own (dir), or take it for its own with --adopt {id}",
+                facility.dir.display()
+            )));
+        }
+        Some(marker) => marker,
+        None => Marker {
+            facility: id.to_owned(),
+            id: claim::random(),
+            journal: None,
+        },
+    };
+    let marker = Marker {
+        journal: journal.map(str::to_owned),
+        ..marker
+    };
+    Station::renew_marker(fs, &station.root, &marker)?;
+    Ok(marker)
 }
 
 /// Gives the folders their rights, and as far as the users are there their owners; says what is left to do.
@@ -162,6 +182,10 @@ fn set_up(config: &Config, daemon: &str) -> Result<String, Failure> {
     }
     if let Some(ids) = daemon_ids {
         fs.set_owner_of(&spool, OsStr::new(LOCK), ids)?;
+        // A journal from before markers has none in the spool until its first start.
+        if fs.exists(&spool, OsStr::new(MARKER))? {
+            fs.set_owner_of(&spool, OsStr::new(MARKER), ids)?;
+        }
     }
     for facility in &config.facilities {
         let user = format!("sftp-{}", facility.id);

@@ -6,7 +6,7 @@ use chrono::{SecondsFormat, Utc};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::reach::{Reach, ask_daemon, reach};
+use super::reach::{Reach, ask_daemon, no_spool, reach_if_there};
 use super::{Failure, print, print_json, terminal_width};
 use crate::config::Config;
 use crate::engine::Hold;
@@ -27,9 +27,10 @@ pub struct Status {
 impl Status {
     /// Shows it.
     pub fn run(self, config: &Arc<Config>) -> Result<(), Failure> {
-        let status = match reach(config)? {
-            Reach::Daemon(mut client) => ask_daemon(&mut client, &Request::Status)?,
-            Reach::Here(mut engine) => {
+        let status = match reach_if_there(config)? {
+            None => return Err(Failure::new(no_spool(config))),
+            Some(Reach::Daemon(mut client)) => ask_daemon(&mut client, &Request::Status)?,
+            Some(Reach::Here(mut engine)) => {
                 let swept = engine.sweep_all(&mut Arrivals::default());
                 let now = Utc::now();
                 let figures = Figures::of(&engine, &swept, now, now, false);

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use clap::Args;
 use serde_json::json;
 
+use super::reach::no_spool;
 use super::{Failure, print, print_json};
 use crate::config::Config;
+use crate::engine::witness::{Found, look};
 use crate::spool::fs::Fs;
 use crate::verify::{Finding, Findings, verify};
 
@@ -24,11 +26,8 @@ pub struct Verify {
 impl Verify {
     /// Verifies.
     pub fn run(self, config: &Arc<Config>) -> Result<(), Failure> {
-        if !config.spool.is_dir() {
-            return Err(Failure::new(format!(
-                "there is no spool at {} yet; `rcpspool setup` makes it",
-                config.spool.display()
-            )));
+        if look(&Fs::new(), config)? == Found::Nothing {
+            return Err(Failure::new(no_spool(config)));
         }
         let findings = verify(&Fs::new(), config)?;
         match self.json {

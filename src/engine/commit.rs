@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
+use super::witness::Reached;
 use super::{EngineError, Held, Hold, known_folder, place_name};
 use crate::journal::{Counters, Entry, Journal, Move, Place};
 use crate::repeats::{self, Trying};
@@ -171,6 +172,8 @@ struct Work {
     held_moves: BTreeMap<Place, Hold>,
     /// The file systems that everybody needs, each with a folder on it.
     own: Arc<BTreeMap<u64, Dir>>,
+    /// Tells the last group on the disk.
+    reached: Reached,
 }
 
 impl Committer {
@@ -183,6 +186,7 @@ impl Committer {
         moves: Vec<(u64, Move)>,
         finished: u64,
         own: Arc<BTreeMap<u64, Dir>>,
+        reached: Reached,
     ) -> Result<Self, EngineError> {
         Ok(Self {
             counters: journal.counters(),
@@ -197,6 +201,7 @@ impl Committer {
                 unsynced: Vec::new(),
                 held_moves: BTreeMap::new(),
                 own,
+                reached,
             })),
         })
     }
@@ -364,6 +369,7 @@ impl Work {
         self.journal
             .append(&sealed.entries, sealed.order, sealed.message)?;
         let number = self.journal.counters().group;
+        self.reached.advance(&self.fs, self.journal.counters());
         if moved > self.finished {
             self.finished = moved;
         }
@@ -502,6 +508,7 @@ mod tests {
             let fs = Fs::new();
             let dir = fs.open_root(folder.path()).unwrap();
             let journal = Journal::open(&fs, &dir, false, &mut |_| Ok(())).unwrap();
+            let reached = Reached::begin(&fs, &dir, journal.counters()).unwrap();
             Committer::new(
                 fs,
                 journal,
@@ -509,6 +516,7 @@ mod tests {
                 Vec::new(),
                 0,
                 Arc::default(),
+                reached,
             )
             .unwrap()
         };

@@ -20,6 +20,7 @@ mod report;
 mod retry;
 mod secrets;
 mod telling;
+pub(crate) mod witness;
 mod worklist;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -54,8 +55,9 @@ use crate::store::{Store, StoreError};
 use crate::worklist::Worklists;
 
 pub use self::hold::{Held, Hold};
-pub use self::recovery::OpenStore;
 pub(crate) use self::recovery::{CLEAN, DATABASE};
+pub use self::recovery::{OpenStore, Start};
+pub use self::witness::Loss;
 
 /// The engine cannot go on with what it was doing.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +83,9 @@ pub enum EngineError {
     /// The journal failed.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// Something proves that what the journal held is not there.
+    #[error(transparent)]
+    Loss(#[from] Loss),
     /// A thread that puts groups on the disk ended without an answer, or an error before this one left it open what
     /// reached the disk.
     #[error("what was written last may not be complete: start again, the journal tells the truth")]
@@ -368,6 +373,10 @@ pub struct Engine {
     was_set: bool,
     /// Whether the last process that had the spool ended cleanly.
     was_clean: bool,
+    /// The journal's.
+    identity: String,
+    /// Whether folders that name another journal are taken for this one's: while a loss is accepted.
+    adopts: bool,
     /// Once it is set, nothing more is begun.
     stop: Arc<AtomicBool>,
 }

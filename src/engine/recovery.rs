@@ -10,9 +10,11 @@ use super::commit::Committer;
 use super::group::Group;
 use super::hold::Holds;
 use super::keeping::Counting;
+use super::witness::{self, Clean, Loss, Reached, Witnesses};
 use super::{Claimed, Counts, Engine, EngineError, Held, Hold, PATIENCE_WITH_THE_DESK};
 use crate::config::{Config, Facility};
-use crate::journal::{Journal, JournalError, OpenMoves, Place, Position};
+use crate::journal::{Counters, End, Journal, JournalError, OpenMoves, Opening, Place};
+use crate::model::report::Cursor;
 use crate::repeats::{self, Trying};
 use crate::spool::claim::{self, Claim};
 use crate::spool::doubt::Doubts;
@@ -43,32 +45,77 @@ pub enum OpenStore {
     Memory,
 }
 
+/// What a start is to do beside opening the spool.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Start {
+    /// Go on though something proves that what the journal held is lost (`--accept-loss`).
+    pub accept_loss: bool,
+    /// Make the store again, however good it is.
+    pub rebuild: bool,
+}
+
 impl Engine {
     /// Opens the spool: makes what is absent, recovers what the last process left, and is ready to take files in.
     pub fn open(config: Arc<Config>, fs: Fs, open_store: OpenStore) -> Result<Self, EngineError> {
-        Self::open_watched(config, fs, open_store, &mut |_| {})
+        Self::open_as(config, fs, open_store, Start::default(), &mut |_| {})
     }
 
-    /// Opens the spool, telling `watch` the number of each group that is read back from the journal.
-    pub fn open_watched(
+    /// The same, telling `watch` the number of each group that is read back from the journal.
+    ///
+    /// # Errors
+    /// [`EngineError::Loss`] where something proves that what the journal held is lost: nothing was changed.
+    pub fn open_as(
         config: Arc<Config>,
         fs: Fs,
         open_store: OpenStore,
+        start: Start,
         watch: &mut dyn FnMut(u64),
     ) -> Result<Self, EngineError> {
-        let spool = Spool::open(&fs, &config.spool)?;
-        let clean = take_clean(&fs, &spool)?;
-        let database = spool.store.path().join(DATABASE);
-        let trusted = match (&clean, open_store) {
-            // Where somebody removed the database and left this, nothing is there to be trusted.
-            (Some(position), OpenStore::Sled) if database.is_dir() => {
-                Journal::ends_at(&fs, &spool.journal, position)?
-            }
-            _ => false,
+        let mut accepted = match witness::look(&fs, &config) {
+            Err(EngineError::Loss(loss)) if start.accept_loss => Some(loss),
+            found => found.map(|_| None)?,
         };
+        let spool = Spool::open(&fs, &config.spool)?;
+        let witnesses = Witnesses::read(&fs, &config, Some(&spool.root))?;
+        let end = End::of(&fs, &spool.journal)?;
+        match witnesses.judge(&fs, &config, &spool, end.as_ref())? {
+            Some(loss) if start.accept_loss => accepted = Some(loss),
+            Some(loss) => return Err(loss.into()),
+            None => {}
+        }
+        if let Some(loss) = &accepted {
+            log::error!("a loss is accepted, as --accept-loss says: {loss}");
+        }
+        let database = spool.store.path().join(DATABASE);
+        let clean = witnesses.clean.clone().flatten();
+        let was_clean = clean.is_some() && accepted.is_none();
+        let clean = clean.filter(|clean| {
+            // Where somebody removed the database and left this, nothing is there to be trusted.
+            was_clean
+                && open_store == OpenStore::Sled
+                && database.is_dir()
+                && end
+                    .as_ref()
+                    .is_some_and(|end| end.position == clean.position)
+        });
+        if start.rebuild && clean.is_some() {
+            // A store that is good is given up only for a journal that can be read whole.
+            crate::journal::read_all(&fs, &spool.journal)?;
+        }
+        let clean = clean.filter(|_| !start.rebuild);
+        let trusted = clean.is_some();
+        if witnesses.clean.is_some() {
+            // Durably, before anything else is touched.
+            fs.remove(&spool.store, OsStr::new(CLEAN))?;
+            fs.sync_dir(&spool.store).map_err(EngineError::Sync)?;
+        }
+        let mut numbers = Numbers::default();
         let store: Arc<dyn Store> = match open_store {
             OpenStore::Sled => {
                 if !trusted {
+                    if accepted.is_some() {
+                        numbers.of_lost_store(&database);
+                    }
                     SledStore::remove(&database)?;
                 }
                 Arc::new(SledStore::open(&database)?)
@@ -76,18 +123,27 @@ impl Engine {
             OpenStore::Memory => Arc::new(crate::store::MemoryStore::default()),
         };
         let mut open = OpenMoves::default();
-        let journal = Journal::open(&fs, &spool.journal, trusted, &mut |(counters, entries)| {
-            for entry in entries {
-                apply_all(&*store, &open.follow(counters.group, entry))
-                    .map_err(|error| JournalError::Reader(error.to_string()))?;
-            }
-            watch(counters.group);
-            Ok(())
-        })?;
+        let opening = Opening {
+            only_end: trusted,
+            identity: accepted.as_ref().map(|_| claim::random()),
+            above: match accepted {
+                Some(_) => witnesses.reached.unwrap_or_default(),
+                None => Counters::default(),
+            },
+        };
+        let journal =
+            Journal::open_as(&fs, &spool.journal, opening, &mut |(counters, entries)| {
+                for entry in entries {
+                    apply_all(&*store, &open.follow(counters.group, entry))
+                        .map_err(|error| JournalError::Reader(error.to_string()))?;
+                }
+                watch(counters.group);
+                Ok(())
+            })?;
         let counters = journal.counters();
         let counting = Counting::of(&*store, &fs, counters)?;
         let worklists = Arc::new(Worklists::new(Arc::clone(&config), counting.ages.clone()));
-        let left_at = clean.as_ref().filter(|_| trusted);
+        let left_at = clean.as_ref().map(|clean| &clean.position);
         worklists.take_left(&fs, &spool.store, &spool.desk.root, left_at)?;
         if counting.was_set {
             // What was a thing of the past for a wrong clock may not be one.
@@ -95,6 +151,7 @@ impl Engine {
         }
         let own_devices = Arc::new(own_devices(&fs, &spool)?);
         let mut engine = Self {
+            identity: journal.identity().to_owned(),
             stations: BTreeMap::new(),
             unreachable: BTreeMap::new(),
             names: Names::default(),
@@ -127,6 +184,7 @@ impl Engine {
                     open.finished
                 },
                 Arc::clone(&own_devices),
+                Reached::begin(&fs, &spool.store, counters)?,
             )?,
             own_devices,
             in_flight: None,
@@ -136,20 +194,26 @@ impl Engine {
             unclaimed: Unclaimed::default(),
             notices: None,
             refused_looked_at: String::new(),
-            was_clean: clean.is_some(),
             was_set: counting.was_set,
             ages: counting.ages,
             counted: counting.counted,
+            was_clean,
+            adopts: accepted.is_some(),
             stop: Arc::default(),
             config,
             fs,
             spool,
             store,
         };
+        if let Some(loss) = &accepted {
+            engine.number_above(numbers, loss)?;
+        }
+        witness::mark(&engine.fs, &engine.spool, &engine.identity, &witnesses)?;
         if counting.is_new {
             engine.count_from_beginning()?;
         }
         engine.open_stations()?;
+        engine.adopts = false;
         engine.retry_moves();
         engine.find_claims()?;
         engine.remove_leftovers();
@@ -190,9 +254,14 @@ impl Engine {
         let desk = &self.spool.desk.root;
         self.worklists
             .leave(&self.fs, store, desk, position.clone())?;
-        let position = serde_json::json!(position).to_string();
+        let clean = Clean {
+            position,
+            moves: Vec::new(),
+            times: BTreeMap::new(),
+        };
+        let clean = serde_json::json!(clean).to_string();
         self.fs
-            .write_new(store, OsStr::new(CLEAN), position.as_bytes())?;
+            .write_new(store, OsStr::new(CLEAN), clean.as_bytes())?;
         self.fs.sync_file_system(store).map_err(EngineError::Sync)
     }
 
@@ -320,6 +389,18 @@ impl Engine {
             }
             (None, _) => {}
         }
+        let journal = self.identity.clone();
+        let of_another = marker
+            .as_ref()
+            .and_then(|marker| marker.journal.as_ref())
+            .filter(|named| **named != journal);
+        if let Some(named) = of_another.filter(|_| !self.adopts) {
+            return Err(Unusable::Other(format!(
+                "{} is a folder of another spool: its {} names the journal {named}, and this one's is {journal}. If its mount is gone, mount it again; if it is the right folder, stop the daemon and run `rcpspool setup --adopt {id}`",
+                root.path().display(),
+                crate::spool::layout::MARKER
+            )));
+        }
         let station = Station::open(&self.fs, Place::Facility(id.to_owned()), root)
             .map_err(|error| Unusable::Other(error.to_string()))?;
         self.probe(&station)?;
@@ -330,14 +411,47 @@ impl Engine {
         {
             self.fs.sync_file_system(&station.root)?;
         }
+        let marker = match marker {
+            Some(marker) if marker.journal.as_ref() == Some(&journal) => marker,
+            Some(marker) => {
+                let marker = Marker {
+                    journal: Some(journal),
+                    ..marker
+                };
+                // One from before lacks the journal's identity. The folder may be root's: then `setup` adds it.
+                match Station::renew_marker(&self.fs, &station.root, &marker) {
+                    Err(error) if error.is_denied() => {
+                        log::warn!(
+                            "the marker of {id} cannot be renewed: run `rcpspool setup` as root once"
+                        );
+                    }
+                    renewed => renewed?,
+                }
+                marker
+            }
+            None => Station::write_marker(&self.fs, &station.root, id, &journal)?,
+        };
         if known.is_none() {
-            let marker = match marker {
-                Some(marker) => marker,
-                None => Station::write_marker(&self.fs, &station.root, id)?,
-            };
             self.record_marker(&marker)?;
         }
         Ok(station)
+    }
+
+    /// Numbers reports and batches above all that may have left, and says in the journal why.
+    fn number_above(&mut self, mut numbers: Numbers, loss: &Loss) -> Result<(), EngineError> {
+        let cursors = numbers.of_store(&*self.store)?;
+        let above = numbers.above(self.now());
+        let mut changes = vec![(keys::NUMBERS.to_owned(), Some(to_json(&above)?))];
+        for (key, cursor) in cursors {
+            let cursor = Cursor {
+                reports: above,
+                batches: above,
+                ..cursor
+            };
+            changes.push((key, Some(to_json(&cursor)?)));
+        }
+        log::error!("reports and batches are numbered above {above} from now on");
+        self.record(&format!("a loss was accepted: {loss}"), changes)
     }
 
     /// Takes the folder that has this marker for the facility's from now on, in the place of the one that was recorded.
@@ -583,6 +697,47 @@ impl Engine {
     }
 }
 
+/// The highest numbers that reports and batches are known to have had before a loss.
+#[derive(Debug, Default)]
+struct Numbers {
+    highest: u64,
+}
+
+impl Numbers {
+    /// What the store has of each facility.
+    fn of_store(&mut self, store: &dyn Store) -> Result<Vec<(String, Cursor)>, EngineError> {
+        let mut cursors = Vec::new();
+        store.scan(keys::CURSORS, &mut |key, value| {
+            if let Ok(cursor) = serde_json::from_slice::<Cursor>(value) {
+                self.highest = self.highest.max(cursor.reports).max(cursor.batches);
+                cursors.push((key.to_owned(), cursor));
+            }
+            true
+        })?;
+        Ok(cursors)
+    }
+
+    /// The same of a database that is about to be removed, as far as it can be read.
+    fn of_lost_store(&mut self, database: &Path) {
+        if !database.is_dir() {
+            return;
+        }
+        let read = SledStore::open(database)
+            .map_err(EngineError::from)
+            .and_then(|store| self.of_store(&store));
+        if let Err(error) = read {
+            log::warn!("the former store tells no numbers: {error}");
+        }
+    }
+
+    /// A number that none of a former journal can have reached: they begin at 1, and the seconds since 1970 outrun
+    /// them.
+    fn above(&self, now: chrono::DateTime<chrono::Utc>) -> u64 {
+        let seconds = u64::try_from(now.timestamp()).unwrap_or_default();
+        seconds.max(self.highest.saturating_add(1))
+    }
+}
+
 /// Whether a facility's folder is still the one that was opened; else why not.
 fn check_station(fs: &Fs, id: &str, station: &mut Station) -> Result<(), String> {
     let path = station.root.path().to_owned();
@@ -641,17 +796,4 @@ impl From<FsError> for Unusable {
     fn from(error: FsError) -> Self {
         Unusable::Engine(error.into())
     }
-}
-
-/// Reads and removes what the last clean stop wrote, durably, before anything else is touched.
-fn take_clean(fs: &Fs, spool: &Spool) -> Result<Option<Position>, EngineError> {
-    let name = OsStr::new(CLEAN);
-    let bytes = match fs.read(&spool.store, name) {
-        Ok(bytes) => bytes,
-        Err(error) if error.is_absent() => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    fs.remove(&spool.store, name)?;
-    fs.sync_dir(&spool.store).map_err(EngineError::Sync)?;
-    Ok(serde_json::from_slice(&bytes).ok())
 }

@@ -43,7 +43,7 @@ pub fn read(
             } => damaged(&format!("{segment} in it, byte {offset}: {what}")),
             other => other,
         })?;
-        if !scanned.is_whole {
+        if !scanned.is_whole() {
             return Err(damaged("a segment in it is not whole"));
         }
         if before.is_some() || number == 1 {
@@ -136,7 +136,7 @@ fn read_back(
     for end in segments {
         let bytes = segment_of(&mut file).unwrap_or_default();
         let scanned = segment::parse(&bytes, end.segment, Some(end), &mut |_| Ok(()))?;
-        if !scanned.is_whole {
+        if !scanned.is_whole() {
             return Err(JournalError::damaged(name, 0, "it is not what was written"));
         }
     }

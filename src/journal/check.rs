@@ -75,7 +75,8 @@ pub fn check(fs: &Fs, dir: &Dir, each: Each<'_>) -> Result<Checked, JournalError
                     ends.insert(end.segment, end.clone());
                     before = Some(end);
                 }
-                if unit == units.last().unwrap_or(unit) && scanned.is_some_and(|it| !it.is_whole) {
+                if unit == units.last().unwrap_or(unit) && scanned.is_some_and(|it| !it.is_whole())
+                {
                     let name = unit.name().to_string_lossy().into_owned();
                     checked.leftovers.push(format!(
                         "{name} ends with a piece of a group that never counted"

@@ -6,6 +6,7 @@
 
 mod archive;
 pub mod check;
+mod end;
 mod folder;
 pub mod keeping;
 mod record;
@@ -17,9 +18,12 @@ use std::ffi::OsStr;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+pub use self::end::End;
 use self::folder::{Folder, Unit};
 pub use self::record::{Closing, Entry, Header, Message, Move, OpenMoves, Place, SnapshotHeader};
+pub use self::segment::Torn;
 use self::segment::{Scan, Scanned};
+use crate::spool::claim;
 use crate::spool::fs::{Dir, Fs, FsError, Writing};
 
 /// A segment that is longer than this is followed by a new one.
@@ -104,11 +108,36 @@ pub type Group = (Counters, Vec<Entry>);
 /// Takes the groups that are read, one after the other.
 type Each<'e> = &'e mut dyn FnMut(Group) -> Result<(), JournalError>;
 
+impl Counters {
+    /// Numbers that are below neither of these.
+    #[must_use]
+    pub fn at_least(self, other: Counters) -> Self {
+        Self {
+            group: self.group.max(other.group),
+            order: self.order.max(other.order),
+            message: self.message.max(other.message),
+            time: self.time,
+        }
+    }
+}
+
+/// How a journal is opened.
+#[derive(Debug, Clone, Default)]
+pub struct Opening {
+    /// Whether only its end is read: the store has what came before.
+    pub only_end: bool,
+    /// The identity that it has from now on; none: the one that it has, or one that is made.
+    pub identity: Option<String>,
+    /// Numbers that it goes on above, whatever it holds itself.
+    pub above: Counters,
+}
+
 /// The journal, open for appending.
 #[derive(Debug)]
 pub struct Journal {
     fs: Fs,
     dir: Dir,
+    identity: String,
     segment: Writing,
     scan: Scan,
     counters: Counters,
@@ -116,27 +145,6 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Whether the journal in this folder ends exactly here, so that a store made up to here lacks nothing.
-    pub fn ends_at(fs: &Fs, dir: &Dir, position: &Position) -> Result<bool, JournalError> {
-        match Folder::list(fs, dir)?.segments.last() {
-            Some(&last) => {
-                let scanned = segment::read(fs, dir, last, None, &mut |_| Ok(()))?;
-                Ok(scanned.position().as_ref() == Some(position))
-            }
-            None => Ok(false),
-        }
-    }
-
-    /// The number of the last group in this folder, to tell how far reading has come.
-    pub fn last_group(fs: &Fs, dir: &Dir) -> Result<u64, JournalError> {
-        match Folder::list(fs, dir)?.segments.last() {
-            Some(&last) => Ok(segment::read(fs, dir, last, None, &mut |_| Ok(()))?
-                .counters
-                .group),
-            None => Ok(0),
-        }
-    }
-
     /// Opens the journal in this folder and begins a new segment, or goes on with one that holds nothing yet.
     ///
     /// Everything accepted is given to `each`, in order: the newest snapshot, then the groups after it. With
@@ -148,6 +156,20 @@ impl Journal {
         fs: &Fs,
         dir: &Dir,
         only_end: bool,
+        each: &mut dyn FnMut(Group) -> Result<(), JournalError>,
+    ) -> Result<Self, JournalError> {
+        let opening = Opening {
+            only_end,
+            ..Opening::default()
+        };
+        Self::open_as(fs, dir, opening, each)
+    }
+
+    /// The same, of a journal that is to have this identity and these numbers.
+    pub fn open_as(
+        fs: &Fs,
+        dir: &Dir,
+        opening: Opening,
         each: &mut dyn FnMut(Group) -> Result<(), JournalError>,
     ) -> Result<Self, JournalError> {
         // What a killed process wrote may not be on the disk yet, and is about to be relied upon.
@@ -166,30 +188,39 @@ impl Journal {
             fs.remove(dir, &folder::segment(last))?;
             folder.segments.pop();
         }
-        let last = match (only_end, folder.segments.last()) {
+        let last = match (opening.only_end, folder.segments.last()) {
             (true, Some(&last)) => Some(segment::read(fs, dir, last, None, &mut |_| Ok(()))?),
             _ => replay(fs, dir, &folder, each)?,
         };
+        let counters = last.as_ref().map(|last| last.counters).unwrap_or_default();
+        let counters = counters.at_least(opening.above);
+        let had = last.as_ref().and_then(Scanned::journal).map(str::to_owned);
+        let identity = opening.identity.or(had).unwrap_or_else(claim::random);
         let going_on = match &last {
-            Some(last) => segment::go_on(fs, dir, last)?,
+            Some(last) => segment::go_on(fs, dir, &identity, counters, last)?,
             None => None,
         };
-        let counters = last.as_ref().map(|last| last.counters).unwrap_or_default();
         let (segment, scan) = match going_on {
             Some(begun) => begun,
             None => {
                 let accepted = last.as_ref().and_then(Scanned::position);
-                segment::begin(fs, dir, accepted, counters)?
+                segment::begin(fs, dir, &identity, accepted, counters)?
             }
         };
         Ok(Self {
             fs: fs.clone(),
             dir: dir.clone(),
+            identity,
             segment,
             scan,
             counters,
             broken: false,
         })
+    }
+
+    /// What tells this journal from any other: 128 random bits.
+    pub fn identity(&self) -> &str {
+        &self.identity
     }
 
     /// The numbers as of the last group.
@@ -207,7 +238,13 @@ impl Journal {
         if self.broken {
             return Err(JournalError::Broken);
         }
-        let begun = segment::begin(&self.fs, &self.dir, Some(self.position()), self.counters)?;
+        let begun = segment::begin(
+            &self.fs,
+            &self.dir,
+            &self.identity,
+            Some(self.position()),
+            self.counters,
+        )?;
         (self.segment, self.scan) = begun;
         Ok(())
     }
@@ -258,6 +295,14 @@ impl Journal {
         self.counters = counters;
         Ok(self.scan.position())
     }
+}
+
+/// Reads everything accepted without changing anything, as [`Journal::open`] would.
+///
+/// # Errors
+/// [`JournalError::Damaged`] if it cannot be read whole.
+pub fn read_all(fs: &Fs, dir: &Dir) -> Result<(), JournalError> {
+    replay(fs, dir, &Folder::list(fs, dir)?, &mut |_| Ok(())).map(drop)
 }
 
 /// Gives the newest good snapshot and all groups after it; what was found in the last segment.

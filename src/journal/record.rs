@@ -60,6 +60,21 @@ impl Entry {
     }
 }
 
+impl Entry {
+    /// The moves that it orders.
+    pub fn into_moves(self) -> Vec<Move> {
+        match self {
+            Entry::Message(message) => message.moves,
+            Entry::Closing(closing) => closing.moves,
+            Entry::Changes { moves, .. } => moves,
+            Entry::Header(_)
+            | Entry::Snapshot(_)
+            | Entry::Finished { .. }
+            | Entry::Commit { .. } => Vec::new(),
+        }
+    }
+}
+
 /// The first entry of a segment.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Header {
@@ -73,6 +88,10 @@ pub struct Header {
     pub counters: Counters,
     /// When it was begun.
     pub begun: DateTime<Utc>,
+    /// The identity of the journal: 128 random bits, which the markers of the spool name too. Segments from before
+    /// journals had one lack it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal: Option<String>,
 }
 
 /// The first entry of a snapshot: what it stands for, beside the keys.

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use sha2::{Digest, Sha256};
 
 use super::folder::segment as name;
-use super::{Counters, Each, Entry, Header, JournalError, Position};
+use super::{Counters, Each, Entry, Header, JournalError, Move, Position};
 use crate::model::identifiers::hexadecimal;
 use crate::spool::fs::{Dir, Fs, FsError, Writing};
 
@@ -89,23 +89,47 @@ pub struct Scanned {
     scan: Scan,
     /// Whether nothing follows its header, not even something torn.
     is_empty: bool,
-    /// Whether nothing follows what is accepted.
-    pub is_whole: bool,
+    /// What follows what is accepted, if anything does.
+    pub torn: Option<Torn>,
     /// The numbers as of its last group.
     pub counters: Counters,
 }
 
+/// A group at the end of a segment of which not every byte is as it was written.
+///
+/// A power cut leaves one if it comes before the sync of the group has returned: its pages reach the disk in any order,
+/// so its end may be there and its middle not. Nothing was moved for it then, and it is cut off. What was moved says
+/// that it had been synced: then it is damaged.
+#[derive(Debug)]
+pub struct Torn {
+    /// Where it begins.
+    pub offset: u64,
+    /// The moves that it orders, as far as its entries can be read.
+    pub moves: Vec<Move>,
+}
+
 impl Scanned {
+    /// Whether nothing follows what is accepted.
+    pub fn is_whole(&self) -> bool {
+        self.torn.is_none()
+    }
+
+    /// The identity of the journal, where its header names one.
+    pub fn journal(&self) -> Option<&str> {
+        self.header.as_ref()?.journal.as_deref()
+    }
+
     /// Where it ends; nothing if not even its header is whole.
     pub fn position(&self) -> Option<Position> {
         self.header.as_ref().map(|_| self.scan.position())
     }
 }
 
-/// Begins a segment after `previous`, durably.
+/// Begins a segment of this journal after `previous`, durably.
 pub fn begin(
     fs: &Fs,
     dir: &Dir,
+    journal: &str,
     previous: Option<Position>,
     counters: Counters,
 ) -> Result<(Writing, Scan), JournalError> {
@@ -116,6 +140,7 @@ pub fn begin(
         previous,
         counters,
         begun: fs.clock().wall(),
+        journal: Some(journal.to_owned()),
     };
     frame(&mut bytes, &Entry::Header(header))?;
     let name = name(number);
@@ -140,14 +165,16 @@ pub fn begin(
     Ok((writing, scan))
 }
 
-/// Goes on with a segment that holds nothing yet, so that starts which change nothing leave no files behind; nothing
-/// if it holds something.
+/// Goes on with a segment of this journal that holds nothing yet, so that starts which change nothing leave no files
+/// behind; nothing if it holds something, or its header names other numbers.
 pub fn go_on(
     fs: &Fs,
     dir: &Dir,
+    journal: &str,
+    counters: Counters,
     scanned: &Scanned,
 ) -> Result<Option<(Writing, Scan)>, JournalError> {
-    if !scanned.is_empty {
+    if !scanned.is_empty || scanned.journal() != Some(journal) || scanned.counters != counters {
         return Ok(None);
     }
     let writing = fs.append(dir, &name(scanned.scan.number))?;
@@ -197,7 +224,7 @@ pub fn follows(
 
 /// Reads a segment up to `end`, or to its own end, and gives each accepted group to `each`.
 ///
-/// A bad entry with no commit after it is a torn end and is left out; with one, it is damage.
+/// A last group that is not whole is left out, and told ([`Torn`]); a bad entry with a later group after it is damage.
 pub fn read(
     fs: &Fs,
     dir: &Dir,
@@ -260,8 +287,17 @@ pub fn parse(
         }
         at += length;
     }
-    if at < bytes.len() && commit_after(&bytes[at..]) {
-        return Err(damaged(number, at, "a bad entry with a commit after it"));
+    let rest = bytes.get(at..).unwrap_or_default();
+    if let Some((commit, length)) = first_commit(rest) {
+        // The next group is written only once this one is on the disk: whatever follows its commit confirms it.
+        let is_next = commit.group == counters.group + 1;
+        if end.is_some() || header.is_none() || !is_next || length != rest.len() {
+            return Err(damaged(
+                number,
+                at,
+                "a bad entry with a later group after it",
+            ));
+        }
     }
     if let Some(end) = end
         && *end != scan.position()
@@ -272,9 +308,14 @@ pub fn parse(
             "its end is not the one that what follows it names",
         ));
     }
+    let is_whole = scan.length == bytes.len() as u64;
+    group.extend(legible(rest));
     Ok(Scanned {
         is_empty: header_end == Some(bytes.len()),
-        is_whole: scan.length == bytes.len() as u64,
+        torn: (!is_whole).then(|| Torn {
+            offset: scan.length,
+            moves: group.into_iter().flat_map(Entry::into_moves).collect(),
+        }),
         header,
         scan,
         counters,
@@ -308,13 +349,30 @@ pub(super) fn unframe(bytes: &[u8]) -> Option<(Entry, usize)> {
     Some((serde_json::from_slice(content).ok()?, end))
 }
 
-/// Whether a whole commit entry stands somewhere in these bytes.
-fn commit_after(bytes: &[u8]) -> bool {
-    memchr::memmem::find_iter(bytes, br#"{"commit":"#).any(|at| {
-        let entry = at
-            .checked_sub(FRAME)
-            .and_then(|start| unframe(&bytes[start..]));
-        matches!(entry, Some((Entry::Commit { .. }, _)))
+/// The numbers of the first whole commit entry in these bytes, and where it ends.
+fn first_commit(bytes: &[u8]) -> Option<(Counters, usize)> {
+    framed(bytes, br#"{"commit":"#).find_map(|(entry, end)| match entry {
+        Entry::Commit { counters, .. } => Some((counters, end)),
+        _ => None,
+    })
+}
+
+/// The entries that order moves and can be read among bytes that are not whole.
+fn legible(bytes: &[u8]) -> impl Iterator<Item = Entry> {
+    let kinds = [&br#"{"message":"#[..], br#"{"closing":"#, br#"{"changes":"#];
+    let found = kinds.into_iter().flat_map(|kind| framed(bytes, kind));
+    found.map(|(entry, _)| entry)
+}
+
+/// The whole entries in these bytes whose text begins so, each with where it ends.
+fn framed<'b>(
+    bytes: &'b [u8],
+    beginning: &'static [u8],
+) -> impl Iterator<Item = (Entry, usize)> + 'b {
+    memchr::memmem::find_iter(bytes, beginning).filter_map(|at| {
+        let start = at.checked_sub(FRAME)?;
+        let (entry, length) = unframe(&bytes[start..])?;
+        Some((entry, start + length))
     })
 }
 

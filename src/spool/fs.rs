@@ -9,7 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -48,6 +48,14 @@ impl FsError {
     /// Whether the thing named was not there.
     pub fn is_absent(&self) -> bool {
         self.kind() == io::ErrorKind::NotFound
+    }
+
+    /// Whether we may not do that there.
+    pub fn is_denied(&self) -> bool {
+        matches!(
+            Errno::from_io_error(&self.source),
+            Some(Errno::ACCESS | Errno::PERM)
+        )
     }
 }
 
@@ -244,6 +252,39 @@ impl Fs {
                 |path| Some(Undo::MadeDir(path)),
             )?;
         }
+        self.open_root(path)
+    }
+
+    /// Makes the folder of a spool where it is absent, with those above it. From the first moment a file of this name
+    /// lies in it: an empty folder is one whose mount is missing.
+    pub fn make_spool_root(&self, path: &Path, file: &OsStr) -> Result<Dir> {
+        let Some(name) = path
+            .file_name()
+            .filter(|_| std::fs::symlink_metadata(path).is_err())
+        else {
+            return self.make_root(path);
+        };
+        let mut aside = OsString::from(".");
+        aside.push(name);
+        aside.push(".new");
+        let aside = path.with_file_name(aside);
+        self.call(
+            "make the folder",
+            || path.to_owned(),
+            || {
+                let mut folders = std::fs::DirBuilder::new();
+                folders.recursive(true).mode(0o755).create(&aside)?;
+                let mut options = std::fs::OpenOptions::new();
+                options.create(true).append(true).mode(0o640);
+                options.open(aside.join(file))?;
+                match std::fs::rename(&aside, path) {
+                    // Another process was faster.
+                    Err(_) if path.is_dir() => Ok(()),
+                    renamed => renamed,
+                }
+            },
+            |path| Some(Undo::MadeDir(path)),
+        )?;
         self.open_root(path)
     }
 
@@ -578,6 +619,20 @@ impl Fs {
         let aside = self.free_aside(dir, name)?;
         self.write_new(dir, &aside, bytes)?;
         self.replace_by(dir, &aside, name)
+    }
+
+    /// Writes a file in the place of the one before, durably: at any time one of them is there whole.
+    pub fn replace_durably(&self, dir: &Dir, name: &OsStr, bytes: &[u8]) -> Result<()> {
+        let aside = self.free_aside(dir, name)?;
+        let mut file = self.create(dir, &aside)?;
+        file.write_all(bytes).map_err(|source| FsError {
+            action: "write",
+            path: dir.join(&aside),
+            source,
+        })?;
+        file.sync()?;
+        self.replace_by(dir, &aside, name)?;
+        self.sync_dir(dir)
     }
 
     /// Copies a file of ours into the place of the one before; nobody sees half of it. Where the file system can, the

@@ -15,7 +15,8 @@ use crate::model::identifiers::ContentHash;
 /// The lock of a spool and of each `work/`.
 pub const LOCK: &str = ".lock";
 
-/// Says which facility's a folder is, so that an empty mount point is never taken for it.
+/// Says whose a folder is, so that an empty mount point is never taken for it: a facility's, or, in the spool and in
+/// `store/`, which journal belongs to it.
 pub const MARKER: &str = ".rcpspool";
 
 /// A folder of the spool cannot be used.
@@ -92,12 +93,39 @@ pub struct Marker {
     pub facility: String,
     /// 128 random bits.
     pub id: String,
+    /// The identity of the spool's journal; one from before journals had any lacks it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub journal: Option<String>,
+}
+
+/// What the marker of the spool, and of its `store/`, says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpoolMarker {
+    /// The identity of the journal.
+    pub journal: String,
+}
+
+impl SpoolMarker {
+    /// The marker in the folder, if there is one that can be understood.
+    pub fn read(fs: &Fs, dir: &Dir) -> Result<Option<Self>, FsError> {
+        match fs.read(dir, OsStr::new(MARKER)) {
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
+            Err(error) if error.is_absent() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts it into the folder, durably, in the place of the one before.
+    pub fn write(&self, fs: &Fs, dir: &Dir) -> Result<(), FsError> {
+        let text = serde_json::json!({ "journal": self.journal }).to_string();
+        fs.replace_durably(dir, OsStr::new(MARKER), text.as_bytes())
+    }
 }
 
 impl Spool {
     /// Opens the spool, making the folders that are absent, and locks it.
     pub fn open(fs: &Fs, path: &Path) -> Result<Self, LayoutError> {
-        let root = fs.make_root(path)?;
+        let root = fs.make_spool_root(path, OsStr::new(LOCK))?;
         let lock = lock(fs, &root)?;
         let make = |name: &str| fs.make_dir(&root, Path::new(name));
         let (documents, journal, store) = (make("documents")?, make("journal")?, make("store")?);
@@ -153,18 +181,26 @@ impl Station {
     }
 
     /// Puts a new marker into the folder, durably.
-    pub fn write_marker(fs: &Fs, root: &Dir, facility: &str) -> Result<Marker, FsError> {
+    pub fn write_marker(
+        fs: &Fs,
+        root: &Dir,
+        facility: &str,
+        journal: &str,
+    ) -> Result<Marker, FsError> {
         let marker = Marker {
             facility: facility.to_owned(),
             id: claim::random(),
+            journal: Some(journal.to_owned()),
         };
-        let text = serde_json::json!({ "facility": marker.facility, "id": marker.id }).to_string();
-        let prepared = format!("{MARKER}-{}", marker.id);
-        fs.write_new(root, OsStr::new(&prepared), text.as_bytes())?;
-        fs.sync_file_system(root)?;
-        fs.rename(root, OsStr::new(&prepared), root, OsStr::new(MARKER))?;
-        fs.sync_file_system(root)?;
+        Self::renew_marker(fs, root, &marker)?;
         Ok(marker)
+    }
+
+    /// Puts this marker into the folder, durably, in the place of the one before.
+    pub fn renew_marker(fs: &Fs, root: &Dir, marker: &Marker) -> Result<(), FsError> {
+        let text = serde_json::json!(marker).to_string();
+        fs.replace_durably(root, OsStr::new(MARKER), text.as_bytes())?;
+        fs.sync_file_system(root)
     }
 
     /// Opens the inbox again where it was removed, or moved away, and made anew.

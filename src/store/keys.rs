@@ -199,6 +199,12 @@ pub fn cursor(facility: &FacilityId) -> String {
     key(&["cursor", facility.as_str()])
 }
 
+/// The cursors of all facilities.
+pub const CURSORS: &str = "cursor/";
+
+/// Reports and batches of every facility are numbered above this, since those of a journal that was lost may have left.
+pub const NUMBERS: &str = "numbers";
+
 pub fn batch(facility: &FacilityId, number: u64) -> String {
     key(&["batch", facility.as_str(), &format!("{number:016}")])
 }

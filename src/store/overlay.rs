@@ -528,7 +528,15 @@ impl View for Overlay<'_> {
     }
 
     fn cursor(&self, facility: &FacilityId) -> Result<Cursor, ViewError> {
-        Ok(self.get(&keys::cursor(facility))?.unwrap_or_default())
+        if let Some(cursor) = self.get(&keys::cursor(facility))? {
+            return Ok(cursor);
+        }
+        let above: u64 = self.get(keys::NUMBERS)?.unwrap_or_default();
+        Ok(Cursor {
+            reports: above,
+            batches: above,
+            ..Cursor::default()
+        })
     }
 
     fn report_in_sequence(

@@ -19,8 +19,10 @@ use self::documents::Documents;
 use self::folders::Folders;
 use self::reports::Reports;
 use crate::config::Config;
+use crate::engine::EngineError;
 use crate::engine::keeping::LastRetention;
-use crate::journal::{JournalError, check};
+use crate::engine::witness::Witnesses;
+use crate::journal::{End, JournalError, check};
 use crate::spool::fs::{Fs, FsError};
 use crate::spool::layout::{LayoutError, Spool};
 use crate::store::{StoreError, keys};
@@ -43,6 +45,9 @@ pub enum VerifyError {
     /// The store cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What tells of the journal cannot be read.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
 }
 
 /// What is checked.
@@ -140,6 +145,13 @@ pub fn verify(fs: &Fs, config: &Config) -> Result<Findings, VerifyError> {
     findings.checked.snapshots = journal.snapshots;
     for problem in &journal.problems {
         findings.differs(About::Journal, without_advice(problem));
+    }
+    if !journal.has_gaps {
+        let witnesses = Witnesses::read(fs, config, Some(&spool.root))?;
+        let end = End::of(fs, &spool.journal)?;
+        if let Some(loss) = witnesses.judge(fs, config, &spool, end.as_ref())? {
+            findings.differs(About::Journal, loss.to_string());
+        }
     }
     for leftover in &journal.leftovers {
         findings.note(About::Journal, leftover.clone());

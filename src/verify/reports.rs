@@ -24,6 +24,8 @@ pub struct Reports {
     /// Where the batches of each facility lie, as far as its folder can be reached.
     outboxes: BTreeMap<String, Dir>,
     facilities: BTreeMap<String, OfFacility>,
+    /// Numbers up to this were a journal's that was lost.
+    above: u64,
 }
 
 #[derive(Default)]
@@ -53,6 +55,7 @@ impl Reports {
         Self {
             outboxes: outboxes.collect(),
             facilities: BTreeMap::new(),
+            above: 0,
         }
     }
 
@@ -63,7 +66,9 @@ impl Reports {
                 let of = self.of(batch.facility.as_str());
                 of.batches.insert(batch.number, batch);
             }
-        } else if key.starts_with("cursor/") {
+        } else if key == keys::NUMBERS {
+            self.above = serde_json::from_str(value.get()).unwrap_or_default();
+        } else if key.starts_with(keys::CURSORS) {
             if let Ok(cursor) = serde_json::from_str(value.get()) {
                 self.of(&keys::last_word(key)).cursor = cursor;
             }
@@ -88,7 +93,7 @@ impl Reports {
         findings: &mut Findings,
     ) -> Result<(), VerifyError> {
         for (facility, of) in &self.facilities {
-            of.check_versions(facility, findings);
+            of.check_versions(facility, self.above, findings);
             if let Some(outbox) = self.outboxes.get(facility) {
                 of.check_files(fs, facility, outbox, documents, findings)?;
             }
@@ -141,9 +146,10 @@ impl OfFacility {
         }
     }
 
-    fn check_versions(&self, facility: &str, findings: &mut Findings) {
+    fn check_versions(&self, facility: &str, above: u64, findings: &mut Findings) {
         let mut differs = |what: String| findings.differs(About::Reports, what);
-        for number in (1..=self.cursor.batches).filter(|it| !self.batches.contains_key(it)) {
+        for number in (above + 1..=self.cursor.batches).filter(|it| !self.batches.contains_key(it))
+        {
             differs(format!("{facility}: there is no batch {number}"));
         }
         for number in self.batches.keys().filter(|it| **it > self.cursor.batches) {

@@ -1,0 +1,513 @@
+//! What tells of the journal beside the journal itself, and what that proves (DESIGN, "The journal's witnesses").
+//!
+//! A journal that is missing, another's, or shorter than it was looks like a good one: only something else can say so.
+//! Markers name its identity, `store/CLEAN` its end at the last clean stop, and the name of a file in `store/` the last
+//! group that reached the disk. Whoever starts compares, before anything is changed.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use super::{CLEAN, EngineError};
+use crate::config::Config;
+use crate::journal::{Counters, End, Journal, Move, Place, Position, Torn};
+use crate::spool::claim;
+use crate::spool::finish::Folders;
+use crate::spool::fs::{Dir, Fs, FsError};
+use crate::spool::layout::{MARKER, Marker, Spool, SpoolMarker, Station};
+use crate::spool::retention::parse_day;
+
+/// Begins the name that tells the last group on the disk.
+const REACHED: &str = "REACHED";
+
+/// What an operator is told to do about a journal that is not what it was.
+const WHAT_TO_DO: &str = "Nothing was changed. If a mount is missing, mount it; else restore journal/ from the newest copy, \
+     with documents/. Only if there is none: start once with --accept-loss (`rcpspool once`, `run` or `rebuild`). What \
+     is lost then stays forgotten, and reports and batches are numbered above all that may have left";
+
+/// Something proves that what the journal held is not there.
+#[derive(Debug, thiserror::Error)]
+pub enum Loss {
+    /// There is none, and there was one.
+    #[error("there is no journal in {}, and {witness} says that there was one. {WHAT_TO_DO}", journal.display())]
+    Missing {
+        /// Its folder.
+        journal: PathBuf,
+        /// What says so.
+        witness: String,
+    },
+    /// The spool's folder is there, and nothing lies in it.
+    #[error(
+        "the folder {} is there and empty. If its mount is missing, mount it; if a new spool is to be made there, run \
+         `rcpspool setup`",
+        .0.display()
+    )]
+    Empty(PathBuf),
+    /// It is another one.
+    #[error("the journal in {} is {found}, and {} says that it is {expected}. {WHAT_TO_DO}", journal.display(), witness.display())]
+    Another {
+        /// Its folder.
+        journal: PathBuf,
+        /// What it is.
+        found: String,
+        /// The marker.
+        witness: PathBuf,
+        /// What that one names.
+        expected: String,
+    },
+    /// It ends too early.
+    #[error("the journal in {} ends with group {ends} (segment {segment}, byte {length}), and {witness}. {WHAT_TO_DO}", journal.display())]
+    Shorter {
+        /// Its folder.
+        journal: PathBuf,
+        /// Its last group.
+        ends: u64,
+        /// Its last segment.
+        segment: u64,
+        /// How long that is.
+        length: u64,
+        /// What says that there was more, in words.
+        witness: String,
+    },
+    /// Its last group is damaged, and files were moved for it.
+    #[error("the journal in {} is damaged: segment {segment}, byte {offset}: a group that is not whole, and {witness}. {WHAT_TO_DO}", journal.display())]
+    Torn {
+        /// Its folder.
+        journal: PathBuf,
+        /// Its last segment.
+        segment: u64,
+        /// Where the group begins.
+        offset: u64,
+        /// What says that it was acknowledged, in words.
+        witness: String,
+    },
+}
+
+/// What is where the configuration has the spool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// A spool with its journal.
+    Spool,
+    /// None yet: one may be made.
+    Nothing,
+}
+
+/// Looks for a spool without changing anything.
+///
+/// # Errors
+/// [`EngineError::Loss`] where there is no journal and something says that there was one, or where the spool's folder
+/// is empty: a mount may be missing.
+pub fn look(fs: &Fs, config: &Config) -> Result<Found, EngineError> {
+    let root = open_if_there(fs.open_root(&config.spool))?;
+    if ends(fs, root.as_ref())?.is_some() {
+        return Ok(Found::Spool);
+    }
+    let witnesses = Witnesses::read(fs, config, root.as_ref())?;
+    let first = match witnesses.first(config) {
+        Some(witness) => Some(witness),
+        None => root.as_ref().and_then(|root| taken_in(fs, config, root)),
+    };
+    let Some(root) = root else {
+        return match first {
+            Some(witness) => Err(missing(config, witness).into()),
+            None => Ok(Found::Nothing),
+        };
+    };
+    match first {
+        // Another process may have begun it meanwhile: its witnesses come after it.
+        Some(_) if ends(fs, Some(&root))?.is_some() => Ok(Found::Spool),
+        Some(witness) => Err(missing(config, witness).into()),
+        None if fs.list(&root)?.is_empty() => Err(Loss::Empty(config.spool.clone()).into()),
+        None => Ok(Found::Nothing),
+    }
+}
+
+fn ends(fs: &Fs, root: Option<&Dir>) -> Result<Option<End>, EngineError> {
+    let Some(root) = root else {
+        return Ok(None);
+    };
+    match open_if_there(fs.open_dir(root, Path::new("journal")))? {
+        Some(journal) => Ok(End::of(fs, &journal)?),
+        None => Ok(None),
+    }
+}
+
+fn missing(config: &Config, witness: String) -> Loss {
+    Loss::Missing {
+        journal: config.spool.join("journal"),
+        witness,
+    }
+}
+
+/// A day's folder below `done/`: it is made when the journal names what comes into it.
+fn taken_in(fs: &Fs, config: &Config, root: &Dir) -> Option<String> {
+    let facilities = config.facilities.iter();
+    let roots = facilities.filter_map(|facility| fs.open_root(&facility.dir).ok());
+    let desk = fs.open_dir(root, Path::new("desk")).ok();
+    desk.into_iter().chain(roots).find_map(|root| {
+        let done = fs.open_dir(&root, Path::new("done")).ok()?;
+        let mut entries = fs.list(&done).ok()?.into_iter();
+        let day = entries.find(|it| it.is_dir && it.name.to_str().and_then(parse_day).is_some())?;
+        Some(done.path().join(day.name).display().to_string())
+    })
+}
+
+/// What the last clean stop wrote.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Clean {
+    /// The end of the journal, which the database holds everything up to.
+    #[serde(flatten)]
+    pub position: Position,
+    /// The moves that could not be done, each with its group.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moves: Vec<(u64, Move)>,
+    /// When each of these groups was committed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub times: BTreeMap<u64, DateTime<Utc>>,
+}
+
+/// What is said of the journal.
+#[derive(Debug, Default)]
+pub struct Witnesses {
+    /// The markers of the spool and of its store, with the identity that each names.
+    own: Vec<(PathBuf, String)>,
+    /// The same of the facilities.
+    facilities: Vec<(PathBuf, String)>,
+    /// What the last clean stop wrote; `None` within where it cannot be understood.
+    pub clean: Option<Option<Clean>>,
+    /// The numbers as of the last group that reached the disk.
+    pub reached: Option<Counters>,
+}
+
+impl Witnesses {
+    /// Reads them. What a facility's folder says is left out where it cannot be read: that facility is unreachable.
+    pub fn read(fs: &Fs, config: &Config, root: Option<&Dir>) -> Result<Self, FsError> {
+        let mut witnesses = Self::default();
+        let store = match root {
+            Some(root) => open_if_there(fs.open_dir(root, Path::new("store")))?,
+            None => None,
+        };
+        for dir in root.into_iter().chain(&store) {
+            if let Some(marker) = SpoolMarker::read(fs, dir)? {
+                let path = dir.path().join(MARKER);
+                witnesses.own.push((path, marker.journal));
+            }
+        }
+        for facility in &config.facilities {
+            let marker = fs
+                .open_root(&facility.dir)
+                .and_then(|root| Station::read_marker(fs, &root));
+            if let Ok(Some(Marker {
+                journal: Some(journal),
+                ..
+            })) = marker
+            {
+                let path = facility.dir.join(MARKER);
+                witnesses.facilities.push((path, journal));
+            }
+        }
+        if let Some(store) = &store {
+            witnesses.clean = match fs.read(store, OsStr::new(CLEAN)) {
+                Ok(bytes) => Some(serde_json::from_slice(&bytes).ok()),
+                Err(error) if error.is_absent() => None,
+                Err(error) => return Err(error),
+            };
+            let names = Reached::names(fs, store)?;
+            witnesses.reached = names.into_iter().map(|(counters, _)| counters).last();
+        }
+        Ok(witnesses)
+    }
+
+    /// Whether the marker in this folder of the spool names this journal.
+    fn name(&self, dir: &Dir, identity: &str) -> bool {
+        let path = dir.path().join(MARKER);
+        let mut own = self.own.iter();
+        own.any(|(at, journal)| *at == path && *journal == identity)
+    }
+
+    /// The first that says that there was a journal.
+    fn first(&self, config: &Config) -> Option<String> {
+        let store = config.spool.join("store");
+        let mut markers = self.own.iter().chain(&self.facilities);
+        let marker = markers
+            .next()
+            .map(|(path, journal)| format!("{} (journal {journal})", path.display()));
+        marker
+            .or_else(|| {
+                let clean = self.clean.as_ref()?;
+                clean
+                    .is_some()
+                    .then(|| store.join(CLEAN).display().to_string())
+            })
+            .or_else(|| {
+                self.reached
+                    .map(|it| format!("{} (group {})", store.display(), it.group))
+            })
+    }
+
+    /// What they prove about a journal that ends so.
+    pub fn judge(
+        &self,
+        fs: &Fs,
+        config: &Config,
+        spool: &Spool,
+        end: Option<&End>,
+    ) -> Result<Option<Loss>, EngineError> {
+        let Some(end) = end else {
+            return Ok(self.first(config).map(|witness| missing(config, witness)));
+        };
+        let journal = spool.journal.path().to_owned();
+        let found = end.identity.as_deref();
+        if let Some((witness, expected)) = self.own.iter().find(|it| found != Some(&*it.1)) {
+            return Ok(Some(Loss::Another {
+                journal,
+                found: found
+                    .unwrap_or("one from before it had an identity")
+                    .to_owned(),
+                witness: witness.clone(),
+                expected: expected.clone(),
+            }));
+        }
+        let Position {
+            segment, length, ..
+        } = end.position;
+        let shorter = |witness: String| Loss::Shorter {
+            journal: journal.clone(),
+            ends: end.counters.group,
+            segment,
+            length,
+            witness,
+        };
+        if let Some(Some(clean)) = &self.clean
+            && !end.has(fs, &spool.journal, &clean.position)?
+        {
+            return Ok(Some(shorter(format!(
+                "{} names segment {}, byte {}, with another hash or beyond that end",
+                spool.store.path().join(CLEAN).display(),
+                clean.position.segment,
+                clean.position.length
+            ))));
+        }
+        if let Some(reached) = self.reached.filter(|it| it.group > end.counters.group) {
+            return Ok(Some(shorter(format!(
+                "{} says that group {} had reached the disk",
+                spool.store.path().display(),
+                reached.group
+            ))));
+        }
+        let Some(torn) = &end.torn else {
+            return Ok(None);
+        };
+        let acknowledged = acknowledged(fs, config, spool, torn)?;
+        Ok(acknowledged.map(|witness| Loss::Torn {
+            journal,
+            segment,
+            offset: torn.offset,
+            witness,
+        }))
+    }
+}
+
+/// Makes the folders of a spool, with a journal where there is none yet; gives the journal's identity. A journal from
+/// before there were any has none until the first start.
+pub fn set_up(fs: &Fs, config: &Config) -> Result<(Spool, Option<String>), EngineError> {
+    match look(fs, config) {
+        Err(EngineError::Loss(Loss::Empty(_))) => {}
+        found => drop(found?),
+    }
+    let spool = Spool::open(fs, &config.spool)?;
+    let witnesses = Witnesses::read(fs, config, Some(&spool.root))?;
+    let end = End::of(fs, &spool.journal)?;
+    if let Some(loss) = witnesses.judge(fs, config, &spool, end.as_ref())? {
+        return Err(loss.into());
+    }
+    let identity = match end {
+        Some(end) => end.identity,
+        None => {
+            let journal = Journal::open(fs, &spool.journal, true, &mut |_| Ok(()))?;
+            Some(journal.identity().to_owned())
+        }
+    };
+    if let Some(identity) = &identity {
+        mark(fs, &spool, identity, &witnesses)?;
+    }
+    Ok((spool, identity))
+}
+
+/// Has the spool and its store name the journal, so that a later start knows which one is theirs.
+pub(super) fn mark(
+    fs: &Fs,
+    spool: &Spool,
+    identity: &str,
+    witnesses: &Witnesses,
+) -> Result<(), EngineError> {
+    let mut unmarked = vec![&spool.root, &spool.store];
+    unmarked.retain(|dir| !witnesses.name(dir, identity));
+    if !unmarked.is_empty() {
+        // Whoever reads a marker finds the journal that it names.
+        fs.sync_file_system(&spool.root)
+            .map_err(EngineError::Sync)?;
+    }
+    let marker = SpoolMarker {
+        journal: identity.to_owned(),
+    };
+    for dir in unmarked {
+        match marker.write(fs, dir) {
+            Err(error) if error.is_denied() => log::warn!(
+                "{} cannot be marked with the identity of its journal: run `rcpspool setup` as root once",
+                dir.path().display()
+            ),
+            written => written?,
+        }
+    }
+    Ok(())
+}
+
+/// What says that files were moved for a group: the source of a move lies on the disk before the journal names it, and
+/// leaves its place only by that move.
+fn acknowledged(
+    fs: &Fs,
+    config: &Config,
+    spool: &Spool,
+    torn: &Torn,
+) -> Result<Option<String>, EngineError> {
+    let folders = Folders::default();
+    let mut roots: BTreeMap<&Place, Option<Dir>> = BTreeMap::new();
+    for ordered in &torn.moves {
+        let root = roots
+            .entry(&ordered.place)
+            .or_insert_with(|| match &ordered.place {
+                Place::Documents => Some(spool.documents.clone()),
+                Place::Desk => Some(spool.desk.root.clone()),
+                Place::Facility(id) => fs.open_root(&folder_of(config, id)).ok(),
+            });
+        let Some(root) = root else {
+            return Ok(Some(format!(
+                "the folder of {}, which would tell whether its files were moved for it, cannot be opened",
+                super::place_name(&ordered.place)
+            )));
+        };
+        if !folders.exists(fs, root, &claim::from_text(&ordered.from))? {
+            return Ok(Some(format!(
+                "files in {} were moved for it",
+                root.path().display()
+            )));
+        }
+    }
+    Ok(None)
+}
+
+/// The folder of a facility, also of one that is not in the configuration any more.
+pub(super) fn folder_of(config: &Config, id: &str) -> PathBuf {
+    let mut facilities = config.facilities.iter();
+    facilities
+        .find(|facility| facility.id.as_str() == id)
+        .map_or_else(
+            || config.spool.join("facilities").join(id),
+            |facility| facility.dir.clone(),
+        )
+}
+
+fn open_if_there(opened: Result<Dir, FsError>) -> Result<Option<Dir>, FsError> {
+    match opened {
+        Ok(dir) => Ok(Some(dir)),
+        Err(error) if error.is_absent() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The witness of the last group on the disk: an empty file in `store/` whose name tells the numbers as of that group.
+///
+/// It is renamed once the journal's sync has returned and before the first file of the group is moved. A file system
+/// keeps the order of renames over a power cut, so where one of these moves is seen, so is this name; and a rename
+/// costs little beside a sync.
+#[derive(Debug)]
+pub(super) struct Reached {
+    dir: Dir,
+    name: OsString,
+    /// Whether it was said that this cannot be told.
+    said: bool,
+}
+
+impl Reached {
+    /// Tells these numbers from now on.
+    pub fn begin(fs: &Fs, store: &Dir, counters: Counters) -> Result<Self, FsError> {
+        let mut names = Self::names(fs, store)?;
+        let name = match names.pop() {
+            Some((_, name)) => name,
+            None => {
+                let name = Self::name(counters);
+                fs.write_new(store, &name, b"")?;
+                name
+            }
+        };
+        for (_, older) in names {
+            fs.remove(store, &older)?;
+        }
+        let mut reached = Self {
+            dir: store.clone(),
+            name,
+            said: false,
+        };
+        reached.rename(fs, counters)?;
+        Ok(reached)
+    }
+
+    /// A group has reached the disk. It counts also where this cannot be told: then nothing else says so, should the
+    /// journal ever be shorter.
+    pub fn advance(&mut self, fs: &Fs, counters: Counters) {
+        if let Err(error) = self.rename(fs, counters)
+            && !std::mem::replace(&mut self.said, true)
+        {
+            log::error!(
+                "that a group has reached the disk cannot be told beside the journal: {error}"
+            );
+        }
+    }
+
+    fn rename(&mut self, fs: &Fs, counters: Counters) -> Result<(), FsError> {
+        let name = Self::name(counters);
+        if name != self.name {
+            fs.rename(&self.dir, &self.name, &self.dir, &name)?;
+            self.name = name;
+        }
+        Ok(())
+    }
+
+    fn name(counters: Counters) -> OsString {
+        let Counters {
+            group,
+            order,
+            message,
+            ..
+        } = counters;
+        format!("{REACHED}.{group}.{order}.{message}").into()
+    }
+
+    /// Those in the folder, in the order of their groups.
+    fn names(fs: &Fs, store: &Dir) -> Result<Vec<(Counters, OsString)>, FsError> {
+        let entries = fs.list(store)?.into_iter();
+        let mut names: Vec<_> = entries
+            .filter_map(|entry| {
+                let mut words = entry.name.to_str()?.split('.');
+                let (REACHED, group, order, message) =
+                    (words.next()?, words.next()?, words.next()?, words.next()?)
+                else {
+                    return None;
+                };
+                let counters = Counters {
+                    group: group.parse().ok()?,
+                    order: order.parse().ok()?,
+                    message: message.parse().ok()?,
+                    time: None,
+                };
+                Some((counters, entry.name))
+            })
+            .collect();
+        names.sort_by_key(|(counters, _)| counters.group);
+        Ok(names)
+    }
+}
