@@ -10,6 +10,7 @@ mod complete;
 mod config;
 mod demo;
 mod desk;
+mod discard;
 mod list;
 mod once;
 mod reach;
@@ -89,6 +90,8 @@ pub enum Command {
     Reports(reports::Reports),
     /// Put refused files back into their inbox
     Retry(retry::Retry),
+    /// Give up moves of files that can never be done
+    Discard(discard::Discard),
     /// Make the store again from the journal
     Rebuild(rebuild::Rebuild),
     /// Check journal, store, documents and folders against each other
@@ -135,6 +138,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Reopen(reopen) => reopen.run(&load()?),
         Command::Reports(reports) => reports.run(&load()?),
         Command::Retry(retry) => retry.run(&load()?),
+        Command::Discard(discard) => discard.run(&load()?),
         Command::Rebuild(rebuild) => rebuild.run(&load()?),
         Command::Verify(verify) => verify.run(&load()?),
     }

@@ -57,16 +57,22 @@ fn text(status: &Value, width: Option<usize>) -> String {
     for folder in rows(&status["folders"]) {
         text.push_str(&problems(folder));
     }
-    for (key, what) in [
-        (
-            "moves_waiting",
-            "files could not be moved into place; the log says why",
-        ),
-        ("claims_waiting", "files are claimed and wait to be read"),
-    ] {
-        if let Some(count) = status[key].as_u64().filter(|count| *count > 0) {
-            text.push_str(&format!("{count} {what}.\n"));
+    for open in rows(&status["moves"]) {
+        let facility = plain(&open["facility"]);
+        text.push_str(&format!(
+            "{} files of {facility} are to be moved into place since {}: {}.\n",
+            open["count"],
+            plain(&open["since"]),
+            plain(&open["problem"])
+        ));
+        if !["desk", "documents"].contains(&facility.as_str()) {
+            text.push_str(&format!(
+                "  It is tried again; `rcpspool discard --moves {facility}` gives them up.\n"
+            ));
         }
+    }
+    if let Some(count) = status["claims_waiting"].as_u64().filter(|count| *count > 0) {
+        text.push_str(&format!("{count} files are claimed and wait to be read.\n"));
     }
     let counts = |counts: &Value| -> Vec<Value> {
         let counts = counts.as_object().into_iter().flatten();

@@ -7,14 +7,16 @@
 //! the store is written to while its files move. There is never more than one group on its way, and nothing of it is
 //! shared but what can no longer change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
+use chrono::{DateTime, Utc};
+
 use super::witness::Reached;
 use super::{EngineError, Held, Hold, known_folder, place_name};
-use crate::journal::{Counters, Entry, Journal, Move, Place};
+use crate::journal::{Counters, Entry, Journal, Move, OpenMoves, Place};
 use crate::repeats::{self, Trying};
 use crate::spool::claim;
 use crate::spool::finish::{self, Folders};
@@ -24,12 +26,20 @@ use crate::store::{Decided, Store, StoreError};
 /// The folders that moves are relative to.
 pub(super) type Roots = BTreeMap<Place, Dir>;
 
+/// So many moves into a folder may fail before the others into it wait for the next sweep.
+const ATTEMPTS: usize = 64;
+
+/// Why moves of a place without a folder are not done.
+const UNREACHABLE: &str = "its folder cannot be reached";
+
 /// A group that nothing is added to any more.
 pub(super) struct Sealed {
     /// What the journal is to record.
     pub entries: Vec<Entry>,
     /// The moves to do once it counts.
     pub moves: Vec<Move>,
+    /// The moves of earlier groups that nobody is to do any more, once it counts.
+    pub given_up: Vec<(u64, Move)>,
     /// What the store is to hold.
     pub changes: Decided,
     /// A folder on each file system that was written to.
@@ -161,13 +171,18 @@ struct Work {
     journal: Journal,
     store: Follower,
     folders: Folders,
-    /// Moves that the journal orders and that are still to do, with their group.
+    /// Moves that the journal orders and that are still to do, with their group: those of groups up to `finished` are
+    /// the ones that the journal knows to be left.
     moves: Vec<(u64, Move)>,
-    /// The last group whose moves the journal knows to be done.
+    /// When these groups were committed.
+    times: BTreeMap<u64, DateTime<Utc>>,
+    /// The last group whose moves the journal knows to be done, but for those that are left.
     finished: u64,
+    /// Counts how often other moves were open than before.
+    changed: u64,
     /// Moves that were done since, with the file system that is to keep them: only once that is synced are they done
     /// for good.
-    unsynced: Vec<(u64, Move, Dir)>,
+    unsynced: Vec<((u64, Move), Dir)>,
     /// Why moves could not be done, by place.
     held_moves: BTreeMap<Place, Hold>,
     /// The file systems that everybody needs, each with a folder on it.
@@ -177,14 +192,12 @@ struct Work {
 }
 
 impl Committer {
-    /// With the moves that the journal orders and that are still to do, the last group whose moves it knows to be done,
-    /// and the file systems that everybody needs.
+    /// With the moves that the journal orders and that are still to do, and the file systems that everybody needs.
     pub fn new(
         fs: Fs,
         journal: Journal,
         store: Arc<dyn Store>,
-        moves: Vec<(u64, Move)>,
-        finished: u64,
+        open: OpenMoves,
         own: Arc<BTreeMap<u64, Dir>>,
         reached: Reached,
     ) -> Result<Self, EngineError> {
@@ -196,8 +209,10 @@ impl Committer {
                 journal,
                 store: Follower::start(store)?,
                 folders: Folders::default(),
-                moves,
-                finished,
+                moves: open.moves,
+                times: open.times,
+                finished: open.finished,
+                changed: 0,
                 unsynced: Vec::new(),
                 held_moves: BTreeMap::new(),
                 own,
@@ -264,7 +279,20 @@ impl Committer {
 
     /// Whether moves were done that the journal does not know to be done.
     pub fn has_news(&self) -> bool {
-        self.work().is_some_and(|work| work.moved() > work.finished)
+        self.work().is_some_and(|work| {
+            work.committed() > work.finished || work.moved_since().next().is_some()
+        })
+    }
+
+    /// Tells whether other moves are open than before, while nothing is on its way.
+    pub fn open_moves(&self) -> Option<u64> {
+        self.work().map(|work| work.changed)
+    }
+
+    /// When the groups whose moves are still to do were committed.
+    pub fn times(&self) -> &BTreeMap<u64, DateTime<Utc>> {
+        static NONE: BTreeMap<u64, DateTime<Utc>> = BTreeMap::new();
+        self.work().map_or(&NONE, |work| &work.times)
     }
 
     /// The moves that the journal orders and that are still to do.
@@ -294,9 +322,7 @@ impl Committer {
     pub fn retry_moves(&mut self, roots: &Roots) {
         if let State::Here(work) = &mut self.state {
             work.folders.forget();
-            let waiting = std::mem::take(&mut work.moves);
-            work.do_moves(waiting, roots);
-            work.lift_holds();
+            work.retry_moves(roots);
         }
     }
 
@@ -324,9 +350,9 @@ impl Work {
     /// who sees a receipt or a batch and then asks the store finds what it says.
     fn commit(&mut self, sealed: Sealed, roots: &Roots) -> Result<(), EngineError> {
         let changes = Arc::clone(&sealed.changes);
+        // What could not be done before is tried again with the next sweep, and not with each group.
         let recorded = self.record(sealed)?;
-        let moves = std::mem::take(&mut self.moves).into_iter().chain(recorded);
-        let (told, moves) = moves.partition(|(_, ordered)| {
+        let (told, moves) = recorded.partition(|(_, ordered)| {
             let outbox = [finish::ACKS, finish::REPORTS];
             outbox.iter().any(|folder| ordered.to.starts_with(folder))
         });
@@ -334,7 +360,6 @@ impl Work {
         self.do_moves(moves, roots);
         self.store.catch_up()?;
         self.do_moves(told, roots);
-        self.lift_holds();
         self.folders.forget();
         Ok(())
     }
@@ -344,11 +369,20 @@ impl Work {
         &mut self,
         mut sealed: Sealed,
     ) -> Result<impl Iterator<Item = (u64, Move)> + use<>, EngineError> {
-        let moved = self.moved();
+        let moved = self.committed();
         if moved > self.finished {
-            sealed.entries.push(Entry::Finished { group: moved });
+            let since = self.moves.iter();
+            let since = since.filter(|(group, _)| *group > self.finished);
+            sealed.entries.push(Entry::Finished {
+                group: moved,
+                left: since.cloned().collect(),
+            });
         }
-        let moved_in = self.unsynced.iter().map(|(_, _, dir)| dir);
+        let moves: Vec<(u64, Move)> = self.moved_since().cloned().collect();
+        if !moves.is_empty() {
+            sealed.entries.push(Entry::Moved { moves });
+        }
+        let moved_in = self.unsynced.iter().map(|(_, dir)| dir);
         let mut file_systems: BTreeMap<u64, Dir> = BTreeMap::new();
         for dir in sealed.file_systems.iter().chain(moved_in) {
             let device = self.fs.device(dir)?;
@@ -370,10 +404,17 @@ impl Work {
             .append(&sealed.entries, sealed.order, sealed.message)?;
         let number = self.journal.counters().group;
         self.reached.advance(&self.fs, self.journal.counters());
-        if moved > self.finished {
-            self.finished = moved;
-        }
+        // A group that orders no moves has none to be told of.
+        self.finished = match sealed.moves.is_empty() {
+            true => number,
+            false => moved,
+        };
         self.unsynced.clear();
+        if !sealed.given_up.is_empty() {
+            let given_up: HashSet<(u64, Move)> = sealed.given_up.into_iter().collect();
+            self.moves.retain(|open| !given_up.contains(open));
+            self.forget();
+        }
         let ordered = sealed.moves.into_iter();
         Ok(ordered.map(move |ordered| (number, ordered)))
     }
@@ -381,44 +422,109 @@ impl Work {
     /// What was moved on a file system that could not be synced is to be moved again, as after a new start.
     fn undo_moves_on(&mut self, device: u64) {
         let done = std::mem::take(&mut self.unsynced);
-        for (group, ordered, dir) in done {
+        for ((group, ordered), dir) in done {
             // It was asked for its number before: this answers from memory.
             match self.fs.device(&dir).is_ok_and(|of_dir| of_dir == device) {
-                true => self.moves.push((group, ordered)),
-                false => self.unsynced.push((group, ordered, dir)),
-            }
-        }
-    }
-
-    /// Does the moves that the journal orders. What cannot be done now is tried again with every sweep.
-    fn do_moves(&mut self, moves: Vec<(u64, Move)>, roots: &Roots) {
-        let mut failed: BTreeMap<Place, (usize, String)> = BTreeMap::new();
-        for (group, ordered) in moves {
-            match self.do_move(&ordered, roots) {
-                Ok(root) => self.unsynced.push((group, ordered, root)),
-                Err(problem) => {
-                    let told = failed.entry(ordered.place.clone());
-                    told.or_insert_with(|| (0, problem.clone())).0 += 1;
-                    let hold = Hold::new(Held::Moves, problem);
-                    let hold = hold.continuing(self.held_moves.get(&ordered.place));
-                    self.held_moves.insert(ordered.place.clone(), hold);
+                true => {
                     self.moves.push((group, ordered));
+                    self.changed += 1;
                 }
+                false => self.unsynced.push(((group, ordered), dir)),
             }
-        }
-        for (place, (count, problem)) in &failed {
-            let problem = format_args!(
-                "{count} files cannot be moved into place, it is tried again: {problem}"
-            );
-            repeats::failing(place_name(place), Trying::Moving, problem);
         }
     }
 
-    /// Where all moves are done, none is held.
-    fn lift_holds(&mut self) {
-        let moves = &self.moves;
+    /// Moves that the journal knows to be left, and that were done since.
+    fn moved_since(&self) -> impl Iterator<Item = &(u64, Move)> {
+        let done = self.unsynced.iter().map(|(done, _)| done);
+        done.filter(|(group, _)| *group <= self.finished)
+    }
+
+    /// Does moves that the journal orders. What cannot be done now is tried again with every sweep.
+    fn do_moves(&mut self, moves: Vec<(u64, Move)>, roots: &Roots) {
+        let latest = self.journal.counters();
+        let mut failures: BTreeMap<(Place, String), usize> = BTreeMap::new();
+        let mut causes: BTreeMap<Place, String> = BTreeMap::new();
+        let (mut untried, mut failed) = (Vec::new(), Vec::new());
+        for (group, ordered) in moves {
+            let folder = ordered.to.rsplit_once('/').map_or("", |(folder, _)| folder);
+            // Each attempt may take its time: what else goes into this folder waits for the next sweep.
+            let is_hopeless = !failures.is_empty()
+                && failures
+                    .get(&(ordered.place.clone(), folder.to_owned()))
+                    .is_some_and(|count| *count >= ATTEMPTS);
+            let tried = match is_hopeless {
+                true => None,
+                false => Some(self.do_move(&ordered, roots)),
+            };
+            match tried {
+                Some(Ok(root)) => {
+                    self.unsynced.push(((group, ordered), root));
+                    continue;
+                }
+                Some(Err(cause)) => {
+                    let folder = (ordered.place.clone(), folder.to_owned());
+                    *failures.entry(folder).or_default() += 1;
+                    causes.entry(ordered.place.clone()).or_insert(cause);
+                    failed.push((group, ordered));
+                }
+                None => untried.push((group, ordered)),
+            }
+            if let (true, Some(time)) = (group == latest.group, latest.time) {
+                self.times.insert(group, time);
+            }
+            self.changed += 1;
+        }
+        // Those that were not tried are the first the next time.
+        self.moves.append(&mut untried);
+        self.moves.append(&mut failed);
+        for (place, cause) in causes {
+            self.hold(&place, cause);
+        }
+    }
+
+    /// Notes and tells why moves of a place cannot be done.
+    fn hold(&mut self, place: &Place, cause: String) {
+        let waiting = self.moves.iter().filter(|(_, it)| it.place == *place);
+        let count = waiting.count();
+        repeats::failing(
+            place_name(place),
+            Trying::Moving,
+            format_args!("{count} files cannot be moved into place, it is tried again: {cause}"),
+        );
+        let hold = Hold::new(Held::Moves, cause).continuing(self.held_moves.get(place));
+        self.held_moves.insert(place.clone(), hold);
+    }
+
+    /// Does the moves that could not be done before.
+    fn retry_moves(&mut self, roots: &Roots) {
+        if self.moves.is_empty() {
+            return;
+        }
+        let (there, gone) = std::mem::take(&mut self.moves)
+            .into_iter()
+            .partition::<Vec<_>, _>(|(_, ordered)| roots.contains_key(&ordered.place));
+        let waiting = there.len();
+        self.moves = gone;
+        let places: BTreeSet<Place> = self.moves.iter().map(|(_, it)| it.place.clone()).collect();
+        for place in places {
+            self.hold(&place, UNREACHABLE.to_owned());
+        }
+        let unreachable = self.moves.len();
+        self.do_moves(there, roots);
+        if self.moves.len() - unreachable < waiting {
+            self.forget();
+        }
+    }
+
+    /// Forgets what was known of moves that are not open any more.
+    fn forget(&mut self) {
+        self.changed += 1;
+        let groups: HashSet<u64> = self.moves.iter().map(|(group, _)| *group).collect();
+        self.times.retain(|group, _| groups.contains(group));
+        let places: HashSet<&Place> = self.moves.iter().map(|(_, it)| &it.place).collect();
         self.held_moves.retain(|place, _| {
-            let is_held = moves.iter().any(|(_, ordered)| ordered.place == *place);
+            let is_held = places.contains(place);
             if !is_held {
                 repeats::over(place_name(place), Trying::Moving);
             }
@@ -429,7 +535,7 @@ impl Work {
     /// Gives the folder in which it was done, else why it could not be, without received names.
     fn do_move(&mut self, ordered: &Move, roots: &Roots) -> Result<Dir, String> {
         let Some(root) = roots.get(&ordered.place).cloned() else {
-            return Err("its folder cannot be reached".to_owned());
+            return Err(UNREACHABLE.to_owned());
         };
         let (from, to) = (
             claim::from_text(&ordered.from),
@@ -455,15 +561,9 @@ impl Work {
         }
     }
 
-    /// The last group up to which all moves are done.
-    fn moved(&self) -> u64 {
-        let committed = self.journal.counters().group;
-        self.moves
-            .iter()
-            .map(|(group, _)| group.saturating_sub(1))
-            .min()
-            .unwrap_or(committed)
-            .min(committed)
+    /// The last group that counts.
+    fn committed(&self) -> u64 {
+        self.journal.counters().group
     }
 }
 
@@ -513,8 +613,7 @@ mod tests {
                 fs,
                 journal,
                 Arc::new(Failing),
-                Vec::new(),
-                0,
+                OpenMoves::default(),
                 Arc::default(),
                 reached,
             )
@@ -523,6 +622,7 @@ mod tests {
         let sealed = || Sealed {
             entries: Vec::new(),
             moves: Vec::new(),
+            given_up: Vec::new(),
             changes: Arc::new(Changes::new()),
             file_systems: Vec::new(),
             order: 1,

@@ -564,6 +564,11 @@ impl Engine {
                     Err(refusal) => return Ok(Err(refusal)),
                 }
             }
+            Some(Order::GiveUp { facility, why }) => {
+                if let Err(refusal) = self.give_moves_up(group, facility.as_str(), why) {
+                    return Ok(Err(refusal));
+                }
+            }
             Some(Order::Retry { files }) => {
                 let retried = self.retry_files(group, &files);
                 match self.refuse_for_a_facility(retried)? {
@@ -682,6 +687,30 @@ impl Engine {
             companions: Vec::new(),
         };
         self.finish_file(group, claimed, finished)
+    }
+
+    /// Has nobody do the moves of a facility any more that could not be done. Its files stay where they are, and what
+    /// lies in its work folder is taken in anew if that is ever seen again.
+    fn give_moves_up(
+        &self,
+        group: &mut Group<'_>,
+        facility: &str,
+        why: Option<String>,
+    ) -> Result<(), Refusal> {
+        let place = Place::Facility(facility.to_owned());
+        let open = self.committer.moves().iter();
+        let moves: Vec<(u64, Move)> = open.filter(|(_, it)| it.place == place).cloned().collect();
+        if moves.is_empty() {
+            return Err(Refusal::new(
+                Reason::BadCommand,
+                format!(
+                    "No file of {facility} waits to be moved into place. `rcpspool status` shows which do."
+                ),
+            ));
+        }
+        log::warn!("{} moves of {facility} are given up", moves.len());
+        group.enter(Entry::GivenUp { moves, why });
+        Ok(())
     }
 
     /// Chooses the names that a file and all that goes with it end under, and prepares what is written.

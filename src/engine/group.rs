@@ -38,6 +38,8 @@ pub(super) struct Group<'s> {
     pub moves: Vec<Move>,
     /// Dates of the wall clock at which output was written.
     pub dates: BTreeSet<NaiveDate>,
+    /// The moves of earlier groups that nobody is to do any more.
+    given_up: Vec<(u64, Move)>,
     /// Output that was written and is not seen by anybody yet.
     prepared: Vec<(Dir, OsString)>,
     /// The files that this group finishes or reads on.
@@ -67,6 +69,7 @@ impl<'s> Group<'s> {
             entries: Vec::new(),
             moves: Vec::new(),
             dates: BTreeSet::new(),
+            given_up: Vec::new(),
             prepared: Vec::new(),
             claimed: Vec::new(),
             in_doubt: Vec::new(),
@@ -89,7 +92,9 @@ impl<'s> Group<'s> {
             Entry::Header(_)
             | Entry::Snapshot(_)
             | Entry::Finished { .. }
+            | Entry::Moved { .. }
             | Entry::Commit { .. } => {}
+            Entry::GivenUp { moves, .. } => self.given_up.extend(moves.iter().cloned()),
         }
         self.entries.push(entry);
     }
@@ -307,7 +312,7 @@ impl Engine {
         };
         let committed = self.committer.commit(sealed, &self.roots);
         self.names.forget();
-        self.keep_awaited_names();
+        self.renew_awaited_names();
         self.folders.forget();
         self.conclude(committed, held)
     }
@@ -337,7 +342,7 @@ impl Engine {
             Some(held) => {
                 let committed = self.committer.finish();
                 self.names.landed();
-                self.keep_awaited_names();
+                self.renew_awaited_names();
                 self.conclude(committed, held)
             }
         }
@@ -388,6 +393,7 @@ impl Engine {
         let sealed = Sealed {
             entries: group.entries,
             moves: group.moves,
+            given_up: group.given_up,
             changes,
             file_systems,
             order: self.order,

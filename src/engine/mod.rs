@@ -263,6 +263,19 @@ impl Counts {
     }
 }
 
+/// Files of a place that the journal orders to be moved, which could not be done yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpenMove {
+    /// The facility's id, `desk` or `documents`.
+    pub facility: String,
+    /// How many.
+    pub count: usize,
+    /// Since when the first waits.
+    pub since: Option<DateTime<Utc>>,
+    /// Why.
+    pub problem: String,
+}
+
 /// What is free where a folder lies.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FreeSpace {
@@ -375,6 +388,8 @@ pub struct Engine {
     was_clean: bool,
     /// The journal's.
     identity: String,
+    /// For which of the open moves names are kept.
+    awaited: Option<u64>,
     /// Whether folders that name another journal are taken for this one's: while a loss is accepted.
     adopts: bool,
     /// Once it is set, nothing more is begun.
@@ -405,8 +420,18 @@ impl Engine {
                 .iter()
                 .any(|facility| facility.id.as_str() == id)
         };
+        let before = self.stations.keys().chain(self.unreachable.keys());
+        let left_out = before.filter(|id| !has(id)).cloned().collect();
         self.stations.retain(|id, _| has(id));
         self.unreachable.retain(|id, _| has(id));
+        // What is in hand lies in its work folder, and is found there if the facility comes back.
+        let stays = |claimed: &Claimed| match &claimed.place {
+            Place::Facility(id) => has(id),
+            Place::Desk | Place::Documents => true,
+        };
+        self.waiting.retain(stays);
+        self.suspects.retain(stays);
+        self.say_left_out(&left_out);
         self.renew_roots();
         self.worklists.configure(Arc::clone(&config));
         self.config = config;
@@ -728,6 +753,64 @@ impl Engine {
         in_hand
     }
 
+    /// The moves that could not be done yet, by place.
+    pub fn open_moves(&self) -> Vec<OpenMove> {
+        let mut open: BTreeMap<&Place, OpenMove> = BTreeMap::new();
+        for (group, ordered) in self.committer.moves() {
+            let of_place = open.entry(&ordered.place).or_insert_with(|| OpenMove {
+                facility: place_name(&ordered.place).to_owned(),
+                count: 0,
+                since: None,
+                problem: self.problem_of(&ordered.place),
+            });
+            of_place.count += 1;
+            let since = self.committer.times().get(group).copied();
+            of_place.since = match (of_place.since, since) {
+                (Some(one), Some(other)) => Some(one.min(other)),
+                (one, other) => one.or(other),
+            };
+        }
+        open.into_values().collect()
+    }
+
+    fn problem_of(&self, place: &Place) -> String {
+        match place {
+            Place::Facility(id) if self.facility(id).is_none() => {
+                "it is not in the configuration any more".to_owned()
+            }
+            place => {
+                let mut holds = self.committer.held_moves();
+                let hold = holds.find(|(held, _)| *held == place);
+                hold.map_or("it is tried with the next sweep", |(_, hold)| &hold.cause)
+                    .to_owned()
+            }
+        }
+    }
+
+    /// Says once of each of these facilities, which are not in the configuration, what of theirs waits.
+    fn say_left_out(&self, facilities: &BTreeSet<String>) {
+        for id in facilities {
+            let place = Place::Facility(id.clone());
+            let moves = self.committer.moves().iter();
+            let moves = moves.filter(|(_, ordered)| ordered.place == place).count();
+            let work = self
+                .fs
+                .open_root(&witness::folder_of(&self.config, id).join("work"));
+            let lying = work
+                .and_then(|work| self.fs.list(&work))
+                .unwrap_or_default();
+            let claims = lying
+                .iter()
+                .filter(|entry| Claim::parse(&entry.name).is_some());
+            let claims = claims.count();
+            if moves + claims > 0 {
+                log::warn!(
+                    "{id} is not in the configuration any more: {claims} of its files wait in its work folder, {moves} moves are to be done. They go on once it is in the configuration again; `rcpspool discard --moves {id}` gives the moves up"
+                );
+            }
+        }
+    }
+
     /// How many claimed files wait to be read.
     pub fn claims_waiting(&self) -> usize {
         self.waiting.len() + self.suspects.len()
@@ -736,11 +819,19 @@ impl Engine {
     /// Does the moves that could not be done before.
     fn retry_moves(&mut self) {
         self.committer.retry_moves(&self.roots);
-        self.keep_awaited_names();
+        self.renew_awaited_names();
+    }
+
+    /// The same as [`Engine::keep_awaited_names`], where other moves are open than before: not for each group.
+    fn renew_awaited_names(&mut self) {
+        if self.awaited.is_none() || self.committer.open_moves() != self.awaited {
+            self.keep_awaited_names();
+        }
     }
 
     /// A file that cannot be moved into place yet has a name in the journal, which no later file may get.
     fn keep_awaited_names(&mut self) {
+        self.awaited = self.committer.open_moves();
         let (moves, roots) = (self.committer.moves(), &self.roots);
         self.names.await_at(moves.iter().filter_map(|(_, ordered)| {
             let root = roots.get(&ordered.place)?;

@@ -1,6 +1,6 @@
 //! Opening a spool, whatever state the last process left it in, and leaving it clean.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +14,8 @@ use super::witness::{self, Clean, Loss, Reached, Witnesses};
 use super::{Claimed, Counts, Engine, EngineError, Held, Hold, PATIENCE_WITH_THE_DESK};
 use crate::config::{Config, Facility};
 use crate::journal::{Counters, End, Journal, JournalError, OpenMoves, Opening, Place};
-use crate::model::report::Cursor;
+use crate::model::identifiers::FacilityId;
+use crate::model::report::{Cursor, Report};
 use crate::repeats::{self, Trying};
 use crate::spool::claim::{self, Claim};
 use crate::spool::doubt::Doubts;
@@ -134,7 +135,7 @@ impl Engine {
         let journal =
             Journal::open_as(&fs, &spool.journal, opening, &mut |(counters, entries)| {
                 for entry in entries {
-                    apply_all(&*store, &open.follow(counters.group, entry))
+                    apply_all(&*store, &open.follow(&counters, entry))
                         .map_err(|error| JournalError::Reader(error.to_string()))?;
                 }
                 watch(counters.group);
@@ -150,8 +151,14 @@ impl Engine {
             worklists.touch_all();
         }
         let own_devices = Arc::new(own_devices(&fs, &spool)?);
+        if let Some(clean) = clean {
+            open.moves = clean.moves;
+            open.times = clean.times.into_iter().collect();
+            open.finished = counters.group;
+        }
         let mut engine = Self {
             identity: journal.identity().to_owned(),
+            awaited: None,
             stations: BTreeMap::new(),
             unreachable: BTreeMap::new(),
             names: Names::default(),
@@ -177,12 +184,7 @@ impl Engine {
                 fs.clone(),
                 journal,
                 Arc::clone(&store),
-                open.moves,
-                if trusted {
-                    counters.group
-                } else {
-                    open.finished
-                },
+                open,
                 Arc::clone(&own_devices),
                 Reached::begin(&fs, &spool.store, counters)?,
             )?,
@@ -230,6 +232,8 @@ impl Engine {
             ),
             remembered => remembered?,
         }
+        let left_out = engine.left_out()?;
+        engine.say_left_out(&left_out);
         Ok(engine)
     }
 
@@ -242,7 +246,6 @@ impl Engine {
                 "{} moves that the journal orders could not be done: the next start tries again",
                 self.moves_waiting()
             );
-            return Ok(());
         }
         self.store.flush()?;
         let store = &self.spool.store;
@@ -256,13 +259,26 @@ impl Engine {
             .leave(&self.fs, store, desk, position.clone())?;
         let clean = Clean {
             position,
-            moves: Vec::new(),
-            times: BTreeMap::new(),
+            moves: self.committer.moves().to_vec(),
+            times: self.committer.times().clone().into_iter().collect(),
         };
         let clean = serde_json::json!(clean).to_string();
         self.fs
             .write_new(store, OsStr::new(CLEAN), clean.as_bytes())?;
         self.fs.sync_file_system(store).map_err(EngineError::Sync)
+    }
+
+    /// The facilities that had a folder, and are not in the configuration.
+    fn left_out(&self) -> Result<BTreeSet<String>, EngineError> {
+        let mut left_out = BTreeSet::new();
+        self.store.scan(keys::MARKERS, &mut |key, _| {
+            left_out.insert(keys::last_word(key));
+            true
+        })?;
+        for facility in &self.config.facilities {
+            left_out.remove(facility.id.as_str());
+        }
+        Ok(left_out)
     }
 
     /// Tries again to use the facilities that could not be reached, with what was left in their folders.
@@ -373,6 +389,8 @@ impl Engine {
         let marker = Station::read_marker(&self.fs, &root)?;
         match (&known, &marker) {
             (Some(known), Some(marker)) if *known == marker.id => {}
+            // The journal that knew the folder is the one that was lost.
+            (Some(_), Some(marker)) if self.adopts && marker.facility == id => {}
             (Some(_), _) => {
                 return Err(Unusable::Other(format!(
                     "{} is not the folder it was: its {} is missing or another's. If its mount is gone, mount it again; if it is the right folder, stop the daemon and run `rcpspool setup --adopt {id}`",
@@ -431,7 +449,7 @@ impl Engine {
             }
             None => Station::write_marker(&self.fs, &station.root, id, &journal)?,
         };
-        if known.is_none() {
+        if known.as_ref() != Some(&marker.id) {
             self.record_marker(&marker)?;
         }
         Ok(station)
@@ -441,10 +459,33 @@ impl Engine {
     fn number_above(&mut self, mut numbers: Numbers, loss: &Loss) -> Result<(), EngineError> {
         let cursors = numbers.of_store(&*self.store)?;
         let above = numbers.above(self.now());
+        // A report that is known may have had further versions, which left under its number: it gets another one.
+        let what = "reports are numbered anew after a loss";
+        let mut given: BTreeMap<FacilityId, u64> = BTreeMap::new();
+        let mut renumbered = Vec::new();
+        let mut reports = Vec::new();
+        self.store.scan(&keys::reports(None), &mut |key, _| {
+            reports.push(key.to_owned());
+            true
+        })?;
+        for key in reports {
+            let Some(mut report) = Overlay::new(&*self.store).get::<Report>(&key)? else {
+                continue;
+            };
+            let last = given.entry(report.facility.clone()).or_insert(above);
+            *last += 1;
+            report.number = *last;
+            renumbered.push((key, Some(to_json(&report)?)));
+            if renumbered.len() == self.config.intake.group {
+                self.record(what, std::mem::take(&mut renumbered))?;
+            }
+        }
+        self.record(what, renumbered)?;
         let mut changes = vec![(keys::NUMBERS.to_owned(), Some(to_json(&above)?))];
         for (key, cursor) in cursors {
+            let facility = FacilityId::new(keys::last_word(&key));
             let cursor = Cursor {
-                reports: above,
+                reports: given.get(&facility).copied().unwrap_or(above),
                 batches: above,
                 ..cursor
             };
@@ -550,8 +591,14 @@ impl Engine {
                 }
             }
         }
+        let moves = self.committer.moves().iter();
+        let to_be_moved: HashSet<(&Place, &str)> = moves
+            .map(|(_, ordered)| (&ordered.place, ordered.from.as_str()))
+            .collect();
         found.retain(|claimed| {
-            !in_hand.contains(&claimed.claim.key()) && !self.is_to_be_moved(claimed)
+            let path = claimed.path_in_work();
+            !in_hand.contains(&claimed.claim.key())
+                && !to_be_moved.contains(&(&claimed.place, path.as_str()))
         });
         found.sort_by_key(|claimed| claimed.claim.order);
         for claimed in &mut found {

@@ -165,8 +165,8 @@ pub struct Clean {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub moves: Vec<(u64, Move)>,
     /// When each of these groups was committed.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub times: BTreeMap<u64, DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub times: Vec<(u64, DateTime<Utc>)>,
 }
 
 /// What is said of the journal.
@@ -216,7 +216,7 @@ impl Witnesses {
                 Err(error) => return Err(error),
             };
             let names = Reached::names(fs, store)?;
-            witnesses.reached = names.into_iter().map(|(counters, _)| counters).last();
+            witnesses.reached = names.into_iter().map(|(counters, _)| counters).next_back();
         }
         Ok(witnesses)
     }

@@ -130,6 +130,13 @@ pub enum Order {
         /// The files.
         files: Vec<String>,
     },
+    /// Do the moves of this facility no more that could not be done.
+    GiveUp {
+        /// Whose.
+        facility: FacilityId,
+        /// Why, as whoever says so writes.
+        why: Option<String>,
+    },
 }
 
 /// Which reports are to leave again.

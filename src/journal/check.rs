@@ -139,6 +139,7 @@ pub fn content(fs: &Fs, dir: &Dir) -> Result<Content, JournalError> {
     if let Some(base) = &base {
         open.moves = base.header.moves.clone();
         open.finished = base.header.finished;
+        open.times = base.header.times.clone();
         covers = Some(base.header.covers.clone());
     }
     let units = folder.after(covers.as_ref().map_or(0, |covers| covers.segment))?;
@@ -148,7 +149,7 @@ pub fn content(fs: &Fs, dir: &Dir) -> Result<Content, JournalError> {
         entries,
     )| {
         for entry in entries {
-            newer.extend(open.follow(counters.group, entry));
+            newer.extend(open.follow(&counters, entry));
         }
         Ok(())
     })?;

@@ -137,6 +137,7 @@ fn make_snapshot(fs: &Fs, dir: &Dir, stop: &dyn Fn() -> bool) -> Result<(), Jour
     if let Some(base) = &base {
         open.moves = base.header.moves.clone();
         open.finished = base.header.finished;
+        open.times = base.header.times.clone();
     }
     let mut newer = Changes::new();
     let last = read_units(fs, dir, &units, taken, covers, &mut |(
@@ -144,7 +145,7 @@ fn make_snapshot(fs: &Fs, dir: &Dir, stop: &dyn Fn() -> bool) -> Result<(), Jour
         entries,
     )| {
         for entry in entries {
-            newer.extend(open.follow(counters.group, entry));
+            newer.extend(open.follow(&counters, entry));
         }
         match stop() {
             true => Err(JournalError::Stopped),
@@ -161,6 +162,7 @@ fn make_snapshot(fs: &Fs, dir: &Dir, stop: &dyn Fn() -> bool) -> Result<(), Jour
         finished: open.finished,
         moves: open.moves,
         made: fs.clock().wall(),
+        times: open.times,
     };
     snapshot::write(fs, dir, header, Merged::new(base.as_ref(), newer)?, stop)?;
     Ok(())

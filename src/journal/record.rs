@@ -1,5 +1,7 @@
 //! What the journal records. Every entry is JSON with defaults, so that a newer version reads what an older wrote.
 
+use std::collections::{BTreeMap, HashSet};
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -29,10 +31,26 @@ pub enum Entry {
         #[serde(default)]
         moves: Vec<Move>,
     },
-    /// The moves of all groups up to this one were done and are on disk.
+    /// The moves of all groups up to this one were done and are on disk, but for those that are left.
     Finished {
         /// The number of the last such group.
         group: u64,
+        /// The moves of groups since the last such entry that could not be done, each with its group.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        left: Vec<(u64, Move)>,
+    },
+    /// Moves that were left before were done and are on disk.
+    Moved {
+        /// Each with its group.
+        moves: Vec<(u64, Move)>,
+    },
+    /// Moves that were left are given up: nobody does them any more.
+    GivenUp {
+        /// Each with its group.
+        moves: Vec<(u64, Move)>,
+        /// Why, as whoever said so wrote.
+        #[serde(default)]
+        why: Option<String>,
     },
     /// The last of a group: the group counts.
     Commit {
@@ -55,6 +73,8 @@ impl Entry {
             Entry::Header(_)
             | Entry::Snapshot(_)
             | Entry::Finished { .. }
+            | Entry::Moved { .. }
+            | Entry::GivenUp { .. }
             | Entry::Commit { .. } => &[],
         }
     }
@@ -70,6 +90,8 @@ impl Entry {
             Entry::Header(_)
             | Entry::Snapshot(_)
             | Entry::Finished { .. }
+            | Entry::Moved { .. }
+            | Entry::GivenUp { .. }
             | Entry::Commit { .. } => Vec::new(),
         }
     }
@@ -101,10 +123,13 @@ pub struct SnapshotHeader {
     pub covers: Position,
     /// The numbers as of there.
     pub counters: Counters,
-    /// The last group whose moves were known to be done.
+    /// The last group whose moves were known to be done, but for those that are left.
     pub finished: u64,
-    /// The moves of later groups, each with its group.
+    /// The moves that are left, and those of later groups, each with its group.
     pub moves: Vec<(u64, Move)>,
+    /// When each of these groups was committed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub times: BTreeMap<u64, DateTime<Utc>>,
     /// When it was made.
     pub made: DateTime<Utc>,
 }
@@ -156,7 +181,7 @@ pub struct Closing {
 
 /// A file to be moved, both names chosen. Names are relative to a place, with bytes that are not UTF-8, and `%`,
 /// written `%xx`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Move {
     /// Where.
     pub place: Place,
@@ -183,31 +208,52 @@ pub enum Place {
 pub struct OpenMoves {
     /// Each with its group.
     pub moves: Vec<(u64, Move)>,
-    /// The last group whose moves are known to be done.
+    /// The last group whose moves are known to be done, but for those that are left.
     pub finished: u64,
+    /// When the groups of these moves were committed.
+    pub times: BTreeMap<u64, DateTime<Utc>>,
 }
 
 impl OpenMoves {
-    /// Follows an entry of this group; gives the changes that it makes.
-    pub fn follow(&mut self, group: u64, entry: Entry) -> Vec<KeyChange> {
+    /// Follows an entry of the group with these numbers; gives the changes that it makes.
+    pub fn follow(&mut self, counters: &Counters, entry: Entry) -> Vec<KeyChange> {
         let (changes, ordered) = match entry {
             Entry::Message(message) => (message.changes, message.moves),
             Entry::Closing(closing) => (closing.changes, closing.moves),
             Entry::Changes { changes, moves, .. } => (changes, moves),
-            Entry::Finished { group } => {
-                self.finished = group;
-                self.moves.retain(|(of, _)| *of > group);
+            Entry::Finished { group, left } => {
+                let before = std::mem::replace(&mut self.finished, group);
+                let left: HashSet<(u64, Move)> = left.into_iter().collect();
+                self.moves
+                    .retain(|it| it.0 > group || it.0 <= before || left.contains(it));
+                self.forget_times();
+                return Vec::new();
+            }
+            Entry::Moved { moves } | Entry::GivenUp { moves, .. } => {
+                let closed: HashSet<(u64, Move)> = moves.into_iter().collect();
+                self.moves.retain(|it| !closed.contains(it));
+                self.forget_times();
                 return Vec::new();
             }
             Entry::Snapshot(snapshot) => {
                 self.finished = snapshot.finished;
                 self.moves = snapshot.moves;
+                self.times = snapshot.times;
                 return Vec::new();
             }
             Entry::Header(_) | Entry::Commit { .. } => return Vec::new(),
         };
+        if let (Some(time), false) = (counters.time, ordered.is_empty()) {
+            self.times.insert(counters.group, time);
+        }
+        let group = counters.group;
         self.moves
             .extend(ordered.into_iter().map(|ordered| (group, ordered)));
         changes
+    }
+
+    fn forget_times(&mut self) {
+        let open: HashSet<u64> = self.moves.iter().map(|(group, _)| *group).collect();
+        self.times.retain(|group, _| open.contains(group));
     }
 }

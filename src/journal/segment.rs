@@ -418,7 +418,10 @@ mod tests {
     }
 
     fn entry() -> [Entry; 1] {
-        [Entry::Finished { group: 7 }]
+        [Entry::Finished {
+            group: 7,
+            left: Vec::new(),
+        }]
     }
 
     #[test]

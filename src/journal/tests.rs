@@ -22,7 +22,7 @@ struct State {
 impl State {
     fn take(&mut self, open: &mut OpenMoves, (counters, entries): Group) {
         for entry in entries {
-            for (key, value) in open.follow(counters.group, entry) {
+            for (key, value) in open.follow(&counters, entry) {
                 match value {
                     Some(value) => self.keys.insert(key, value.get().to_owned()),
                     None => self.keys.remove(&key),
@@ -151,7 +151,10 @@ fn changes(seed: u64, count: u64) -> Entry {
 }
 
 fn finished(group: u64) -> Entry {
-    Entry::Finished { group }
+    Entry::Finished {
+        group,
+        left: Vec::new(),
+    }
 }
 
 #[derive(Debug, Clone)]

@@ -635,6 +635,24 @@ impl Fs {
         self.sync_dir(dir)
     }
 
+    /// Writes over a small file that is there, durably: where nothing may be made beside it. A power cut may leave it
+    /// so that it cannot be understood.
+    pub fn overwrite(&self, dir: &Dir, name: &OsStr, bytes: &[u8]) -> Result<()> {
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        self.call(
+            "write over",
+            || dir.join(name),
+            || {
+                let file = rustix::fs::openat(&*dir.fd, name, flags, Mode::empty())?;
+                let mut file = File::from(file);
+                file.write_all(bytes)?;
+                file.set_len(bytes.len() as u64)?;
+                file.sync_all()
+            },
+            |_| None,
+        )
+    }
+
     /// Copies a file of ours into the place of the one before; nobody sees half of it. Where the file system can, the
     /// two share their blocks until one of them is written to.
     pub fn replace_with_copy(

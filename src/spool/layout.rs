@@ -118,7 +118,7 @@ impl SpoolMarker {
     /// Puts it into the folder, durably, in the place of the one before.
     pub fn write(&self, fs: &Fs, dir: &Dir) -> Result<(), FsError> {
         let text = serde_json::json!({ "journal": self.journal }).to_string();
-        fs.replace_durably(dir, OsStr::new(MARKER), text.as_bytes())
+        put_marker(fs, dir, &text)
     }
 }
 
@@ -147,6 +147,17 @@ impl Spool {
             root,
             _lock: lock,
         })
+    }
+}
+
+/// Puts a marker into a folder in the place of the one before. The folder may be root's, and the marker ours.
+fn put_marker(fs: &Fs, dir: &Dir, text: &str) -> Result<(), FsError> {
+    let name = OsStr::new(MARKER);
+    match fs.replace_durably(dir, name, text.as_bytes()) {
+        Err(error) if error.is_denied() && fs.exists(dir, name)? => {
+            fs.overwrite(dir, name, text.as_bytes())
+        }
+        put => put,
     }
 }
 
@@ -199,7 +210,7 @@ impl Station {
     /// Puts this marker into the folder, durably, in the place of the one before.
     pub fn renew_marker(fs: &Fs, root: &Dir, marker: &Marker) -> Result<(), FsError> {
         let text = serde_json::json!(marker).to_string();
-        fs.replace_durably(root, OsStr::new(MARKER), text.as_bytes())?;
+        put_marker(fs, root, &text)?;
         fs.sync_file_system(root)
     }
 

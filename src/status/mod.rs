@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::engine::arrivals::{BlockedFolder, Inbox, Swept};
-use crate::engine::{Counts, Engine, FreeSpace, Held, Hold, Totals, place_name};
+use crate::engine::{Counts, Engine, FreeSpace, Held, Hold, OpenMove, Totals, place_name};
 use crate::listing::errors;
 use crate::model::outcome::Reason;
 use crate::model::session::{Session, SessionState};
@@ -55,6 +55,7 @@ pub struct Figures {
     holds: BTreeMap<String, Vec<Hold>>,
     waits_for_the_desk: bool,
     moves_waiting: usize,
+    moves: Vec<OpenMove>,
     claims_waiting: usize,
     free_space: Vec<FreeSpace>,
     intake_waits: Option<String>,
@@ -92,6 +93,7 @@ impl Figures {
             holds: holds_by_place(engine),
             waits_for_the_desk: engine.do_all_wait_for_the_desk(),
             moves_waiting: engine.moves_waiting(),
+            moves: engine.open_moves(),
             claims_waiting: engine.claims_waiting(),
             free_space: engine.free_space(),
             intake_waits: match engine.lack_of_space() {
@@ -144,6 +146,9 @@ pub struct Status {
     pub free_space: Vec<FreeSpace>,
     /// How many moves could not be done yet.
     pub moves_waiting: usize,
+    /// The same by place: why, and since when.
+    #[serde(default)]
+    pub moves: Vec<OpenMove>,
     /// How many files are claimed and could not be read yet.
     pub claims_waiting: usize,
     #[serde(skip)]
@@ -298,6 +303,7 @@ impl Status {
             sessions: next_sessions(&view, config)?,
             free_space: figures.free_space.clone(),
             moves_waiting: figures.moves_waiting,
+            moves: figures.moves.clone(),
             claims_waiting: figures.claims_waiting,
             refused_by_station: figures.counts.refused.clone(),
         })

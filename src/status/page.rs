@@ -71,12 +71,18 @@ fn problems(status: &Status) -> Vec<String> {
         .chain(waiting)
         .chain(blocked)
         .collect();
-    if status.moves_waiting > 0 {
-        problems.push(format!(
-            "{} files could not be moved into place; it is tried again and again, the log says why",
-            status.moves_waiting
-        ));
-    }
+    problems.extend(status.moves.iter().map(|open| {
+        let since = open
+            .since
+            .map(|since| format!(" since {}", since.format("%Y-%m-%d %H:%M UTC")));
+        format!(
+            "{} files of {} could not be moved into place{}: {}; it is tried again and again",
+            open.count,
+            open.facility,
+            since.unwrap_or_default(),
+            open.problem
+        )
+    }));
     problems
 }
 

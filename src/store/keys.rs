@@ -226,6 +226,9 @@ pub fn marker(facility: &str) -> String {
     key(&["marker", facility])
 }
 
+/// The markers of all facilities.
+pub const MARKERS: &str = "marker/";
+
 /// When retention last removed files, and the first day of `done/` that it kept, as versions wrote it that went by the
 /// wall clock alone.
 pub const RETENTION: &str = "retention";

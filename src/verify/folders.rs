@@ -106,6 +106,12 @@ impl Folders {
                     }
                     closing.moves
                 }
+                Entry::GivenUp { moves, .. } => {
+                    for (_, ordered) in moves {
+                        self.follow_giving_up(ordered);
+                    }
+                    continue;
+                }
                 Entry::Changes { changes, moves, .. } => {
                     for (key, value) in &changes {
                         self.follow_change(key, value.as_deref());
@@ -149,9 +155,26 @@ impl Folders {
         }
     }
 
+    /// A move that is never done: its file stays where it was, and what is claimed is taken anew.
+    fn follow_giving_up(&mut self, ordered: Move) {
+        let claim = claim::from_text(&ordered.from);
+        let claim = claim.file_name().and_then(Claim::parse);
+        let work = self.work.get_mut(&ordered.place);
+        if let (Some(work), Some(claim)) = (work, claim)
+            && let Some(is_finished) = work.claims.get_mut(&claim.key())
+        {
+            *is_finished = false;
+        }
+        let put = self.put.entry(ordered.place).or_default();
+        put.remove(&ordered.to);
+        if is_below(&ordered.from, ERROR) {
+            put.insert(ordered.from);
+        }
+    }
+
     /// Takes note of whose folder is which.
     pub fn take_marker(&mut self, key: &str, value: &RawValue) {
-        if key.starts_with("marker/")
+        if key.starts_with(keys::MARKERS)
             && let Ok(id) = serde_json::from_str(value.get())
         {
             self.markers.insert(keys::last_word(key), id);

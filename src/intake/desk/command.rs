@@ -19,7 +19,7 @@ use crate::model::session::{Session, SessionState};
 use crate::model::view::{View, ViewError};
 
 use super::completion;
-use super::{Action, Attach, CaseKey, Command, Complete, Redeliver, Retry, Schedule};
+use super::{Action, Attach, CaseKey, Command, Complete, Discard, Redeliver, Retry, Schedule};
 
 /// Decides one command. `pdf` is the content of the file that it names ([`super::pdf_named`]), if it was there.
 pub fn decide(
@@ -35,6 +35,7 @@ pub fn decide(
     }
     let mut decision = match &command.action {
         Action::Retry(retry) => order_retry(retry)?,
+        Action::Discard(discard) => order_discard(discard),
         action => {
             let facility = facility(command, context)?;
             let desk = Desk { view, facility };
@@ -49,6 +50,7 @@ pub fn decide(
                 }
                 Action::Redeliver(it) => desk.redeliver(it)?,
                 Action::Retry(it) => order_retry(it)?,
+                Action::Discard(it) => order_discard(it),
             }
         }
     };
@@ -117,6 +119,17 @@ fn order_retry(retry: &Retry) -> Result<Decision<'static>, Refusal> {
         }),
         ..Decision::unchanged(Verdict::Accepted)
     })
+}
+
+/// The facility need not be in the configuration: what was taken out of it can never be done.
+fn order_discard(discard: &Discard) -> Decision<'static> {
+    Decision {
+        order: Some(Order::GiveUp {
+            facility: discard.moves.clone(),
+            why: discard.why.clone(),
+        }),
+        ..Decision::unchanged(Verdict::Accepted)
+    }
 }
 
 /// One facility, as the desk sees it.

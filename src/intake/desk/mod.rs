@@ -57,6 +57,7 @@ impl Command {
             Action::Complete(_) => "complete",
             Action::Redeliver(_) => "redeliver",
             Action::Retry(_) => "retry",
+            Action::Discard(_) => "discard",
         }
     }
 
@@ -69,6 +70,7 @@ impl Command {
             Action::Complete(it) => Some(&it.facility),
             Action::Redeliver(it) => Some(&it.facility),
             Action::Retry(_) => None,
+            Action::Discard(it) => Some(&it.moves),
         }
     }
 }
@@ -92,6 +94,8 @@ pub enum Action {
     Redeliver(Redeliver),
     /// Take refused files in again.
     Retry(Retry),
+    /// Give up what can never be done.
+    Discard(Discard),
 }
 
 /// Declares the keys of a command besides those that every command may carry: whatever else stands there is refused.
@@ -194,6 +198,16 @@ keys! {
     Retry {
         /// The refused files, each by its path as `list errors` shows it.
         files: Vec<String>,
+    }
+}
+
+keys! {
+    /// `discard`.
+    Discard {
+        /// The facility whose files are not to be moved into place any more.
+        moves: FacilityId,
+        /// Why, for the record.
+        why: Option<String>,
     }
 }
 
@@ -470,12 +484,13 @@ fn read(json: &str, start: Start) -> Result<Command, Refusal> {
         "complete" => Action::Complete(start.json(json)?),
         "redeliver" => Action::Redeliver(start.json(json)?),
         "retry" => Action::Retry(start.json(json)?),
+        "discard" => Action::Discard(start.json(json)?),
         other => {
             return Err(Refusal::new(
                 Reason::BadCommand,
                 format!(
-                    "expected schedule, unschedule, reopen, cancel, attach, complete, redeliver or retry as \
-                     `command`, found \"{other}\""
+                    "expected schedule, unschedule, reopen, cancel, attach, complete, redeliver, retry or discard \
+                     as `command`, found \"{other}\""
                 ),
             )
             .at(start.place())
