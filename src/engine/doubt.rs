@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn what_grows_after_it_was_read_does_not_count() {
         let folder = tempfile::tempdir().unwrap();
-        let config = Arc::new(Config::demo(folder.path()));
+        let config = Arc::new(Config::demo(&folder.path().join("spool")));
         let fs = Fs::silent_on_writers();
         let mut engine = Engine::open(config, fs, OpenStore::Memory).unwrap();
         let demo = Place::Facility("demo".to_owned());

@@ -61,7 +61,7 @@ mod tests {
     #[test]
     fn a_pdf_stays_only_as_long_as_its_command_may_come() {
         let folder = tempfile::tempdir().unwrap();
-        let config = Arc::new(Config::demo(folder.path()));
+        let config = Arc::new(Config::demo(&folder.path().join("spool")));
         let mut engine = Engine::open(config, Fs::new(), OpenStore::Memory).unwrap();
         let desk = &engine.spool.desk;
         let (work, inbox) = (desk.work.path().to_owned(), desk.inbox.path().to_owned());

@@ -215,7 +215,7 @@ fn check_key_elsewhere(message: &Message<'_>, facility: &Facility) -> Result<(),
             .get(position)
             .and_then(|value| text(&value.simple()));
         if value.is_some_and(|value| key.hide(&value).is_some()) {
-            return Err(key_out_of_place(&position.to_string()).at(position.clone()));
+            return Err(key_out_of_place(&position.to_string()).at(*position));
         }
     }
     Ok(())
