@@ -342,7 +342,7 @@ fn a_list_that_goes_on_after_a_stop_keeps_its_pdfs() {
         let pdfs: Vec<_> = pdfs.iter().filter(|it| it.ends_with(".pdf")).collect();
         let is_done = |path: &&String| path.starts_with("done/");
         assert!(
-            pdfs.len() == 3 && pdfs.iter().all(|it| is_done(it)),
+            pdfs.len() == 3 && pdfs.iter().all(is_done),
             "stopped before {stop}: {pdfs:?}"
         );
         engine.close().unwrap();
