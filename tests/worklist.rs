@@ -7,11 +7,13 @@ mod support;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use rcpspool::engine::Engine;
 use rcpspool::spool::faults::{Fault, Faults};
 use rcpspool::spool::fs::Fs;
 
+use support::site::Site;
 use support::{World, document, siu, take_all};
 
 const SESSIONS: &str = "desk/sessions";
@@ -303,6 +305,45 @@ fn all_of_it_can_be_made_again() {
     std::fs::remove_dir_all(world.path(SESSIONS)).unwrap();
     world.open().close().unwrap();
     assert!(before == shown(&world));
+}
+
+#[test]
+fn nobody_waits_for_a_long_questionnaire() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut site = Site::start(folder, "", &["id = \"demo\""]);
+    let list = session("S-1", "RCP Thorax", "planned");
+    let inbox = site.path("desk/inbox");
+    std::fs::write(inbox.join(".s"), list).unwrap();
+    std::fs::rename(inbox.join(".s"), inbox.join("s.csv")).unwrap();
+    let folder = site.path(SESSIONS).join("2031-04-08_RCP-Thorax");
+    site.wait_for("the session", || folder.is_dir());
+    let question = "Surveillance &lt; 3 mois ?";
+    let long: String = (0..250_000).map(|number| format!("mot{number} ")).collect();
+    let cda = questionnaire();
+    assert!(cda.contains(question));
+    site.send("demo", "c.xml", cda.replace(question, &long));
+    site.receipt("demo", "c.xml");
+    // By now its PDF is being made.
+    std::thread::sleep(Duration::from_secs(2));
+    let begun = Instant::now();
+    site.send(
+        "demo",
+        "p.hl7",
+        support::patient("P1", "20310401120000", "0612345678"),
+    );
+    site.receipt("demo", "p.hl7");
+    let swept = site.command(&["once"]).output().unwrap();
+    assert!(swept.status.success(), "{swept:?}");
+    let waited = begun.elapsed();
+    assert!(waited < Duration::from_secs(15), "{waited:?}");
+    let pdf = folder.join("GARNIER-Rosie_CASE-77/questionnaire.pdf");
+    site.wait_for("the questionnaire", || pdf.is_file());
+    site.wait_for("the page", || {
+        std::fs::read_to_string(folder.join("index.html"))
+            .is_ok_and(|page| page.contains("coupé : la suite est dans le questionnaire"))
+    });
+    site.end();
+    site.assert_verified();
 }
 
 /// Sessions of one day and label.

@@ -12,7 +12,7 @@ use crate::model::questionnaire::{
 /// So many characters of one text are shown.
 pub const LONGEST_TEXT: usize = 20_000;
 /// So many characters of a whole questionnaire are shown.
-pub const LONGEST_FORM: usize = 200_000;
+pub const LONGEST_FORM: usize = 100_000;
 /// So many characters of a name, a label or an id are shown.
 pub const LONGEST_NAME: usize = 500;
 /// So many entries of a list that belongs to one statement.
