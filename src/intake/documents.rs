@@ -3,7 +3,7 @@
 //! Each OBX that carries a file is a document: it is found to be new, the next version of a known one, or the end of
 //! one, and joins a case or waits on a note of the patient. A message is all or nothing.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
@@ -83,6 +83,7 @@ pub fn decide<'m>(
         times_sent: HashMap::new(),
         answering: HashMap::new(),
         message_hash: OnceCell::new(),
+        firsts: RefCell::default(),
         trail,
     };
     for (number, sent) in sent.iter().enumerate() {
@@ -283,6 +284,8 @@ struct Flow<'f, 'm> {
     /// The documents that answer to a unique id since an earlier document of the message.
     answering: HashMap<String, Vec<DocumentId>>,
     message_hash: OnceCell<ContentHash>,
+    /// First segments that were looked for: a message is as long as all its documents.
+    firsts: RefCell<HashMap<String, Option<Segment<'m>>>>,
     trail: &'f mut Trail,
 }
 
@@ -528,7 +531,7 @@ impl<'m> Flow<'_, 'm> {
             "ORC" => sent.orc,
             "OBR" => sent.obr,
             "OBX" => Some(sent.obx),
-            other => self.message.first(other),
+            other => self.first(other),
         }?;
         let repetition = segment
             .field(path.field())
@@ -539,6 +542,18 @@ impl<'m> Flow<'_, 'm> {
             (component, part) => repetition.component(component).subcomponent(part).into(),
         };
         Some((CaseId::new(text(&value.simple())?), value))
+    }
+
+    fn first(&self, name: &str) -> Option<Segment<'m>> {
+        let mut firsts = self.firsts.borrow_mut();
+        match firsts.get(name) {
+            Some(known) => *known,
+            None => {
+                let first = self.message.first(name);
+                firsts.insert(name.to_owned(), first);
+                first
+            }
+        }
     }
 
     fn case(&self, id: &CaseId) -> Result<Option<Case>, ViewError> {
@@ -632,7 +647,7 @@ impl<'m> Flow<'_, 'm> {
     /// The name of the document as it is sent, where it stands, and why it is that one.
     fn file_name(&self, sent: &Sent<'m>) -> Result<(String, Position, &'static str), Refusal> {
         let observation = sent.obx.field(3);
-        let transport = self.message.first("TXA").map(|txa| txa.field(16));
+        let transport = self.first("TXA").map(|txa| txa.field(16));
         let (second, first) = (observation.component(2), observation.component(1));
         let places: [(Option<Value<'m>>, &'static str); 3] = [
             (transport.map(Into::into), "TXA-16"),

@@ -355,24 +355,34 @@ fn check_bounds(message: &Message<'_>) -> Result<(), Refusal> {
 #[serde(default)]
 pub struct Described {
     /// MSH-9.1 and 9.2: `SIU^S12`.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub message_type: String,
     /// MSH-9.2, the event: `S12`.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub event: String,
     /// MSH-10.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub control_id: Option<String>,
     /// The case that the message names, whether it is known or not.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub case: Option<CaseId>,
     /// MSH-3 in components.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sending_application: Vec<String>,
     /// MSH-4 in components; the facility's id where it has an API key, since the key stands there (SPEC 10).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sending_facility: Vec<String>,
     /// MSH-5 in components.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub receiving_application: Vec<String>,
     /// MSH-6 in components.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub receiving_facility: Vec<String>,
     /// MSH-11.1, P or D or T.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub processing_id: Option<String>,
     /// MSH-12.1.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
 }
 
