@@ -79,8 +79,9 @@ fn before_the_sync() -> (World, usize) {
         if faults.failed() == Some("sync") && length > begin {
             // Times in the entries may differ by a digit: where the group begins is looked up.
             let bytes = std::fs::read(last_segment(&world)).unwrap();
-            // The first has the marker of the facility.
-            return (world, nth_end(&bytes, 3));
+            let groups = bytes.windows(10).filter(|it| it == b"{\"commit\":");
+            let begin = nth_end(&bytes, groups.count() - 1);
+            return (world, begin);
         }
     }
     unreachable!()
