@@ -132,25 +132,36 @@ struct Refusing {
     count: usize,
     /// Whether it refused one since the last sweep.
     refused_now: bool,
+    /// Whether nothing more is tried with it in this call.
+    is_left_alone: bool,
 }
 
 impl Unclaimed {
-    /// Whether nothing more is tried with this folder before the next sweep.
+    /// Files are to be claimed anew.
+    pub fn try_again(&mut self) {
+        for refusing in self.folders.values_mut() {
+            refusing.is_left_alone = false;
+        }
+    }
+
+    /// Whether nothing more is tried with this folder in this call.
     pub fn is_left_alone(&self, arrival: &Arrival) -> bool {
         if self.folders.is_empty() {
             return false;
         }
         let refusing = self.folders.get(&Self::key(arrival));
-        refusing.is_some_and(|it| it.refused_now && it.is_whole)
+        refusing.is_some_and(|it| it.is_left_alone)
     }
 
     /// A file could not be claimed.
     pub fn refused(&mut self, arrival: &Arrival, error: &std::io::Error) {
         let key = Self::key(arrival);
         let before = self.folders.get(&key).filter(|it| it.refused_now);
+        let is_whole = Errno::from_io_error(error) == Some(Errno::ACCESS);
         let refusing = Refusing {
             problem: error.to_string(),
-            is_whole: Errno::from_io_error(error) == Some(Errno::ACCESS),
+            is_whole,
+            is_left_alone: is_whole,
             count: before.map_or(0, |it| it.count) + 1,
             refused_now: true,
         };

@@ -446,6 +446,7 @@ impl Engine {
     pub fn take_in(&mut self, arrivals: Vec<Arrival>) -> Result<(), EngineError> {
         self.failing.clear();
         self.tried.clear();
+        self.unclaimed.try_again();
         let taken = match self.take_until_stopped(arrivals) {
             Err(EngineError::Stopped) => Ok(()),
             taken => taken,
