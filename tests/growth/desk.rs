@@ -128,13 +128,13 @@ pub fn parts() -> Vec<Part> {
             let items = vec![r#"{"label":"l","value":"v"}"#; count].join(",");
             with_pdf(complete(&format!(r#""items":[{items}]"#)))
         })
-        .as_one()
+        .with_one_outcome()
         .after(|_| one_case()),
         Part::files("participants of a `complete`", "updated", |count| {
             let people = vec![r#"{"family":"DURAND","given":"ANNE","role":"r"}"#; count].join(",");
             with_pdf(complete(&format!(r#""participants":[{people}]"#)))
         })
-        .as_one()
+        .with_one_outcome()
         .after(|_| one_case()),
         Part::files("length of a decision, in tens", "updated", |count| {
             with_pdf(complete(&format!(
@@ -142,7 +142,7 @@ pub fn parts() -> Vec<Part> {
                 "word wor. ".repeat(count)
             )))
         })
-        .as_one()
+        .with_one_outcome()
         .after(|_| one_case()),
         Part::new("length of an id", "rejected", |count| {
             desk(

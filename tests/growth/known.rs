@@ -65,7 +65,7 @@ pub fn parts() -> Vec<Part> {
         Part::files("files in an inbox, of one long name", "accepted", |count| {
             files(count, |n| format!("{}{n}.hl7", "x".repeat(200)))
         }),
-        Part::files("files that are refused", "rejected", |count| refused(count)),
+        Part::files("files that are refused", "rejected", refused),
         Part::new("one more message beside refused files", "accepted", |_| {
             one_more_case()
         })

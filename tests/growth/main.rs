@@ -110,7 +110,7 @@ impl Part {
     }
 
     /// They have one outcome together.
-    pub fn as_one(mut self) -> Self {
+    pub fn with_one_outcome(mut self) -> Self {
         self.outcome.1 = Box::new(|_| 1);
         self
     }
