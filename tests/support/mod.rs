@@ -200,7 +200,8 @@ pub fn content(store: &dyn Store) -> BTreeMap<String, String> {
     let mut content = BTreeMap::new();
     store
         .scan("", &mut |key, value| {
-            if !key.starts_with("marker/") && !key.starts_with("refused") {
+            let of_the_run = ["marker/", "refused", "elapsed", "journal-ages"];
+            if !of_the_run.iter().any(|start| key.starts_with(start)) {
                 content.insert(key.to_owned(), String::from_utf8_lossy(value).into_owned());
             }
             true
