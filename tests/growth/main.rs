@@ -1,4 +1,4 @@
-//! How time and memory grow with each part of the input that can grow (issue: work is bounded by the size of its input).
+//! How time and memory grow with each part of the input that can grow.
 //!
 //! For every part that repeats or lengthens, the program takes in a file, or files, with so many of it. Time is the
 //! processor's, user and system, of the program as a process; memory is the most that it had at once. Asked for is
