@@ -495,19 +495,13 @@ impl<'m> Flow<'_, 'm> {
         })?;
         Ok(match known(&id)? {
             Some(known) => known,
-            None => Document {
-                facility: case.facility.clone(),
+            None => Document::new(
+                case.facility.clone(),
                 ipp,
-                id: DocumentId::new(id),
+                DocumentId::new(id),
                 attached,
-                kind: DocumentKind::Document,
-                unique_ids: Vec::new(),
-                awaits: None,
-                latest: None,
-                versions: Vec::new(),
-                deleted: false,
-                deletion_time: None,
-            },
+                DocumentKind::Document,
+            ),
         })
     }
 

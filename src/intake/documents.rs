@@ -910,19 +910,13 @@ impl<'m> Flow<'_, 'm> {
         })?;
         let id = DocumentId::new(id);
         let note = self.note_of(&id, ipp)?;
-        let mut document = Document {
-            facility: self.facility.id.clone(),
-            ipp: ipp.clone(),
+        let mut document = Document::new(
+            self.facility.id.clone(),
+            ipp.clone(),
             id,
-            attached: Attached::Note(note),
-            kind: DocumentKind::Document,
-            unique_ids: Vec::new(),
-            awaits: None,
-            latest: None,
-            versions: Vec::new(),
-            deleted: false,
-            deletion_time: None,
-        };
+            Attached::Note(note),
+            DocumentKind::Document,
+        );
         self.have_answer(&document, ids.own);
         self.keep(&mut document, file);
         match destination {

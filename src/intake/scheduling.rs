@@ -236,18 +236,14 @@ pub fn leave_unscheduled<'m>(
         note.documents.push(kept.clone());
     }
     if let Some(received) = received {
-        let mut document = known.unwrap_or_else(|| Document {
-            facility: case.facility.clone(),
-            ipp: ipp.clone(),
-            id: kept,
-            attached: Attached::Note(id.clone()),
-            kind: DocumentKind::Message,
-            unique_ids: Vec::new(),
-            awaits: None,
-            latest: None,
-            versions: Vec::new(),
-            deleted: false,
-            deletion_time: None,
+        let mut document = known.unwrap_or_else(|| {
+            Document::new(
+                case.facility.clone(),
+                ipp.clone(),
+                kept,
+                Attached::Note(id.clone()),
+                DocumentKind::Message,
+            )
         });
         document.ipp = ipp;
         document.attached = Attached::Note(id.clone());

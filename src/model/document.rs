@@ -41,6 +41,29 @@ pub struct Document {
 }
 
 impl Document {
+    /// A document without versions, which waits for no case and answers to no unique id.
+    pub fn new(
+        facility: FacilityId,
+        ipp: Ipp,
+        id: DocumentId,
+        attached: Attached,
+        kind: DocumentKind,
+    ) -> Self {
+        Self {
+            facility,
+            ipp,
+            id,
+            attached,
+            kind,
+            unique_ids: Vec::new(),
+            awaits: None,
+            latest: None,
+            versions: Vec::new(),
+            deleted: false,
+            deletion_time: None,
+        }
+    }
+
     /// The version that counts.
     pub fn current(&self) -> Option<&DocumentVersion> {
         let before = || self.versions.iter().max_by_key(|version| version.version);
