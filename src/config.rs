@@ -9,6 +9,7 @@ pub mod layout;
 mod setting;
 
 use std::{
+    collections::BTreeMap,
     fmt::{self, Write as _},
     fs, io,
     path::{Component, Path, PathBuf},
@@ -25,7 +26,7 @@ use crate::hl7::Position;
 use crate::model::{document::ContentType, identifiers::FacilityId};
 
 pub use error::ConfigError;
-pub use setting::{Acks, CdaCaseId, Every, Format, LeadField, Version};
+pub use setting::{Acks, CdaCaseId, Every, Format, LeadField, Renew, Version, Withdraw};
 
 use error::Source;
 use layout::Layout;
@@ -59,6 +60,10 @@ pub struct Facility {
     pub id: FacilityId,
     /// For people.
     pub name: String,
+    /// Its address on reports, in one line.
+    pub address: Option<String>,
+    /// Its number in the register of establishments (FINESS), 9 characters.
+    pub finess: Option<String>,
     /// How national phone numbers are read: ISO 3166, two letters.
     pub region: String,
     /// In which times without an offset are read and written.
@@ -73,6 +78,8 @@ pub struct Facility {
     pub api_key: Option<ApiKey>,
     /// Which `PI` in PID-3 is this facility's, and the authority in reports (SPEC 3, 8).
     pub ipp_authority: Option<String>,
+    /// Whether a message whose IPP is of another authority is refused.
+    pub strict_authority: bool,
     /// The root of this facility's IPP in a CDA (SPEC 5).
     pub ipp_oid: Option<String>,
     /// Where in a message the data are that nobody placed.
@@ -134,6 +141,8 @@ table!(
         settle: Duration = Duration::from_secs(2),
         /// How often every inbox is looked through, whatever events say.
         rescan: Duration = Duration::from_secs(10),
+        /// A message whose time is further ahead of ours is refused.
+        future: Duration = Duration::from_secs(86_400),
         /// At most so many messages are put on disk together.
         group: usize = 256,
         /// A larger file is refused: bytes.
@@ -212,6 +221,10 @@ table!(
         sending_facility: String = "ROFIM".to_owned(),
         /// Where the lead physician is put.
         lead: LeadField = LeadField::TXA_10,
+        /// When an outdated report is made anew.
+        renew: Renew = Renew::Desk,
+        /// How the facility is told that a report which left does not hold any more.
+        withdraw: Withdraw = Withdraw::NextVersion,
         /// The layout of the PDF.
         layout: Layout = Layout::default(),
     }
@@ -257,6 +270,8 @@ struct GivenConfig {
 struct GivenFacility {
     id: Option<Spanned<Given<FacilityId>>>,
     name: Option<Spanned<Given<String>>>,
+    address: Option<Spanned<Given<Option<String>>>>,
+    finess: Option<Spanned<Given<Option<String>>>>,
     region: Option<Spanned<Given<Region>>>,
     timezone: Option<Spanned<Given<Tz>>>,
     receiving_application: Option<Spanned<Given<String>>>,
@@ -264,6 +279,7 @@ struct GivenFacility {
     dir: Option<Spanned<Given<PathBuf>>>,
     api_key_file: Option<Spanned<Given<PathBuf>>>,
     ipp_authority: Option<Spanned<Given<Option<String>>>>,
+    strict_authority: Option<Spanned<Given<bool>>>,
     ipp_oid: Option<Spanned<Given<Option<String>>>>,
     fields: GivenFields,
     cda: GivenCda,
@@ -332,6 +348,8 @@ impl Config {
                 facility_lines: Vec::new(),
             },
         };
+        // The folders of the facilities so far, and whose.
+        let mut taken = BTreeMap::new();
         for facility in &given.facility {
             let deciding = [
                 facility.as_ref().dir.as_ref().map(Spanned::span),
@@ -340,7 +358,8 @@ impl Config {
             let span = deciding.into_iter().flatten().next();
             let span = span.unwrap_or_else(|| facility.span());
             let facility = Facility::read(facility.as_ref(), &given, &config.spool, &source)?;
-            config.check_apart(&facility, &source, &span)?;
+            let dir = config.check_apart(&facility, &taken, &source, &span)?;
+            taken.insert(dir, config.facilities.len());
             config.origin.facility_lines.push(source.line(&span));
             config.facilities.push(facility);
         }
@@ -364,13 +383,15 @@ impl Config {
         self.facilities.iter().find(|facility| facility.id == *id)
     }
 
-    /// Refuses a facility whose id or folder is another's, or whose folder holds or is part of the spool's own.
+    /// Refuses a facility whose id or folder is another's, or whose folder holds or is part of the spool's own. Gives
+    /// where its folder really is; `taken` has those of the facilities before it, with their places among them.
     fn check_apart(
         &self,
         new: &Facility,
+        taken: &BTreeMap<PathBuf, usize>,
         source: &Source<'_>,
         span: &std::ops::Range<usize>,
-    ) -> Result<(), ConfigError> {
+    ) -> Result<PathBuf, ConfigError> {
         let dir = real(&new.dir);
         let spool = real(&self.spool);
         let refuse = |problem: String| Err(source.error(span, problem));
@@ -395,51 +416,58 @@ impl Config {
                 ));
             }
         }
-        for other in &self.facilities {
-            let taken = real(&other.dir);
-            if dir.starts_with(&taken) || taken.starts_with(&dir) {
-                return refuse(format!(
-                    "the folder {folder} of facility `{}` is the same as, or nested with, the folder {} of `{}`: give each facility a folder of its own, beside the others",
-                    new.id,
-                    other.dir.display(),
-                    other.id
-                ));
+        let above = dir.ancestors().find_map(|folder| taken.get(folder));
+        // Paths below a folder come right after it.
+        let next = taken.range(dir.clone()..).next();
+        let below = next.filter(|(path, _)| path.starts_with(&dir));
+        let nested = above.or(below.map(|(_, place)| place));
+        if let Some(other) = nested.and_then(|place| self.facilities.get(*place)) {
+            return refuse(format!(
+                "the folder {folder} of facility `{}` is the same as, or nested with, the folder {} of `{}`: give each facility a folder of its own, beside the others",
+                new.id,
+                other.dir.display(),
+                other.id
+            ));
+        }
+        Ok(dir)
+    }
+
+    /// Whether every folder that everybody needs can be written to if it exists, and made if it does not; touches
+    /// nothing. Without them nothing starts; a facility's folder that fails is set aside at the start, for itself.
+    ///
+    /// Only the folders that the program writes into are asked about: `setup` gives those above them to root.
+    pub fn check_spool(&self) -> Result<(), ConfigError> {
+        for folder in SPOOL_FOLDERS {
+            if let Err(problem) = writable(&self.spool.join(folder)) {
+                let problem = format!("{problem}, or change `spool`");
+                return Err(self.error(self.origin.spool_line, problem));
             }
         }
         Ok(())
     }
 
-    /// Whether every folder can be written to if it exists, and made if it does not; touches nothing (SPEC 11).
-    ///
-    /// Only the folders that the program writes into are asked about: `setup` gives those above them to root.
+    /// The same, with the folders of the facilities: for whoever asks whether all is as it should be (SPEC 11).
     pub fn check_folders(&self) -> Result<(), ConfigError> {
-        let refuse = |line: Option<usize>, problem: String| {
-            Err(ConfigError {
-                file: self.origin.file.clone(),
-                line,
-                problem,
-            })
-        };
-        for folder in SPOOL_FOLDERS {
-            if let Err(problem) = writable(&self.spool.join(folder)) {
-                return refuse(
-                    self.origin.spool_line,
-                    format!("{problem}, or change `spool`"),
-                );
-            }
-        }
+        self.check_spool()?;
         for (place, facility) in self.facilities.iter().enumerate() {
             for folder in FACILITY_FOLDERS {
                 if let Err(problem) = writable(&facility.dir.join(folder)) {
                     let line = self.origin.facility_lines.get(place).copied();
-                    return refuse(
-                        line,
-                        format!("{problem}, or change `dir` of facility `{}`", facility.id),
-                    );
+                    let id = &facility.id;
+                    let problem = format!("{problem}, or change `dir` of facility `{id}`");
+                    return Err(self.error(line, problem));
                 }
             }
         }
         Ok(())
+    }
+
+    fn error(&self, line: Option<usize>, problem: String) -> ConfigError {
+        ConfigError {
+            file: self.origin.file.clone(),
+            line,
+            problem,
+        }
     }
 
     /// What would run, for `config check`: a configuration with every setting written out, defaults included.
@@ -547,6 +575,8 @@ impl Facility {
         Self {
             id: FacilityId::new("demo"),
             name: "Hôpital Démo".to_owned(),
+            address: None,
+            finess: None,
             region: "FR".to_owned(),
             timezone: Tz::Europe__Paris,
             receiving_application: "AXIGATE".to_owned(),
@@ -554,6 +584,7 @@ impl Facility {
             dir: spool.join("facilities").join("demo"),
             api_key: None,
             ipp_authority: None,
+            strict_authority: false,
             ipp_oid: None,
             fields: Fields::default(),
             cda: Cda::default(),
@@ -577,8 +608,25 @@ impl Facility {
                     .map_err(|problem| source.error(&file.span(), problem))?,
             ),
         };
+        refuse_if(
+            source,
+            &given.finess,
+            |finess| finess.as_ref().is_some_and(|it| !is_finess(it)),
+            "expected a FINESS number of 9 characters: digits, or 2A or 2B and digits",
+        )?;
+        if let Some(strict) = &given.strict_authority
+            && value(&given.strict_authority, false)
+            && value(&given.ipp_authority, None).is_none()
+        {
+            return Err(source.error(
+                &strict.span(),
+                "strict_authority needs ipp_authority, by which a patient id of another hospital is told".to_owned(),
+            ));
+        }
         Ok(Self {
             name: value(&given.name, default.name),
+            address: value(&given.address, None),
+            finess: value(&given.finess, None),
             region: value(&given.region, Region(default.region)).0,
             timezone: value(&given.timezone, default.timezone),
             receiving_application: value(
@@ -589,6 +637,7 @@ impl Facility {
             dir: value(&given.dir, spool.join("facilities").join(id.as_str())),
             api_key,
             ipp_authority: value(&given.ipp_authority, None),
+            strict_authority: value(&given.strict_authority, false),
             ipp_oid: value(&given.ipp_oid, None),
             fields: default.fields.with(&common.fields).with(&given.fields),
             cda: default.cda.with(&common.cda).with(&given.cda),
@@ -602,10 +651,18 @@ impl Facility {
     }
 }
 
+/// Whether this can be the number of an establishment: Corsica's begin with 2A or 2B.
+fn is_finess(text: &str) -> bool {
+    let rest = text.strip_prefix("2A").or_else(|| text.strip_prefix("2B"));
+    text.len() == 9 && rest.unwrap_or(text).bytes().all(|it| it.is_ascii_digit())
+}
+
 impl fmt::Display for Facility {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "id = {}", self.id.written())?;
         writeln!(f, "name = {}", self.name.written())?;
+        writeln!(f, "address = {}", self.address.written())?;
+        writeln!(f, "finess = {}", self.finess.written())?;
         writeln!(f, "region = {}", self.region.written())?;
         writeln!(f, "timezone = {}", self.timezone.written())?;
         writeln!(
@@ -627,6 +684,7 @@ impl fmt::Display for Facility {
             )?;
         }
         writeln!(f, "ipp_authority = {}", self.ipp_authority.written())?;
+        writeln!(f, "strict_authority = {}", self.strict_authority.written())?;
         writeln!(f, "ipp_oid = {}", self.ipp_oid.written())?;
         write!(f, "\n[facility.fields]\n{}", self.fields)?;
         write!(f, "\n[facility.cda]\n{}", self.cda)?;
@@ -683,6 +741,26 @@ impl ApiKey {
     pub fn hide(&self, text: &str) -> Option<String> {
         let key = std::str::from_utf8(&self.content).ok()?;
         text.contains(key).then(|| text.replace(key, Self::HIDDEN))
+    }
+
+    /// The bytes with something else in the key's place; nothing where the key is not in them, or too short to be
+    /// looked for.
+    pub fn hide_in_bytes(&self, bytes: &[u8]) -> Option<Vec<u8>> {
+        if self.content.len() < Self::SECRET {
+            return None;
+        }
+        let mut without = Vec::new();
+        let mut rest = bytes;
+        while let Some(at) = memchr::memmem::find(rest, &self.content) {
+            without.extend_from_slice(rest.get(..at)?);
+            without.extend_from_slice(Self::HIDDEN.as_bytes());
+            rest = rest.get(at + self.content.len()..)?;
+        }
+        if rest.len() == bytes.len() {
+            return None;
+        }
+        without.extend_from_slice(rest);
+        Some(without)
     }
 
     /// Whether the key stands in these bytes, as it is or as `escape` writes it. Too short a key stands in many a

@@ -3,9 +3,10 @@
 //! One loop has the engine. It waits for the first of: something in an inbox, a time that has come, somebody who asks
 //! over the local socket, a signal. Threads only bring it these, write the status, and renew the session folders.
 
+mod looks;
 mod worklists;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use self::looks::Looks;
 use chrono::{DateTime, Utc};
 use sd_notify::NotifyState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -21,13 +23,13 @@ use signal_hook::iterator::Signals;
 
 use crate::config::{Config, Every};
 use crate::engine::arrivals::{Arrivals, Swept};
-use crate::engine::{Arrival, Engine, EngineError, OpenStore, Start, Totals};
+use crate::engine::{Arrival, Engine, EngineError, OpenStore, Start, Totals, place_name};
 use crate::journal::{JournalError, Place};
 use crate::repeats::{self, Trying};
 use crate::spool::fs::{Dir, Fs};
 use crate::spool::layout::LayoutError;
 use crate::spool::watch::{Seen, Watch};
-use crate::status::control::{self, Request, Response, Socket, SweepRequest};
+use crate::status::control::{self, Renewal, Request, Response, Server, Socket, SweepRequest};
 use crate::status::{self, Figures, Status};
 use crate::store::Store;
 
@@ -43,6 +45,8 @@ const GROUPS: usize = 4;
 const BETWEEN_KEEPINGS: Duration = Duration::from_secs(10 * 60);
 /// So many refused files are looked for in `error/` with each rescan: somebody may have removed them.
 const REFUSED_LOOKED_AT: usize = 500;
+/// So long a file of many messages is taken in at a time, while files of others wait for it.
+const TURN: Duration = Duration::from_millis(40);
 /// The status is written at most so often.
 const BETWEEN_STATUS: Duration = Duration::from_secs(3);
 
@@ -66,14 +70,14 @@ pub fn run(config_path: Option<&Path>, config: Config, start: Start) -> Result<(
         return Ok(());
     };
     let mut daemon = Daemon::new(engine, config_path, &sender, stop)?;
-    let socket = listen_to_commands(&daemon, &sender);
+    daemon.commands = listen_to_commands(&daemon, &sender);
     tell_manager(NotifyState::Ready);
     log::info!("taking files in");
     let worked = daemon.work(&events);
     daemon.end_threads();
     tell_manager(NotifyState::Stopping);
     // Whoever connects from here on finds nobody, and waits for the spool.
-    drop(socket);
+    daemon.commands = None;
     worked?;
     daemon.end()
 }
@@ -81,6 +85,8 @@ pub fn run(config_path: Option<&Path>, config: Config, start: Start) -> Result<(
 /// What the loop is woken by.
 enum Event {
     Inbox(Seen),
+    /// A large file was read.
+    Read,
     Sweep(SweepRequest),
     Reload,
     /// What was written may not have reached the disk.
@@ -102,31 +108,52 @@ struct Queue {
 }
 
 impl Queue {
-    fn of(ready: Vec<Arrival>) -> Self {
-        let mut queue = Self::default();
+    /// Adds these, each after the others of its place.
+    fn add(&mut self, ready: Vec<Arrival>) {
         for arrival in ready {
             match arrival.place {
-                Place::Desk => queue.desk.push_back(arrival),
-                _ => queue
+                Place::Desk => self.desk.push_back(arrival),
+                _ => self
                     .facilities
                     .entry(arrival.place.clone())
                     .or_default()
                     .push_back(arrival),
             }
         }
-        queue
+    }
+
+    /// Leaves what is of this place to the next look at its inbox.
+    fn forget(&mut self, place: &Place) {
+        match place {
+            Place::Desk => self.desk.clear(),
+            _ => {
+                self.facilities.remove(place);
+            }
+        }
     }
 
     fn is_empty(&self) -> bool {
         self.desk.is_empty() && self.facilities.is_empty()
     }
 
-    fn take(&mut self, count: usize) -> Vec<Arrival> {
-        let first = self.desk.len().min(count);
+    /// Takes so many, none of the places that rest.
+    fn take(&mut self, count: usize, resting: &BTreeMap<Place, Instant>) -> Vec<Arrival> {
+        let first = match resting.contains_key(&Place::Desk) {
+            true => 0,
+            false => self.desk.len().min(count),
+        };
         let mut taken: Vec<Arrival> = self.desk.drain(..first).collect();
-        while taken.len() < count && !self.facilities.is_empty() {
-            let share = (count - taken.len()).div_ceil(self.facilities.len());
-            for of_facility in self.facilities.values_mut() {
+        loop {
+            let of_others = self
+                .facilities
+                .iter_mut()
+                .filter(|(place, _)| !resting.contains_key(place));
+            let of_others: Vec<_> = of_others.map(|(_, of_facility)| of_facility).collect();
+            if taken.len() >= count || of_others.is_empty() {
+                break;
+            }
+            let share = (count - taken.len()).div_ceil(of_others.len());
+            for of_facility in of_others {
                 let share = share.min(of_facility.len()).min(count - taken.len());
                 taken.extend(of_facility.drain(..share));
             }
@@ -153,12 +180,16 @@ struct Daemon {
     stop: Arc<AtomicBool>,
     watch: Watch,
     arrivals: Arrivals,
-    /// What the last look found.
+    /// What the last looks found.
     swept: Swept,
     queue: Queue,
+    /// The places of which files were left in the inbox since a file in hand gave way: the next look finds them.
+    left_behind: BTreeSet<Place>,
     asked: Vec<Asked>,
     short: Option<String>,
     publisher: Publisher,
+    /// Where commands ask, if they can.
+    commands: Option<Commands>,
     /// Makes snapshots and removes what is old, beside the loop.
     keeping: Option<JoinHandle<()>>,
     /// Renews the session folders, beside the loop.
@@ -173,8 +204,10 @@ struct Daemon {
 /// When what is to be done.
 struct Timers {
     rescan: Instant,
-    /// A look at the inboxes, if any is due before the rescan.
-    look: Option<Instant>,
+    /// Looks at inboxes.
+    looks: Looks,
+    /// When claimed files that wait are tried again.
+    again: Option<Instant>,
     idle: Option<Instant>,
     keeping: Instant,
     /// Batches, of each facility that has them on a timer.
@@ -186,11 +219,6 @@ struct Timers {
 }
 
 impl Timers {
-    /// A look at that time, or before.
-    fn look_at(&mut self, time: Instant) {
-        self.look = Some(self.look.map_or(time, |look| look.min(time)));
-    }
-
     /// Something happened that the status shows.
     fn status_is_due(&mut self) {
         self.status.get_or_insert(self.last_status + BETWEEN_STATUS);
@@ -198,7 +226,13 @@ impl Timers {
 
     fn next(&self) -> Instant {
         let watchdog = self.watchdog.map(|(_, next)| next);
-        let perhaps = [self.look, self.idle, self.status, watchdog];
+        let perhaps = [
+            self.looks.next(),
+            self.again,
+            self.idle,
+            self.status,
+            watchdog,
+        ];
         let times = perhaps
             .into_iter()
             .flatten()
@@ -215,6 +249,12 @@ impl Daemon {
         stop: Arc<AtomicBool>,
     ) -> Result<Self, DaemonError> {
         engine.stop_at(Arc::clone(&stop));
+        engine.set_turn(TURN);
+        let reading = sender.clone();
+        engine.read_ahead(move || {
+            // Nobody listens any more once the daemon ends.
+            let _ = reading.send(Event::Read);
+        })?;
         let failing = sender.clone();
         let worklists = worklists::Worker::start(&engine, move |error| {
             // Nobody listens any more once the daemon ends.
@@ -235,9 +275,11 @@ impl Daemon {
             arrivals: Arrivals::default(),
             swept,
             queue: Queue::default(),
+            left_behind: BTreeSet::new(),
             asked: Vec::new(),
             short: None,
             publisher,
+            commands: None,
             keeping: None,
             worklists: Some(worklists),
             failed: None,
@@ -245,7 +287,8 @@ impl Daemon {
             last_sweep: time,
             timers: Timers {
                 rescan: now,
-                look: None,
+                looks: Looks::default(),
+                again: None,
                 idle: None,
                 keeping: now + IDLE,
                 reports: BTreeMap::new(),
@@ -273,24 +316,54 @@ impl Daemon {
             if self.timers.rescan <= now {
                 self.check_folders()?;
                 self.timers.rescan = now + self.engine.config().intake.rescan;
-                self.timers.look = Some(now);
+                self.look_everywhere(now);
             }
-            if self.timers.look.is_some_and(|look| look <= now) {
-                self.look(now);
+            let due = self.timers.looks.take_due(now);
+            if !due.is_empty() {
+                self.look(&due);
                 self.tend_notices()?;
-                self.take_some()?;
-            } else if !self.queue.is_empty() {
+            }
+            if !due.is_empty() || self.is_again(now) || self.has_work() {
                 self.take_some()?;
             }
             self.write_batches(now)?;
             self.be_idle(now)?;
             self.keep_small(now)?;
             self.answer()?;
-            self.engine.worklists().set_busy(!self.queue.is_empty());
+            self.engine.worklists().set_busy(!self.has_taken_all());
             self.publish(now);
             self.feed_watchdog(now);
         }
         Ok(())
+    }
+
+    /// Whether there are files to take now.
+    fn has_work(&self) -> bool {
+        let now = Instant::now();
+        let resting = self.engine.resting();
+        let mut waiting = self.queue.facilities.keys();
+        resting.values().any(|until| *until <= now)
+            || waiting.any(|place| !resting.contains_key(place))
+            || (!self.queue.desk.is_empty() && !resting.contains_key(&Place::Desk))
+    }
+
+    /// Whether everything is taken, also what is of places that rest.
+    fn has_taken_all(&self) -> bool {
+        self.queue.is_empty()
+            && self.left_behind.is_empty()
+            && self.engine.claims_at_rest().next().is_none()
+    }
+
+    /// Whether claimed files that wait are to be tried again.
+    fn is_again(&mut self, now: Instant) -> bool {
+        self.timers.again.take_if(|again| *again <= now).is_some()
+    }
+
+    /// A look at every inbox at that time, also where the last one took long.
+    fn look_everywhere(&mut self, time: Instant) {
+        for place in self.engine.places() {
+            self.timers.looks.plan_exactly(&place, time);
+        }
     }
 
     fn is_stopped(&self) -> bool {
@@ -299,9 +372,12 @@ impl Daemon {
 
     /// Waits for what comes first; not at all while there are files to take.
     fn wait(&mut self, events: &Receiver<Event>) {
-        let until = match self.queue.is_empty() {
-            true => self.timers.next(),
-            false => Instant::now(),
+        let until = match self.has_work() {
+            true => Instant::now(),
+            false => {
+                let rested = self.engine.resting().values().copied();
+                rested.fold(self.timers.next(), Instant::min)
+            }
         };
         match events.recv_timeout(until.saturating_duration_since(Instant::now())) {
             Ok(event) => self.hear(event),
@@ -319,24 +395,34 @@ impl Daemon {
                 for station in self.engine.stations() {
                     if let Ok(path) = path.strip_prefix(station.inbox.path()) {
                         self.arrivals.settling(&station.place).arrived_whole(path);
-                        self.timers.look_at(now);
+                        self.timers.looks.plan(&station.place, now);
                     }
                 }
             }
             // What was closed just now can be read when it has settled.
-            Event::Inbox(Seen::Written) => self
-                .timers
-                .look_at(now + self.engine.config().intake.settle),
-            Event::Inbox(Seen::Overflow) => self.timers.look_at(now),
+            Event::Inbox(Seen::Written(path)) => {
+                let settled = now + self.engine.config().intake.settle;
+                for station in self.engine.stations() {
+                    if path.starts_with(station.inbox.path()) {
+                        self.timers.looks.plan(&station.place, settled);
+                    }
+                }
+            }
+            Event::Inbox(Seen::Overflow) => self.look_everywhere(now),
             Event::Sweep(request) => {
                 let settle = self.engine.config().intake.settle + Duration::from_millis(10);
-                self.timers.look_at(now);
+                self.look_everywhere(now);
                 self.asked.push(Asked {
                     again: request.thorough.then(|| now + settle),
                     patience: now + settle + self.engine.longest_doubt(),
                     before: self.engine.totals(),
                     request,
                 });
+            }
+            Event::Read => {
+                for place in self.engine.files_were_read() {
+                    self.timers.looks.plan(&place, now);
+                }
             }
             Event::Reload => self.reload(),
             Event::Failed(error) => self.failed = Some(error),
@@ -352,17 +438,43 @@ impl Daemon {
             engine.forget_removed_refused(REFUSED_LOOKED_AT)
         })?;
         self.watch.follow(self.engine.fs(), self.engine.stations());
+        let reached: BTreeSet<Place> = self.engine.places().into_iter().collect();
+        let names: BTreeSet<&str> = reached.iter().map(place_name).collect();
+        self.swept
+            .inboxes
+            .retain(|name, _| names.contains(name.as_str()));
+        self.left_behind.retain(|place| reached.contains(place));
+        match self.engine.renew_status_dir() {
+            Ok(()) => self.publisher.write_into(self.engine.status_dir()),
+            Err(error) => repeats::failing("status", Trying::Status, error),
+        }
+        if let Some(commands) = &mut self.commands {
+            commands.check(self.engine.config(), self.engine.status_dir());
+        }
         if self.engine.moves_waiting() > 0 {
             self.timers.idle = Some(Instant::now());
         }
         Ok(())
     }
 
-    /// Looks at the inboxes.
-    fn look(&mut self, now: Instant) {
-        self.timers.look = None;
+    /// Looks at these inboxes.
+    fn look(&mut self, places: &[Place]) {
         self.timers.status_is_due();
-        self.swept = self.engine.sweep_all(&mut self.arrivals);
+        let mut begun = Instant::now();
+        for place in places {
+            self.queue.forget(place);
+            self.left_behind.remove(place);
+            self.engine
+                .sweep_inbox(place, &mut self.arrivals, &mut self.swept);
+            let now = Instant::now();
+            self.timers.looks.took(place, now - begun, now);
+            begun = now;
+            let inbox = self.swept.inboxes.get(place_name(place));
+            if let Some(next) = inbox.and_then(|inbox| inbox.next) {
+                self.timers.looks.plan(place, now + next.max(BETWEEN_LOOKS));
+            }
+        }
+        self.engine.lift_what_is_over();
         self.last_sweep = Utc::now();
         let inboxes = &self.swept.inboxes;
         for (station, inbox) in inboxes {
@@ -373,9 +485,6 @@ impl Daemon {
         let is_clear = |place: &str| inboxes.get(place).is_none_or(|it| it.blocked.is_empty());
         repeats::over_where(Trying::Looking, is_clear);
         let ready = std::mem::take(&mut self.swept.ready);
-        if let Some(next) = self.swept.next {
-            self.timers.look_at(now + next.max(BETWEEN_LOOKS));
-        }
         let short = self
             .engine
             .lack_of_space()
@@ -384,10 +493,10 @@ impl Daemon {
             Some(problem) => repeats::failing("intake", Trying::Room, problem),
             None => repeats::over("intake", Trying::Room),
         }
-        self.queue = match short {
-            Some(_) => Queue::default(),
-            None => Queue::of(ready),
-        };
+        match short {
+            Some(_) => self.queue = Queue::default(),
+            None => self.queue.add(ready),
+        }
         self.short = short;
     }
 
@@ -402,8 +511,9 @@ impl Daemon {
     /// Takes in some groups of what is ready, after what waited.
     fn take_some(&mut self) -> Result<(), DaemonError> {
         let count = self.engine.config().intake.group.saturating_mul(GROUPS);
-        let arrivals = self.queue.take(count);
-        if arrivals.is_empty() && (self.engine.claims_waiting() == 0 || self.short.is_some()) {
+        let arrivals = self.queue.take(count, self.engine.resting());
+        let has_claims = self.engine.claims_waiting() > 0 && self.short.is_none();
+        if arrivals.is_empty() && !has_claims && self.engine.resting().is_empty() {
             return Ok(());
         }
         if !self.pass(Trying::TakingIn, |engine| engine.take_in(arrivals))? {
@@ -411,9 +521,18 @@ impl Daemon {
             self.queue = Queue::default();
         }
         let now = Instant::now();
+        // Of these places files may have been left in the inbox; those behind them must not come first.
+        for place in self.engine.held_back().into_keys() {
+            self.queue.forget(&place);
+        }
+        for (place, until) in self.engine.resting() {
+            self.queue.forget(place);
+            self.left_behind.insert(place.clone());
+            self.timers.looks.plan(place, *until);
+        }
         if self.engine.claims_waiting() > 0 {
             let settle = self.engine.config().intake.settle;
-            self.timers.look_at(now + settle.max(BETWEEN_LOOKS));
+            self.timers.again = Some(now + settle.max(BETWEEN_LOOKS));
         }
         self.timers.idle = Some(now + IDLE);
         self.timers.status_is_due();
@@ -454,7 +573,7 @@ impl Daemon {
     }
 
     fn be_idle(&mut self, now: Instant) -> Result<(), DaemonError> {
-        if self.queue.is_empty() && self.timers.idle.is_some_and(|idle| idle <= now) {
+        if self.has_taken_all() && self.timers.idle.is_some_and(|idle| idle <= now) {
             self.timers.idle = None;
             self.pass(Trying::Settling, Engine::idle)?;
         }
@@ -510,25 +629,28 @@ impl Daemon {
             return Ok(());
         }
         let now = Instant::now();
-        let unsettled = self.swept.unsettled > 0;
+        let unsettled = self.swept.unsettled() > 0;
         let mut waiting = Vec::new();
         for mut asked in std::mem::take(&mut self.asked) {
             let is_done = match asked.request.thorough {
-                false => self.queue.desk.is_empty(),
+                false => {
+                    let mut at_rest = self.engine.claims_at_rest();
+                    self.queue.desk.is_empty() && at_rest.all(|place| *place != Place::Desk)
+                }
                 true => match asked.again {
                     Some(again) if unsettled && now < again => {
-                        self.timers.look_at(again);
+                        self.look_everywhere(again);
                         false
                     }
                     Some(_) if unsettled => {
                         // This look is the last one for it.
                         asked.again = None;
-                        self.timers.look_at(now);
+                        self.look_everywhere(now);
                         false
                     }
                     _ => {
                         let in_doubt = self.engine.files_in_doubt() > 0 && now < asked.patience;
-                        self.queue.is_empty() && !in_doubt
+                        self.has_taken_all() && !in_doubt
                     }
                 },
             };
@@ -604,7 +726,7 @@ impl Daemon {
     /// Reads the configuration again; a bad one is refused, and so is one that needs a restart.
     fn reload(&mut self) {
         let read = Config::load(self.config_path.as_deref()).and_then(|config| {
-            config.check_folders()?;
+            config.check_spool()?;
             Ok(config)
         });
         let config = match read {
@@ -659,24 +781,27 @@ struct Publisher {
     wake: SyncSender<()>,
     thread: JoinHandle<()>,
     fs: Fs,
-    dir: Dir,
+    /// The folder that it writes into.
+    dir: Arc<Mutex<Dir>>,
 }
 
 impl Publisher {
     fn start(engine: &Engine, figures: Figures) -> io::Result<Self> {
         let figures = Arc::new(Mutex::new(figures));
         let store = Arc::clone(engine.store());
-        let (fs, dir) = (engine.fs().clone(), engine.status_dir().clone());
+        let fs = engine.fs().clone();
+        let dir = Arc::new(Mutex::new(engine.status_dir().clone()));
         let (wake, woken) = sync_channel::<()>(1);
         let shared = Arc::clone(&figures);
         let thread = std::thread::Builder::new()
             .name("status".to_owned())
             .spawn({
-                let (store, fs, dir) = (Arc::clone(&store), fs.clone(), dir.clone());
+                let (store, fs, dir) = (Arc::clone(&store), fs.clone(), Arc::clone(&dir));
                 move || {
                     while woken.recv().is_ok() {
                         let begun = Instant::now();
-                        write_status(&fs, &dir, &lock(&shared).clone(), &*store);
+                        let (dir, figures) = (lock(&dir).clone(), lock(&shared).clone());
+                        write_status(&fs, &dir, &figures, &*store);
                         // However much lies in the error folders, this takes a twentieth of one processor.
                         let rest = begun
                             .elapsed()
@@ -704,6 +829,11 @@ impl Publisher {
         })
     }
 
+    /// Writes into this folder from now on.
+    fn write_into(&self, dir: &Dir) {
+        *lock(&self.dir) = dir.clone();
+    }
+
     fn publish(&self, figures: Figures) {
         *lock(&self.figures) = figures;
         // It is woken already if this is refused.
@@ -714,7 +844,7 @@ impl Publisher {
         drop(self.wake);
         // Two must not write at the same time.
         let _ = self.thread.join();
-        write_status(&self.fs, &self.dir, &figures, &*self.store);
+        write_status(&self.fs, &lock(&self.dir), &figures, &*self.store);
     }
 }
 
@@ -782,7 +912,7 @@ fn listen_to_signals(sender: &Sender<Event>, stop: &Arc<AtomicBool>) -> io::Resu
 }
 
 /// Answers on the local socket; without one, the daemon does its work all the same.
-fn listen_to_commands(daemon: &Daemon, sender: &Sender<Event>) -> Option<Socket> {
+fn listen_to_commands(daemon: &Daemon, sender: &Sender<Event>) -> Option<Commands> {
     let engine = &daemon.engine;
     let store = Arc::clone(daemon.engine.store());
     let figures = Arc::clone(&daemon.publisher.figures);
@@ -804,23 +934,53 @@ fn listen_to_commands(daemon: &Daemon, sender: &Sender<Event>) -> Option<Socket>
             control::answer(other, &*store, &config)
         }
     };
-    let listened = control::listen(engine.config(), engine.fs(), engine.status_dir());
+    let listened = Socket::listen(engine.config(), engine.fs(), engine.status_dir());
     let served = listened.and_then(|(listener, socket)| {
+        let server = Server::new(listener, Arc::new(handler))?;
+        let renewal = server.renewal();
         let thread = std::thread::Builder::new().name("listener".to_owned());
         thread.spawn(move || {
-            if let Err(error) = control::serve(&listener, Arc::new(handler)) {
+            if let Err(error) = server.serve() {
                 log::error!("the local socket failed: {error}. Commands cannot ask this daemon until it is restarted");
             }
         })?;
-        Ok(socket)
+        Ok(Commands { socket, renewal })
     });
     match served {
-        Ok(socket) => Some(socket),
+        Ok(commands) => Some(commands),
         Err(error) => {
             log::error!(
                 "commands cannot ask this daemon: {error}. Set RUNTIME_DIRECTORY to a folder of its user"
             );
             None
+        }
+    }
+}
+
+/// The local socket, and the thread that answers there.
+struct Commands {
+    socket: Socket,
+    renewal: Renewal,
+}
+
+impl Commands {
+    /// Makes the socket again where somebody removed it.
+    fn check(&mut self, config: &Config, status: &Dir) {
+        let renewed = self.socket.renew(config, status).and_then(|listener| {
+            let is_new = listener.is_some();
+            listener.map_or(Ok(()), |it| self.renewal.listen(it))?;
+            Ok(is_new)
+        });
+        match renewed {
+            Ok(true) => {
+                log::warn!("the local socket was removed, and is made again");
+                repeats::over("socket", Trying::Listening);
+            }
+            Ok(false) => repeats::over("socket", Trying::Listening),
+            Err(error) => {
+                let problem = format_args!("commands cannot ask this daemon: {error}");
+                repeats::failing("socket", Trying::Listening, problem);
+            }
         }
     }
 }
@@ -847,13 +1007,20 @@ mod tests {
         );
         let many = (0..9).map(|number| arrival(&a, number));
         let few = (0..2).map(|number| arrival(&b, number));
-        let mut queue = Queue::of(many.chain(few).chain([arrival(&Place::Desk, 0)]).collect());
-        let first = queue.take(6);
+        let mut queue = Queue::default();
+        queue.add(many.chain(few).chain([arrival(&Place::Desk, 0)]).collect());
+        let first = queue.take(6, &BTreeMap::new());
         assert_eq!(first.len(), 6);
         assert_eq!(first[0].place, Place::Desk);
         assert_eq!(first.iter().filter(|taken| taken.place == b).count(), 2);
-        assert_eq!(queue.take(100).len(), 6);
+        assert_eq!(
+            queue
+                .take(100, &BTreeMap::from([(a, Instant::now())]))
+                .len(),
+            0
+        );
+        assert_eq!(queue.take(100, &BTreeMap::new()).len(), 6);
         assert!(queue.is_empty());
-        assert!(queue.take(1).is_empty());
+        assert!(queue.take(1, &BTreeMap::new()).is_empty());
     }
 }

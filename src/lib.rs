@@ -24,6 +24,7 @@ pub mod intake;
 pub mod journal;
 pub mod listing;
 pub mod model;
+mod picture;
 pub mod repeats;
 pub mod reports;
 pub mod spool;

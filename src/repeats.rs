@@ -18,6 +18,9 @@ const TO_AND_FRO: Duration = Duration::from_secs(60);
 /// So many causes are told apart for each thing that is tried at a place.
 const CAUSES: usize = 8;
 
+/// So many for messages that are refused: each reason at each place of a message is one.
+const CAUSES_OF_REFUSALS: usize = 256;
+
 /// So many things that are tried are followed; of others, each failure is said.
 const FOLLOWED: usize = 4_096;
 
@@ -46,11 +49,23 @@ pub enum Trying {
     Keeping,
     /// Writing the status.
     Status,
+    /// Listening to commands.
+    Listening,
     /// Making what was moved durable.
     Settling,
+    /// Taking in a message that is refused.
+    Refused,
 }
 
 impl Trying {
+    /// How many causes are told apart.
+    fn causes(self) -> usize {
+        match self {
+            Trying::Refused => CAUSES_OF_REFUSALS,
+            _ => CAUSES,
+        }
+    }
+
     /// What goes on again once it is over.
     fn word(self) -> &'static str {
         match self {
@@ -65,7 +80,9 @@ impl Trying {
             Trying::Sessions => "renewing the folders of sessions",
             Trying::Keeping => "keeping the journal small",
             Trying::Status => "writing the status",
+            Trying::Listening => "listening to commands",
             Trying::Settling => "making moves durable",
+            Trying::Refused => "taking messages in",
         }
     }
 }
@@ -76,6 +93,15 @@ pub fn failing(place: &str, trying: Trying, problem: impl Display) {
     let said = with(|said| said.failing(place, trying, problem.to_string(), Instant::now()));
     if let Some(line) = said {
         log::error!("{line}");
+    }
+}
+
+/// Logs that a message of a place is refused, unless the same was said lately.
+pub fn refused(place: &str, problem: impl Display) {
+    let said =
+        with(|said| said.failing(place, Trying::Refused, problem.to_string(), Instant::now()));
+    if let Some(line) = said {
+        log::warn!("{line}");
     }
 }
 
@@ -158,7 +184,8 @@ impl Said {
             .iter()
             .position(|cause| cause.without_numbers == without_numbers);
         // Where causes are too many, further ones are counted with the last.
-        let known = known.or_else(|| (causes.len() >= CAUSES).then_some(CAUSES - 1));
+        let most = trying.causes();
+        let known = known.or_else(|| (causes.len() >= most).then_some(most - 1));
         let Some(cause) = known.and_then(|place| causes.get_mut(place)) else {
             causes.push(Cause {
                 without_numbers,
@@ -280,6 +307,10 @@ mod tests {
             .filter_map(|number| said.failing("demo", Trying::Claiming, letters(number), now))
             .count();
         assert_eq!(lines, CAUSES);
+        let lines = (0..1000)
+            .filter_map(|number| said.failing("demo", Trying::Refused, letters(number), now))
+            .count();
+        assert_eq!(lines, CAUSES_OF_REFUSALS);
         for number in 0..FOLLOWED + 16 {
             said.failing(&number.to_string(), Trying::Claiming, String::new(), now);
         }

@@ -71,6 +71,8 @@ impl Strings {
                 for (key, value) in keys {
                     match value {
                         Value::String(text) => self.add(text, is_section && key == "text"),
+                        // The tables of the narrative.
+                        Value::Array(_) if key == "blocks" => {}
                         value => self.collect(value, key == "sections"),
                     }
                     self.add(key, false);
@@ -158,6 +160,8 @@ fn check(path: &Path) {
         for attribute in node.attributes() {
             let is_told_otherwise = matches!(attribute.name(), "negationInd" | "inversionInd")
                 || attribute.name() == "mediaType" && matches!(node.tag_name().name(), "text" | "originalText")
+                // What is in base64 has a key of that name.
+                || attribute.name() == "representation"
                 // A type is kept where it is that of the statement's value.
                 || attribute.namespace().is_some_and(|it| it.ends_with("XMLSchema-instance"))
                 || matches!(node.tag_name().name(), "section" | "component" | "structuredBody")

@@ -300,7 +300,7 @@ fn each_message_of_a_file_is_told_apart() {
 fn what_only_the_store_knows_is_not_told() {
     let world = World::new();
     let claims = "MSH|^~\\&|||||20250401||MDM^T02|1|P|2.5\rPID|1||P-9^^^CHU^PI\r\
-        TXA|1|CR||||||||||||C-404\rOBX|1|ED|CR||^^PDF^Base64^JVBERi0xLjQK||||||C\r";
+        TXA|1|CR||||||||||||C-404\rOBX|1|ED|CR||^^PDF^Base64^JVBERi0xLjQKJSVFT0YK||||||C\r";
     for message in [CASE, CDA.as_bytes(), claims.as_bytes()] {
         let checked = world.check(message);
         assert_eq!(problems(&checked), Vec::<String>::new(), "{checked:#}");

@@ -50,6 +50,12 @@ impl World {
         String::from_utf8(output).unwrap()
     }
 
+    /// Asks whether everything is as it should be.
+    fn assert_verified(&self) {
+        let said = self.says(&["verify"]);
+        assert!(said.contains("Everything is as the journal says"), "{said}");
+    }
+
     /// What a command complains about, and with which exit status.
     fn complains(&self, arguments: &[&str]) -> (i32, String) {
         let output = self.run(arguments).failure().get_output().clone();
@@ -228,7 +234,7 @@ fn listings_have_the_keys_of_the_specification() {
         ),
         (
             "patients",
-            "facility ipp birth_name usual_name given_name birth_given_name sex birth_date ins phone email address network identity_status",
+            "facility ipp birth_name usual_name given_name birth_given_name sex birth_date ins phone email address network identity_status identity_attributes",
         ),
         (
             "sessions",
@@ -541,6 +547,333 @@ fn refused_files_go_back() {
 }
 
 #[test]
+fn a_questionnaire_is_filled_by_hand() {
+    let world = World::with_waiting_case();
+    let folder = world.folder.path();
+    std::fs::write(folder.join("sessions.csv"), SESSIONS).unwrap();
+    world.says(&["session", "import", "sessions.csv"]);
+    world.says(&["schedule", "--matching"]);
+    // As a spreadsheet saves it on Windows.
+    let table = b"section;section_code;label;code;value;unit\r\nMotif;42349-1;Motif de la RCP;;Avis sur la r\xe9cidive;\r\n\
+        Examen;;Poids;;70,5;kg\r\n;;OMS;;1;\r\n;;Vide;;;\r\n";
+    std::fs::write(folder.join("form.csv"), table).unwrap();
+    let fill = |file: &str| world.says(&["questionnaire", "demo", "59384", "--file", file]);
+    let said = fill("form.csv");
+    assert!(said.contains("rcpspool show case demo 59384"), "{said}");
+    let case = world.json(&["show", "case", "demo", "59384"]);
+    assert_eq!(case["has_questionnaire"], true);
+    let sections = &case["questionnaire"]["sections"];
+    assert_eq!(sections[0]["code"], "42349-1");
+    let reason = &sections[0]["statements"][0];
+    assert_eq!(reason["value"], "Avis sur la récidive");
+    assert_eq!(reason["by_hand"], "alone");
+    let weight = &sections[1]["statements"][0];
+    assert_eq!(
+        (&weight["value"], &weight["unit"]),
+        (&json!("70,5"), &json!("kg"))
+    );
+    assert_eq!(sections[1]["statements"].as_array().unwrap().len(), 2);
+    let shown = world.says(&["show", "case", "demo", "59384"]);
+    for line in [
+        "  Motif (42349-1)\n",
+        "  Examen\n",
+        "Poids: 70,5 kg (by hand)\n",
+    ] {
+        assert!(shown.contains(line), "{line}: {shown}");
+    }
+    assert!(fill("form.csv").contains("Nothing changed"));
+    let page = world.path("desk/sessions/2025-04-08_RCP-Infertilité/index.html");
+    let page = std::fs::read_to_string(page).unwrap();
+    for part in [
+        "Avis sur la récidive",
+        "Saisi à la main",
+        "questionnaire.pdf",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    let form =
+        r#"{"sections":[{"label":"Examen","entries":[{"label":"Poids","value":71,"unit":"kg"}]}]}"#;
+    std::fs::write(folder.join("form.json"), form).unwrap();
+    fill("form.json");
+    let list = r#"[{"label":"Examen","entries":[{"label":"Poids","value":"71","unit":"kg"}]}]"#;
+    std::fs::write(folder.join("list.json"), list).unwrap();
+    assert!(fill("list.json").contains("Nothing changed"));
+    let case = world.json(&["show", "case", "demo", "59384"]);
+    assert_eq!(
+        case["questionnaire"]["sections"].as_array().unwrap().len(),
+        1
+    );
+    let told = case["history"].to_string();
+    assert!(told.contains("questionnaire filled by hand anew"), "{told}");
+    for (content, problem) in [
+        ("section,label\nS,", "expected at least one entry"),
+        ("section,label,value\n,A,1", "line 2, column section"),
+        ("{\"sections\":7}", "invalid type"),
+        ("{\"section\":[]}", "unknown field"),
+    ] {
+        std::fs::write(folder.join("bad"), content).unwrap();
+        let (status, said) = world.complains(&["questionnaire", "demo", "59384", "--file", "bad"]);
+        assert_eq!(status, 1);
+        assert!(said.contains(problem), "{content}: {said}");
+    }
+    // Both versions are in the journal, and it makes the same store again.
+    let before = world.json(&["show", "case", "demo", "59384"]);
+    world.says(&["rebuild"]);
+    assert_eq!(world.json(&["show", "case", "demo", "59384"]), before);
+    world.says(&["complete", "demo", "59384", "--decision", "Avis"]);
+    let (_, said) = world.complains(&["questionnaire", "demo", "59384", "--file", "form.json"]);
+    assert!(said.contains("rcpspool reopen"), "{said}");
+    world.assert_verified();
+}
+
+/// Whoever mistypes a command reads what to do at the terminal, and leaves nothing to clear up.
+#[test]
+fn a_refused_command_leaves_no_error() {
+    let world = World::with_waiting_case();
+    let folder = world.folder.path();
+    std::fs::write(folder.join("sessions.csv"), SESSIONS).unwrap();
+    world.says(&["session", "import", "sessions.csv"]);
+    std::fs::write(folder.join("bad.csv"), "id,label,date\nS-1,RCP,tomorrow\n").unwrap();
+    std::fs::write(folder.join("no.pdf"), "hello").unwrap();
+    let errors = world.json(&["list", "errors"]);
+    for (arguments, advice) in [
+        (
+            &["schedule", "demo", "59385", "S-1"][..],
+            "rcpspool list cases",
+        ),
+        (
+            &["schedule", "demo", "59384", "S-9"],
+            "rcpspool list sessions",
+        ),
+        (
+            &["schedule", "--patient", "demo", "1", "S-9"],
+            "rcpspool list sessions",
+        ),
+        (&["unschedule", "demo", "59385"], "rcpspool list cases"),
+        (
+            &["complete", "demo", "59384", "--decision", "x"],
+            "give it again",
+        ),
+        (
+            &["complete", "demo", "59384", "--pdf", "no.pdf"],
+            "give it again",
+        ),
+        (
+            &["session", "import", "bad.csv"],
+            "import the whole list again",
+        ),
+        (
+            &["reports", "redeliver", "demo", "--batch", "7"],
+            "give it again",
+        ),
+        (&["discard", "--moves", "demo"], "give it again"),
+    ] {
+        let (status, said) = world.complains(arguments);
+        assert_eq!(status, 1, "{arguments:?}: {said}");
+        assert!(said.contains(advice), "{arguments:?}: {said}");
+        assert!(!said.contains("inbox"), "{arguments:?}: {said}");
+        assert_eq!(world.json(&["list", "errors"]), errors, "{arguments:?}");
+        for below in ["desk/inbox", "desk/work", "desk/error"] {
+            let left = std::fs::read_dir(world.path(below)).unwrap();
+            let left: Vec<_> = left
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .filter(|name| !name.starts_with('.'))
+                .collect();
+            assert!(left.is_empty(), "{arguments:?}: {below}: {left:?}");
+        }
+    }
+    assert_eq!(world.json(&["status"])["folders"][0]["errors"], 0);
+    world.assert_verified();
+}
+
+#[test]
+fn refused_files_are_discarded() {
+    let world = World::new("");
+    for name in ["a.txt", "b.txt", "c.txt", "a.txt.error.json"] {
+        world.drop("facilities/demo", name, "hello");
+        let modified =
+            std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000);
+        let file = world.path("facilities/demo/inbox").join(name);
+        let file = std::fs::File::options().write(true).open(file).unwrap();
+        file.set_modified(modified).unwrap();
+    }
+    std::fs::create_dir_all(world.path("facilities/demo/inbox/sub")).unwrap();
+    world.drop("facilities/demo", "sub/d.txt", "hello");
+    world.says(&["once"]);
+    for wrong in [
+        &["discard"][..],
+        &["discard", "facilities/demo/error/a.txt"],
+        &[
+            "discard",
+            "facilities/demo/error/a.txt",
+            "--moves",
+            "demo",
+            "--why",
+            "x",
+        ],
+    ] {
+        assert_eq!(world.complains(wrong).0, 2, "{wrong:?}");
+    }
+    for wrong in [
+        &["discard", "facilities/demo/error/no.txt", "--why", "x"][..],
+        &["discard", "rcpspool.toml", "--why", "x"],
+        &["discard", "facilities/demo/error/a.txt", "--why", " "],
+    ] {
+        assert_eq!(world.complains(wrong).0, 1, "{wrong:?}");
+    }
+    assert_eq!(world.json(&["list", "errors"]).as_array().unwrap().len(), 5);
+    // As it is listed, as it lies there, by its sidecar, and one below a folder.
+    world.says(&[
+        "discard",
+        "facilities/demo/error/a.txt",
+        "spool/facilities/demo/error/b.txt.error.json",
+        "facilities/demo/error/sub/d.txt",
+        "--why",
+        "sent by mistake",
+    ]);
+    let open = world.json(&["list", "errors"]);
+    let names = |rows: &Value| -> Vec<String> {
+        let rows = rows.as_array().unwrap().iter();
+        rows.map(|row| row["file"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(
+        names(&open),
+        [
+            "facilities/demo/error/a.txt.error.2.json",
+            "facilities/demo/error/c.txt"
+        ]
+    );
+    assert_eq!(open[0]["state"], "open");
+    let discarded = world.json(&[
+        "list",
+        "errors",
+        "--facility",
+        "demo",
+        "--state",
+        "discarded",
+    ]);
+    for row in discarded.as_array().unwrap() {
+        assert_eq!(row["reason"], "unknown-format");
+        assert_eq!(row["discarded"]["why"], "sent by mistake");
+        let file = world.path(row["file"].as_str().unwrap());
+        assert!(file.is_file(), "{file:?}");
+        let sidecar = format!("{}.error.json", file.to_str().unwrap());
+        assert!(Path::new(&sidecar).is_file(), "{sidecar}");
+    }
+    let done: Vec<String> = names(&discarded)
+        .iter()
+        .map(|file| file.splitn(5, '/').last().unwrap().to_owned())
+        .collect();
+    assert_eq!(done, ["a.txt", "b.txt", "sub/d.txt"]);
+    let said = world.says(&[
+        "list",
+        "errors",
+        "--facility",
+        "demo",
+        "--state",
+        "discarded",
+    ]);
+    assert!(said.contains(": sent by mistake\n"), "{said}");
+    assert_eq!(world.json(&["status"])["folders"][1]["errors"], 2);
+    // What comes under the same name is another file, and all is where the journal says.
+    world.drop("facilities/demo", "a.txt", "hello again");
+    world.says(&["once"]);
+    world.says(&["discard", "facilities/demo/error/a.2.txt", "--why", "again"]);
+    world.assert_verified();
+    world.says(&["rebuild"]);
+    let again = world.json(&[
+        "list",
+        "errors",
+        "--facility",
+        "demo",
+        "--state",
+        "discarded",
+    ]);
+    assert_eq!(again.as_array().unwrap().len(), 4);
+    // Retention removes them from done/, and they are forgotten.
+    let done = world.path(names(&again)[0].as_str());
+    std::fs::remove_file(done).unwrap();
+    let again = world.json(&[
+        "list",
+        "errors",
+        "--facility",
+        "demo",
+        "--state",
+        "discarded",
+    ]);
+    assert_eq!(again.as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn what_was_corrected_is_shown_apart() {
+    let world = World::new("");
+    let sent = |time: &str, phone: &str| {
+        format!(
+            "MSH|^~\\&|A|B|||{time}||ADT^A28|1|P|2.5\rPID|1||1^^^^PI||MARTIN^JEANNE^^^^^L||19501104|F|||||{phone}^PRN^CP\r"
+        )
+    };
+    world.drop("facilities/demo", "bad.hl7", sent("20250401120000", "061"));
+    world.says(&["once"]);
+    world.drop(
+        "facilities/demo",
+        "good.hl7",
+        sent("20250401130000", "0612345678"),
+    );
+    world.says(&["once"]);
+    let errors = world.json(&["list", "errors"]);
+    assert_eq!(errors[0]["state"], "superseded");
+    assert_eq!(errors[0]["superseded"]["file"], "good.hl7");
+    assert!(
+        errors[0]["next"]
+            .as_str()
+            .unwrap()
+            .contains("rcpspool discard")
+    );
+    assert_eq!(
+        world.json(&["list", "errors", "--state", "open"]),
+        json!([])
+    );
+    let said = world.says(&["list", "errors"]);
+    assert!(said.contains(" by good.hl7\n"), "{said}");
+    let status = world.json(&["status"]);
+    assert_eq!(status["errors"], json!([]));
+    assert_eq!(status["superseded"][0]["reason"], "invalid-phone");
+    let said = world.says(&["status"]);
+    assert!(said.contains("Refused, and corrected since"), "{said}");
+    // The former message is not sent again by the way.
+    let said = world.says(&["retry", "--reason", "invalid-phone"]);
+    assert!(said.contains("No file"), "{said}");
+    world.says(&[
+        "discard",
+        "facilities/demo/error/bad.hl7",
+        "--why",
+        "corrected",
+    ]);
+    assert_eq!(world.json(&["status"])["superseded"], json!([]));
+}
+
+#[test]
+fn a_file_newer_than_the_clock_says_that_it_waits() {
+    let world = World::new("");
+    let config = world.folder.path().join("rcpspool.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("\"0s\"", "\"1h\"")).unwrap();
+    world.says(&["setup"]);
+    world.drop("facilities/demo", "early.hl7", "MSH|");
+    let early = world.path("facilities/demo/inbox/early.hl7");
+    let tomorrow = std::time::SystemTime::now() + std::time::Duration::from_secs(86_400);
+    let file = std::fs::File::options().write(true).open(early).unwrap();
+    file.set_modified(tomorrow).unwrap();
+    let said = world.says(&["status"]);
+    assert!(said.contains("NEWER THAN CLOCK"), "{said}");
+    assert!(
+        said.contains("demo: 1 file is newer than our clock"),
+        "{said}"
+    );
+}
+
+#[test]
 fn the_store_is_made_again_from_the_journal() {
     let world = World::after_demo();
     let known = || {
@@ -738,16 +1071,14 @@ fn commands_ask_a_running_daemon() {
     let store = Arc::clone(engine.store());
     std::thread::spawn(move || {
         let requests = std::sync::Mutex::new(requests);
-        control::serve(
-            &listener,
-            Arc::new(move |request| match request {
-                Request::Sweep | Request::Once => {
-                    let requests = requests.lock().unwrap().clone();
-                    control::sweep(&requests, false)
-                }
-                other => control::answer(other, &*store, &config),
-            }),
-        )
+        let handler = Arc::new(move |request: &Request| match request {
+            Request::Sweep | Request::Once => {
+                let requests = requests.lock().unwrap().clone();
+                control::sweep(&requests, false)
+            }
+            other => control::answer(other, &*store, &config),
+        });
+        control::Server::new(listener, handler).and_then(control::Server::serve)
     });
     std::thread::spawn(move || {
         let mut arrivals = Arrivals::default();
@@ -772,6 +1103,9 @@ fn commands_ask_a_running_daemon() {
             .0,
         1
     );
+    assert_eq!(world.json(&["list", "errors"]), json!([]));
+    let left = std::fs::read_dir(world.path("desk/error")).unwrap();
+    assert_eq!(left.count(), 0, "a mistyped command leaves nothing behind");
     world.drop("facilities/demo", "x.txt", "hello");
     assert!(world.json(&["once"])["rejected"].as_u64() >= Some(1));
     assert!(world.complains(&["rebuild"]).1.contains("in use"));

@@ -143,7 +143,7 @@ impl Machine {
     /// A file comes, reports are asked for, and all that is due is done.
     fn work(&mut self, number: u32) {
         let name = format!("p{number}.hl7");
-        let message = patient(&format!("P{number}"), "20250401120000", "0612345678");
+        let message = patient(&format!("P{number}"), "20200401120000", "0612345678");
         self.world.drop("facilities/demo", &name, message);
         let request = format!("q{number}.retrieve");
         self.world.drop("facilities/demo", &request, "");

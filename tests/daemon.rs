@@ -334,7 +334,14 @@ fn a_command_reaches_the_desk_of_a_running_daemon_and_once_waits_for_it() {
         "{totals} {}",
         String::from_utf8_lossy(&once.stderr)
     );
-    let complete = ["complete", "demo", "59384", "--decision", "Chirurgie"];
+    let complete = [
+        "complete",
+        "demo",
+        "59384",
+        "--decision",
+        "Chirurgie",
+        "--force",
+    ];
     let complete = site.command(&complete).output().unwrap();
     assert!(
         complete.status.success(),
@@ -421,7 +428,14 @@ fn the_folder_of_a_session_follows_it_while_the_daemon_runs() {
     let siu = siu("S12", "59384", "1", "20250401120000", "20310408");
     rename_in(&site, "s.hl7", &siu);
     wait_for("the case on its page", || page().contains("59384"));
-    let complete = ["complete", "demo", "59384", "--decision", "Chirurgie"];
+    let complete = [
+        "complete",
+        "demo",
+        "59384",
+        "--decision",
+        "Chirurgie",
+        "--force",
+    ];
     assert!(!page().contains("Terminé"));
     assert!(site.command(&complete).status().unwrap().success());
     wait_for("the state of the case", || page().contains("Terminé"));
@@ -674,4 +688,62 @@ fn a_file_that_is_opened_for_writing_while_it_is_read_ends_nothing() {
             .is_ok_and(|mut file| file.read_to_string(&mut page).is_ok())
     });
     assert!(daemon.end("-TERM").success());
+}
+
+/// A large document is read beside the engine: what comes behind it in its folder waits for it all the same, and what
+/// others send does not.
+#[test]
+fn a_large_file_is_read_aside_and_stays_in_its_order() {
+    let site = Site::new();
+    site.configure("", "[[facility]]\nid = \"other\"");
+    let daemon = site.start();
+    let cda = fs::read_to_string("fixtures/cda/meeting.xml").unwrap();
+    let value = "A".repeat(3 << 20);
+    let large = cda.replacen("nodule de 14 mm", &value, 1);
+    assert_ne!(large, cda);
+    for round in 0..3 {
+        let case = format!("LARGE-{round}");
+        rename_in(
+            &site,
+            &format!("{round}-a.xml"),
+            &large.replace("CASE-77", &case),
+        );
+        rename_in(
+            &site,
+            &format!("{round}-b.hl7"),
+            &siu("S15", &case, "P-77", "20260101120000", "20250415"),
+        );
+    }
+    fs::write(site.path("facilities/other/o.hl7"), adt("1")).unwrap();
+    fs::rename(
+        site.path("facilities/other/o.hl7"),
+        site.path("facilities/other/inbox/o.hl7"),
+    )
+    .unwrap();
+    let last = site.path("facilities/demo/outbox/acks/2-b.hl7.ack");
+    wait_for("the last file", || last.is_file());
+    wait_for("the file of the other facility", || {
+        let acks = site.path("facilities/other/outbox/acks/o.hl7.ack");
+        acks.is_file()
+    });
+    for round in 0..3 {
+        let outcome = site.path(&format!(
+            "facilities/demo/outbox/acks/{round}-a.xml.outcome.json"
+        ));
+        let outcome = fs::read_to_string(outcome).unwrap();
+        assert!(outcome.contains("\"accepted\""), "{outcome}");
+        assert!(outcome.contains("questionnaire-cut"), "{outcome}");
+        let cancelled = format!("facilities/demo/outbox/acks/{round}-b.hl7.ack");
+        let cancelled = fs::read_to_string(site.path(&cancelled)).unwrap();
+        assert!(cancelled.contains("MSA|AA|"), "{cancelled}");
+        // Cancelled before it came, a case would stay so.
+        assert!(!outcome.contains("case-cancelled"), "{outcome}");
+    }
+    assert!(daemon.end("-TERM").success());
+    let shown = site.command(&["show", "case", "demo", "LARGE-0", "--json"]);
+    let shown = { shown }.output().unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("\"cancelled\""), "{shown}");
+    assert!(shown.contains("coup\u{e9} ici : encore"), "it is cut");
+    assert!(shown.len() < 400_000, "{} bytes", shown.len());
 }

@@ -78,7 +78,7 @@ fn stages() -> Vec<Vec<(String, String, String)>> {
             1,
             "desk",
             name.clone(),
-            format!("%PDF-1.4 decided for {id}"),
+            format!("%PDF-1.4 decided for {id} %%EOF"),
         );
         let completed = format!(
             r#"{{"command":"complete","facility":"{id}","case":"C1","pdf":"{name}","time":"2025-04-08T18:00:00+02:00"}}"#
@@ -91,7 +91,12 @@ fn stages() -> Vec<Vec<(String, String, String)>> {
         let retried = format!(r#"{{"command":"retry","files":["facilities/{id}/error/c2.txt"]}}"#);
         drop(2, "desk", format!("f-{id}.json"), retried);
         let name = format!("g-{id}.pdf");
-        drop(2, "desk", name.clone(), format!("%PDF-1.4 of C2 of {id}"));
+        drop(
+            2,
+            "desk",
+            name.clone(),
+            format!("%PDF-1.4 of C2 of {id} %%EOF"),
+        );
         let decided = format!(
             r#"{{"command":"complete","facility":"{id}","case":"C2","pdf":"{name}","time":"2025-04-09T18:00:00+02:00"}}"#
         );

@@ -115,12 +115,25 @@ fn stages() -> Vec<Vec<(&'static str, String, String)>> {
     let third = vec![
         ("desk", "f1.json".into(), complete("C12", "Chimiothérapie")),
         ("desk", "f2.json".into(), r#"{"command":"complete","facility":"demo","case":"C14","pdf":"f.pdf","time":"2025-04-09T18:00:00+02:00"}"#.into()),
-        ("desk", "f.pdf".into(), "%PDF-1.4 from the desk".into()),
+        ("desk", "f.pdf".into(), "%PDF-1.4 from the desk %%EOF".into()),
+        // The second version of C12 is held back, and C13's left before.
+        (
+            "desk",
+            "f3.json".into(),
+            format!("[{},{}]", reopen("C12"), reopen("C13")),
+        ),
+        ("desk", "f4.json".into(), complete("C12", "Chimiothérapie")),
         (facility, "q1.retrieve".into(), String::new()),
         (facility, "q3.retrieve".into(), String::new()),
         ("desk", "h1.json".into(), r#"{"command":"redeliver","facility":"demo","batch":1}"#.into()),
     ];
     vec![first, second, third]
+}
+
+fn reopen(case: &str) -> String {
+    format!(
+        r#"{{"command":"reopen","facility":"demo","case":"{case}","time":"2025-04-09T20:00:00+02:00"}}"#
+    )
 }
 
 fn complete(case: &str, decision: &str) -> String {
@@ -216,7 +229,8 @@ fn the_second_stop_may_come_while_the_first_is_mended() {
 /// With groups of four messages, a group goes its way to the disk while the next is decided.
 #[test]
 fn every_disk_operation_may_be_the_last_while_two_groups_are_in_hand() {
-    let checked = stop_everywhere("[intake]\ngroup = 4\n", How::Forgotten);
+    let settings = "[intake]\ngroup = 4\n[reports]\nwithdraw = \"message\"\n";
+    let checked = stop_everywhere(settings, How::Forgotten);
     support::figure("fault points", checked);
 }
 

@@ -59,7 +59,7 @@ fn many_folders(site: &mut Site) {
     for number in 0..MANY {
         let below = aside.join(format!("service-{number}"));
         fs::create_dir_all(&below).unwrap();
-        let message = patient(&format!("P{number}"), "20310401120000", "0612345678");
+        let message = patient(&format!("P{number}"), "20250401120000", "0612345678");
         fs::write(below.join("a.hl7"), message).unwrap();
     }
     fs::rename(aside, site.inbox("demo").join("tree")).unwrap();
@@ -88,7 +88,7 @@ fn many_folders(site: &mut Site) {
     site.send(
         "demo",
         "s.hl7",
-        support::siu("S12", "C1", "P1", "20310401120000", "20310408").replace("PATHWAY-1", "W7"),
+        support::siu("S12", "C1", "P1", "20250401120000", "20310408").replace("PATHWAY-1", "W7"),
     );
     let page = |name: String| fs::read_to_string(sessions.join(name).join("index.html"));
     site.wait_for("the page of one more", || {
@@ -110,14 +110,14 @@ fn none_left(site: &mut Site) {
     site.send(
         "demo",
         "before.hl7",
-        patient("P1", "20310401120000", "0612345678"),
+        patient("P1", "20250401120000", "0612345678"),
     );
     site.receipt("demo", "before.hl7");
     site.limit_handles(3);
     site.send(
         "demo",
         "waits.hl7",
-        patient("P2", "20310401120000", "0612345678"),
+        patient("P2", "20250401120000", "0612345678"),
     );
     fs::write(
         site.path("desk/inbox/list.csv"),

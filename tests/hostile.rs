@@ -81,13 +81,15 @@ fn holding(folder: &Path, text: &str) -> Vec<PathBuf> {
 fn what_is_no_file_is_left_alone_and_leads_nowhere() {
     let mut site = site(&[DEMO, OTHER]);
     let secret = "SECRET-OF-THE-OTHER";
-    let done = site.path("facilities/other/done/2020-01-01");
-    fs::create_dir_all(&done).unwrap();
-    fs::write(done.join("own.hl7"), adt(secret)).unwrap();
+    site.send("other", "own.hl7", adt(secret));
+    site.receipt("other", "own.hl7");
+    let days = fs::read_dir(site.path("facilities/other/done")).unwrap();
+    let done = days.map(|day| day.unwrap().path()).next().unwrap();
     let inbox = site.inbox("demo");
     symlink(done.join("own.hl7"), inbox.join("theirs.hl7")).unwrap();
+    let day = done.file_name().unwrap().to_string_lossy();
     symlink(
-        "../../other/done/2020-01-01/own.hl7",
+        format!("../../other/done/{day}/own.hl7"),
         inbox.join("relative.hl7"),
     )
     .unwrap();

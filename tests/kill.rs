@@ -306,7 +306,7 @@ fn ipp(number: usize) -> String {
 }
 
 fn pdf(text: &str) -> String {
-    format!("%PDF-1.4 {text}")
+    format!("%PDF-1.4 {text} %%EOF")
 }
 
 fn complete(facility: &str, number: usize, decision: &str) -> String {

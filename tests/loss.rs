@@ -31,14 +31,19 @@ fn snapshot(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         .collect()
 }
 
+fn open_with(world: &World, start: Start) -> Result<Engine, EngineError> {
+    patiently(|| {
+        let config = Arc::clone(&world.config);
+        Engine::open_as(config, Fs::new(), OpenStore::Sled, start, &mut |_| {})
+    })
+}
+
+fn patiently<T>(open: impl FnMut() -> Result<T, EngineError>) -> Result<T, EngineError> {
+    support::patiently(open, support::is_in_use)
+}
+
 fn last_segment(world: &World) -> PathBuf {
-    let mut segments: Vec<PathBuf> = std::fs::read_dir(world.path("journal"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|it| it == "journal"))
-        .collect();
-    segments.sort();
-    segments.pop().unwrap()
+    segments(world).pop().unwrap()
 }
 
 fn send(world: &World, round: u32) {
@@ -316,11 +321,8 @@ fn a_lost_journal_is_refused_and_accepted_only_when_asked() {
             refusal.contains("--accept-loss") && refusal.contains("restore"),
             "{what}: {refusal}"
         );
-        let accept = |start| {
-            let config = Arc::clone(&world.config);
-            Engine::open_as(config, Fs::new(), OpenStore::Sled, start, &mut |_| {})
-        };
-        let mut engine = accept(ACCEPT).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let mut engine =
+            open_with(&world, ACCEPT).unwrap_or_else(|error| panic!("{what}: {error}"));
         assert!(
             engine.unreachable().is_empty(),
             "{what}: {:?}",
@@ -329,12 +331,8 @@ fn a_lost_journal_is_refused_and_accepted_only_when_asked() {
         live(&world, &mut engine, "Surveillance");
         engine.close().unwrap();
         // What left before the loss leaves again only as the same bytes; all else has a number that none had before.
-        let after: Vec<(String, String)> = left(&world).difference(&before).cloned().collect();
-        assert!(!after.is_empty(), "{what}");
-        for (id, _) in &after {
-            let number: u64 = id.split('-').nth(1).unwrap().parse().unwrap();
-            assert!(number > 1_000_000, "{what}: {id}");
-        }
+        assert_numbered_above(what, &before, &left(&world));
+        world.assert_verified(what);
         // It is a journal as any other from then on.
         let engine = world.open_sled();
         assert!(
@@ -346,18 +344,314 @@ fn a_lost_journal_is_refused_and_accepted_only_when_asked() {
     }
 }
 
+/// A copy may be older than what is lost without anything that says so: who accepts a loss is believed.
 #[test]
-fn accepting_where_nothing_is_lost_changes_nothing() {
+fn accepting_where_nothing_proves_a_loss_numbers_anew_all_the_same() {
     let world = lived_in();
     let before = std::fs::read(world.path(".rcpspool")).unwrap();
-    let config = Arc::clone(&world.config);
-    let mut engine =
-        Engine::open_as(config, Fs::new(), OpenStore::Sled, ACCEPT, &mut |_| {}).unwrap();
-    world.drop("facilities/demo", "q2.retrieve", "");
-    take_all(&mut engine).unwrap();
+    let left_before = left(&world);
+    let mut engine = open_with(&world, ACCEPT).unwrap();
+    assert!(
+        engine.unreachable().is_empty(),
+        "{:?}",
+        engine.unreachable()
+    );
+    live(&world, &mut engine, "Surveillance");
     engine.close().unwrap();
-    assert_eq!(std::fs::read(world.path(".rcpspool")).unwrap(), before);
-    world.assert_verified("nothing was lost");
+    assert_ne!(std::fs::read(world.path(".rcpspool")).unwrap(), before);
+    assert_numbered_above("nothing proves it", &left_before, &left(&world));
+    world.assert_verified("a loss that nothing proves");
+}
+
+/// What left has numbers that none had before.
+fn assert_numbered_above(
+    what: &str,
+    before: &BTreeSet<(String, String)>,
+    after: &BTreeSet<(String, String)>,
+) {
+    let newer: Vec<&(String, String)> = after.difference(before).collect();
+    assert!(!newer.is_empty(), "{what}: nothing left");
+    for (id, _) in newer {
+        let number: u64 = id.split('-').nth(1).unwrap().parse().unwrap();
+        assert!(number > 1_000_000, "{what}: {id}");
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    for entry in walkdir::WalkDir::new(from) {
+        let entry = entry.unwrap();
+        let copy = to.join(entry.path().strip_prefix(from).unwrap());
+        match entry.file_type().is_dir() {
+            true => std::fs::create_dir_all(copy).unwrap(),
+            false => drop(std::fs::copy(entry.path(), copy).unwrap()),
+        }
+    }
+}
+
+/// A copy of the journal from before a report left is put back, and what `store/` could tell is gone too.
+#[test]
+fn an_older_copy_is_found_out_by_the_folders_that_batches_left() {
+    for is_clean in [true, false] {
+        let world = World::new();
+        let mut engine = world.open_sled();
+        world.drop("desk", "s.csv", session("S-1", "2025-04-08", "PATHWAY-1"));
+        let message = siu("S12", "C1", "P1", "20250401120000", "20250408");
+        world.drop("facilities/demo", "a.hl7", message);
+        take_all(&mut engine).unwrap();
+        engine.close().unwrap();
+        let copy = tempfile::tempdir().unwrap();
+        for folder in ["journal", "documents"] {
+            copy_folder(&world.path(folder), &copy.path().join(folder));
+        }
+        let mut engine = world.open_sled();
+        live(&world, &mut engine, "Chirurgie");
+        match is_clean {
+            true => engine.close().unwrap(),
+            false => drop(engine),
+        }
+        let before = left(&world);
+        assert!(before.iter().map(|(id, _)| id).eq(["demo-1-1"]));
+        for folder in ["journal", "documents", "store"] {
+            std::fs::remove_dir_all(world.path(folder)).unwrap();
+            std::fs::create_dir(world.path(folder)).unwrap();
+        }
+        for folder in ["journal", "documents"] {
+            copy_folder(&copy.path().join(folder), &world.path(folder));
+        }
+        let refusal = refused(&world, "an older copy, without the store");
+        assert!(refusal.contains("/work"), "{refusal}");
+        let mut engine = open_with(&world, ACCEPT).unwrap();
+        live(&world, &mut engine, "Surveillance");
+        engine.close().unwrap();
+        assert_numbered_above("an older copy", &before, &left(&world));
+        world.assert_verified("an older copy");
+        world.open_sled().close().unwrap();
+    }
+}
+
+/// The segments, each with its path, in order.
+fn segments(world: &World) -> Vec<PathBuf> {
+    let mut segments: Vec<PathBuf> = std::fs::read_dir(world.path("journal"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|it| it == "journal"))
+        .collect();
+    segments.sort();
+    segments
+}
+
+/// A spool of several segments: one for each start.
+fn of_many_starts() -> World {
+    let world = lived_in();
+    for round in 0..4 {
+        let mut engine = world.open_sled();
+        send(&world, round);
+        take_all(&mut engine).unwrap();
+        engine.close().unwrap();
+    }
+    assert!(segments(&world).len() >= 4);
+    world
+}
+
+/// What is done to one of the segments, and whether its size or absence alone tells of it.
+type OfSegment = (&'static str, bool, fn(&Path));
+
+const IN_THE_MIDDLE: [OfSegment; 4] = [
+    ("removed", true, |path| std::fs::remove_file(path).unwrap()),
+    ("cut", true, |path| {
+        let bytes = std::fs::read(path).unwrap();
+        std::fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
+    }),
+    ("emptied", true, |path| std::fs::write(path, "").unwrap()),
+    ("flipped", false, |path| {
+        let mut bytes = std::fs::read(path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 0xff;
+        std::fs::write(path, bytes).unwrap();
+    }),
+];
+
+fn keys_of(engine: &Engine, prefix: &str) -> Vec<String> {
+    let mut keys = Vec::new();
+    let store = engine.store();
+    store
+        .scan(prefix, &mut |key, _| {
+            keys.push(key.to_owned());
+            true
+        })
+        .unwrap();
+    keys
+}
+
+#[test]
+fn a_hole_before_the_end_is_refused_and_the_flag_is_the_way_on() {
+    for (done, is_told_by_size, damage) in IN_THE_MIDDLE {
+        for at in [0, 2] {
+            for keeps_store in [true, false] {
+                let what = format!("segment {at} {done}, store kept: {keeps_store}");
+                let world = of_many_starts();
+                let before = left(&world);
+                let engine = world.open_sled();
+                let patients = keys_of(&engine, "patient/");
+                engine.close().unwrap();
+                assert_eq!(patients.len(), 25);
+                damage(&segments(&world)[at]);
+                if !keeps_store {
+                    std::fs::remove_dir_all(world.path("store")).unwrap();
+                    std::fs::create_dir(world.path("store")).unwrap();
+                }
+                if is_told_by_size {
+                    let refusal = refused(&world, &what);
+                    assert!(refusal.contains("--accept-loss"), "{what}: {refusal}");
+                    refused_with_sled(&world, &what);
+                } else if !keeps_store {
+                    refused_with_sled(&world, &what);
+                }
+                let mut engine =
+                    open_with(&world, ACCEPT).unwrap_or_else(|error| panic!("{what}: {error}"));
+                assert!(
+                    engine.unreachable().is_empty(),
+                    "{what}: {:?}",
+                    engine.unreachable()
+                );
+                let kept = keys_of(&engine, "patient/");
+                match keeps_store {
+                    true => assert_eq!(kept, patients, "{what}"),
+                    false => assert!(
+                        kept.len() < patients.len() && (at == 0 || kept.len() > 1),
+                        "{what}: {kept:?}"
+                    ),
+                }
+                live(&world, &mut engine, "Surveillance");
+                engine.close().unwrap();
+                assert_numbered_above(&what, &before, &left(&world));
+                world.assert_verified(&what);
+                // It is a journal as any other from then on, also without its store.
+                std::fs::remove_dir_all(world.path("store/db")).unwrap();
+                let engine = world.open_sled();
+                assert!(keys_of(&engine, "patient/").len() >= kept.len(), "{what}");
+                engine.close().unwrap();
+                world.assert_verified(&format!("{what}, rebuilt"));
+            }
+        }
+    }
+}
+
+/// What a good snapshot covers is not needed; a snapshot that is cut takes what it covered with it only where nothing
+/// else holds that.
+#[test]
+fn a_hole_that_a_snapshot_covers_is_none() {
+    let of_snapshots = || {
+        let world = of_many_starts();
+        let mut engine = world.open_sled();
+        engine.snapshot().unwrap();
+        send(&world, 7);
+        take_all(&mut engine).unwrap();
+        engine.snapshot().unwrap();
+        send(&world, 8);
+        take_all(&mut engine).unwrap();
+        engine.close().unwrap();
+        world
+    };
+    let ending = |world: &World, ending: &str| -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(world.path("journal")).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        let mut paths: Vec<PathBuf> = paths
+            .filter(|path| path.to_string_lossy().ends_with(ending))
+            .collect();
+        paths.sort();
+        paths
+    };
+    let cut = |path: &Path| {
+        let bytes = std::fs::read(path).unwrap();
+        std::fs::write(path, &bytes[..bytes.len() - 9]).unwrap();
+    };
+    let world = of_snapshots();
+    let archives = ending(&world, ".zst");
+    let snapshots = ending(&world, ".snapshot");
+    assert_eq!((archives.len(), snapshots.len()), (2, 2));
+    // Each is what the other covers.
+    std::fs::remove_file(&archives[0]).unwrap();
+    world.open_sled().close().unwrap();
+    cut(&snapshots[1]);
+    world.open_sled().close().unwrap();
+    // Now the first snapshot and the second archive are all that there is.
+    for (what, damage) in [
+        (
+            "an archive",
+            Box::new(|world: &World| std::fs::remove_file(&ending(world, ".zst")[0]).unwrap())
+                as Box<dyn Fn(&World)>,
+        ),
+        (
+            "the last snapshot",
+            Box::new(|world: &World| cut(&ending(world, ".snapshot")[0])),
+        ),
+    ] {
+        for keeps_store in [true, false] {
+            let world = world.copy();
+            damage(&world);
+            if !keeps_store {
+                std::fs::remove_dir_all(world.path("store")).unwrap();
+                std::fs::create_dir(world.path("store")).unwrap();
+            }
+            let what = format!("{what}, store kept: {keeps_store}");
+            let refusal = refused(&world, &what);
+            assert!(refusal.contains("--accept-loss"), "{what}: {refusal}");
+            let engine =
+                open_with(&world, ACCEPT).unwrap_or_else(|error| panic!("{what}: {error}"));
+            let patients = keys_of(&engine, "patient/").len();
+            assert!(patients == 37 || !keeps_store, "{what}: {patients}");
+            engine.close().unwrap();
+            world.assert_verified(&what);
+        }
+    }
+}
+
+fn refused_with_sled(world: &World, what: &str) {
+    match open_with(world, Start::default()) {
+        Err(EngineError::Loss(_) | EngineError::Journal(_)) => {}
+        Err(other) => panic!("{what}: {other}"),
+        Ok(_) => panic!("{what}: it was taken for good"),
+    }
+}
+
+/// Killed at any moment while it begins again, it is refused or accepted anew, and nothing that was known is lost.
+#[test]
+fn accepting_can_be_killed_at_any_moment() {
+    let damaged = of_many_starts();
+    std::fs::remove_file(&segments(&damaged)[1]).unwrap();
+    let mut kills = 0;
+    for point in 1.. {
+        let world = damaged.copy();
+        let faults = Arc::new(Faults::with(Fault::StopBefore(point)));
+        let fs = Fs::with_faults(Arc::clone(&faults));
+        let opened = patiently(|| {
+            let (config, fs) = (Arc::clone(&world.config), fs.clone());
+            Engine::open_as(config, fs, OpenStore::Sled, ACCEPT, &mut |_| {})
+        });
+        if opened.is_ok() {
+            break;
+        }
+        drop(opened);
+        assert!(faults.is_stopped(), "{point}");
+        let what = format!("killed before operation {point}");
+        let engine = match open_with(&world, Start::default()) {
+            Ok(engine) => engine,
+            Err(EngineError::Loss(_) | EngineError::Journal(_)) => {
+                open_with(&world, ACCEPT).unwrap_or_else(|error| panic!("{what}: {error}"))
+            }
+            Err(other) => panic!("{what}: {other}"),
+        };
+        assert_eq!(keys_of(&engine, "patient/").len(), 25, "{what}");
+        let numbers: u64 = serde_json::from_slice(&engine.store().get("numbers").unwrap().unwrap())
+            .unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert!(numbers > 1_000_000, "{what}: {numbers}");
+        engine.close().unwrap();
+        world.assert_verified(&what);
+        kills += 1;
+    }
+    println!("{kills} kills");
+    assert!(kills > 20, "{kills}");
 }
 
 /// A spool from before journals had an identity gets one with its first start; from then on it is looked for.
@@ -538,6 +832,34 @@ fn the_flag_is_the_way_on() {
             "{said}"
         );
     }
+}
+
+#[test]
+fn a_copy_that_was_put_on_a_new_disk_is_told_to_be_one() {
+    let site = Site::new();
+    std::fs::create_dir_all(site.path("sftp/a/inbox")).unwrap();
+    std::fs::write(site.path("sftp/a/inbox/x.txt"), "no message").unwrap();
+    site.succeeds(&["once"]);
+    let new = Site::new();
+    for folder in ["spool/journal", "spool/documents"] {
+        copy_folder(&site.path(folder), &new.path(folder));
+    }
+    let setup = new.run(&["setup"]);
+    let said = String::from_utf8_lossy(&setup.stderr);
+    assert!(setup.status.success(), "{said}");
+    assert!(said.contains("once --accept-loss"), "{said}");
+    let identity = |site: &Site| std::fs::read(site.path("spool/.rcpspool")).unwrap();
+    assert_eq!(identity(&new), identity(&site));
+    new.succeeds(&["once", "--accept-loss"]);
+    assert_ne!(identity(&new), identity(&site));
+    for command in [&["status"][..], &["verify"]] {
+        let said = new.run(command);
+        assert!(said.status.success() && said.stderr.is_empty(), "{said:?}");
+    }
+    // Where the journal has its markers, nothing is said.
+    let setup = site.run(&["setup"]);
+    let said = String::from_utf8_lossy(&setup.stderr);
+    assert!(!said.contains("--accept-loss"), "{said}");
 }
 
 #[test]

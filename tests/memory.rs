@@ -184,7 +184,7 @@ fn a_large_document_costs_little_more_than_itself() {
             fs::write(daemon.path("desk/inbox/r.pdf"), large(5)).unwrap();
             daemon.desk(
                 "c.json",
-                br#"{"command":"complete","facility":"demo","case":"59384","pdf":"r.pdf"}"#,
+                br#"{"command":"complete","facility":"demo","case":"59384","pdf":"r.pdf","force":true}"#,
             );
         }),
         daemon.cost(idle, "its batch", || {
@@ -285,7 +285,8 @@ fn ten_thousand_reports_leave_in_one_batch() {
     let mut commands = Vec::new();
     for n in 0..count {
         let mut pdf = format!("%PDF-1.4 {n} ").into_bytes();
-        pdf.resize(PDF_BYTES, b'x');
+        pdf.resize(PDF_BYTES - 5, b'x');
+        pdf.extend_from_slice(b"%%EOF");
         fs::write(desk.join(format!("{n}.pdf")), pdf).unwrap();
         commands.push(format!(
             r#"{{"command":"complete","facility":"demo","case":"C{n}","pdf":"{n}.pdf"}}"#

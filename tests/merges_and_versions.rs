@@ -51,7 +51,7 @@ fn versions(count: usize, latest_first: bool) -> String {
         let second = if latest_first { count - number } else { number };
         format!(
             "MSH|^~\\&|||||{}||MDM^T02|1|P|2.5\rPID|1||A^^^^PI{PERSON}\r\
-             TXA|1|CR||||||||||U||||a.pdf\rOBX|1|ED|CR||^^PDF^Base64^JVBERi0xLjQK||||||F\r",
+             TXA|1|CR||||||||||U||||a.pdf\rOBX|1|ED|CR||^^PDF^Base64^JVBERi0xLjQKJSVFT0YK||||||F\r",
             time_of(second)
         )
     });

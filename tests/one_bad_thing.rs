@@ -124,7 +124,7 @@ fn a_pdf_that_cannot_be_read_refuses_its_command_alone() {
         );
     }
     world.drop("desk", "other.json", complete("demo", "C2", "real.pdf"));
-    world.drop("desk", "real.pdf", "%PDF-1.4 real");
+    world.drop("desk", "real.pdf", "%PDF-1.4 real %%EOF");
     take_all(&mut engine).unwrap();
     for (number, name) in names.iter().enumerate() {
         let sidecar = said(&world, &format!("desk/error/c{number}.json.error.json"));
@@ -166,7 +166,7 @@ fn whatever_the_system_says_of_a_pdf_refuses_its_command_alone() {
                 true => action == "read" && path.to_string_lossy().ends_with("-badz2epdf"),
                 false => *path == inbox.join("bad.pdf"),
             };
-            world.drop("desk", "bad.pdf", "%PDF-1.4 bad");
+            world.drop("desk", "bad.pdf", "%PDF-1.4 bad %%EOF");
             world.drop("desk", "c.json", complete("demo", "C1", "bad.pdf"));
             faults.break_where(is_it, code);
             let taken = take_all(&mut engine);
@@ -294,7 +294,7 @@ fn a_pdf_is_of_the_first_command_that_names_it() {
         let world = World::with(&settings);
         let mut engine = world.open();
         with_cases(&world, &mut engine);
-        world.drop("desk", "d.pdf", "%PDF-1.4 of a case");
+        world.drop("desk", "d.pdf", "%PDF-1.4 of a case %%EOF");
         let list = [
             complete("demo", "C1", "d.pdf"),
             complete("north", "C2", "d.pdf"),
@@ -354,7 +354,7 @@ fn drop_list(world: &World) {
     let list: Vec<String> = (1..=3)
         .map(|number| {
             let name = format!("d{number}.pdf");
-            world.drop("desk", &name, format!("%PDF-1.4 {number}"));
+            world.drop("desk", &name, format!("%PDF-1.4 {number} %%EOF"));
             complete("demo", &format!("C{number}"), &name)
         })
         .collect();
@@ -432,7 +432,7 @@ fn a_file_whose_path_is_as_long_as_paths_may_be_is_taken_in() {
 fn reports_that_cannot_leave_hold_up_nobody() {
     let (world, mut engine) = world();
     with_cases(&world, &mut engine);
-    world.drop("desk", "d.pdf", "%PDF-1.4 of a case");
+    world.drop("desk", "d.pdf", "%PDF-1.4 of a case %%EOF");
     world.drop("desk", "1.json", complete("demo", "C1", "d.pdf"));
     take_all(&mut engine).unwrap();
     world.drop(DEMO, "q1.retrieve", "");
@@ -444,7 +444,7 @@ fn reports_that_cannot_leave_hold_up_nobody() {
     let pdf = documents
         .into_iter()
         .map(|entry| entry.unwrap().into_path())
-        .find(|path| path.is_file() && fs::read(path).unwrap() == b"%PDF-1.4 of a case")
+        .find(|path| path.is_file() && fs::read(path).unwrap() == b"%PDF-1.4 of a case %%EOF")
         .unwrap();
     let aside = world.folder.path().join("aside.pdf");
     fs::rename(&pdf, &aside).unwrap();
@@ -458,13 +458,13 @@ fn reports_that_cannot_leave_hold_up_nobody() {
     );
 
     // One that is due to leave: on a timer, and on a request.
-    world.drop("desk", "e.pdf", "%PDF-1.4 of another case");
+    world.drop("desk", "e.pdf", "%PDF-1.4 of another case %%EOF");
     world.drop("desk", "3.json", complete("demo", "C2", "e.pdf"));
     take_all(&mut engine).unwrap();
     let other = walkdir::WalkDir::new(world.path("documents"))
         .into_iter()
         .map(|entry| entry.unwrap().into_path())
-        .find(|path| path.is_file() && fs::read(path).unwrap() == b"%PDF-1.4 of another case")
+        .find(|path| path.is_file() && fs::read(path).unwrap() == b"%PDF-1.4 of another case %%EOF")
         .unwrap();
     let other_aside = world.folder.path().join("other.pdf");
     fs::rename(&other, &other_aside).unwrap();

@@ -489,7 +489,7 @@ fn message(number: usize) -> String {
 
 fn complete(case: &str) -> String {
     serde_json::json!({
-        "command": "complete", "facility": "demo", "case": case, "decision": "Chirurgie"
+        "command": "complete", "facility": "demo", "case": case, "decision": "Chirurgie", "force": true
     })
     .to_string()
 }

@@ -329,7 +329,7 @@ fn commands() -> Vec<(&'static str, String)> {
         ("1.csv", format!("{header}{session}")),
         ("2.csv", format!("{header}{}", session.replace("2031-04-08", "ZYGOMALASQUE"))),
         ("3.csv", format!("{header}{}", session.replace("planned", "ZYGOMALASQUE,QUINTILIENNE"))),
-        ("4.json", r#"{"command":"complete","facility":"demo","case":"C1","decision":"Chirurgie singuliere"}"#.to_owned()),
+        ("4.json", r#"{"command":"complete","facility":"demo","case":"C1","decision":"Chirurgie singuliere","force":true}"#.to_owned()),
         ("5.json", r#"{"command":"complete","facility":"demo","case":"C99","decision":"Chirurgie singuliere"}"#.to_owned()),
         ("6.json", r#"{"command":"finish","facility":"demo","case":"QUINTILIENNE"}"#.to_owned()),
         ("7.json", r#"{"command":"complete","facility":"demo","ZYGOMALASQUE""#.to_owned()),
@@ -433,6 +433,8 @@ fn nothing_that_others_read_says_who_a_patient_is() {
         log.contains("TRACE") || log.contains("DEBUG") || log.contains("INFO"),
         "{log}"
     );
+    let refused = "demo: a message is refused: invalid-phone at PID-13.1;";
+    assert!(log.contains(refused), "{log}");
     for line in log.lines() {
         if !told(line).is_empty() || line.contains(FILE_NAME) {
             problems.push(format!("the log tells {:?}: {line}", told(line)));

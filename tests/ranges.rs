@@ -345,6 +345,7 @@ fn settings_with_extreme_numbers_are_refused_or_in_range() {
     let keys = [
         ("intake", "settle"),
         ("intake", "rescan"),
+        ("intake", "future"),
         ("intake", "max_file"),
         ("intake", "min_free"),
         ("reports", "every"),
@@ -361,6 +362,7 @@ fn settings_with_extreme_numbers_are_refused_or_in_range() {
             for time in [
                 intake.settle,
                 intake.rescan,
+                intake.future,
                 kept.done,
                 kept.outbox,
                 kept.journal,

@@ -40,25 +40,29 @@ const REFUSED: &[Refused] = &[
     ("invalid-email.xml", "recordTarget/patientRole/telecom", "value"),
     ("invalid-date.hl7", "PID-7.1", "AE 102 PID^1^7^1^1"),
     ("invalid-date.xml", "componentOf/encompassingEncounter/effectiveTime", "value"),
+    ("future-time.hl7", "MSH-7.1", "AE 102 MSH^1^7^1^1"),
+    ("future-time.cda.hl7", "OBX-5 effectiveTime", "AE 102 OBX^1^5"),
+    ("future-time.xml", "effectiveTime", "value"),
     ("bad-base64.hl7", "OBX-5.5", "AE 102 OBX^1^5^1^5"),
     ("sex-not-supported.hl7", "PID-8.1", "AE 103 PID^1^8^1^1"),
     ("sex-not-supported.xml", "recordTarget/patientRole/patient/administrativeGenderCode/@code", "code-invalid"),
     ("document-type.hl7", "OBX-5.5", "AE 103 OBX^1^5^1^5"),
     ("unsupported-document.xml", "code", "not-supported"),
-    ("unsupported-message.hl7", "MSH-9", "AR 200 MSH^1^9"),
-    ("unsupported-message.event.hl7", "MSH-9", "AR 201 MSH^1^9"),
+    ("unsupported-message.hl7", "MSH-9.1", "AR 200 MSH^1^9^1^1"),
+    ("unsupported-message.event.hl7", "MSH-9.2", "AR 201 MSH^1^9^1^2"),
     ("unsupported-version.hl7", "MSH-12.1", "AR 203 MSH^1^12^1^1"),
     ("unknown-patient.hl7", "PID-3.1", "AE 204 PID^1^3^1^1"),
     ("unknown-case.json", "", "not-found"),
     ("ambiguous-ipp.hl7", "PID-3", "AE 204 PID^1^3"),
     ("ambiguous-ipp.xml", "recordTarget/patientRole/id", "multiple-matches"),
+    ("ipp-authority.hl7", "PID-3.1", "AE 204 PID^1^3^1^1"),
     ("identity-mismatch.hl7", "PID-5", "AE 204 PID^1^5"),
+    ("identity-mismatch.cda.hl7", "OBX-5 recordTarget/patientRole/id", "AE 204 OBX^1^5"),
     ("identity-mismatch.xml", "recordTarget/patientRole/patient/name", "conflict"),
     ("case-patient-mismatch.hl7", "PID-3.1", "AE 205 PID^1^3^1^1"),
     ("case-patient-mismatch.document.hl7", "TXA-14.1", "AE 205 TXA^1^14^1^1"),
     ("case-patient-mismatch.xml", "recordTarget/patientRole/id", "conflict"),
     ("case-completed.hl7", "SCH-2.1", "AE 205 SCH^1^2^1^1"),
-    ("case-completed.xml", "inFulfillmentOf/order/id", "conflict"),
     ("merge-cycle.hl7", "MRG-1.1", "AE 205 MRG^1^1^1^1"),
     ("merge-conflict.hl7", "MRG-1.1", "AE 205 MRG^1^1^1^1"),
     ("unauthorised.hl7", "MSH-4.1", "AR 207 MSH^1^4^1^1"),
@@ -107,6 +111,7 @@ fn example_of(name: &str) -> &str {
 fn place_of(name: &str) -> &'static str {
     match name {
         "unauthorised.hl7" => "facilities/locked",
+        "ipp-authority.hl7" => "facilities/strict",
         _ if name.ends_with(".csv") || name.ends_with(".json") => "desk",
         _ => "facilities/demo",
     }
@@ -117,13 +122,16 @@ fn with_known() -> (World, Engine, tempfile::NamedTempFile) {
     let key = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(key.path(), format!("{KEY}\n")).unwrap();
     let world = World::with(&format!(
-        "[[facility]]\nid = \"locked\"\napi_key_file = {:?}\n",
+        "[[facility]]\nid = \"locked\"\napi_key_file = {:?}\n\
+         [[facility]]\nid = \"strict\"\nipp_authority = \"CHU\"\nstrict_authority = true\n\
+         [[facility]]\nid = \"lenient\"\nipp_authority = \"CHU\"\n",
         key.path()
     ));
     let mut engine = world.open();
     for (place, name) in [
         ("desk", "sessions.csv"),
         ("facilities/demo", "messages.hl7"),
+        ("facilities/demo", "questionnaire.xml"),
         ("desk", "completed.json"),
     ] {
         world.drop(place, name, fixture("known", name));
@@ -207,6 +215,71 @@ fn each_file_is_refused_for_its_reason_and_leaves_no_trace() {
         assert_eq!(std::fs::read(kept).unwrap(), fixture("refused", name));
     }
     assert_eq!(content(&**engine.store()), before);
+}
+
+/// Whoever corrects a message is not told one problem after the other.
+#[test]
+fn all_that_is_wrong_with_a_message_is_told_at_once() {
+    let world = World::new();
+    let mut engine = world.open();
+    let message = "MSH|^~\\&|A|B|C|D|20250401120000||ADT^A28|1|P|2.5\r\
+        PID|1||P1^^^X^PI||DOE^Jo^^^^^L||19991332|X|||||061^PRN^CP~^NET^Internet^none\r";
+    let meeting = std::fs::read_to_string(fixtures("cda").join("meeting.xml")).unwrap();
+    let document = meeting
+        .replace("GenderCode code=\"F\"", "GenderCode code=\"X\"")
+        .replace(
+            "birthTime value=\"19600214\"",
+            "birthTime value=\"1960021\"",
+        )
+        .replace("tel:0612345678", "tel:06");
+    world.drop("facilities/demo", "m.hl7", message);
+    world.drop("facilities/demo", "d.xml", document);
+    take_all(&mut engine).unwrap();
+    engine.close().unwrap();
+    for (name, expected) in [
+        (
+            "m.hl7",
+            vec![
+                "sex-not-supported PID-8.1",
+                "invalid-date PID-7.1",
+                "invalid-phone PID-13.1",
+                "invalid-email PID-13(2).4",
+            ],
+        ),
+        (
+            "d.xml",
+            vec![
+                "sex-not-supported recordTarget/patientRole/patient/administrativeGenderCode/@code",
+                "invalid-date recordTarget/patientRole/patient/birthTime/@value",
+                "invalid-phone recordTarget/patientRole/telecom",
+            ],
+        ),
+    ] {
+        let told = sidecar(&world, "facilities/demo", name);
+        let further = told["further"].as_array().cloned().unwrap_or_default();
+        let words = |it: &Value| {
+            format!(
+                "{} {}",
+                it["reason"].as_str().unwrap(),
+                it["where"].as_str().unwrap()
+            )
+        };
+        let mut all: Vec<String> = [told.clone()].iter().chain(&further).map(words).collect();
+        let mut wanted: Vec<String> = expected.into_iter().map(str::to_owned).collect();
+        all.sort();
+        wanted.sort();
+        assert_eq!(all, wanted, "{told:#}");
+        let acks = world.path("facilities/demo/outbox/acks");
+        let answer = ["ack", "outcome.json"].map(|ending| acks.join(format!("{name}.{ending}")));
+        let mut answers = answer
+            .iter()
+            .filter_map(|it| std::fs::read_to_string(it).ok());
+        let answer = answers.next().unwrap();
+        for problem in &all {
+            let (reason, _) = problem.split_once(' ').unwrap();
+            assert!(answer.contains(reason), "{reason}: {answer}");
+        }
+    }
 }
 
 #[test]
@@ -300,7 +373,10 @@ fn a_file_that_ends_the_process_again_and_again_is_refused() {
 fn each_file_gives_its_warning_and_no_other() {
     for name in names("warned") {
         let (world, mut engine, _key) = with_known();
-        let place = place_of(&name);
+        let place = match name.as_str() {
+            "ipp-authority.hl7" => "facilities/lenient",
+            name => place_of(name),
+        };
         world.drop(place, &name, fixture("warned", &name));
         assert_eq!(take_all(&mut engine).unwrap().rejected, 0, "{name}");
         let acks = world.path(place).join("outbox/acks");

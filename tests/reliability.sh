@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes the table in the README's section on reliability again: every test of it in its full form. It takes about an
-# hour, and needs root, OpenSSH, acl and loop devices; the fuzzing needs cargo-fuzz and a nightly compiler, and takes
+# hour, and needs root, OpenSSH and loop devices; the fuzzing needs cargo-fuzz and a nightly compiler, and takes
 # FUZZ_SECONDS (600) for each of its targets. The table is written only if every test passed: each asserts what its
 # row says of it.
 set -euo pipefail

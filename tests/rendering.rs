@@ -15,6 +15,7 @@ use rcpspool::model::identifiers::{CaseId, DocumentId, FacilityId, Ipp};
 use rcpspool::model::questionnaire::{
     Concept, Participant as Told, Qualifier, Quantity, Questionnaire, Section, Site, Statement,
 };
+use rcpspool::model::shown::Shown;
 use rcpspool::model::view::View;
 use rcpspool::reports;
 use rcpspool::store::Overlay;
@@ -43,6 +44,7 @@ fn order(world: &World) -> ReportOrder {
     let session = view.session(case.state.session().unwrap());
     let filled = view.questionnaire(&demo, &id).unwrap().unwrap();
     ReportOrder {
+        validated: None,
         patient: patient.unwrap().unwrap(),
         session: session.unwrap().unwrap(),
         case,
@@ -51,6 +53,10 @@ fn order(world: &World) -> ReportOrder {
             ..Completion::default()
         },
         questionnaire: Some(filled.questionnaire),
+        questionnaire_number: Some(filled.number),
+        shows: Shown::default(),
+        former: None,
+        documents: Vec::new(),
         pdf: None,
         number: 1,
         document_id: DocumentId::new("D1"),
@@ -91,7 +97,7 @@ fn one(order: &mut ReportOrder, statement: Statement) {
 fn form(order: &mut ReportOrder, section: Section) {
     order.questionnaire = Some(Questionnaire {
         sections: vec![section],
-        other: None,
+        ..Questionnaire::default()
     });
 }
 
@@ -448,6 +454,9 @@ impl Base {
             session: order.session.clone(),
             completion: order.completion.clone(),
             questionnaire: order.questionnaire.clone(),
+            shows: Shown::default(),
+            former: None,
+            documents: Vec::new(),
             pdf: None,
             document_id: order.document_id.clone(),
             ..*order

@@ -164,7 +164,8 @@ fn ten_facilities_killed_at_random_get_each_version_once() {
         setting.push((place(facility), "cases.hl7".to_owned(), messages));
     }
     spool.drop(&setting);
-    spool.once();
+    // A kill falls within the time that the last run took which was not killed, however fast the machine is.
+    let mut length = spool.once();
     let mut kills = 0;
     for round in 0..ROUNDS {
         let mut files = Vec::new();
@@ -189,8 +190,11 @@ fn ten_facilities_killed_at_random_get_each_version_once() {
             ));
         }
         spool.drop(&files);
-        let after = Duration::from_millis(random(&("kill", round), 700) as u64);
-        kills += usize::from(spool.is_killed(after));
+        let after = length.mul_f64(random(&("kill", round), 1000) as f64 / 1000.0);
+        match spool.run_until(after) {
+            Run::Killed => kills += 1,
+            Run::Ended(took) => length = took,
+        }
     }
     let last: Vec<_> = (0..FACILITIES)
         .map(|it| (place(it), "last.retrieve".to_owned(), String::new()))
@@ -274,6 +278,12 @@ struct Killed {
     folder: tempfile::TempDir,
 }
 
+/// How a run of `once` ended.
+enum Run {
+    Killed,
+    Ended(Duration),
+}
+
 impl Killed {
     fn new() -> Self {
         let folder = match Path::new("/dev/shm").is_dir() {
@@ -312,9 +322,12 @@ impl Killed {
         command
     }
 
-    fn once(&self) {
+    /// Runs `once` to its end. How long that took.
+    fn once(&self) -> Duration {
+        let start = Instant::now();
         let ended = self.program().arg("once").output().unwrap();
         assert!(ended.status.success(), "{ended:?}");
+        start.elapsed()
     }
 
     fn list(&self, what: &str) -> Vec<Value> {
@@ -327,8 +340,8 @@ impl Killed {
         serde_json::from_slice(&ended.stdout).unwrap()
     }
 
-    /// Starts to take in what waits, and kills it then; false if it had ended before.
-    fn is_killed(&self, then: Duration) -> bool {
+    /// Starts to take in what waits, and kills it at that moment if it has not ended.
+    fn run_until(&self, then: Duration) -> Run {
         let start = Instant::now();
         let mut command = self.program();
         let mut child = command
@@ -341,11 +354,12 @@ impl Killed {
         {
             std::thread::sleep(Duration::from_millis(1));
         }
-        let had_ended = child.try_wait().unwrap().is_some();
-        // Of one that has ended already, this does nothing.
+        if child.try_wait().unwrap().is_some() {
+            return Run::Ended(start.elapsed());
+        }
         child.kill().unwrap();
         child.wait().unwrap();
-        !had_ended
+        Run::Killed
     }
 
     /// Whether a file is being read that one more kill would be blamed on (`reader-crashed`).

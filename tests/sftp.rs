@@ -228,7 +228,7 @@ fn fetched(world: &mut World) {
     world.put(0, "case.hl7", &message);
     assert!(world.receipt(0, "case.hl7.ack").contains("MSA|AA"));
     let id = world.facilities[0].clone();
-    world.command(&["complete", &id, "C-1", "--decision", "Chirurgie"]);
+    world.command(&["complete", &id, "C-1", "--decision", "Chirurgie", "--force"]);
 
     world.put(0, "q1.retrieve", "");
     let batch = world.outbox(0, "reports/q1.xml");

@@ -6,7 +6,9 @@
 mod support;
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Output;
@@ -14,7 +16,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
-use support::site::Site;
+use support::site::{Site, mode, start_without_root};
 
 fn site() -> Site {
     let folder = tempfile::tempdir().unwrap();
@@ -70,6 +72,25 @@ fn a_command_finds_the_daemon_whatever_its_environment() {
 }
 
 #[test]
+fn a_folder_for_sockets_that_is_not_ours_stops_no_command() {
+    let mut site = start_without_root("min_free = \"1KiB\"", &["id = \"demo\""]);
+    site.end();
+    // As somebody left it who ran another spool's daemon by hand.
+    let shut = site.folder.path().join("shut");
+    fs::create_dir(&shut).unwrap();
+    mode(&shut, 0o000);
+    for arguments in [&["status"][..], &["list", "patients"], &["once"]] {
+        let output = site
+            .command(arguments)
+            .env("RUNTIME_DIRECTORY", &shut)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+    }
+    mode(&shut, 0o700);
+}
+
+#[test]
 fn a_daemon_without_a_folder_for_sockets_is_found_all_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let mut site = site_that_cannot_use_its_runtime_directory(folder);
@@ -88,6 +109,96 @@ fn site_that_cannot_use_its_runtime_directory(folder: tempfile::TempDir) -> Site
     let mut site = site;
     site.run();
     site
+}
+
+#[test]
+fn a_socket_that_was_removed_is_made_again() {
+    let mut site = site();
+    let path = socket(&site);
+    let told = site.path("status/.socket");
+    for round in 0..3 {
+        let before = fs::metadata(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        match round {
+            0 => {}
+            // Nor does what lies in its place, or in that of what tells where it is, keep anybody.
+            1 => fs::write(&path, "something else").unwrap(),
+            _ => {
+                fs::remove_file(&told).unwrap();
+                pipe(&told);
+            }
+        }
+        let start = Instant::now();
+        elsewhere(&site, &["list", "patients"]);
+        let changing = site
+            .command(&["session", "cancel", "none"])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&changing.stderr);
+        assert!(said.contains("there is no session none"), "{said}");
+        assert!(start.elapsed() < Duration::from_secs(15));
+        let now = fs::symlink_metadata(&path).unwrap();
+        assert!(now.file_type().is_socket() && now.mode() & 0o777 == 0o600);
+        assert_ne!(now.ino(), before.ino());
+    }
+    site.wait_for("where it is", || {
+        fs::symlink_metadata(&told).unwrap().is_file()
+    });
+    assert_eq!(fs::read(&told).unwrap(), path.as_os_str().as_bytes());
+    let made = site.log().matches("is made again").count();
+    assert_eq!(made, 3, "{}", site.log());
+    site.end();
+    assert!(!path.exists() && !told.exists());
+}
+
+/// The same where the socket lies in the spool, and its folder is removed.
+#[test]
+fn a_status_folder_that_was_removed_is_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut site = site_that_cannot_use_its_runtime_directory(folder);
+    // The daemon writes into the folder while it is emptied.
+    site.wait_for("the folder to be gone", || {
+        match fs::remove_dir_all(site.path("status")) {
+            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => false,
+            removed => {
+                removed.unwrap();
+                true
+            }
+        }
+    });
+    elsewhere(&site, &["list", "patients"]);
+    site.send("demo", "x.hl7", support::patient("1", "20250401120000", ""));
+    site.receipt("demo", "x.hl7");
+    site.wait_for("the status", || site.path("status/status.json").is_file());
+    let made = fs::metadata(site.path("status")).unwrap();
+    assert_eq!(made.mode() & 0o007, 0, "nobody else may look into it");
+    elsewhere(&site, &["status"]);
+    site.end();
+}
+
+#[test]
+fn nothing_that_lies_where_the_daemon_tells_of_its_socket_keeps_a_command() {
+    let mut site = site();
+    site.end();
+    let told = site.path("status/.socket");
+    pipe(&told);
+    elsewhere(&site, &["list", "patients"]);
+    elsewhere(&site, &["status"]);
+    fs::remove_file(&told).unwrap();
+    fs::create_dir(&told).unwrap();
+    elsewhere(&site, &["status"]);
+    fs::remove_dir(&told).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &told).unwrap();
+    elsewhere(&site, &["status"]);
+    fs::remove_file(&told).unwrap();
+    fs::write(&told, "/etc/passwd\n").unwrap();
+    elsewhere(&site, &["status"]);
+}
+
+fn pipe(path: &Path) {
+    let kind = rustix::fs::FileType::Fifo;
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, path, kind, mode, 0).unwrap();
 }
 
 #[test]

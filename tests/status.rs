@@ -5,45 +5,16 @@
 mod support;
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::Path;
 use std::thread::sleep;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use support::site::Site;
+use support::site::{Site, give, mode, start_without_root};
 use support::{patient, session, siu};
 
 const DEMO: &str = "id = \"demo\"";
 const OTHER: &str = "id = \"other\"";
-
-/// `nobody`, whom rights hold back as they do not hold back root.
-const NOBODY: u32 = 65_534;
-
-fn folder() -> tempfile::TempDir {
-    tempfile::tempdir().unwrap()
-}
-
-/// A site whose daemon and commands run as a user whom rights hold back: as the owner of `journal/`.
-fn start_without_root(settings: &str, facilities: &[&str]) -> Site {
-    let folder = folder();
-    mode(folder.path(), 0o777);
-    let journal = folder.path().join("spool/journal");
-    fs::create_dir_all(&journal).unwrap();
-    give(&folder.path().join("spool"));
-    give(&journal);
-    Site::start(folder, settings, facilities)
-}
-
-fn give(path: &Path) {
-    if rustix::process::geteuid().is_root() {
-        chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
-    }
-}
-
-fn mode(path: &Path, mode: u32) {
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-}
 
 fn text(site: &Site, arguments: &[&str]) -> String {
     let output = site.command(arguments).output().unwrap();
@@ -83,7 +54,11 @@ fn adt(ipp: &str) -> String {
 
 #[test]
 fn a_sidecar_that_somebody_uploads_says_nothing() {
-    let mut site = Site::start(folder(), "min_free = \"0B\"", &[DEMO, OTHER]);
+    let mut site = Site::start(
+        tempfile::tempdir().unwrap(),
+        "min_free = \"0B\"",
+        &[DEMO, OTHER],
+    );
     let planted = r#"{"facility":"other","reason":"invalid-phone","message":"\u001b[2Jplanted","time":"2999-01-01T00:00:00Z","next":"planted"}"#;
     site.send("demo", "x.hl7.error.json", planted);
     site.receipt("demo", "x.hl7.error.json");
@@ -176,7 +151,7 @@ fn assert_nothing_hidden(what: &str, text: &str) {
 #[test]
 fn nothing_hidden_reaches_a_terminal_a_page_or_a_log() {
     let site = Site::start(
-        folder(),
+        tempfile::tempdir().unwrap(),
         "min_free = \"0B\"\n[status]\nnames = true",
         &[DEMO],
     );
@@ -255,6 +230,7 @@ fn nothing_hidden_reaches_a_terminal_a_page_or_a_log() {
             "C-1",
             "--file",
             decision.to_str().unwrap(),
+            "--force",
         ],
     );
 
@@ -358,9 +334,12 @@ fn a_folder_that_cannot_be_used_is_told() {
     // What else comes is not held up.
     site.send("demo", "good.hl7", adt("1"));
     assert!(site.receipt("demo", "good.hl7").contains("MSA|AA"));
-    site.wait_for("the status", || of(&site, "demo")["blocked_folders"] == 4);
+    // What was on its way while the status was made is counted with what waits.
+    site.wait_for("the status", || {
+        let demo = of(&site, "demo");
+        demo["blocked_folders"] == 4 && demo["backlog"] == 1
+    });
     let demo = of(&site, "demo");
-    assert_eq!(demo["backlog"], 1, "{demo:#}");
     assert_eq!(demo["held_back"], 1, "{demo:#}");
     let said = text(&site, &["status"]);
     for sentence in [
@@ -501,6 +480,89 @@ fn files_that_wait_are_counted() {
     drop(open);
     site.end();
     site.assert_verified();
+}
+
+/// What is mended is told no more, and what was at fault is named, not the sender.
+#[test]
+fn what_is_mended_is_told_no_more() {
+    let mut site = start_without_root("min_free = \"0B\"", &[DEMO, OTHER]);
+    let station = site.path("facilities/demo");
+    let holds = || {
+        let holds = of(&site, "demo")["holds"].clone();
+        holds.as_array().unwrap().clone()
+    };
+    for (round, folder) in ["work", "error", "outbox/acks"].into_iter().enumerate() {
+        mode(&station.join(folder), 0o555);
+        let (before, after) = (format!("before-{round}.hl7"), format!("after-{round}.hl7"));
+        site.send("demo", &before, adt("1"));
+        // One that is refused goes where it cannot.
+        site.send("demo", &format!("refused-{round}.hl7"), "MSH|");
+        site.wait_for(folder, || !holds().is_empty());
+        let told = holds();
+        let cause = told[0]["cause"].as_str().unwrap();
+        assert!(
+            cause.starts_with(&format!("{folder}: cannot ")) && !cause.contains(" to: "),
+            "{told:#?}"
+        );
+        assert!(!told[0]["next"].as_str().unwrap().contains("sender"));
+        assert!(!text(&site, &["status"]).contains("some files of demo"));
+
+        mode(&station.join(folder), 0o750);
+        let mended = Instant::now();
+        assert!(site.receipt("demo", &before).contains("MSA|AA"));
+        site.send("demo", &after, adt("2"));
+        assert!(site.receipt("demo", &after).contains("MSA|A"));
+        site.wait_for("the end of it", || holds().is_empty());
+        assert!(
+            mended.elapsed() < Duration::from_secs(15),
+            "{folder}: {:?}",
+            mended.elapsed()
+        );
+        assert_eq!(of(&site, "demo")["held_back"], 0);
+        assert!(of(&site, "demo")["waits"].is_null());
+        assert_eq!(of(&site, "demo")["blocked_folders"], 0);
+    }
+    site.end();
+    site.assert_verified();
+}
+
+/// A single file that its own folder holds back is told of for as long as it is there, and no longer, though nothing
+/// else comes.
+#[test]
+fn a_file_that_goes_away_is_told_of_no_more() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only root can give files away");
+        return;
+    }
+    let mut site = start_without_root("min_free = \"0B\"", &[DEMO]);
+    // In a folder with the sticky bit, we may write and yet not move what is others'.
+    let folder = site.inbox("demo").join("sticky");
+    fs::create_dir(&folder).unwrap();
+    let file = folder.join("x.hl7");
+    fs::write(&file, adt("1")).unwrap();
+    mode(&folder, 0o1777);
+    let holds = || {
+        let holds = of(&site, "demo")["holds"].clone();
+        holds.as_array().unwrap().clone()
+    };
+    site.wait_for("the file", || !holds().is_empty());
+    assert_eq!(holds()[0]["held"], "somefiles");
+    let cause = holds()[0]["cause"].as_str().unwrap().to_owned();
+    assert!(
+        cause.contains("a file in the inbox cannot be taken: "),
+        "{cause}"
+    );
+    sleep(Duration::from_secs(3));
+    assert!(!holds().is_empty(), "it is told as long as it is so");
+    fs::remove_file(&file).unwrap();
+    let gone = Instant::now();
+    site.wait_for("the end of it", || holds().is_empty());
+    assert!(
+        gone.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        gone.elapsed()
+    );
+    site.end();
 }
 
 /// What is tried again and again is logged once, and once more when it is over.

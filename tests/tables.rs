@@ -42,10 +42,13 @@ const PATIENT: &[Row] = &[
     ("patient.ipp", &[("PID-3", "")], "missing-ipp PID-3"),
     // INS | PID-3.1 where PID-3.4 contains ASIP-SANTE-INS | no
     ("patient.ins", &[], "-"),
-    ("patient.ins", &[("PID-3", "P-1^^^CHU^PI~279035121518989^^^ASIP-SANTE-INS-NIR&1.2.250.1.213.1.4.8&ISO^INS")], "279035121518989 1.2.250.1.213.1.4.8"),
-    ("patient.ins", &[("PID-3", "P-1^^^CHU^PI~279032A12151849^^^ASIP-SANTE-INS-NIR&1.2.250.1.213.1.4.8&ISO")], "279032A12151849 1.2.250.1.213.1.4.8"),
-    ("patient.ins", &[("PID-3", "P-1^^^CHU^PI~279035121518988^^^ASIP-SANTE-INS-NIR&1.2.250.1.213.1.4.8&ISO^INS")], "- !ins-invalid"),
-    ("patient.ins", &[("PID-3", "P-1^^^CHU^PI~279035121518989^^^CHU^INS")], "-"),
+    ("patient.ins", &[("PID-3", "P-1^^^CHU^PI~279035121518989^^^ASIP-SANTE-INS-NIR&1.2.250.1.213.1.4.8&ISO^INS"), ("PID-32", "VALI")], "279035121518989 1.2.250.1.213.1.4.8"),
+    ("patient.ins", &[("PID-3", "P-1^^^CHU^PI~279032A12151849^^^ASIP-SANTE-INS-NIR&1.2.250.1.213.1.4.8&ISO"), ("PID-32", "VALI")], "279032A12151849 1.2.250.1.213.1.4.8"),
+    ("patient.ins", &[("PID-3", "P-1^^^CHU^PI~279035121518988^^^ASIP-SANTE-INS-NIR&1.2.250.1.213.1.4.8&ISO^INS"), ("PID-32", "VALI")], "- !ins-invalid"),
+    ("patient.ins", &[("PID-3", "P-1^^^CHU^PI~279035121518989^^^CHU^INS"), ("PID-32", "VALI")], "-"),
+    ("patient.ins", &[("PID-3", "P-1^^^CHU^PI~279035121518989^^^ASIP-SANTE-INS-NIR&1.2.250.1.213.1.4.8&ISO^INS"), ("PID-32", "PROV")], "- !ins-unverified"),
+    ("patient.ins", &[("PID-3", "P-1^^^CHU^PI~279035121518989^^^ASIP-SANTE-INS-NIR&1.2.250.1.213.1.4.8&ISO^INS")], "- !ins-unverified"),
+    ("patient.ins", &[("PID-3", "P-1^^^CHU^PI~279035121518989^^^ASIP-SANTE-INS-NIA&1.2.250.1.213.1.4.9&ISO^INS~279035121518989^^^ASIP-SANTE-INS-NIR&1.2.250.1.213.1.4.8&ISO^INS"), ("PID-32", "VALI~HOMD")], "279035121518989 1.2.250.1.213.1.4.8"),
     // social security number | PID-19 | no
     ("patient.social_security_number", &[("PID-19", "250117512345678")], "250117512345678"),
     ("patient.social_security_number", &[], "-"),
@@ -113,12 +116,22 @@ const PATIENT: &[Row] = &[
     ("patient.physician", &[("PV1-7", "810100094977^DUPONT^Paul")], "10100094977"),
     ("patient.physician_name", &[("PV1-7", "810100094977^DUPONT^Paul")], "DUPONT Paul"),
     ("patient.physician", &[("PV1-7", "10100094978")], "10100094978 !rpps-invalid"),
+    ("patient.physician", &[("PV1-7", "751234567^A^B^^^^^^^L^^^ADELI~10100094977^DUPONT^Paul^^^^^^^L^^^RPPS")], "10100094977"),
+    ("patient.physician", &[("PV1-7", "751234567^A^B^^^^^^^L^^^ADELI")], "-"),
     ("patient.physician", &[], "-"),
     ("patient.network", &[("PV1-3", "WARD^^^^^^^^NET-1")], "NET-1"),
     ("patient.network", &[], "-"),
     // MSH-7, by which messages are ordered (section 9)
     ("patient.ipp", &[("MSH-7", "")], "missing-field MSH-7"),
     ("patient.ipp", &[("MSH-7", "yesterday")], "invalid-date MSH-7.1"),
+    ("patient.ipp", &[("MSH-7", "20250401T120000")], "P-1 !time-untidy"),
+    ("patient.ipp", &[("MSH-7", "20250401120000123+02")], "P-1 !time-untidy"),
+    ("patient.ipp", &[("MSH-7", "20250401120000.123+02:00")], "P-1"),
+    // intake.future is one day, and the clock of this test stands at 2026-01-01 00:00 UTC
+    ("patient.ipp", &[("MSH-7", "20260102000000Z")], "P-1"),
+    ("patient.ipp", &[("MSH-7", "20260102000001Z")], "future-time MSH-7.1"),
+    ("patient.ipp", &[("MSH-7", "21990101")], "future-time MSH-7.1"),
+    ("patient.birth_date", &[("PID-7", "19501104T000000")], "1950-11-04 !time-untidy"),
 ];
 
 const SIU: &str = "MSH|^~\\&|EHR|CHU|RCP|DESK|20250401120000||SIU^S12^SIU_S12|1|P|2.5|||||FRA|UTF-8
@@ -140,7 +153,8 @@ const SCHEDULING: &[Row] = &[
     ("case.submitter_name", &[], "DUPONT Paul"),
     ("case.submitter", &[("AIP-1", ""), ("AIP(2)-1", "")], "10100094977"),
     ("case.submitter", &[("AIP-1", "2"), ("AIP(2)-1", "1")], "10102078838"),
-    ("case.submitter", &[("AIP(2)-1", "1")], "10100094977"),
+    ("case.submitter", &[("AIP(2)-1", "1")], "10100094977 !aip-numbering"),
+    ("case.lead", &[("AIP(2)-1", "1")], "10102078838 !aip-numbering"),
     ("case.submitter", &[("AIP-3", "10100094978")], "10100094978 !rpps-invalid"),
     ("case.submitter_name", &[("AIP-3", "10100094977")], "-"),
     ("case.submitter", &[("AIP-3", "^DUPONT")], "missing-field AIP-3.1"),
@@ -148,9 +162,14 @@ const SCHEDULING: &[Row] = &[
     // lead physician | the same of the AIP with AIP-1 = 2 | no
     ("case.lead", &[], "10102078838"),
     ("case.lead_name", &[], "CHEF Marc"),
-    ("case.lead", &[("AIP(2)-3", "12345")], "12345 !rpps-invalid"),
+    ("case.lead", &[("AIP(2)-3", "12345")], "- !rpps-invalid"),
+    ("case.lead", &[("AIP(2)-3", "3350000741/1234^CHEF^Marc^^^^^^^L^^^IDNPS")], "- !rpps-invalid"),
+    ("case.lead", &[("AIP(2)-3", "12345^CHEF^Marc^^^^^^^L^^^RPPS")], "12345 !rpps-invalid"),
+    ("case.submitter", &[("AIP-3", "AGENDA7^DUPONT^Paul")], "- !rpps-invalid"),
+    ("case.submitter", &[("AIP-3", "7^A^B^^^^^^^L^^^EI~810100094977^DUPONT^Paul^^^^^^^L^^^IDNPS")], "10100094977"),
     ("case.lead", &[("AIP(2)-3", "")], "-"),
-    ("case.lead", &[("AIP(2)-1", "3")], "-"),
+    ("case.lead", &[("AIP(2)-1", "3")], "10102078838 !aip-numbering"),
+    ("case.lead", &[("AIP-1", "0"), ("AIP(2)-1", "1")], "10102078838 !aip-numbering"),
     // network id | AIL-3.9 | no; a created patient belongs to it
     ("case.network", &[], "NET-1"),
     ("patient.network", &[], "NET-1"),
@@ -167,6 +186,10 @@ const SCHEDULING: &[Row] = &[
     ("case.date", &[("SCH-11", "^^^20250408235900-1000")], "2025-04-08"),
     ("case.date", &[("SCH-11", ""), ("TQ1-7", "20250408"), ("AIS-4", "20250409")], "2025-04-08"),
     ("case.date", &[("SCH-11", "\"\""), ("AIS-4", "202504080000")], "2025-04-08"),
+    ("case.date", &[("SCH-11", "^^^20250408T140000+02:00")], "2025-04-08 !time-untidy"),
+    ("case.date", &[("SCH-11", "^^^20250408140000Z")], "2025-04-08"),
+    ("case.date", &[("SCH-11", ""), ("TQ1-7", "20250408140000000")], "2025-04-08 !time-untidy"),
+    ("case.date", &[("MSH-7", "20260103")], "future-time MSH-7.1"),
     ("case.date", &[("SCH-11", "^^^202504")], "invalid-date SCH-11.4"),
     ("case.date", &[("SCH-11", "^^^soon"), ("TQ1-7", "20250408")], "invalid-date SCH-11.4"),
     ("case.date", &[("SCH-11", "")], "missing-field SCH-11.4"),
@@ -192,7 +215,8 @@ const CDA: &[Row] = &[
     ("case.submitter_name", &[], "DEMANDE Julie"),
     ("case.submitter_name", &[("typeCode=\"REFB\"", "typeCode=\"IND\"")], "AUTEUR Anne"),
     ("case.submitter", &[(r#"extension="810100094977"/><associatedPerson>"#, r#"nullFlavor="UNK"/><associatedPerson>"#)], "missing-field participant[@typeCode='REFB']/associatedEntity/id"),
-    ("case.submitter", &[(r#"extension="810100094977"/><associatedPerson>"#, r#"extension="1"/><associatedPerson>"#)], "1 !rpps-invalid"),
+    ("case.submitter", &[(r#"extension="810100094977"/><associatedPerson>"#, r#"extension="1"/><associatedPerson>"#)], "- !rpps-invalid"),
+    ("case.submitter", &[(r#"extension="810100094977"/><associatedPerson>"#, r#"extension="810100094978"/><associatedPerson>"#)], "810100094978 !rpps-invalid"),
     // lead physician | participant RESP, else legalAuthenticator | RPPS
     ("case.lead", &[], "10102078838"),
     ("case.lead_name", &[], "CHEF Marc"),
@@ -210,6 +234,10 @@ const CDA: &[Row] = &[
     ("case.session", &[("extension=\"S-THORAX-15\"", "extension=\"S-1\"")], "S-1"),
     ("case.session", &[("extension=\"S-THORAX-15\"", "extension=\"S-2\"")], "S-1 !session-date-mismatch"),
     ("case.pathway", &[("<encompassingEncounter>", "<encompassingEncounter nullFlavor=\"NI\">")], "missing-field componentOf/encompassingEncounter/id"),
+    // effectiveTime, by which documents are ordered
+    ("case.date", &[("20250403101500+0200", "20990403101500+0200")], "future-time effectiveTime"),
+    ("case.date", &[("20250403101500+0200", "20250403T101500+02:00")], "2025-04-15 !time-untidy"),
+    ("case.date", &[("<low value=\"20250415140000+0200\"/></effectiveTime>\n", "<low value=\"20250415T140000+02:00\"/></effectiveTime>\n")], "2025-04-15 !time-untidy"),
     // session date | encompassingEncounter/effectiveTime, else serviceEvent 39 | yes
     ("case.date", &[], "2025-04-15"),
     ("case.date", &[("<effectiveTime><low value=\"20250415140000+0200\"/></effectiveTime>\n", "<effectiveTime value=\"20250415\"/>\n")], "2025-04-15"),
@@ -277,7 +305,7 @@ PID|1||P-1^^^CHU^PI||MARTIN^Jeanne^^^^^L||19501104|F
 ORC|NW|
 OBR|1||A1^LAB
 TXA|1|CR|PDF|||||||||D-9^LAB||||letter.pdf
-OBX|1|ED|CR^Compte rendu||^^PDF^Base64^JVBERi0xLjQK||||||F";
+OBX|1|ED|CR^Compte rendu||^^PDF^Base64^JVBERi0xLjQKJSVFT0YK||||||F";
 
 /// Section 6, once `fixtures/known` is taken in.
 #[rustfmt::skip]
@@ -285,6 +313,8 @@ const DOCUMENTS: &[Row] = &[
     // patient | IPP as section 3, or a known INS | yes
     ("document.ipp", &[], "P-1"),
     ("document.ipp", &[("PID-3", "P-9^^^CHU^PI")], "P-1"),
+    ("document.ipp", &[("MSH-7", "20260103")], "future-time MSH-7.1"),
+    ("document.ipp", &[("MSH-7", "20250601T120000Z")], "P-1 !time-untidy"),
     ("document.ipp", &[("PID-3", "P-1^^^CHU")], "P-1 !ipp-untyped"),
     ("document.ipp", &[("PID-3", "P-1^^^CHU"), ("PID-7", "")], "unknown-patient PID-3.1"),
     ("document.ipp", &[("PID-3", "279035121518989^^^ASIP-SANTE-INS-NIR&1.2.250.1.213.1.4.8&ISO^INS"), ("PID-32", "VALI")], "P-1"),
@@ -310,20 +340,21 @@ const DOCUMENTS: &[Row] = &[
     ("document.id", &[("MSH-5", "NET-2")], "* !network-mismatch"),
     // file | OBX-5.5 with OBX-5.4 = Base64, or bare base64 in OBX-5.1 | at least one
     ("document.type", &[], "pdf"),
-    ("document.type", &[("OBX-5", "^^PDF^BASE64^JVBERi0xLjQK")], "pdf"),
-    ("document.type", &[("OBX-5", "JVBERi0xLjQK")], "pdf"),
-    ("document.type", &[("OBX-5", "any^thing^here^Base64^/9j/4AAQ")], "jpeg"),
-    ("document.type", &[("OBX-5", "^^PDF^Base64^JVBERi0x\\.br\\LjQK")], "pdf"),
-    ("document.type", &[("OBX-5", "^^PDF^Base64^JVBERi0xLjQ")], "pdf"),
+    ("document.type", &[("OBX-5", "^^PDF^BASE64^JVBERi0xLjQKJSVFT0YK")], "pdf"),
+    ("document.type", &[("OBX-5", "JVBERi0xLjQKJSVFT0YK")], "pdf"),
+    ("document.type", &[("OBX-5", "any^thing^here^Base64^/9j/4AAQ/9k=")], "jpeg"),
+    ("document.type", &[("OBX-5", "^^PDF^Base64^JVBERi0x\\.br\\LjQKJSVFT0YK")], "pdf"),
+    ("document.type", &[("OBX-5", "^^PDF^Base64^JVBERi0xLjQKJSVFT0Y")], "pdf"),
     ("document.type", &[("OBX-5", "^^PDF^Base64^JVBERi0*LjQK")], "bad-base64 OBX-5.5"),
     ("document.type", &[("OBX-5", "^^PDF^Base64^JVBER")], "bad-base64 OBX-5.5"),
     ("document.type", &[("OBX-5", "^^PDF^Hex^255044462D")], "bad-base64 OBX-5.4"),
     ("document.type", &[("OBX-5", "^^PDF^Base64^UEsDBBQABgA=")], "document-type OBX-5.5"),
     ("document.type", &[("OBX-5", "")], "missing-field OBX-5.5"),
-    ("document.type", &[("OBX-2", "TX")], "missing-segment"),
+    ("document.type", &[("OBX-2", "TX")], "pdf !obx-type"),
+    ("document.type", &[("OBX-2", "TX"), ("OBX-5", "Bonjour")], "missing-segment"),
     // file name | TXA-16, OBX-3.2, OBX-3.1; with an ending that fits | yes
     ("document.file_name", &[], "letter.pdf"),
-    ("document.file_name", &[("TXA-16", "/tmp/../Lettre")], "Lettre.pdf"),
+    ("document.file_name", &[("TXA-16", "/tmp/../Lettre")], "tmp-Lettre.pdf"),
     ("document.file_name", &[("TXA-16", "")], "Compte rendu.pdf"),
     ("document.file_name", &[("TXA-16", ""), ("OBX-3", "CR")], "CR.pdf"),
     ("document.file_name", &[("TXA-16", "..."), ("OBX-3", "CR")], "document.pdf"),
@@ -404,7 +435,8 @@ impl World {
         Context {
             facility: &self.config.facilities[0],
             versions: &self.config.intake.versions,
-            now: DateTime::UNIX_EPOCH,
+            future: self.config.intake.future,
+            now: DateTime::from_timestamp(1_767_225_600, 0).unwrap(),
         }
     }
 

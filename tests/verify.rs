@@ -237,14 +237,6 @@ fn each_kind_of_damage_is_found_and_named() {
             },
         ),
         (
-            "a file gone from error",
-            About::Folders,
-            "error/w.hl7 is missing",
-            |world| {
-                std::fs::remove_file(world.path("facilities/demo/error/w.hl7")).unwrap();
-            },
-        ),
-        (
             "a file too much in error",
             About::Folders,
             "nobody put error/C1.hl7 there",
@@ -343,6 +335,47 @@ fn each_kind_of_damage_is_found_and_named() {
             .collect();
         assert!(others.is_empty(), "{name}: {others:#?}");
     }
+}
+
+/// Whoever removes refused files by hand reads of it once.
+#[test]
+fn refused_files_that_somebody_removed_are_told_of_once() {
+    for with_sidecar in [true, false] {
+        let world = lived_in();
+        let error = world.path("facilities/demo/error");
+        std::fs::remove_file(error.join("w.hl7")).unwrap();
+        if with_sidecar {
+            std::fs::remove_file(error.join("w.hl7.error.json")).unwrap();
+        }
+        let first = found(&world);
+        assert!(first.differences.is_empty(), "{first:#?}");
+        let told: Vec<&str> = first.notes.iter().map(|note| note.what.as_str()).collect();
+        assert_eq!(
+            told,
+            ["demo: error/w.hl7 is missing: somebody removed it, and it is forgotten"]
+        );
+        let mut engine = world.open_sled();
+        engine.forget_removed_refused(100).unwrap();
+        engine.close().unwrap();
+        let then = found(&world);
+        assert!(then.differences.is_empty(), "{then:#?}");
+        assert!(then.notes.is_empty(), "{then:#?}");
+        // Another file of that name is looked for as any other.
+        let mut engine = world.open_sled();
+        world.drop(INBOX, "w.hl7", "nonsense");
+        take_all(&mut engine).unwrap();
+        engine.close().unwrap();
+        world.assert_verified("with another one");
+    }
+    // A sidecar says nothing that the store does not know.
+    let world = lived_in();
+    let sidecar = world.path("facilities/demo/error/w.hl7.error.json");
+    std::fs::remove_file(sidecar).unwrap();
+    let found = found(&world);
+    assert!(
+        found.differences.is_empty() && found.notes.is_empty(),
+        "{found:#?}"
+    );
 }
 
 /// What the next start sees to is a note, and no difference.

@@ -56,19 +56,19 @@ fn filled() -> World {
             (
                 demo,
                 "a.hl7",
-                siu("S12", "C/1", "P1", "20310401120000", "20310408"),
+                siu("S12", "C/1", "P1", "20250401120000", "20310408"),
             ),
             (
                 demo,
                 "b.hl7",
-                siu("S12", "C-1", "P2", "20310401120000", "20310408"),
+                siu("S12", "C-1", "P2", "20250401120000", "20310408"),
             ),
             (demo, "c.xml", questionnaire()),
             (
                 demo,
                 "d1.hl7",
                 to_case(
-                    &document("P1", "20310402120000", "D1", "%PDF-1.4 one"),
+                    &document("P1", "20250402120000", "D1", "%PDF-1.4 one"),
                     "C/1",
                 ),
             ),
@@ -76,7 +76,7 @@ fn filled() -> World {
                 demo,
                 "d2.hl7",
                 to_case(
-                    &document("P1", "20310402120000", "D2", "%PDF-1.4 two"),
+                    &document("P1", "20250402120000", "D2", "%PDF-1.4 two"),
                     "C/1",
                 ),
             ),
@@ -114,6 +114,56 @@ fn names(world: &World) -> Vec<String> {
 
 fn page(world: &World, folder: &str) -> String {
     std::fs::read_to_string(world.path(SESSIONS).join(folder).join("index.html")).unwrap()
+}
+
+#[test]
+fn names_stand_as_french_sorts_them() {
+    let world = World::new();
+    let names = [
+        "Zola",
+        "ÉTIENNE",
+        "Estève",
+        "œuvrard",
+        "Oger",
+        "ETIENNE-BIS",
+        "Étienne",
+    ];
+    let mut files = vec![("desk", "s.csv".to_owned(), session("S-1", "RCP", "planned"))];
+    for (number, name) in names.iter().enumerate() {
+        let ipp = format!("P{number}");
+        let message = siu(
+            "S12",
+            &format!("C-{number}"),
+            &ipp,
+            "20250401120000",
+            "20310408",
+        );
+        let message = message.replace("MARTIN", name);
+        assert!(message.contains(name), "{message}");
+        files.push(("facilities/demo", format!("{number}.hl7"), message));
+    }
+    let files: Vec<(&str, &str, String)> = files
+        .iter()
+        .map(|(place, name, content)| (*place, name.as_str(), content.clone()))
+        .collect();
+    take(&world, &files);
+    let page = page(&world, "2031-04-08_RCP");
+    let mut at: Vec<(usize, &str)> = names
+        .iter()
+        .map(|name| (page.find(&format!("<b>{name} ")).unwrap(), *name))
+        .collect();
+    at.sort_unstable();
+    let shown: Vec<&str> = at.into_iter().map(|(_, name)| name).collect();
+    let sorted = [
+        "Estève",
+        "ÉTIENNE",
+        "Étienne",
+        "ETIENNE-BIS",
+        "œuvrard",
+        "Oger",
+        "Zola",
+    ];
+    assert_eq!(shown, sorted);
 }
 
 /// Whatever pages there are are whole, and every link on them leads to a file that is there.
@@ -215,11 +265,11 @@ fn it_follows_the_session_and_its_cases() {
         &world,
         &[
             ("desk", "s2.csv", session("S-1", "RCP Poumon", "planned")),
-            ("facilities/demo", "e.hl7", siu("S15", "C/1", "P1", "20310403120000", "20310408")),
+            ("facilities/demo", "e.hl7", siu("S15", "C/1", "P1", "20250403120000", "20310408")),
             (
                 "desk",
-                "done.json",
-                r#"{"command":"complete","facility":"demo","case":"CASE-77","decision":"Chirurgie"}"#.to_owned(),
+                "t.json",
+                r#"{"command":"complete","facility":"demo","case":"CASE-77","decision":"Chirurgie","force":true}"#.to_owned(),
             ),
         ],
     );
@@ -238,6 +288,14 @@ fn it_follows_the_session_and_its_cases() {
         text.contains("Terminé") && text.contains("2 dossiers"),
         "{text}"
     );
+    assert!(!text.contains("à renouveler"), "{text}");
+    let corrected = "MSH|^~\\&|GAM|CHU|||20250404100000||ADT^A08^ADT_A01|1|P|2.5|||||FRA|UTF-8\rEVN||20250404\r\
+                     PID|1||P-77^^^^PI||LE GOFF^Rose^^^^^L~GARNIER^Rosie^^^^^D||19600215|F\r";
+    let corrected = [("facilities/demo", "a.hl7", corrected.to_owned())];
+    take(&world, &corrected);
+    let text = page(&world, "2031-04-08_RCP-Poumon");
+    let outdated = "Compte rendu à renouveler : identité du patient";
+    assert!(text.contains(outdated), "{text}");
     take(
         &world,
         &[("desk", "s3.csv", session("S-1", "RCP Poumon", "cancelled"))],
@@ -329,7 +387,7 @@ fn nobody_waits_for_a_long_questionnaire() {
     site.send(
         "demo",
         "p.hl7",
-        support::patient("P1", "20310401120000", "0612345678"),
+        support::patient("P1", "20250401120000", "0612345678"),
     );
     site.receipt("demo", "p.hl7");
     let swept = site.command(&["once"]).output().unwrap();
@@ -456,13 +514,13 @@ fn a_folder_that_people_moved_is_found_and_one_that_cannot_be_made_stops_no_othe
     world.drop(
         "facilities/demo",
         "a.hl7",
-        siu("S12", "C-1", "P1", "20310401120000", "20310408"),
+        siu("S12", "C-1", "P1", "20250401120000", "20310408"),
     );
     world.drop(
         "facilities/demo",
         "d.hl7",
         to_case(
-            &document("P1", "20310402120000", "D1", "%PDF-1.4 one"),
+            &document("P1", "20250402120000", "D1", "%PDF-1.4 one"),
             "C-1",
         ),
     );
@@ -484,13 +542,13 @@ fn names_that_no_file_system_takes_are_cut() {
             (
                 "facilities/demo",
                 "a.hl7",
-                siu("S12", &wide, "P1", "20310401120000", "20310408").replace("MARTIN", &wide),
+                siu("S12", &wide, "P1", "20250401120000", "20310408").replace("MARTIN", &wide),
             ),
             (
                 "facilities/demo",
                 "d.hl7",
                 to_case(
-                    &document("P1", "20310402120000", "D1", "%PDF-1.4 one"),
+                    &document("P1", "20250402120000", "D1", "%PDF-1.4 one"),
                     &wide,
                 )
                 .replace("MARTIN", &wide),
@@ -510,9 +568,9 @@ fn a_page_is_never_half_and_never_leads_nowhere() {
         world.drop(
             "facilities/demo",
             "e.hl7",
-            siu("S15", "C/1", "P1", "20310403120000", "20310408"),
+            siu("S15", "C/1", "P1", "20250403120000", "20310408"),
         );
-        let later = document("P2", "20310402120000", "D3", "%PDF-1.4 three");
+        let later = document("P2", "20250402120000", "D3", "%PDF-1.4 three");
         world.drop("facilities/demo", "f.hl7", to_case(&later, "C-1"));
         take_all(&mut engine).unwrap();
         // Ends without a clean stop: the folders are renewed by the next start.

@@ -10,7 +10,8 @@ use roxmltree::{Attribute, Node};
 use super::narrative::{self, Narrative};
 use super::{HL7, XSI, attribute, text_in};
 use crate::model::questionnaire::{
-    Concept, Consumable, Participant, Qualifier, Quantity, Questionnaire, Section, Site, Statement,
+    Concept, Consumable, Media, Participant, Qualifier, Quantity, Questionnaire, Section, Site,
+    Statement,
 };
 
 /// Reads the body; none where it is not structured.
@@ -32,6 +33,7 @@ pub(super) fn read(root: Node<'_, '_>) -> Option<Questionnaire> {
     Some(Questionnaire {
         sections,
         other: other.finish(),
+        ..Questionnaire::default()
     })
 }
 
@@ -112,9 +114,30 @@ fn is_coded(node: Node<'_, '_>) -> bool {
         || node.has_attribute("codeSystem")
         || node.tag_name().name().ends_with("Code")
         || matches!(type_of(node), Some("CD" | "CE" | "CV" | "CS" | "CO" | "CR"))
-        || node
-            .children()
-            .any(|child| matches!(name(child), "originalText" | "translation" | "qualifier"))
+        || !is_measured(node)
+            && node
+                .children()
+                .any(|child| matches!(name(child), "originalText" | "translation" | "qualifier"))
+}
+
+/// Whether an element says how much, itself, in its parts, or in its translation: a quantity may be translated too.
+fn is_measured(node: Node<'_, '_>) -> bool {
+    node.has_attribute("value")
+        || node.children().any(|child| match name(child) {
+            "translation" => child.has_attribute("value"),
+            part => matches!(
+                part,
+                "low" | "high" | "center" | "width" | "numerator" | "denominator"
+            ),
+        })
+}
+
+/// How much the translation of an amount says, and of what.
+fn translated(node: Node<'_, '_>) -> Option<(String, Option<String>)> {
+    named(node, "translation").find_map(|it| {
+        let unit = attribute(it, "unit").map(str::to_owned);
+        Some((attribute(it, "value")?.to_owned(), unit))
+    })
 }
 
 /// What sections and statements have in common.
@@ -127,6 +150,20 @@ struct Common {
     participants: Vec<Participant>,
     null_flavors: BTreeMap<String, String>,
     other: Other,
+}
+
+impl Common {
+    /// Keeps why an element says nothing, by its name; of a second one that says another reason, all of it.
+    fn null_flavor(&mut self, node: Node<'_, '_>, null_flavor: &str) {
+        let role = node.tag_name().name().to_owned();
+        match self.null_flavors.get(&role) {
+            Some(former) if former != null_flavor => self.other.whole(node),
+            Some(_) => {}
+            None => {
+                self.null_flavors.insert(role, null_flavor.to_owned());
+            }
+        }
+    }
 }
 
 struct Reader<'a, 'i> {
@@ -175,7 +212,11 @@ impl<'a, 'i> Reader<'a, 'i> {
                     common.codes.push(code);
                 }
                 "title" if section.title.is_none() => section.title = text_in(child),
-                "text" if section.text.is_none() => section.text = narrative::text(child),
+                "text" if section.text.is_none() => {
+                    section.text = narrative::text(child);
+                    let text = section.text.as_deref().unwrap_or_default();
+                    section.blocks = narrative::blocks(child, text);
+                }
                 "entry" => self.statements(child, &mut section.statements, &mut common.other),
                 "component" => self.sections(child, &mut section.sections, &mut common.other),
                 _ => self.anything(child, &mut common, &mut Vec::new()),
@@ -209,9 +250,21 @@ impl<'a, 'i> Reader<'a, 'i> {
             return;
         }
         let mut beside = Other::default();
-        beside.attributes(around, &["typeCode", "inversionInd"]);
+        beside.attributes(around, &["typeCode", "inversionInd", "negationInd"]);
         let first = found.len();
+        let mut place = None;
         for child in around.children().filter(Node::is_element) {
+            if name(child) == "sequenceNumber"
+                && place.is_none()
+                && let Some(value) = attribute(child, "value")
+            {
+                place = Some(Quantity {
+                    role: "sequenceNumber".to_owned(),
+                    value: value.to_owned(),
+                    ..Quantity::default()
+                });
+                continue;
+            }
             if !is_statement(&child) {
                 beside.whole(child);
                 continue;
@@ -219,7 +272,13 @@ impl<'a, 'i> Reader<'a, 'i> {
             let mut statement = self.statement(child);
             statement.relation = attribute(around, "typeCode").map(str::to_owned);
             statement.inverted = is_true(attribute(around, "inversionInd"));
+            statement.negated |= is_negated(around);
             found.push(statement);
+        }
+        if let Some(place) = place {
+            for statement in found.iter_mut().skip(first) {
+                statement.quantities.insert(0, place.clone());
+            }
         }
         if let Some(statement) = found.get_mut(first) {
             add(&mut statement.other, beside);
@@ -236,7 +295,7 @@ impl<'a, 'i> Reader<'a, 'i> {
             kind: node.tag_name().name().to_owned(),
             class: attribute(node, "classCode").map(str::to_owned),
             mood: attribute(node, "moodCode").map(str::to_owned),
-            negated: is_true(attribute(node, "negationInd")),
+            negated: is_negated(node),
             null_flavor: attribute(node, "nullFlavor").map(str::to_owned),
             ..Statement::default()
         };
@@ -259,8 +318,25 @@ impl<'a, 'i> Reader<'a, 'i> {
                         self.coded(child, &mut statement, &mut common);
                     }
                 }
-                "effectiveTime" if statement.time.is_none() => {
+                "effectiveTime"
+                    if statement.time.is_none()
+                        && !is_rhythm(child)
+                        && operator(child).is_none() =>
+                {
                     time(child, &mut statement, &mut common.other);
+                    for width in named(child, "width") {
+                        if let Some(value) = attribute(width, "value") {
+                            statement.quantities.push(Quantity {
+                                role: "effectiveTime/width".to_owned(),
+                                value: value.to_owned(),
+                                unit: attribute(width, "unit").map(str::to_owned),
+                                ..Quantity::default()
+                            });
+                        }
+                    }
+                }
+                "effectiveTime" => {
+                    self.anything(child, &mut common, &mut statement.quantities);
                 }
                 "entryRelationship" | "component" => {
                     self.statements(child, &mut statement.statements, &mut common.other);
@@ -313,6 +389,7 @@ impl<'a, 'i> Reader<'a, 'i> {
                     code: concept.code.clone(),
                     label: concept.words().map(str::to_owned),
                     laterality: laterality(own),
+                    text: concept.text.clone(),
                 };
                 match statement.site {
                     None => statement.site = Some(site),
@@ -422,10 +499,20 @@ impl<'a, 'i> Reader<'a, 'i> {
         if statement.value_type.is_none() {
             statement.value_type = kind.map(str::to_owned);
         }
-        if let Some(null_flavor) = attribute(node, "nullFlavor")
-            && statement.null_flavor.is_none()
+        // That of the statement, or of its code, is another one.
+        if let Some(null_flavor) = attribute(node, "nullFlavor") {
+            match &statement.null_flavor {
+                None => statement.null_flavor = Some(null_flavor.to_owned()),
+                Some(_) => common.null_flavor(node, null_flavor),
+            }
+        }
+        // Nothing but its translation may say how much.
+        if attribute(node, "value").is_none()
+            && let Some((value, unit)) = translated(node)
         {
-            statement.null_flavor = Some(null_flavor.to_owned());
+            push_with_unit(values, value, unit, statement);
+            common.other.whole(node);
+            return;
         }
         // A quantity may be translated too, into another unit.
         if is_coded(node) && attribute(node, "value").is_none() {
@@ -446,14 +533,12 @@ impl<'a, 'i> Reader<'a, 'i> {
         let unit = attribute(node, "unit").or_else(|| attribute(node, "currency"));
         let is_time = kind.is_some_and(|kind| kind.ends_with("TS"));
         if let Some(written) = attribute(node, "value") {
-            values.push(if is_time {
+            let written = if is_time {
                 iso(written)
             } else {
                 written.to_owned()
-            });
-            if statement.unit.is_none() {
-                statement.unit = unit.map(str::to_owned);
-            }
+            };
+            push_with_unit(values, written, unit.map(str::to_owned), statement);
             // A time as it was written, and what else there is.
             if is_time || !has_only(node, &["value", "unit", "currency", "nullFlavor"], &[]) {
                 common.other.whole(node);
@@ -461,27 +546,78 @@ impl<'a, 'i> Reader<'a, 'i> {
             return;
         }
         if let Some((range, unit)) = range(node, is_time) {
-            values.push(range);
-            if statement.unit.is_none() {
-                statement.unit = unit;
-            }
+            push_with_unit(values, range, unit, statement);
             common.other.whole(node);
             return;
         }
         let is_text = attribute(node, "representation").is_none_or(|it| it == "TXT");
-        if is_text {
-            values.extend(self.narrative.text_of(node));
+        if statement.media.is_none()
+            && let Some(media) = media(node, is_text)
+        {
+            statement.media = Some(media);
+            let attributes = ["representation", "mediaType", "nullFlavor"];
+            if !has_only(node, &attributes, &["reference"]) {
+                common.other.whole(node);
+            }
+            return;
+        }
+        if is_time && is_rhythm(node) {
+            further_time(node, common, &mut statement.quantities);
+        } else if is_text {
+            let is_of_parts = matches!(kind, Some("AD" | "EN" | "ON" | "PN" | "TN"));
+            values.extend(match kind {
+                Some("II") => identifier_written(node),
+                Some(kind) if kind.starts_with("SLIST") => samples(node),
+                _ if is_of_parts => parts_in(node),
+                _ => self.narrative.text_of(node),
+            });
         }
         if !is_text || !has_only(node, &["nullFlavor", "representation"], &["reference"]) {
             common.other.whole(node);
         }
     }
 
+    /// What must be so, as `label value`, and the unit of the value.
+    fn criterion(&self, node: Node<'a, 'i>) -> Option<(String, Option<String>)> {
+        let code = named(node, "code").next();
+        let code = code.map(|code| self.simple(code, "code"));
+        let label = code.and_then(|code| code.words().map(str::to_owned).or(code.code));
+        let (mut said, mut values) = (Statement::default(), Vec::new());
+        for value in named(node, "value") {
+            self.value(value, &mut said, &mut values, &mut Common::default());
+        }
+        let values =
+            values
+                .iter()
+                .map(|value| match (said.value_type.as_deref(), value.as_str()) {
+                    (Some("BL" | "BN"), "true") => "oui",
+                    (Some("BL" | "BN"), "false") => "non",
+                    (_, value) => value,
+                });
+        let values = values.collect::<Vec<_>>().join("; ");
+        let values = Some(values).filter(|it| !it.is_empty());
+        let denied = is_negated(node).then(|| "NON :".to_owned());
+        let words: Vec<String> = [denied, label, values].into_iter().flatten().collect();
+        (!words.is_empty()).then(|| (words.join(" "), said.unit))
+    }
+
     fn consumable(&self, node: Node<'a, 'i>, common: &mut Common) -> Consumable {
         let mut consumable = Consumable::default();
         for part in node.descendants().filter(Node::is_element).skip(1) {
             match name(part) {
-                "name" if consumable.name.is_none() => consumable.name = text_in(part),
+                "name" => {
+                    let is_house = part
+                        .parent()
+                        .is_some_and(|parent| name(parent).ends_with("Organization"));
+                    let place = match is_house {
+                        true => &mut consumable.manufacturer,
+                        false => &mut consumable.name,
+                    };
+                    if place.is_none() {
+                        *place = text_in(part);
+                    }
+                }
+                "lotNumberText" if consumable.lot.is_none() => consumable.lot = text_in(part),
                 _ if is_coded(part) && part.tag_name().name() != "translation" => {
                     let role = format!("{}/{}", node.tag_name().name(), part.tag_name().name());
                     // The whole of it is kept as raw XML anyway.
@@ -492,6 +628,7 @@ impl<'a, 'i> Reader<'a, 'i> {
                     {
                         consumable.code = concept.code.clone();
                         consumable.label = concept.words().map(str::to_owned);
+                        consumable.text = concept.text.clone();
                     }
                     common.codes.push(concept);
                 }
@@ -507,12 +644,7 @@ impl<'a, 'i> Reader<'a, 'i> {
             has_only(node, &["nullFlavor"], &[]) && text_in(node).is_none() && name(node) != "value"
         });
         if let Some(null_flavor) = only_null {
-            let role = node.tag_name().name().to_owned();
-            if let Some(former) = common.null_flavors.insert(role, null_flavor.to_owned())
-                && former != null_flavor
-            {
-                common.other.whole(node);
-            }
+            common.null_flavor(node, null_flavor);
             return true;
         }
         match name(node) {
@@ -540,20 +672,193 @@ impl<'a, 'i> Reader<'a, 'i> {
             common.codes.push(concept);
             return;
         }
-        let amount = attribute(node, "value").filter(|_| is_ours);
-        match amount {
-            Some(value) if name(node).ends_with("Quantity") || name(node).ends_with("Number") => {
-                quantities.push(Quantity {
-                    role: node.tag_name().name().to_owned(),
-                    value: value.to_owned(),
-                    unit: attribute(node, "unit").map(str::to_owned),
-                });
-                if !has_only(node, &["value", "unit"], &[]) {
-                    common.other.whole(node);
+        let is_amount = is_ours
+            && matches!(name(node), role if role.ends_with("Quantity") || role.ends_with("Number")
+                || matches!(role, "quantity" | "expectedUseTime"));
+        if name(node) == "effectiveTime" {
+            further_time(node, common, quantities);
+            common.other.whole(node);
+            return;
+        }
+        let mut quantity = |role: &str, value: String, unit: Option<String>| {
+            quantities.push(Quantity {
+                role: role.to_owned(),
+                value,
+                unit,
+                ..Quantity::default()
+            });
+        };
+        let role = node.tag_name().name();
+        if is_amount {
+            if let Some(value) = attribute(node, "value") {
+                let unit = attribute(node, "unit").map(str::to_owned);
+                quantity(role, value.to_owned(), unit);
+                if has_only(node, &["value", "unit"], &[]) {
+                    return;
+                }
+            } else if let Some((value, unit)) = range(node, false).or_else(|| translated(node)) {
+                quantity(role, value, unit);
+            }
+        }
+        match name(node) {
+            "referenceRange" => {
+                for value in node.descendants().filter(|it| name(*it) == "value") {
+                    if let Some((value, unit)) = range(value, false) {
+                        quantity(role, value, unit);
+                    } else if let Some(value_of) = attribute(value, "value") {
+                        let unit = attribute(value, "unit").map(str::to_owned);
+                        quantity(role, value_of.to_owned(), unit);
+                    }
+                }
+                for text in node.descendants().filter(|it| name(*it) == "text") {
+                    if let Some(text) = self.narrative.text_of(text) {
+                        quantity(role, text, None);
+                    }
                 }
             }
-            _ => common.other.whole(node),
+            "precondition" => {
+                for criterion in named(node, "criterion") {
+                    if let Some((words, unit)) = self.criterion(criterion) {
+                        quantity("precondition/criterion", words, unit);
+                    }
+                }
+                for text in node.descendants().filter(|it| name(*it) == "text") {
+                    if let Some(text) = self.narrative.text_of(text) {
+                        quantity(role, text, None);
+                    }
+                }
+            }
+            _ => {}
         }
+        common.other.whole(node);
+    }
+}
+
+/// What a value shows that is no text: in base64, or elsewhere. The narrative is text, so a place in it is none.
+fn media(node: Node<'_, '_>, is_text: bool) -> Option<Media> {
+    let media_type = attribute(node, "mediaType").map(str::to_owned);
+    // Senders leave `representation` out; no text is an image.
+    let is_image = media_type
+        .as_deref()
+        .is_some_and(|it| it.starts_with("image/"));
+    let mut base64: String = match is_text && !is_image {
+        true => String::new(),
+        false => node
+            .children()
+            .filter_map(|it| it.text().filter(|_| it.is_text()))
+            .collect(),
+    };
+    base64.retain(|letter| !letter.is_whitespace());
+    let mut references = named(node, "reference").filter_map(|it| attribute(it, "value"));
+    let reference = references
+        .find(|target| !target.starts_with('#'))
+        .map(str::to_owned);
+    let is_elsewhere =
+        base64.is_empty() && text_in(node).is_none() && reference.is_some() && media_type.is_some();
+    (!base64.is_empty() || is_elsewhere).then(|| Media {
+        id: node
+            .parent()
+            .and_then(|statement| attribute(statement, "ID"))
+            .map(str::to_owned),
+        media_type,
+        base64: Some(base64).filter(|it| !it.is_empty()),
+        reference,
+    })
+}
+
+/// How a time is joined to the others of its set, where that is not as a part of them: `E` takes it out.
+fn operator<'a>(node: Node<'a, '_>) -> Option<&'a str> {
+    attribute(node, "operator").filter(|it| !matches!(*it, "I" | "A" | "H" | "P"))
+}
+
+/// A rhythm, or a time beside the first one, of a statement; one that is taken out of the others in one piece.
+fn further_time(node: Node<'_, '_>, common: &mut Common, quantities: &mut Vec<Quantity>) {
+    let Some(operator) = operator(node) else {
+        time_parts(node, common, quantities);
+        return;
+    };
+    let mut parts: Vec<Quantity> = Vec::new();
+    let mut events = Common::default();
+    time_parts(node, &mut events, &mut parts);
+    parts.extend(events.codes.into_iter().filter_map(|event| {
+        Some(Quantity {
+            value: event.label.or(event.code)?,
+            role: event.role,
+            ..Quantity::default()
+        })
+    }));
+    // A length says something only behind its beginning.
+    parts.sort_by_key(|it| it.role == "effectiveTime/width");
+    let mut parts = parts.into_iter().flat_map(|mut part| {
+        let with = std::mem::take(&mut part.with);
+        std::iter::once(part).chain(with)
+    });
+    quantities.extend(parts.next().map(|first| Quantity {
+        operator: Some(operator.to_owned()),
+        with: parts.collect(),
+        ..first
+    }));
+}
+
+/// What a time is made of, each with what it is.
+fn time_parts(node: Node<'_, '_>, common: &mut Common, quantities: &mut Vec<Quantity>) {
+    let mut quantity = |role: &str, value: String, unit: Option<String>| {
+        quantities.push(Quantity {
+            role: role.to_owned(),
+            value,
+            unit,
+            ..Quantity::default()
+        });
+    };
+    if let Some(event) = named(node, "event").next() {
+        common.codes.push(Concept {
+            role: "effectiveTime/event".to_owned(),
+            code: attribute(event, "code").map(str::to_owned),
+            label: attribute(event, "displayName").map(str::to_owned),
+            system: attribute(event, "codeSystem").map(str::to_owned),
+            ..Concept::default()
+        });
+    }
+    for (part, role) in [
+        ("period", "effectiveTime/period"),
+        ("width", "effectiveTime/width"),
+        ("frequency", "effectiveTime/frequency"),
+    ] {
+        for part in named(node, part) {
+            let unit = attribute(part, "unit").map(str::to_owned);
+            if let Some(value) = attribute(part, "value") {
+                quantity(role, value.to_owned(), unit);
+            } else if let Some((value, unit)) = range(part, false) {
+                quantity(role, value, unit);
+            }
+        }
+    }
+    for offset in named(node, "offset") {
+        let unit = |it| attribute(it, "unit").map(str::to_owned);
+        let low = named(offset, "low").next();
+        let is_open = ["high", "width"]
+            .iter()
+            .all(|it| named(offset, it).next().is_none());
+        let only_low = low.filter(|_| is_open);
+        // Only the beginning is no bound: what is given so long before or after begins there, unless it says not there.
+        let only_low = only_low.filter(|low| !is_excluded(*low));
+        let point = [Some(offset), only_low].into_iter().flatten();
+        let mut point = point.filter_map(|it| Some((attribute(it, "value")?.to_owned(), unit(it))));
+        if let Some((value, unit)) = point.next().or_else(|| range(offset, false)) {
+            quantity("effectiveTime/offset", value, unit);
+        }
+    }
+    for part in named(node, "phase").chain(named(node, "comp")) {
+        further_time(part, common, quantities);
+    }
+    let mut beside = Statement::default();
+    time(node, &mut beside, &mut Other::default());
+    if let Some(time) = beside.time {
+        quantities.push(Quantity {
+            role: "effectiveTime".to_owned(),
+            value: time,
+            ..Quantity::default()
+        });
     }
 }
 
@@ -590,8 +895,19 @@ fn also(words: &mut Option<String>, more: Option<String>) {
     }
 }
 
+/// Whether an indicator is set: what does not plainly say no is never taken for it.
 fn is_true(written: Option<&str>) -> bool {
-    matches!(written, Some("true" | "1"))
+    written.is_some_and(|written| {
+        let no = ["", "false", "0", "no", "non"];
+        !no.iter().any(|it| written.trim().eq_ignore_ascii_case(it))
+    })
+}
+
+/// Whether an element denies what it says, or its value; the latter is an extension of another namespace.
+fn is_negated(node: Node<'_, '_>) -> bool {
+    node.attributes().any(|it| {
+        matches!(it.name(), "negationInd" | "valueNegationInd") && is_true(Some(it.value()))
+    })
 }
 
 /// An instance identifier: `root`, or `root^extension`.
@@ -601,6 +917,35 @@ fn identifier(node: Node<'_, '_>) -> Option<String> {
         (Some(only), None) | (None, Some(only)) => Some(only.to_owned()),
         (None, None) => None,
     }
+}
+
+/// An identifier as people write it: its extension, which its root makes unique.
+fn identifier_written(node: Node<'_, '_>) -> Option<String> {
+    let written = attribute(node, "extension").or_else(|| attribute(node, "root"));
+    written.map(str::to_owned)
+}
+
+/// The text of each part of a name or an address, with a blank between two.
+fn parts_in(node: Node<'_, '_>) -> Option<String> {
+    let texts = node.descendants().filter(Node::is_text);
+    let words = texts.flat_map(|it| it.text().unwrap_or_default().split_whitespace());
+    let words = words.collect::<Vec<_>>().join(" ");
+    (!words.is_empty()).then_some(words)
+}
+
+/// A row of samples (`SLIST_PQ`): its digits, with where they begin and how much one of them is.
+fn samples(node: Node<'_, '_>) -> Option<String> {
+    let mut samples = named(node, "digits").find_map(parts_in)?;
+    for (part, words) in [("origin", "origine"), ("scale", "échelle")] {
+        if let Some(part) = named(node, part).next()
+            && let Some(value) = attribute(part, "value")
+        {
+            let unit = attribute(part, "unit").unwrap_or_default();
+            samples.push_str(format!(" ({words} {value} {unit}").trim_end());
+            samples.push(')');
+        }
+    }
+    Some(samples)
 }
 
 /// The side, among what makes a site more precise: told by the code of its name (LOINC 20228-3, SNOMED CT 272741003),
@@ -629,12 +974,28 @@ fn laterality(qualifiers: &[Qualifier]) -> Option<String> {
     value.words().or(value.code.as_deref()).map(str::to_owned)
 }
 
-/// When a statement holds: a point, or an interval open at `..`.
+/// Whether a time says how often, around what, or several of these (`PIVL_TS`, `EIVL_TS`, `SXPR_TS`), rather than when.
+fn is_rhythm(node: Node<'_, '_>) -> bool {
+    node.children().any(|part| {
+        matches!(
+            name(part),
+            "period" | "frequency" | "event" | "comp" | "phase"
+        )
+    })
+}
+
+/// Whether a bound of an interval does not belong to it.
+fn is_excluded(bound: Node<'_, '_>) -> bool {
+    let written = attribute(bound, "inclusive");
+    written.is_some() && !is_true(written)
+}
+
+/// When a statement holds: a point, or an interval open at `..`; `>` and `<` stand before a bound that does not belong
+/// to it.
 fn time(node: Node<'_, '_>, statement: &mut Statement, other: &mut Other) {
     let bound = |role| {
-        named(node, role)
-            .next()
-            .and_then(|it| attribute(it, "value"))
+        let node = named(node, role).next()?;
+        Some((attribute(node, "value")?, is_excluded(node)))
     };
     let is_plain = match attribute(node, "value") {
         Some(value) => {
@@ -645,13 +1006,18 @@ fn time(node: Node<'_, '_>, statement: &mut Statement, other: &mut Other) {
         None => {
             let (low, high) = (bound("low"), bound("high"));
             if low.is_some() || high.is_some() {
-                let ends = |iso: fn(&str) -> String| {
-                    let end = |end: Option<&str>| end.map_or_else(|| "..".to_owned(), iso);
-                    Some(format!("{}/{}", end(low), end(high)))
+                let ends = |iso: fn(&str) -> String, signs: [&str; 2]| {
+                    let end = |end: Option<(&str, bool)>, sign| match end {
+                        Some((end, true)) => format!("{sign}{}", iso(end)),
+                        Some((end, false)) => iso(end),
+                        None => "..".to_owned(),
+                    };
+                    let [above, below] = signs;
+                    Some(format!("{}/{}", end(low, above), end(high, below)))
                 };
-                statement.time = ends(iso);
-                statement.time_written = ends(str::to_owned);
-            } else if let Some(center) = bound("center") {
+                statement.time = ends(iso, [">", "<"]);
+                statement.time_written = ends(str::to_owned, ["", ""]);
+            } else if let Some((center, _)) = bound("center") {
                 statement.time = Some(iso(center));
                 statement.time_written = Some(center.to_owned());
             }
@@ -666,42 +1032,208 @@ fn time(node: Node<'_, '_>, statement: &mut Statement, other: &mut Other) {
     }
 }
 
+/// Adds a value to those of a statement, whose unit is the one that all of them have; where they differ, each stands
+/// with its own.
+fn push_with_unit(
+    values: &mut Vec<String>,
+    value: String,
+    unit: Option<String>,
+    statement: &mut Statement,
+) {
+    let with_unit = |value: &mut String, unit: Option<&str>| {
+        if let Some(unit) = unit {
+            value.push(' ');
+            value.push_str(unit);
+        }
+    };
+    if values.is_empty() {
+        statement.unit = unit;
+        values.push(value);
+        return;
+    }
+    let mut value = value;
+    if unit != statement.unit {
+        if let Some(common) = statement.unit.take() {
+            values
+                .iter_mut()
+                .for_each(|it| with_unit(it, Some(&common)));
+        }
+        with_unit(&mut value, unit.as_deref());
+    }
+    values.push(value);
+}
+
+/// A part of an interval or of a ratio.
+#[derive(Clone)]
+struct Part<'a> {
+    value: String,
+    unit: Option<&'a str>,
+    /// The currency too, which is compared, but is not shown.
+    compared: Option<&'a str>,
+    is_excluded: bool,
+}
+
+impl Part<'_> {
+    fn with_unit(&self) -> String {
+        match self.unit {
+            Some(unit) => format!("{} {unit}", self.value),
+            None => self.value.clone(),
+        }
+    }
+
+    /// A bound that the other and the width make, where both are exact numbers of one unit.
+    fn moved(
+        &self,
+        width: &Self,
+        by: impl Fn(Decimal, Decimal) -> Option<Decimal>,
+    ) -> Option<Self> {
+        if self.compared != width.compared {
+            return None;
+        }
+        let value = by(Decimal::of(&self.value)?, Decimal::of(&width.value)?)?;
+        Some(Self {
+            value: value.to_string(),
+            is_excluded: false,
+            ..self.clone()
+        })
+    }
+}
+
 /// An interval or a ratio in words, with the unit where all of it has one.
 fn range(node: Node<'_, '_>, is_time: bool) -> Option<(String, Option<String>)> {
-    let mut units: Vec<Option<&str>> = Vec::new();
-    let mut part = |role| {
+    let part = |role: &'static str| {
         let part = named(node, role).next()?;
         let value = attribute(part, "value")?;
-        units.push(attribute(part, "unit").or_else(|| attribute(part, "currency")));
-        Some((
-            if is_time {
-                iso(value)
-            } else {
-                value.to_owned()
+        let unit = attribute(part, "unit");
+        Some(Part {
+            value: match is_time && role != "width" {
+                true => iso(value),
+                false => value.to_owned(),
             },
-            attribute(part, "unit").map(str::to_owned),
-        ))
-    };
-    let with_unit = |(value, unit): (String, Option<String>)| match unit {
-        Some(unit) => format!("{value} {unit}"),
-        None => value,
+            unit,
+            compared: unit.or_else(|| attribute(part, "currency")),
+            is_excluded: is_excluded(part),
+        })
     };
     if let (Some(numerator), Some(denominator)) = (part("numerator"), part("denominator")) {
-        let words = format!("{} / {}", with_unit(numerator), with_unit(denominator));
+        let words = format!("{} / {}", numerator.with_unit(), denominator.with_unit());
         return Some((words, None));
     }
-    let (low, high, center) = (part("low"), part("high"), part("center"));
-    let unit = units.first().copied().flatten().map(str::to_owned);
-    let same = units.iter().all(|other| other.map(str::to_owned) == unit);
-    let words = |it: (String, Option<String>)| if same { it.0 } else { with_unit(it) };
-    let range = match (low, high, center) {
-        (Some(low), Some(high), _) => format!("{} – {}", words(low), words(high)),
-        (Some(low), None, _) => format!("≥ {}", words(low)),
-        (None, Some(high), _) => format!("≤ {}", words(high)),
-        (None, None, Some(center)) => words(center),
-        (None, None, None) => return None,
+    let (mut low, mut high, mut center) = (part("low"), part("high"), part("center"));
+    let mut width = part("width").filter(|_| low.is_none() || high.is_none());
+    if let Some(length) = width.clone().filter(|_| !is_time) {
+        match (&low, &high, &center) {
+            (Some(bound), None, _) => high = bound.moved(&length, Decimal::plus),
+            (None, Some(bound), _) => low = bound.moved(&length, Decimal::minus),
+            (None, None, Some(middle)) => {
+                low = middle.moved(&length, |it, width| it.minus(width.half()?));
+                high = middle.moved(&length, |it, width| it.plus(width.half()?));
+            }
+            _ => {}
+        }
+        if low.is_some() && high.is_some() {
+            (width, center) = (None, None);
+        }
+    }
+    let parts = [&low, &high, &center, &width].map(Option::as_ref);
+    let mut units = parts.into_iter().flatten().map(|it| it.compared);
+    let unit = units.next().flatten();
+    let same = units.all(|other| other == unit) && width.is_none();
+    let words = |it: &Part<'_>| match same {
+        true => it.value.clone(),
+        false => it.with_unit(),
     };
-    Some((range, unit.filter(|_| same)))
+    let above = |low: &Part<'_>| if low.is_excluded { '>' } else { '≥' };
+    let below = |high: &Part<'_>| if high.is_excluded { '<' } else { '≤' };
+    let mut said = match (&low, &high, &center) {
+        (Some(low), Some(high), _) if low.is_excluded || high.is_excluded => {
+            let (from, to) = (words(low), words(high));
+            format!("{} {from} et {} {to}", above(low), below(high))
+        }
+        (Some(low), Some(high), _) => format!("{} – {}", words(low), words(high)),
+        (Some(low), None, _) => format!("{} {}", above(low), words(low)),
+        (None, Some(high), _) => format!("{} {}", below(high), words(high)),
+        (None, None, Some(center)) => words(center),
+        (None, None, None) => String::new(),
+    };
+    if let Some(width) = &width {
+        if !said.is_empty() {
+            said.push_str(", ");
+        }
+        said.push_str(&format!("étendue {}", width.with_unit()));
+    }
+    let unit = unit.filter(|_| same).map(str::to_owned);
+    (!said.is_empty()).then_some((said, unit))
+}
+
+/// An exact number: so many of its last places.
+#[derive(Debug, Clone, Copy)]
+struct Decimal {
+    digits: i128,
+    places: u32,
+}
+
+impl Decimal {
+    /// A number as it is written with digits, a sign and a point; none of another form, or with too many digits.
+    fn of(written: &str) -> Option<Self> {
+        let plain = written.strip_prefix(['-', '+']).unwrap_or(written);
+        let (whole, fraction) = plain.split_once('.').unwrap_or((plain, ""));
+        let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        let is_plain = is_number(whole) && is_number(fraction) && plain.len() <= 18;
+        if !is_plain || (whole.is_empty() && fraction.is_empty()) {
+            return None;
+        }
+        let digits: i128 = format!("{whole}{fraction}").parse().ok()?;
+        let sign = if written.starts_with('-') { -1 } else { 1 };
+        Some(Self {
+            digits: digits.checked_mul(sign)?,
+            places: u32::try_from(fraction.len()).ok()?,
+        })
+    }
+
+    /// The digits of this number with so many places.
+    fn with_places(self, places: u32) -> Option<i128> {
+        let more = places.checked_sub(self.places)?;
+        self.digits.checked_mul(10_i128.checked_pow(more)?)
+    }
+
+    fn plus(self, other: Self) -> Option<Self> {
+        let places = self.places.max(other.places);
+        let digits = self.with_places(places)?;
+        Some(Self {
+            digits: digits.checked_add(other.with_places(places)?)?,
+            places,
+        })
+    }
+
+    fn minus(self, other: Self) -> Option<Self> {
+        self.plus(Self {
+            digits: other.digits.checked_neg()?,
+            ..other
+        })
+    }
+
+    fn half(self) -> Option<Self> {
+        Some(Self {
+            digits: self.digits.checked_mul(5)?,
+            places: self.places.checked_add(1)?,
+        })
+    }
+}
+
+impl std::fmt::Display for Decimal {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let places = usize::try_from(self.places).unwrap_or_default();
+        let sign = if self.digits < 0 { "-" } else { "" };
+        let width = places.saturating_add(1);
+        let digits = format!("{:0>width$}", self.digits.unsigned_abs());
+        let end = digits.len().saturating_sub(places);
+        let (whole, fraction) = digits.split_at_checked(end).unwrap_or((&digits, ""));
+        match fraction.trim_end_matches('0') {
+            "" => write!(to, "{sign}{whole}"),
+            fraction => write!(to, "{sign}{whole}.{fraction}"),
+        }
+    }
 }
 
 /// A time of HL7 (`20190218171100+0100`) as ISO 8601 to the same precision; what is none stays as it is.
@@ -747,6 +1279,86 @@ fn iso(written: &str) -> String {
     iso
 }
 
+/// Whom the header names, each with function and speciality, and last where the session meets.
+pub(super) fn people(root: Node<'_, '_>) -> Vec<Participant> {
+    const MOST: usize = 200;
+    const MOST_PLACES: usize = 10;
+    let beside = root.children().filter(|it| {
+        matches!(
+            name(*it),
+            "author"
+                | "dataEnterer"
+                | "informant"
+                | "custodian"
+                | "informationRecipient"
+                | "authenticator"
+                | "legalAuthenticator"
+                | "participant"
+        )
+    });
+    let of_acts = super::all(root, &["documentationOf", "serviceEvent", "performer"]);
+    let encounter = super::all(root, &["componentOf", "encompassingEncounter"]);
+    let of_encounter = encounter.into_iter().flat_map(|encounter| {
+        encounter
+            .children()
+            .filter(|it| matches!(name(*it), "responsibleParty" | "encounterParticipant"))
+    });
+    let mut people = Vec::new();
+    for node in beside.chain(of_acts).chain(of_encounter).take(MOST) {
+        let mut person = participant(node);
+        // What is said of a function besides its name: whether someone counts for the quorum.
+        let said = |code: Node<'_, '_>| {
+            let text = named(code, "originalText").find_map(text_in);
+            let name = attribute(code, "displayName").map(str::to_owned);
+            match (name, text) {
+                (Some(name), Some(text)) if name != text => Some(format!("{name} ({text})")),
+                (name, text) => name.or(text),
+            }
+        };
+        let function = named(node, "functionCode").find_map(said);
+        let code = node.descendants().find(|it| name(*it) == "code");
+        let speciality = code.and_then(said);
+        let label: Vec<String> = function.into_iter().chain(speciality).collect();
+        person.label = (!label.is_empty()).then(|| label.join(", "));
+        if (person.name.is_some() || person.organization.is_some()) && !people.contains(&person) {
+            people.push(person);
+        }
+    }
+    let of_encounter = super::all(root, &["componentOf", "encompassingEncounter", "location"]);
+    let of_acts = super::all(root, &["documentationOf", "serviceEvent", "location"]);
+    for node in of_encounter.into_iter().chain(of_acts).take(MOST_PLACES) {
+        let place = place(node);
+        let is_named = place.name.is_some() || place.organization.is_some();
+        if is_named && !people.contains(&place) {
+            people.push(place);
+        }
+    }
+    people
+}
+
+/// A place as a participant: what it is called, the house that it is in with its address, and of which kind it is.
+fn place(location: Node<'_, '_>) -> Participant {
+    let below = |path: &[&'static str]| super::all(location, path).into_iter();
+    let facility = "healthCareFacility";
+    let house = [facility, "serviceProviderOrganization", "name"];
+    let mut parts: Vec<String> = below(&house).find_map(parts_in).into_iter().collect();
+    let addresses = below(&[facility, "location", "addr"]);
+    let of_house = below(&[facility, "serviceProviderOrganization", "addr"]);
+    parts.extend(addresses.chain(of_house).find_map(parts_in));
+    let mut codes = below(&[facility, "code"]);
+    Participant {
+        role: "location".to_owned(),
+        ids: below(&[facility, "id"]).filter_map(identifier).collect(),
+        label: codes.find_map(|code| {
+            let name = attribute(code, "displayName").map(str::to_owned);
+            name.or_else(|| named(code, "originalText").find_map(text_in))
+        }),
+        name: below(&[facility, "location", "name"]).find_map(parts_in),
+        organization: (!parts.is_empty()).then(|| parts.join(", ")),
+        ..Participant::default()
+    }
+}
+
 /// Who takes part; the whole of it, with address and phone, is kept as raw XML besides.
 fn participant(node: Node<'_, '_>) -> Participant {
     let entity = node
@@ -763,7 +1375,11 @@ fn participant(node: Node<'_, '_>) -> Participant {
         part.ancestors().take_while(|it| *it != node).any(|it| {
             matches!(
                 name(it),
-                "representedOrganization" | "scopingOrganization" | "scopingEntity"
+                "representedOrganization"
+                    | "representedCustodianOrganization"
+                    | "receivedOrganization"
+                    | "scopingOrganization"
+                    | "scopingEntity"
             )
         })
     };
@@ -772,17 +1388,11 @@ fn participant(node: Node<'_, '_>) -> Participant {
             .filter(|part| matches!(name(*part), "name" | "desc"))
             .find(|part| is_house(part) == houses)
     };
-    let person = names(false).and_then(|person| {
-        let part = |role| named(person, role).find_map(text_in);
-        match (part("family"), part("given")) {
-            (None, None) => text_in(person),
-            (family, given) => Some(
-                [family, given]
-                    .into_iter()
-                    .flatten()
-                    .collect::<Vec<_>>()
-                    .join(" "),
-            ),
+    let person = names(false).and_then(|person| match super::header::parts_of_name(person) {
+        None => parts_in(person),
+        Some((family, given)) => {
+            let parts: Vec<String> = family.into_iter().chain(given).collect();
+            Some(parts.join(" "))
         }
     });
     Participant {
@@ -797,11 +1407,12 @@ fn participant(node: Node<'_, '_>) -> Participant {
             .and_then(|code| attribute(code, "displayName").or_else(|| attribute(code, "code")))
             .map(str::to_owned),
         name: person,
-        organization: names(true).and_then(text_in),
-        time: named(node, "time")
-            .next()
-            .and_then(|time| attribute(time, "value"))
-            .map(iso),
+        organization: names(true).and_then(parts_in),
+        time: named(node, "time").next().and_then(|when| {
+            let mut beside = Statement::default();
+            time(when, &mut beside, &mut Other::default());
+            beside.time
+        }),
     }
 }
 

@@ -6,6 +6,8 @@
 use roxmltree::Node;
 
 use super::{all, attribute, children, text_in};
+use crate::model::identifiers::Rpps;
+use crate::model::name;
 
 /// The root of the national numbers of health professionals (RPPS).
 const RPPS_ROOT: &str = "1.2.250.1.71.4.2.1";
@@ -166,6 +168,8 @@ pub struct Telecom {
 pub struct Address {
     /// Number and street.
     pub street: Option<String>,
+    /// What stands besides: the flat, the building, the house of whom, the post box.
+    pub complement: Option<String>,
     /// City.
     pub city: Option<String>,
     /// Postal code.
@@ -295,24 +299,34 @@ fn person(
     let rpps = |entity: Node<'_, '_>| {
         children(entity, "id")
             .filter(|id| attribute(*id, "root") == Some(RPPS_ROOT))
-            .find_map(|id| attribute(id, "extension").map(str::to_owned))
+            .filter_map(|id| attribute(id, "extension"))
+            .min_by_key(|number| !Rpps::could_be(number))
+            .map(str::to_owned)
     };
     let entity = entities
         .iter()
         .find(|entity| rpps(**entity).is_some())
         .or_else(|| entities.first())?;
-    let part = |name| {
-        all(*entity, &[person, "name", name])
-            .into_iter()
-            .find_map(text_in)
-    };
+    let names = all(*entity, &[person, "name"]);
+    let in_parts = names.iter().find_map(|it| parts_of_name(*it));
+    let (family, given) = in_parts.unwrap_or_else(|| {
+        // A name without parts is told as it is written.
+        (names.into_iter().find_map(text_in), None)
+    });
     Some(Person {
         rpps: rpps(*entity),
-        family: part("family"),
-        given: part("given"),
+        family,
+        given,
         place,
         name_place,
     })
+}
+
+/// The family name and all given names of a name in parts.
+pub(super) fn parts_of_name(name: Node<'_, '_>) -> Option<(Option<String>, Option<String>)> {
+    let family = children(name, "family").find_map(text_in);
+    let given = name::given_names(children(name, "given").filter_map(text_in));
+    (family.is_some() || given.is_some()).then_some((family, given))
 }
 
 /// The date of the encounter, else that of the meeting among the documented acts (code 39, SPEC 5).
@@ -414,33 +428,124 @@ impl Telecom {
     }
 }
 
+/// The parts of an address that make its street (CDA R2, data type AD, and as they are misnamed).
+const STREET: [&str; 9] = [
+    "houseNumber",
+    "houseNumberNumeric",
+    "buildingNumberSuffix",
+    "houseNumberSuffix",
+    "direction",
+    "streetName",
+    "streetNameBase",
+    "streetNameType",
+    "streetType",
+];
+
+/// Those of them that say which street it is.
+const NAMES_OF_STREETS: [&str; 2] = ["streetName", "streetNameBase"];
+
+/// Whole lines of an address, as they stand on an envelope.
+const LINES: [&str; 2] = ["streetAddressLine", "deliveryAddressLine"];
+
 impl Address {
+    /// Reads all that is written of an address, in its order: what is neither street nor city, postal code or country is
+    /// the complement (PID-11.2). Lines are the street where no part names one, and a line that says all of the parts of
+    /// the street, and more, stands for them. Behind the first hundred parts, each is kept as it comes: all are compared
+    /// with each other.
     fn read(node: Node<'_, '_>) -> Self {
-        let part = |name| children(node, name).find_map(text_in);
-        let number_and_name: Vec<String> = ["houseNumber", "streetNameType", "streetName"]
-            .into_iter()
-            .filter_map(part)
-            .collect();
-        let lines: Vec<String> = children(node, "streetAddressLine")
-            .filter_map(text_in)
-            .collect();
-        let street = match part("streetName") {
-            Some(_) => number_and_name,
-            None if lines.is_empty() => number_and_name,
-            None => lines,
-        };
-        Self {
-            street: (!street.is_empty()).then(|| street.join(" ")),
-            city: part("city"),
-            postal_code: part("postalCode"),
-            country: part("country"),
+        let mut read = Self {
             uses: tokens(node, "use"),
+            ..Self::default()
+        };
+        const COMPARED: usize = 100;
+        let mut written: Vec<(&str, String)> = node
+            .children()
+            .filter(|part| !part.has_attribute("nullFlavor"))
+            .filter_map(|part| {
+                let text = match part.is_text() {
+                    true => part.text().unwrap_or_default().trim().to_owned(),
+                    false => text_in(part)?,
+                };
+                // What only parts the others is no part.
+                let says = text.contains(char::is_alphanumeric);
+                says.then(|| (part.tag_name().name(), text))
+            })
+            .collect();
+        let beyond = written.split_off(written.len().min(COMPARED));
+        let of = |names: &'static [&'static str]| {
+            let texts = written.iter().filter(move |(name, _)| names.contains(name));
+            texts.map(|(_, text)| text.as_str())
+        };
+        let joined = of(&STREET).collect::<Vec<_>>().join(" ");
+        let is_named = of(&NAMES_OF_STREETS).next().is_some();
+        let whole = of(&LINES).find(|line| {
+            let says_all = of(&STREET).all(|part| name::says(line, part));
+            says_all && !name::says(&joined, line)
+        });
+        let is_of_street = |name: &str, text: &str| match (is_named, whole) {
+            (true, Some(whole)) => LINES.contains(&name) && text == whole,
+            (true, None) => STREET.contains(&name),
+            (false, _) => {
+                let is_in_a_line = || of(&LINES).any(|line| name::says(line, text));
+                LINES.contains(&name) || STREET.contains(&name) && !is_in_a_line()
+            }
+        };
+        let street: Vec<&str> = written
+            .iter()
+            .filter(|(name, text)| is_of_street(name, text))
+            .map(|(_, text)| text.as_str())
+            .collect();
+        read.street = (!street.is_empty()).then(|| street.join(" "));
+        // In their order, each once.
+        let mut complement: Vec<String> = Vec::new();
+        let mut unit: Option<String> = None;
+        for (name, text) in &written {
+            let own = match *name {
+                "city" => Some(&mut read.city),
+                "postalCode" => Some(&mut read.postal_code),
+                "country" => Some(&mut read.country),
+                _ => None,
+            };
+            let is_same = |known: &String| name::says(known, text) && name::says(text, known);
+            match own {
+                Some(own @ None) => {
+                    *own = Some(text.clone());
+                    continue;
+                }
+                Some(Some(known)) if is_same(known) => continue,
+                _ if STREET.contains(name) || is_of_street(name, text) => continue,
+                _ if *name == "unitType" => {
+                    complement.extend(unit.replace(text.clone()));
+                    continue;
+                }
+                _ => {}
+            }
+            let text = match unit.take() {
+                Some(unit) => format!("{unit} {text}"),
+                None => text.clone(),
+            };
+            let is_same = |known: &String| name::says(known, &text) && name::says(&text, known);
+            if !complement.iter().any(is_same) && !read.street.as_ref().is_some_and(is_same) {
+                complement.push(text);
+            }
         }
+        complement.extend(unit);
+        complement.extend(beyond.into_iter().map(|(_, text)| text));
+        read.complement = (!complement.is_empty()).then(|| complement.join(", "));
+        read
     }
 
     /// Whether nothing of it is written.
     pub fn is_empty(&self) -> bool {
-        [&self.street, &self.city, &self.postal_code, &self.country]
+        let Self {
+            street,
+            complement,
+            city,
+            postal_code,
+            country,
+            uses: _,
+        } = self;
+        [street, complement, city, postal_code, country]
             .into_iter()
             .all(Option::is_none)
     }

@@ -5,20 +5,24 @@
 //! so that a small file cannot cost much memory or time.
 
 mod body;
+mod bounds;
 pub mod header;
 mod narrative;
-
-use std::borrow::Cow;
+mod text;
 
 use encoding_rs::{Encoding, UTF_8};
 use roxmltree::{Document, Node, ParsingOptions};
 
 use self::header::Header;
-use crate::model::outcome::{Place, Reason, Refusal};
-use crate::model::questionnaire::Questionnaire;
+use crate::model::identifiers::ContentHash;
+use crate::model::outcome::{Place, Reason, Refusal, Warning};
+use crate::model::questionnaire::{Participant, Questionnaire};
 
 /// The namespace of CDA R2.
 const HL7: &str = "urn:hl7-org:v3";
+
+/// The namespace of stylesheets (XSLT), in which a document that presents itself stands (CI-SIS).
+pub(crate) const XSL: &str = "http://www.w3.org/1999/XSL/Transform";
 
 /// The namespace of `xsi:type`, which says what a value is.
 const XSI: &str = "http://www.w3.org/2001/XMLSchema-instance";
@@ -42,14 +46,21 @@ const MAX_NAMESPACES: usize = 100;
 /// A CDA document, read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cda {
+    /// The hash of the document.
+    pub hash: ContentHash,
     /// Who, when, and for which session.
     pub header: Header,
+    /// Whom the header names, with what each is there for.
+    pub people: Vec<Participant>,
     /// What the form says; none where the body is not structured (level 1).
     pub questionnaire: Option<Questionnaire>,
+    /// What is in doubt about its encoding.
+    pub charset: Vec<Warning>,
 }
 
 /// Whether bytes are XML, told from the first of them; whether it is CDA is told by [`parse`].
 pub fn looks_like_xml(bytes: &[u8]) -> bool {
+    let bytes = without_framing(bytes);
     let start = bytes.get(..1024).unwrap_or(bytes);
     let text = match Encoding::for_bom(start) {
         Some((encoding, mark)) => encoding.decode(start.get(mark..).unwrap_or_default()).0,
@@ -62,9 +73,36 @@ pub fn looks_like_xml(bytes: &[u8]) -> bool {
             .is_some_and(|letter| letter.is_alphabetic() || matches!(letter, '?' | '!' | '_' | ':'))
 }
 
+/// A document without what transports put around it: blank lines, NUL, framing bytes, a byte-order mark behind these.
+///
+/// UTF-16, told by its own mark, is not touched: its characters hold such bytes.
+pub fn without_framing(bytes: &[u8]) -> &[u8] {
+    const MARK: &[u8] = b"\xEF\xBB\xBF";
+    if let Some((encoding, _)) = Encoding::for_bom(bytes)
+        && encoding != UTF_8
+    {
+        return bytes;
+    }
+    let is_framing = |byte: &u8| *byte <= b' ' || *byte == 0x7f;
+    let mut document = bytes;
+    loop {
+        let count = document.iter().take_while(|byte| is_framing(byte)).count();
+        let after = document.get(count..).unwrap_or_default();
+        let after = after.strip_prefix(MARK).unwrap_or(after);
+        if after.len() == document.len() {
+            break;
+        }
+        document = after;
+    }
+    let end = document.iter().rposition(|byte| !is_framing(byte));
+    document
+        .get(..end.map_or(0, |last| last.saturating_add(1)))
+        .unwrap_or(document)
+}
+
 /// Reads a CDA document; refuses what is no XML, no CDA, has a document type declaration, or costs too much.
 pub fn parse(bytes: &[u8]) -> Result<Cda, Refusal> {
-    let text = decode(bytes)?;
+    let text::Decoded { text, doubts } = text::decode(bytes)?;
     check_bounds(&text)?;
     let options = ParsingOptions {
         allow_dtd: false,
@@ -82,20 +120,51 @@ pub fn parse(bytes: &[u8]) -> Result<Cda, Refusal> {
             position.row, position.col
         )))
     })?;
-    let root = document.root_element();
-    if !root.has_tag_name((HL7, "ClinicalDocument")) {
-        return Err(Refusal::new(
+    let root = clinical_document(document.root_element())?;
+    let mut questionnaire = body::read(root);
+    questionnaire.iter_mut().for_each(bounds::cut_long_texts);
+    Ok(Cda {
+        hash: ContentHash::of(bytes),
+        header: Header::read(root),
+        people: body::people(root),
+        questionnaire,
+        charset: doubts,
+    })
+}
+
+/// The document: the root, or, in one that presents itself, what stands in its stylesheet and is no part of the way in
+/// which that presents it.
+fn clinical_document<'a, 'i>(root: Node<'a, 'i>) -> Result<Node<'a, 'i>, Refusal> {
+    let is_document = |node: &Node<'_, '_>| node.has_tag_name((HL7, "ClinicalDocument"));
+    if is_document(&root) {
+        return Ok(root);
+    }
+    let is_stylesheet = ["stylesheet", "transform"].map(|name| root.has_tag_name((XSL, name)));
+    let is_its_own = |node: &Node<'a, 'i>| {
+        let mut within = node
+            .ancestors()
+            .skip(1)
+            .filter(|it| it.is_element() && *it != root);
+        !within.any(|it| it.tag_name().namespace() == Some(XSL) || is_document(&it))
+    };
+    let mut documents = root.descendants().filter(is_document).filter(is_its_own);
+    let found = match is_stylesheet.contains(&true) {
+        true => (documents.next(), documents.next()),
+        false => (None, None),
+    };
+    match found {
+        (Some(document), None) => Ok(document),
+        (Some(_), Some(_)) => Err(malformed(
+            "expected one ClinicalDocument in the stylesheet, found several; send each in a file of its own",
+        )),
+        (None, _) => Err(Refusal::new(
             Reason::UnknownFormat,
             format!(
-                "expected the XML of a CDA document, whose root is ClinicalDocument of {HL7}, found the root {}",
+                "expected the XML of a CDA document, whose root is ClinicalDocument of {HL7}, or a stylesheet with that in it, found the root {}",
                 shortened(root.tag_name().name())
             ),
-        ));
+        )),
     }
-    Ok(Cda {
-        header: Header::read(root),
-        questionnaire: body::read(root),
-    })
 }
 
 /// What stands in quotation marks is the sender's: what follows a stray `<` or `&` may be a patient's name.
@@ -107,58 +176,6 @@ fn without_quotations(text: &str) -> String {
         plain.push_str(after);
     }
     plain
-}
-
-/// The text of the document: by its byte-order mark, else its declaration, else as UTF-8.
-fn decode(bytes: &[u8]) -> Result<Cow<'_, str>, Refusal> {
-    let (encoding, text) = match Encoding::for_bom(bytes) {
-        Some((encoding, mark)) => (encoding, bytes.get(mark..).unwrap_or_default()),
-        None => (declared_encoding(bytes)?, bytes),
-    };
-    if encoding == UTF_8 {
-        return std::str::from_utf8(text).map(Cow::Borrowed).map_err(|error| {
-            malformed(format!(
-                "expected text in UTF-8, found another byte at {}; another encoding must be declared (<?xml version=\"1.0\" encoding=\"…\"?>)",
-                error.valid_up_to().saturating_add(1)
-            ))
-        });
-    }
-    encoding
-        .decode_without_bom_handling_and_without_replacement(text)
-        .ok_or_else(|| {
-            malformed(format!(
-                "expected text in {}, as it is declared, found bytes that are not",
-                encoding.name()
-            ))
-        })
-}
-
-/// The encoding that the XML declaration names; UTF-8 where it names none.
-fn declared_encoding(bytes: &[u8]) -> Result<&'static Encoding, Refusal> {
-    let start = bytes.trim_ascii_start();
-    let declaration = start
-        .strip_prefix(b"<?xml")
-        .and_then(|rest| rest.get(..memchr::memmem::find(rest, b"?>")?))
-        .unwrap_or_default();
-    let Some(at) = memchr::memmem::find(declaration, b"encoding") else {
-        return Ok(UTF_8);
-    };
-    let value = declaration
-        .get(at + b"encoding".len()..)
-        .unwrap_or_default();
-    let label: &[u8] = value
-        .split(|byte| matches!(byte, b'"' | b'\''))
-        .nth(1)
-        .unwrap_or_default();
-    match Encoding::for_label_no_replacement(label) {
-        // What was read here byte by byte is not in UTF-16, whatever it says.
-        Some(encoding) if encoding.is_ascii_compatible() => Ok(encoding),
-        Some(_) => Ok(UTF_8),
-        None => Err(malformed(
-            "expected an encoding that is known, such as UTF-8, in the XML declaration, found another",
-        )
-        .with_value(&String::from_utf8_lossy(label))),
-    }
 }
 
 /// Counts what the parser would build, without building it.
@@ -364,6 +381,10 @@ mod tests {
             (b"\xef\xbb\xbf \r\n<a/>", true),
             (b"<!-- a --><a/>", true),
             (b"<ns:a/>", true),
+            (b"\r\n\r\n<a/>", true),
+            (b"\0\0\x0b<a/>\x1c\r", true),
+            (b"\x0b\xEF\xBB\xBF\n<a/>", true),
+            (b"\0\0", false),
             (&utf_16("<a/>", true), true),
             (&utf_16("<a/>", false), true),
             (b"", false),
@@ -377,7 +398,23 @@ mod tests {
     }
 
     #[test]
-    fn the_encoding_is_that_of_the_mark_then_the_declaration_then_utf_8() {
+    fn what_transports_put_around_a_document_is_left_out() {
+        let utf_16 = utf_16("<a/>", true);
+        for (bytes, document) in [
+            (&b"<a/>"[..], &b"<a/>"[..]),
+            (b"\r\n \n<a> </a>\r\n", b"<a> </a>"),
+            (b"\0\0<a/>\0\x1a", b"<a/>"),
+            (b"\x0b<a/>\x1c\r", b"<a/>"),
+            (b"\xEF\xBB\xBF\n\xEF\xBB\xBF<a/>", b"<a/>"),
+            (b"\r\n", b""),
+            (&utf_16, &utf_16),
+        ] {
+            assert_eq!(without_framing(bytes), document, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn the_encoding_is_that_of_the_mark_else_that_which_each_value_shows() {
         let with = |encoding: &str| {
             format!(
                 "<?xml version=\"1.0\" encoding=\"{encoding}\" ?>{}",
@@ -405,13 +442,84 @@ mod tests {
         }
         let latin = b"<?xml version='1.0' encoding='ISO-8859-1'?><ClinicalDocument xmlns='urn:hl7-org:v3'><title>\xe9</title></ClinicalDocument>";
         assert_eq!(title(latin), "é");
-        for bytes in [
-            &latin.to_vec().split_off(43)[..],
-            with("klingon").as_bytes(),
-            with("replacement").as_bytes(),
-        ] {
-            assert_eq!(title(bytes), "malformed");
+        assert_eq!(title(&latin.to_vec().split_off(43)), "é");
+        for label in ["klingon", "replacement"] {
+            assert_eq!(title(with(label).as_bytes()), "Œuf été €");
         }
+    }
+
+    #[test]
+    fn the_author_has_the_rpps_among_the_numbers_and_any_name() {
+        let id = |number| format!("<id root='1.2.250.1.71.4.2.1' extension='{number}'/>");
+        let (adeli, rpps, structure) = (id("0751234567"), id("810100094977"), id("3350000741/1"));
+        let parts = "<family>UN</family><given>Léa</given>";
+        for (ids, number) in [
+            (format!("{adeli}{rpps}"), "810100094977"),
+            (format!("{rpps}{adeli}"), "810100094977"),
+            (format!("{structure}{rpps}"), "810100094977"),
+            (format!("{structure}{adeli}"), "3350000741/1"),
+            (adeli.clone(), "0751234567"),
+        ] {
+            for (name, family, given) in [
+                (parts, "UN", Some("Léa")),
+                (" Dr  Jean AUTEUR\n", "Dr Jean AUTEUR", None),
+                ("<prefix>Dr</prefix><family>UN</family>", "UN", None),
+            ] {
+                let text = document(&format!(
+                    "<author><assignedAuthor>{ids}<assignedPerson><name>{name}</name></assignedPerson>\
+                     </assignedAuthor></author>"
+                ));
+                let author = parse(text.as_bytes()).unwrap().header.submitter.unwrap();
+                assert_eq!(author.rpps.as_deref(), Some(number), "{ids}");
+                assert_eq!(author.family.as_deref(), Some(family), "{name}");
+                assert_eq!(author.given.as_deref(), given, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn people_of_the_header_are_named_with_their_function() {
+        let person = |entity: &str, who: &str, name: &str| {
+            format!(
+                "<{entity}><id root='1.2.250.1.71.4.2.1' extension='810102078838'/>\
+                 <code code='SM26' displayName='Généraliste'/><{who}><name><given>Léa</given>\
+                 <family>{name}</family></name></{who}></{entity}>"
+            )
+        };
+        let function = "<functionCode code='PCP' displayName='Médecin traitant'/>";
+        let text = document(&format!(
+            "<author>{}</author><informationRecipient>{}</informationRecipient>\
+             <participant typeCode='INF'>{function}{}</participant>\
+             <documentationOf><serviceEvent><performer>{}</performer></serviceEvent></documentationOf>\
+             <componentOf><encompassingEncounter><encounterParticipant>{}</encounterParticipant></encompassingEncounter></componentOf>\
+             <author nullFlavor='NA'/>",
+            person("assignedAuthor", "assignedPerson", "UN"),
+            person("intendedRecipient", "informationRecipient", "DEUX"),
+            person("associatedEntity", "associatedPerson", "TROIS"),
+            person("assignedEntity", "assignedPerson", "QUATRE"),
+            person("assignedEntity", "assignedPerson", "CINQ"),
+        ));
+        let people = parse(text.as_bytes()).unwrap().people;
+        let told: Vec<_> = people
+            .iter()
+            .map(|it| {
+                (
+                    &*it.role,
+                    it.name.as_deref().unwrap(),
+                    it.label.as_deref().unwrap(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("author", "UN Léa", "Généraliste"),
+                ("informationRecipient", "DEUX Léa", "Généraliste"),
+                ("participant", "TROIS Léa", "Médecin traitant, Généraliste"),
+                ("performer", "QUATRE Léa", "Généraliste"),
+                ("encounterParticipant", "CINQ Léa", "Généraliste"),
+            ]
+        );
     }
 
     #[test]
@@ -453,6 +561,43 @@ mod tests {
         assert_eq!(title(prefixed.as_bytes()), "T");
         let harmless = document("<title>T<!-- <!DOCTYPE a> --><![CDATA[<!DOCTYPE b>]]></title>");
         assert_eq!(title(harmless.as_bytes()), "T<!DOCTYPE b>");
+    }
+
+    #[test]
+    fn a_document_that_presents_itself_is_found_in_its_stylesheet() {
+        let stylesheet = |name: &str, inside: &str| {
+            format!(
+                "<?xml version=\"1.0\"?><?xml-stylesheet type=\"text/xsl\" href=\"#\"?>\
+                 <x:{name} version=\"1.0\" xmlns:x=\"{XSL}\" xmlns:d=\"urn:d\">{inside}</x:{name}>"
+            )
+        };
+        let own = document("<title>T</title>");
+        let template = format!("<x:template match=\"/\">{own}</x:template>");
+        for (inside, expected) in [
+            (own.clone(), "T"),
+            (format!("<d:Contenu>{own}</d:Contenu>{template}"), "T"),
+            (format!("{template}\n<d:a><d:b>{own}</d:b></d:a>"), "T"),
+            (template.clone(), "unknown-format"),
+            (String::new(), "unknown-format"),
+            (format!("{own}{own}"), "malformed"),
+            ("<ClinicalDocument/>".to_owned(), "unknown-format"),
+        ] {
+            for name in ["stylesheet", "transform"] {
+                let text = stylesheet(name, &inside);
+                assert_eq!(title(text.as_bytes()), expected, "{text}");
+            }
+            let text = stylesheet("output", &inside);
+            assert_eq!(title(text.as_bytes()), "unknown-format", "{text}");
+        }
+        // The same is said of it, wherever it stands.
+        let whole = include_str!("../../fixtures/cda/meeting.xml");
+        let plain = parse(whole.as_bytes()).unwrap();
+        let (_, whole) = whole.split_once("?>").unwrap();
+        let wrapped = stylesheet("stylesheet", &format!("<d:Contenu>{whole}</d:Contenu>"));
+        let hash = plain.hash.clone();
+        let found = parse(wrapped.as_bytes()).unwrap();
+        assert_ne!(found.hash, hash);
+        assert_eq!(Cda { hash, ..found }, plain);
     }
 
     #[test]

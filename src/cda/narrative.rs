@@ -7,6 +7,7 @@ use std::rc::Rc;
 use roxmltree::Node;
 
 use super::{HL7, attribute};
+use crate::model::questionnaire::{Block, TableRow};
 
 /// The parts of a document that statements can refer to.
 pub(super) struct Narrative<'a, 'i> {
@@ -73,16 +74,177 @@ impl<'a, 'i> Narrative<'a, 'i> {
     fn read(&self, node: Node<'a, 'i>) -> Option<Rc<str>> {
         let left = self.budget.get().checked_sub(node.range().len())?;
         self.budget.set(left);
-        text(node).map(Rc::from)
+        let told = text(node)?;
+        let around = || node.ancestors().skip(1).find_map(own_mark);
+        Some(match own_mark(node).map_or_else(around, |_| None) {
+            Some(mark) => Rc::from(format!("[{mark} : {told}]")),
+            None => Rc::from(told),
+        })
     }
+}
+
+/// What a text says of all that stands in an element: that it does not hold any more.
+fn own_mark(node: Node<'_, '_>) -> Option<&'static str> {
+    if attribute(node, "revised") == Some("delete") {
+        return Some("supprimé");
+    }
+    let styles = attribute(node, "styleCode").unwrap_or_default();
+    let mut styles = styles.split_whitespace().map(str::to_lowercase);
+    let is_struck = |style: String| style.contains("strike") || style.contains("linethrough");
+    styles.any(is_struck).then_some("barré")
+}
+
+/// The same, as it is written within the element; that of a row or a table stands in each of its cells.
+fn mark(node: Node<'_, '_>) -> Option<&'static str> {
+    match node.tag_name().name() {
+        "table" | "thead" | "tbody" | "tfoot" | "tr" => None,
+        "td" | "th" => {
+            let mut is_inside = true;
+            let around = node.ancestors().take_while(|it| {
+                let was_inside = is_inside;
+                is_inside &= it.tag_name().name() != "table";
+                was_inside
+            });
+            around.into_iter().find_map(own_mark)
+        }
+        _ => own_mark(node),
+    }
+}
+
+/// Text above the line, as its letters where Unicode has them for all of it.
+fn raised(text: &str) -> String {
+    let raised = text.chars().map(|letter| match letter {
+        '0' => Some('⁰'),
+        '1' => Some('¹'),
+        '2' => Some('²'),
+        '3' => Some('³'),
+        '4'..='9' => char::from_u32('⁴' as u32 + (letter as u32 - '4' as u32)),
+        '+' => Some('⁺'),
+        '-' | '−' => Some('⁻'),
+        _ => None,
+    });
+    match raised.collect::<Option<String>>() {
+        Some(raised) => raised,
+        // An ordinal (`1er`, `3e`, `n°`) reads the same on the line.
+        None if text.chars().all(|it| it.is_alphabetic() || it == '°') => text.to_owned(),
+        None => aside('^', text),
+    }
+}
+
+/// Text below the line.
+fn lowered(text: &str) -> String {
+    let lowered = text.chars().map(|letter| match letter {
+        '0'..='9' => char::from_u32('₀' as u32 + (letter as u32 - '0' as u32)),
+        _ => None,
+    });
+    match lowered.collect::<Option<String>>() {
+        Some(lowered) => lowered,
+        None => aside('_', text),
+    }
+}
+
+fn aside(sign: char, text: &str) -> String {
+    match text.contains(char::is_whitespace) {
+        true => format!("{sign}({text})"),
+        false => format!("{sign}{text}"),
+    }
+}
+
+/// A table has at most so many columns; further cells of a row stand in its last one.
+const MAX_COLUMNS: usize = 50;
+
+/// Narrative, of which this is the text, in lines and tables; nothing where it has no table, or something of it stands
+/// outside of lines and cells: then the text says it all.
+pub(super) fn blocks(node: Node<'_, '_>, text: &str) -> Vec<Block> {
+    let mut lines = Lines {
+        blocks: Some(Vec::new()),
+        ..Lines::default()
+    };
+    for child in node.children() {
+        lines.add(child);
+    }
+    lines.end_lines();
+    let blocks = lines.blocks.unwrap_or_default();
+    let has_table = blocks.iter().any(|block| matches!(block, Block::Table(_)));
+    let cells = blocks.iter().flat_map(|block| match block {
+        Block::Line(line) => vec![line.as_str()],
+        Block::Table(rows) => rows
+            .iter()
+            .flat_map(|row| &row.cells)
+            .map(String::as_str)
+            .collect(),
+    });
+    let letters = |text: &str| text.chars().filter(|it| it.is_alphanumeric()).count();
+    match has_table && cells.map(letters).sum::<usize>() == letters(text) {
+        true => blocks,
+        false => Vec::new(),
+    }
+}
+
+/// The rows of a table, each cell in its column: cells that stand in several columns or rows leave these empty.
+fn table(node: Node<'_, '_>) -> Vec<TableRow> {
+    let mut rows: Vec<TableRow> = Vec::new();
+    // For each column, in how many further rows the cell above stands.
+    let mut taken: Vec<usize> = Vec::new();
+    for row in node.descendants().filter(|it| {
+        let own = it.ancestors().find(|it| it.tag_name().name() == "table");
+        it.is_element() && it.tag_name().name() == "tr" && own == Some(node)
+    }) {
+        let mut shown = TableRow {
+            is_head: row.ancestors().any(|it| it.tag_name().name() == "thead"),
+            cells: Vec::new(),
+        };
+        let mut all_heads = true;
+        for cell in row.children().filter(Node::is_element) {
+            all_heads &= cell.tag_name().name() == "th";
+            while let Some(left) = taken.get_mut(shown.cells.len()).filter(|left| **left > 0) {
+                *left -= 1;
+                shown.cells.push(String::new());
+            }
+            let span = |name| {
+                let written = attribute(cell, name).and_then(|it| it.parse::<usize>().ok());
+                written.unwrap_or(1).max(1)
+            };
+            let text = text(cell).unwrap_or_default();
+            if shown.cells.len() >= MAX_COLUMNS {
+                if let Some(last) = shown.cells.last_mut().filter(|_| !text.is_empty()) {
+                    last.push('\n');
+                    last.push_str(&text);
+                }
+                continue;
+            }
+            let first = shown.cells.len();
+            shown.cells.push(text);
+            let end = first.saturating_add(span("colspan")).min(MAX_COLUMNS);
+            shown.cells.resize(end, String::new());
+            taken.resize(taken.len().max(end), 0);
+            let below = span("rowspan").saturating_sub(1);
+            taken
+                .iter_mut()
+                .take(end)
+                .skip(first)
+                .for_each(|it| *it = below);
+        }
+        let end = shown.cells.len();
+        taken
+            .iter_mut()
+            .skip(end)
+            .for_each(|it| *it = it.saturating_sub(1));
+        shown.is_head |= all_heads && shown.cells.len() > 1 && rows.iter().all(|it| it.is_head);
+        while shown.cells.last().is_some_and(String::is_empty) {
+            shown.cells.pop();
+        }
+        if !shown.cells.is_empty() {
+            rows.push(shown);
+        }
+    }
+    rows
 }
 
 /// Narrative as text: a line for each row, paragraph and item, cells divided by ` | `.
 pub(super) fn text(node: Node<'_, '_>) -> Option<String> {
     let mut lines = Lines::default();
-    for child in node.children() {
-        lines.add(child);
-    }
+    lines.inside(node);
     let text = lines.text.trim();
     (!text.is_empty()).then(|| text.to_owned())
 }
@@ -92,6 +254,8 @@ struct Lines {
     text: String,
     /// Whether white space stood before what comes next.
     space: bool,
+    /// Where lines and tables are gathered apart: those before the text.
+    blocks: Option<Vec<Block>>,
 }
 
 impl Lines {
@@ -105,6 +269,11 @@ impl Lines {
         }
         match node.tag_name().name() {
             "br" => self.end_line(),
+            name @ ("sup" | "sub") => match text(node) {
+                Some(text) if name == "sup" => self.words(&raised(&text)),
+                Some(text) => self.words(&lowered(&text)),
+                None => {}
+            },
             "renderMultiMedia" => {
                 self.inside(node);
                 if let Some(object) = attribute(node, "referencedObject") {
@@ -138,6 +307,17 @@ impl Lines {
                 self.text.truncate(filled);
                 self.end_line();
             }
+            "table" if self.blocks.is_some() => {
+                let captions = node
+                    .children()
+                    .filter(|it| it.tag_name().name() == "caption");
+                captions.for_each(|caption| self.add(caption));
+                self.end_lines();
+                let rows = table(node);
+                if let Some(blocks) = self.blocks.as_mut().filter(|_| !rows.is_empty()) {
+                    blocks.push(Block::Table(rows));
+                }
+            }
             "table" | "thead" | "tbody" | "tfoot" | "caption" | "paragraph" | "list" => {
                 self.end_line();
                 self.inside(node);
@@ -147,9 +327,33 @@ impl Lines {
         }
     }
 
+    /// Makes blocks of the lines so far.
+    fn end_lines(&mut self) {
+        let text = std::mem::take(&mut self.text);
+        self.space = false;
+        if let Some(blocks) = &mut self.blocks {
+            let lines = text.lines().filter(|line| !line.trim().is_empty());
+            blocks.extend(lines.map(|line| Block::Line(line.trim().to_owned())));
+        }
+    }
+
     fn inside(&mut self, node: Node<'_, '_>) {
+        let mark = mark(node).map(|mark| format!("[{mark} :"));
+        if let Some(mark) = &mark {
+            self.words(&format!(" {mark} "));
+        }
         for child in node.children() {
             self.add(child);
+        }
+        if let Some(mark) = mark {
+            let end = self.text.trim_end().len();
+            self.text.truncate(end);
+            match self.text.strip_suffix(&mark) {
+                // Nothing stands in it.
+                Some(before) => self.text = before.to_owned(),
+                None => self.text.push(']'),
+            }
+            self.space = true;
         }
     }
 
@@ -206,10 +410,91 @@ mod tests {
                 "see here (https://x.fr) .",
             ),
             ("<renderMultiMedia referencedObject=\"M1\"/>", "[M1]"),
+            ("10<sup>9</sup>/L, H<sub>2</sub>O", "10⁹/L, H₂O"),
+            (
+                "1<sup>er</sup> x<sup>a+1</sup> y<sub>n m</sub>",
+                "1er x^a+1 y_(n m)",
+            ),
+            ("10 <sup>-12</sup> mol<sup/>", "10 ⁻¹² mol"),
+            (
+                "Dose <content revised=\"delete\">5 mg</content><content revised=\"insert\">10 mg</content>",
+                "Dose [supprimé : 5 mg] 10 mg",
+            ),
+            ("a<content revised=\"delete\"> </content>b", "a b"),
+            (
+                "<paragraph styleCode=\"Bold Strikethrough\">a<br/>b</paragraph>c",
+                "[barré : a\nb]\nc",
+            ),
+            (
+                "<table><tr styleCode=\"Strikethrough\"><td>a</td><td>b</td></tr><tr><td styleCode=\"Strikethrough\">c</td><td>d</td></tr></table>",
+                "[barré : a] | [barré : b]\n[barré : c] | d",
+            ),
             ("a<!-- b --><![CDATA[ <c>]]>", "a <c>"),
         ] {
             assert_eq!(read(xml), text, "{xml}");
         }
+    }
+
+    #[test]
+    fn tables_keep_their_columns() {
+        let tables = |xml: &str| {
+            let xml = format!("<text xmlns=\"urn:hl7-org:v3\">{xml}</text>");
+            let document = Document::parse(&xml).unwrap();
+            let root = document.root_element();
+            let told = blocks(root, &text(root).unwrap_or_default());
+            let told = told.into_iter().map(|block| match block {
+                Block::Line(line) => line,
+                Block::Table(rows) => rows
+                    .into_iter()
+                    .map(|row| {
+                        let sign = if row.is_head { "#" } else { "" };
+                        format!("{sign}{}", row.cells.join("|"))
+                    })
+                    .collect::<Vec<_>>()
+                    .join("/"),
+            });
+            told.collect::<Vec<_>>()
+        };
+        for (xml, told) in [
+            ("a<br/>b", &[][..]),
+            (
+                "before<table><caption>C</caption><thead><tr><th>A</th><th>B</th></tr></thead>\
+                 <tbody><tr><td>x<br/>y</td><td/></tr><tr/></tbody></table>after",
+                &["before", "C", "#A|B/x\ny", "after"],
+            ),
+            (
+                "<table><tr><td rowspan='2'>a</td><td>b</td></tr><tr><td>c</td></tr><tr><td>d</td></tr></table>",
+                &["a|b/|c/d"],
+            ),
+            (
+                "<table><tr><td colspan='2'>a</td><td>b</td></tr></table>",
+                &["a||b"],
+            ),
+            (
+                "<table><tr><th>A</th><th>B</th></tr><tr><th>x</th><td>y</td></tr></table>",
+                &["#A|B/x|y"],
+            ),
+            (
+                "<table><tr><td>a<table><tr><td>b</td><td>c</td></tr></table></td></tr></table>",
+                &["a\nb | c"],
+            ),
+            (
+                "<list><item><table><tr><td>a</td></tr></table></item></list>",
+                &["-", "a"],
+            ),
+            (
+                "<table styleCode='Strikethrough'><tr><td>a</td><td>b</td></tr></table>c",
+                &["[barré : a]|[barré : b]", "c"],
+            ),
+            ("<table>lost<tr><td>a</td></tr></table>", &[]),
+        ] {
+            assert_eq!(tables(xml), told, "{xml}");
+        }
+        let wide = format!(
+            "<table><tr><td colspan='4000000000'>a</td>{}</tr></table>",
+            "<td>b</td>".repeat(2)
+        );
+        assert!(tables(&wide)[0].ends_with("b\nb"));
     }
 
     #[test]

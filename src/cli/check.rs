@@ -4,16 +4,14 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use chrono::Utc;
-use clap::Args;
-use serde_json::Value;
-
-use super::{Failure, facility, print_json, terminal_width, write_out};
+use super::{Failure, facility, terminal_width, write_json, write_out};
 use crate::config::Config;
 use crate::intake::Context;
 use crate::intake::explain::{self, Explained};
 use crate::listing::reading::{self, Look};
 use crate::model::outcome::{Reason, Refusal};
+use chrono::Utc;
+use clap::Args;
 
 /// The arguments of `check`.
 ///
@@ -44,43 +42,64 @@ impl Check {
         let context = Context {
             facility,
             versions: &config.intake.versions,
+            future: config.intake.future,
             now: Utc::now(),
         };
-        let mut rows: Vec<Value> = Vec::new();
+        // Nothing is written where one of them cannot be looked at.
+        for file in &self.files {
+            open(file)?;
+        }
+        // What is said of a message is larger than the message: each is written before the next.
+        let look = Look::of(terminal_width());
+        let mut written = 0;
         for file in &self.files {
             let explained = explain_file(file, config.intake.max_file, &context)?;
             let of = explained.len();
-            for (number, explained) in (1..).zip(&explained) {
-                rows.push(reading::row(file, (number, of), facility, explained));
+            for (number, explained) in (1..).zip(explained) {
+                let row = reading::row(file, (number, of), facility, &explained);
+                match self.json {
+                    true if written == 0 => write_json(&format!("[\n{row:#}"))?,
+                    true => write_json(&format!(",\n{row:#}"))?,
+                    // It has colours, and shows what is hidden in each datum.
+                    false => write_out(&reading::render(&row, written == 0, &look))?,
+                }
+                written += 1;
             }
         }
         match self.json {
-            true => print_json(&Value::from(rows)),
-            // It has colours, and shows what is hidden in each datum.
-            false => write_out(&reading::render(&rows, &Look::of(terminal_width()))),
+            true => write_out("\n]\n"),
+            false => Ok(()),
         }
     }
 }
 
-fn explain_file(file: &Path, limit: u64, context: &Context<'_>) -> Result<Vec<Explained>, Failure> {
-    let unreadable = |error: std::io::Error| {
-        Failure::new(format!(
-            "the file {} cannot be read: {error}",
-            file.display()
-        ))
-    };
-    let opened = File::open(file).map_err(unreadable)?;
-    if opened.metadata().map_err(unreadable)?.is_dir() {
+fn open(file: &Path) -> Result<File, Failure> {
+    let opened = File::open(file).map_err(|error| unreadable(file, &error))?;
+    let metadata = opened
+        .metadata()
+        .map_err(|error| unreadable(file, &error))?;
+    if metadata.is_dir() {
         return Err(Failure::new(format!(
             "expected files, found the folder {}: name the files in it",
             file.display()
         )));
     }
+    Ok(opened)
+}
+
+fn unreadable(file: &Path, error: &std::io::Error) -> Failure {
+    Failure::new(format!(
+        "the file {} cannot be read: {error}",
+        file.display()
+    ))
+}
+
+fn explain_file(file: &Path, limit: u64, context: &Context<'_>) -> Result<Vec<Explained>, Failure> {
     let mut bytes = Vec::new();
-    opened
+    open(file)?
         .take(limit.saturating_add(1))
         .read_to_end(&mut bytes)
-        .map_err(unreadable)?;
+        .map_err(|error| unreadable(file, &error))?;
     if bytes.len() as u64 > limit {
         let refusal = Refusal::new(
             Reason::TooLarge,

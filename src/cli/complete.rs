@@ -12,7 +12,14 @@ use super::desk::{command, fresh_name, submit};
 use crate::config::Config;
 
 /// What the file of a completion may hold (SPEC 7).
-const KEYS: [&str; 4] = ["decision", "participants", "items", "pdf"];
+const KEYS: [&str; 6] = [
+    "decision",
+    "participants",
+    "validator",
+    "items",
+    "pdf",
+    "force",
+];
 
 /// The arguments of `complete`.
 #[derive(Debug, Args)]
@@ -25,12 +32,15 @@ pub struct Complete {
     /// The decision of the meeting
     #[arg(long, group = "content", value_name = "TEXT")]
     decision: Option<String>,
-    /// A file with decision, participants, items and pdf, as the desk's command has them
+    /// A file with decision, participants, validator, items and pdf, as the desk's command has them
     #[arg(long, group = "content", value_name = "JSON")]
     file: Option<PathBuf>,
     /// The report itself, instead of the one that is made
     #[arg(long, group = "content")]
     pdf: Option<PathBuf>,
+    /// Also without a decision, before the day of the session, or with a PDF whose end is missing
+    #[arg(long, group = "content")]
+    force: bool,
 }
 
 impl Complete {
@@ -64,6 +74,9 @@ impl Complete {
             }
             None => None,
         };
+        if self.force {
+            content.insert("force".to_owned(), json!(true));
+        }
         content.insert("command".to_owned(), json!("complete"));
         content.insert("facility".to_owned(), json!(facility));
         content.insert("case".to_owned(), json!(case));

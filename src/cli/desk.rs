@@ -15,12 +15,13 @@ use serde_json::{Value, json};
 
 use super::once::wait_for_doubtful;
 use super::reach::{Reach, reach};
-use super::{Failure, print};
+use super::{Failure, complain, print};
 use crate::config::Config;
 use crate::engine::{Arrival, Engine};
 use crate::journal::Place;
 use crate::model::outcome::Reason;
 use crate::spool::claim::{self, Claim, HANDED_OVER};
+use crate::spool::finish::{ERROR, SIDECAR};
 use crate::spool::fs::{Dir, Fs, FsError};
 use crate::status::control::{ControlClient, Request};
 
@@ -75,11 +76,43 @@ pub fn commands(commands: Vec<Value>) -> Dropped {
     }
 }
 
-/// Drops a file for the desk and waits for its receipt.
+/// Drops a file for the desk and waits for its receipt. What was refused of it is put away at once: whoever typed it
+/// reads why, and nobody else is to look after it.
 pub fn submit(config: &Arc<Config>, dropped: &Dropped) -> Result<Receipt, Failure> {
     let receipt = receipt_path(config, dropped);
     drop_and_wait(config, dropped, &receipt)?;
-    Receipt::read(&receipt)
+    let receipt = Receipt::read(&receipt)?;
+    let refused = left_in_error(config, dropped);
+    if receipt.refuses() && !refused.is_empty() {
+        let away = command(json!({
+            "command": "discard",
+            "files": refused,
+            "why": "the command line told at once why it was refused",
+        }));
+        let put_away = receipt_path(config, &away);
+        if let Err(problem) = drop_and_wait(config, &away, &put_away) {
+            complain(format_args!(
+                "the refused command stays in {}: {}",
+                refused.join(", "),
+                problem.message
+            ));
+        }
+    }
+    Ok(receipt)
+}
+
+/// What was refused of a dropped file, or came with it: its name is nobody else's.
+fn left_in_error(config: &Config, dropped: &Dropped) -> Vec<String> {
+    let stem = Path::new(&dropped.name).with_extension("");
+    let stem = format!("{}.", stem.to_string_lossy());
+    let desk = Path::new("desk").join(ERROR);
+    let entries = fs::read_dir(config.spool.join(&desk));
+    let names = entries.into_iter().flatten().flatten();
+    let names = names.filter_map(|entry| entry.file_name().into_string().ok());
+    names
+        .filter(|name| name.starts_with(&stem) && !name.ends_with(SIDECAR))
+        .map(|name| desk.join(name).to_string_lossy().into_owned())
+        .collect()
 }
 
 /// Drops a file for the desk into an engine that is open already.
@@ -215,6 +248,9 @@ struct Issue {
     details: Details,
     #[serde(default)]
     expression: Vec<String>,
+    /// What the code alone would have somebody expect, and is not so.
+    #[serde(default)]
+    diagnostics: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -248,13 +284,44 @@ impl Issue {
             .iter()
             .find(|reason| reason.code() == self.code());
         if let Some(reason) = reason {
-            sentence.push_str(&format!(" → {}", reason.next_step()));
+            sentence.push_str(&format!(" → {}", next_step(*reason)));
         }
         sentence
     }
 }
 
+/// What whoever typed a command can do, where that is not what somebody does who drops files.
+fn next_step(reason: Reason) -> &'static str {
+    match reason {
+        Reason::BadCommand => "Correct the command and give it again.",
+        Reason::BadCsv => "Correct the line named and import the whole list again.",
+        Reason::UnknownCase => {
+            "Check the case id: `rcpspool list cases` shows which there are. Then give the command again."
+        }
+        Reason::UnknownPatient => {
+            "Check the patient id: `rcpspool list patients` shows which there are. Then give the command again."
+        }
+        Reason::UnknownSession => {
+            "Check the session id (`rcpspool list sessions`), or import the session first. Then give the command again."
+        }
+        Reason::SessionNotPlanned => {
+            "Choose a session that is planned (`rcpspool list sessions --state planned`)."
+        }
+        Reason::CaseCompleted => {
+            "Reopen the case (`rcpspool reopen FACILITY CASE`), then give the command again."
+        }
+        Reason::DocumentType => "Give the report as a PDF.",
+        reason => reason.next_step(),
+    }
+}
+
 impl Receipt {
+    /// Whether anything was refused.
+    fn refuses(&self) -> bool {
+        let mut issues = self.issue.iter();
+        issues.any(|issue| matches!(issue.severity.as_str(), "error" | "fatal"))
+    }
+
     fn read(path: &Path) -> Result<Self, Failure> {
         let unreadable = |problem: String| {
             Failure::new(format!(
@@ -268,21 +335,36 @@ impl Receipt {
 
     /// Prints what became of it: `done` where it was done, else why not; fails with what was refused.
     pub fn tell(&self, done: &str) -> Result<(), Failure> {
+        let mut done = Some(done);
+        self.tell_each(|_| done.take())
+    }
+
+    /// The same for several commands: `done` gives what to say of the one with that number, counted from 0, where it was
+    /// done.
+    pub fn tell_each<'d>(
+        &self,
+        mut done: impl FnMut(usize) -> Option<&'d str>,
+    ) -> Result<(), Failure> {
         let mut refused = Vec::new();
         let mut text = String::new();
+        let mut number = 0;
         for issue in &self.issue {
             match (issue.severity.as_str(), issue.code()) {
-                ("error" | "fatal", _) => refused.push(issue.problem()),
                 ("warning", code) => {
                     text.push_str(&format!("warning {code}: {}\n", issue.details.text));
+                    continue;
                 }
+                ("error" | "fatal", _) => refused.push(issue.problem()),
                 (_, "duplicate") => text.push_str("Nothing changed: it is so already.\n"),
-                (_, "accepted" | "updated") if !text.contains(done) => {
-                    text.push_str(&format!("{done}\n"))
+                (_, "accepted" | "updated") => {
+                    let done = done(number);
+                    if let Some(done) = issue.diagnostics.as_deref().or(done) {
+                        text.push_str(&format!("{done}\n"));
+                    }
                 }
-                (_, "accepted" | "updated") => {}
                 _ => text.push_str(&format!("{}\n", issue.details.text)),
             }
+            number += 1;
         }
         print(&text)?;
         match refused.is_empty() {

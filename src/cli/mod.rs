@@ -13,8 +13,10 @@ mod desk;
 mod discard;
 mod list;
 mod once;
+mod questionnaire;
 mod reach;
 mod rebuild;
+mod renew;
 mod reopen;
 mod reports;
 mod retry;
@@ -81,8 +83,12 @@ pub enum Command {
     Cancel(cancel::Cancel),
     /// Put the documents of a note into a case
     Attach(attach::Attach),
+    /// Fill the questionnaire of a case by hand
+    Questionnaire(questionnaire::Questionnaire),
     /// Complete a case: its report is made
     Complete(complete::Complete),
+    /// Make the report of a completed case anew, with what is known by now
+    Renew(renew::Renew),
     /// Open a completed or cancelled case again
     Reopen(reopen::Reopen),
     /// Fetch reports, or let them leave again
@@ -90,7 +96,7 @@ pub enum Command {
     Reports(reports::Reports),
     /// Put refused files back into their inbox
     Retry(retry::Retry),
-    /// Give up moves of files that can never be done
+    /// Give up refused files that nobody will correct, or moves of files that can never be done
     Discard(discard::Discard),
     /// Make the store again from the journal
     Rebuild(rebuild::Rebuild),
@@ -107,7 +113,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
     let load = || -> Result<Arc<Config>, Failure> {
         let config = read()?;
         user::become_owner(&config)?;
-        config.check_folders()?;
+        config.check_spool()?;
         Ok(Arc::new(config))
     };
     // Whoever asks a daemon why files wait must get an answer, above all where a folder cannot be written to.
@@ -115,13 +121,18 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         let config = read()?;
         user::become_owner(&config)?;
         if !reach::is_daemon_there(&config) {
-            config.check_folders()?;
+            config.check_spool()?;
         }
         Ok(Arc::new(config))
     };
     match cli.command {
         Command::Demo(demo) => demo.run(),
-        Command::Config(command) => command.run(&read()?),
+        Command::Config(command) => {
+            // What root may write to says nothing of what the daemon may.
+            let config = read()?;
+            user::become_owner(&config)?;
+            command.run(&config)
+        }
         Command::Check(check) => check.run(&read()?),
         Command::Once(once) => once.run(&load()?),
         Command::Setup(setup) => setup.run(&Arc::new(read()?)),
@@ -134,7 +145,9 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Unschedule(unschedule) => unschedule.run(&load()?),
         Command::Cancel(cancel) => cancel.run(&load()?),
         Command::Attach(attach) => attach.run(&load()?),
+        Command::Questionnaire(questionnaire) => questionnaire.run(&load()?),
         Command::Complete(complete) => complete.run(&load()?),
+        Command::Renew(renew) => renew.run(&load()?),
         Command::Reopen(reopen) => reopen.run(&load()?),
         Command::Reports(reports) => reports.run(&load()?),
         Command::Retry(retry) => retry.run(&load()?),
@@ -144,11 +157,12 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
     }
 }
 
-/// What a start does about a journal that is missing, another's, or shorter than it was.
+/// What a start does about a journal that is missing, another's, damaged, or older than it was.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Loss {
-    /// Go on though the journal is missing, another's, or shorter than it was, and no copy can be restored: what it
-    /// held stays forgotten, its reports and batches are numbered anew, above all that may have left
+    /// Go on with what is there of the journal: though it is missing, another's or damaged, and no copy can be restored,
+    /// or after an older copy was put back, also where nothing proves that. What it held stays forgotten. It begins
+    /// again with a new identity; reports and batches are numbered anew, above all that may have left. Give it once
     #[arg(long)]
     accept_loss: bool,
 }
@@ -219,7 +233,12 @@ fn write_out(text: &str) -> Result<(), Failure> {
 
 /// Writes a value as JSON to the standard output.
 fn print_json(value: &serde_json::Value) -> Result<(), Failure> {
-    write_out(&in_json(&format!("{value:#}\n")))
+    write_json(&format!("{value:#}\n"))
+}
+
+/// Writes JSON, or a part of it, to the standard output.
+fn write_json(json: &str) -> Result<(), Failure> {
+    write_out(&in_json(json))
 }
 
 /// How wide the terminal is; nothing where the output is piped and must not be cut.

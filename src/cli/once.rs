@@ -60,7 +60,7 @@ fn take_in(engine: &mut Engine) -> Result<(), Failure> {
     let started = Utc::now();
     let mut arrivals = Arrivals::default();
     let mut swept = engine.sweep_all(&mut arrivals);
-    if swept.unsettled > 0 {
+    if swept.unsettled() > 0 {
         // A little more than that: both looks take their time.
         std::thread::sleep(engine.config().intake.settle + Duration::from_millis(10));
         swept = engine.sweep_all(&mut arrivals);
@@ -70,8 +70,8 @@ fn take_in(engine: &mut Engine) -> Result<(), Failure> {
             complain(format_args!("{station}: {sentence}"));
         }
     }
-    if swept.unsettled > 0 {
-        let count = swept.unsettled;
+    if swept.unsettled() > 0 {
+        let count = swept.unsettled();
         complain(format_args!(
             "{count} files are still being written, or wait for one that is: they stay for the next time"
         ));

@@ -17,6 +17,9 @@ use crate::store::MemoryStore;
 /// So long a command waits for another one that has the spool (DESIGN, "Taking files in").
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// After this time it says that it waits.
+const BEFORE_SAYING: Duration = Duration::from_secs(1);
+
 /// Who has the data.
 pub enum Reach {
     /// Nobody else: the engine is open here, and to be closed.
@@ -64,15 +67,25 @@ fn daemon(config: &Config) -> Result<Option<ControlClient>, Failure> {
 /// Finds out who has the data; where nobody has, the engine is opened as `start` says.
 pub fn reach_as(config: &Arc<Config>, start: Start) -> Result<Reach, Failure> {
     let begun = Instant::now();
+    let mut said = false;
     loop {
         if let Some(client) = daemon(config)? {
-            return Ok(Reach::Daemon(client));
+            return match start.accept_loss {
+                true => Err(Failure::new(
+                    "the daemon is running: stop it, then accept the loss, then start it again",
+                )),
+                false => Ok(Reach::Daemon(client)),
+            };
         }
         let config = Arc::clone(config);
         match Engine::open_as(config, Fs::new(), OpenStore::Sled, start, &mut |_| {}) {
             Ok(engine) => return Ok(Reach::Here(Box::new(engine))),
             // Another command, or a daemon that is starting.
-            Err(EngineError::Layout(LayoutError::InUse(_))) if begun.elapsed() < PATIENCE => {
+            // Or a daemon whose socket was removed, which it makes again with its next rescan.
+            Err(EngineError::Layout(LayoutError::InUse(holder))) if begun.elapsed() < PATIENCE => {
+                if begun.elapsed() > BEFORE_SAYING && !std::mem::replace(&mut said, true) {
+                    complain(format_args!("{holder}: waiting for it"));
+                }
                 std::thread::sleep(Duration::from_millis(100));
             }
             Err(error) => return Err(error.into()),

@@ -10,7 +10,7 @@ use super::{Failure, print};
 use crate::config::Config;
 use crate::engine::witness::{Found, look};
 use crate::engine::{Engine, EngineError, OpenStore, Start};
-use crate::journal::End;
+use crate::journal::{End, JournalError};
 use crate::spool::fs::Fs;
 use crate::spool::layout::LayoutError;
 
@@ -72,7 +72,11 @@ impl Rebuild {
 /// How far reading goes.
 fn last_group(fs: &Fs, spool: &Path) -> Result<u64, Failure> {
     let end = match fs.open_root(&spool.join("journal")) {
-        Ok(journal) => End::of(fs, &journal)?,
+        Ok(journal) => match End::of(fs, &journal) {
+            // The start says so, and what to do.
+            Err(JournalError::Damaged { .. }) => None,
+            end => end?,
+        },
         Err(error) if error.is_absent() => None,
         Err(error) => return Err(error.into()),
     };

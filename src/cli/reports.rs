@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::desk::{Dropped, command, drop_and_wait, fresh_name, submit};
-use super::{Failure, facility, print};
+use super::{Failure, complain, facility, print};
 use crate::config::Config;
 use crate::journal::Place;
 use crate::spool::finish::REPORTS;
@@ -60,7 +60,19 @@ fn fetch(config: &Arc<Config>, id: &str) -> Result<(), Failure> {
         beside: None,
     };
     drop_and_wait(config, &dropped, &batch)?;
+    if is_empty(&batch) {
+        complain(format_args!(
+            "nothing was to fetch: no report of {id} waits, and the batch says so"
+        ));
+    }
     print(&format!("{}\n", batch.display()))
+}
+
+/// Whether a batch has no report: its root, as it is written then. One with reports may be large, and is not read.
+fn is_empty(batch: &Path) -> bool {
+    const LARGEST: u64 = 1024;
+    std::fs::metadata(batch).is_ok_and(|batch| batch.len() <= LARGEST)
+        && std::fs::read(batch).is_ok_and(|it| it.trim_ascii_end().ends_with(b"<message/>"))
 }
 
 impl Redeliver {

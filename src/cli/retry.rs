@@ -10,7 +10,8 @@ use super::desk::{command, submit};
 use super::list::rows;
 use super::{Failure, print};
 use crate::config::Config;
-use crate::listing::{Filter, What, errors};
+use crate::listing::errors::{self, SUPERSEDED};
+use crate::listing::{Filter, What};
 use crate::model::outcome::Reason;
 
 /// The arguments of `retry`.
@@ -20,7 +21,7 @@ pub struct Retry {
     /// Refused files, as `list errors` names them or as they lie in error/
     #[arg(group = "which", value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// All files that were refused for this reason
+    /// All files that were refused for this reason, but those of which a corrected one was taken in since
     #[arg(long, group = "which", value_name = "CODE")]
     reason: Option<String>,
 }
@@ -54,7 +55,8 @@ impl Retry {
     }
 }
 
-fn as_listed(config: &Config, file: &Path) -> Result<String, Failure> {
+/// A refused file by the path under which it is listed.
+pub(super) fn as_listed(config: &Config, file: &Path) -> Result<String, Failure> {
     errors::as_listed(config, file).ok_or_else(|| {
         Failure::new(format!(
             "there is no refused file {}; `rcpspool list errors` shows which there are",
@@ -72,7 +74,7 @@ fn refused_for(config: &Arc<Config>, reason: &str) -> Result<Vec<String>, Failur
     let refused = rows(config, What::Errors, &Filter::default())?;
     Ok(refused
         .iter()
-        .filter(|error| error["reason"] == reason)
+        .filter(|error| error["reason"] == reason && error["state"] != SUPERSEDED)
         .filter_map(|error| error["file"].as_str().map(str::to_owned))
         .collect())
 }

@@ -92,7 +92,7 @@ fn schedule_matching(config: &Arc<Config>) -> Result<(), Failure> {
     };
     let cases = list(config, What::Cases, filter)?;
     let matching: Vec<Value> = cases
-        .iter()
+        .into_iter()
         .filter(|case| case["can_be_scheduled"].is_string())
         .map(|case| {
             json!({
@@ -106,7 +106,7 @@ fn schedule_matching(config: &Arc<Config>) -> Result<(), Failure> {
     if matching.is_empty() {
         return print("No waiting case fits exactly one planned session.\n");
     }
-    let done = matching
+    let done: Vec<String> = matching
         .iter()
         .map(|it| {
             let word = |key: &str| it[key].as_str().unwrap_or_default();
@@ -117,9 +117,8 @@ fn schedule_matching(config: &Arc<Config>) -> Result<(), Failure> {
                 word("session")
             )
         })
-        .collect::<Vec<_>>()
-        .join("\n");
-    submit(config, &commands(matching))?.tell(&done)
+        .collect();
+    submit(config, &commands(matching))?.tell_each(|number| done.get(number).map(String::as_str))
 }
 
 fn list(config: &Arc<Config>, what: What, filter: Filter) -> Result<Vec<Value>, Failure> {

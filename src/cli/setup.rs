@@ -50,17 +50,21 @@ impl Setup {
             Some(id) => Some(super::facility(config, id)?),
             None => None,
         };
-        config.check_folders()?;
+        config.check_spool()?;
         let fs = Fs::new();
         let mut text = String::new();
         let mut adopted_marker = None;
+        // What is wrong with one facility's folder keeps no other from being set up.
+        let mut failed: Vec<(&Facility, Failure)> = Vec::new();
         match witness::set_up(&fs, config) {
             Ok((_locked, journal)) => {
                 for facility in &config.facilities {
                     let is_adopted = adopted.is_some_and(|adopted| adopted.id == facility.id);
-                    let marker = make(&fs, facility, journal.as_deref(), is_adopted)?;
-                    if is_adopted {
-                        adopted_marker = Some(marker);
+                    match make(&fs, facility, journal.as_deref(), is_adopted) {
+                        Ok(marker) if is_adopted => adopted_marker = Some(marker),
+                        Ok(_) => {}
+                        Err(problem) if is_adopted => return Err(problem),
+                        Err(problem) => failed.push((facility, problem)),
                     }
                 }
             }
@@ -84,7 +88,7 @@ impl Setup {
         }
         text.push('\n');
         if rustix::process::geteuid().is_root() {
-            text.push_str(&set_up(config, &self.owner)?);
+            text.push_str(&set_up(config, &self.owner, &mut failed)?);
         } else {
             text.push_str(
                 "Run this as root to give them the owners and rights that SFTP chroots need.\n",
@@ -97,7 +101,18 @@ impl Setup {
                 marker.facility
             ));
         }
-        print(&text)
+        print(&text)?;
+        let problems: Vec<String> = failed
+            .iter()
+            .map(|(facility, problem)| format!("{}: {}", facility.id, problem.message))
+            .collect();
+        match problems.is_empty() {
+            true => Ok(()),
+            false => Err(Failure::new(format!(
+                "{}\nMount the folder, or give it its owner and rights (run this as root), and run this again: the other facilities are set up, and this one waits",
+                problems.join("\n")
+            ))),
+        }
     }
 }
 
@@ -154,7 +169,11 @@ fn make(
 ///
 /// Facilities write into some of these folders: each is opened beneath the one above and through no link, and what is
 /// changed is what was opened.
-fn set_up(config: &Config, daemon: &str) -> Result<String, Failure> {
+fn set_up<'c>(
+    config: &'c Config,
+    daemon: &str,
+    failed: &mut Vec<(&'c Facility, Failure)>,
+) -> Result<String, Failure> {
     let fs = Fs::new();
     let daemon_ids = ids_of(daemon)?;
     let mut text = match daemon_ids {
@@ -193,7 +212,14 @@ fn set_up(config: &Config, daemon: &str) -> Result<String, Failure> {
             Some(_) => ids_of(&user)?,
             None => None,
         };
-        set_up_facility(&fs, facility, daemon_ids, user_ids, &mut left_alone)?;
+        if failed.iter().any(|(it, _)| it.id == facility.id) {
+            continue;
+        }
+        if let Err(problem) = set_up_facility(&fs, facility, daemon_ids, user_ids, &mut left_alone)
+        {
+            failed.push((facility, problem));
+            continue;
+        }
         if daemon_ids.is_some() {
             text.push_str(&match user_ids {
                 Some(_) => format!("  {} writes and reads as {user}\n", facility.id),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chrono::{SecondsFormat, Utc};
+use chrono::Utc;
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -11,10 +11,10 @@ use super::{Failure, print, print_json, terminal_width};
 use crate::config::Config;
 use crate::engine::Hold;
 use crate::engine::arrivals::Arrivals;
-use crate::listing::table::{self, Column, plain};
+use crate::listing::table::{self, Column, local, plain, when};
 use crate::model::visible::in_cell;
 use crate::status::control::Request;
-use crate::status::{Figures, Status as Gathered, what_waits};
+use crate::status::{Figures, Status as Gathered, newer_sentence, what_waits};
 
 /// The arguments of `status`.
 #[derive(Debug, Args)]
@@ -48,7 +48,7 @@ impl Status {
 
 fn text(status: &Value, width: Option<usize>) -> String {
     let mut text = match status["running"].as_bool() {
-        Some(true) => format!("The daemon runs, since {}.\n", plain(&status["started"])),
+        Some(true) => format!("The daemon runs, since {}.\n", when(&status["started"])),
         _ => "No daemon runs: files are taken in by `rcpspool once` only.\n".to_owned(),
     };
     if let Some(problem) = status["intake_waits"].as_str() {
@@ -62,7 +62,7 @@ fn text(status: &Value, width: Option<usize>) -> String {
         text.push_str(&format!(
             "{} files of {facility} are to be moved into place since {}: {}.\n",
             open["count"],
-            plain(&open["since"]),
+            when(&open["since"]),
             plain(&open["problem"])
         ));
         if !["desk", "documents"].contains(&facility.as_str()) {
@@ -98,6 +98,11 @@ fn text(status: &Value, width: Option<usize>) -> String {
         section("Refused because of", COUNTS, &counts(&status["refused"]));
     }
     section("Last refused", ERRORS, rows(&status["errors"]));
+    section(
+        "Refused, and corrected since (`rcpspool discard`)",
+        ERRORS,
+        rows(&status["superseded"]),
+    );
     section("Next sessions", SESSIONS, rows(&status["sessions"]));
     section("Free space", SPACE, rows(&status["free_space"]));
     text
@@ -109,7 +114,7 @@ fn problems(folder: &Value) -> String {
     let mut text = String::new();
     let holds: Vec<Hold> = serde_json::from_value(folder["holds"].clone()).unwrap_or_default();
     for hold in &holds {
-        let since = hold.since.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let since = local(hold.since);
         let waits = what_waits(hold.held, &id);
         let line = format!("{waits}: {}, since {since}", hold.cause);
         text.push_str(&format!(
@@ -118,8 +123,11 @@ fn problems(folder: &Value) -> String {
             in_cell(&hold.next)
         ));
     }
+    if let Some(newer) = folder["newer_than_clock"].as_u64().and_then(newer_sentence) {
+        text.push_str(&format!("{id}: {newer}\n"));
+    }
     for blocked in rows(&folder["blocked"]) {
-        let (problem, since) = (plain(&blocked["problem"]), plain(&blocked["since"]));
+        let (problem, since) = (plain(&blocked["problem"]), when(&blocked["since"]));
         text.push_str(&format!("{id}: {problem}, since {since}.\n"));
         text.push_str(&match blocked["folder"].as_str() {
             Some(named) => format!("  The first is {}.\n", in_cell(named)),
@@ -153,12 +161,14 @@ const FOLDERS: &[Column] = &[
     ("FACILITY", |row| plain(&row["id"])),
     ("WAITING", waiting),
     ("SETTLING", |row| some(&row["settling"])),
+    ("NEWER THAN CLOCK", |row| some(&row["newer_than_clock"])),
     ("IN HAND", |row| some(&row["in_hand"])),
     ("HELD BACK", |row| some(&row["held_back"])),
     ("BLOCKED FOLDERS", |row| some(&row["blocked_folders"])),
     ("IN ERROR", |row| plain(&row["errors"])),
     ("NOT FILES", |row| plain(&row["strange"])),
     ("REPORTS TO LEAVE", |row| plain(&row["reports_waiting"])),
+    ("OUTDATED REPORTS", |row| some(&row["reports_outdated"])),
     ("FOLDER", |row| plain(&row["path"])),
 ];
 
@@ -168,7 +178,7 @@ const COUNTS: &[Column] = &[
 ];
 
 const ERRORS: &[Column] = &[
-    ("TIME", |row| plain(&row["time"])),
+    ("TIME", |row| when(&row["time"])),
     ("FACILITY", |row| plain(&row["facility"])),
     ("REASON", |row| plain(&row["reason"])),
     ("WHERE", |row| plain(&row["where"])),

@@ -6,16 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use krilla::Document;
-use krilla::SerializeSettings;
-use krilla::configure::{Archival, ConfigurationBuilder};
-use krilla::error::KrillaError;
-use krilla::geom::Size;
 use krilla::image::Image;
 use serde::Deserialize;
-use zune_jpeg::JpegDecoder;
-use zune_jpeg::zune_core::bytestream::ZCursor;
-use zune_jpeg::zune_core::options::DecoderOptions;
+
+use crate::picture::{self, PictureError};
 
 /// A larger logo is refused: bytes, since each report carries it, and pixels along a side.
 const LARGEST_LOGO: u64 = 1 << 20;
@@ -143,6 +137,8 @@ macro_rules! captions {
 captions! {
     session = "Réunion du",
     at = "à",
+    meeting_place = "Lieu de la réunion",
+    meeting_place_of_questionnaire = "Lieu de la réunion selon le questionnaire",
     patient = "Patient",
     birth_name = "Nom de naissance",
     usual_name = "Nom utilisé",
@@ -156,10 +152,16 @@ captions! {
     ins = "Matricule INS",
     identity_status = "Statut de l’identité",
     case = "Dossier",
+    finess = "FINESS",
+    network = "Service",
+    identity_mismatch = "⚠ Identité à vérifier : un message ou un document de ce dossier donne une autre identité que celle-ci.",
+    identity_given = "L’autre identité :",
     physicians = "Médecins",
     submitter = "Médecin demandeur",
     lead = "Médecin responsable de la RCP",
+    people = "Personnes citées par la fiche",
     participants = "Participants",
+    participants_of_questionnaire = "Selon le questionnaire",
     name = "Nom et prénom",
     role = "Fonction",
     rpps = "RPPS",
@@ -174,13 +176,27 @@ captions! {
     mood = "Statut",
     narrative = "Texte de la section",
     items = "Éléments saisis en réunion",
+    documents = "Documents joints au dossier",
+    document_name = "Nom",
+    document_date = "Date",
+    document_type = "Type",
     decision = "Décision de la réunion",
+    validated = "Compte rendu validé le",
+    validated_by = "Validé par",
+    authenticated = "Fiche signée par",
+    signature = "Signature",
     nothing = "—",
     no_questionnaire = "Aucun questionnaire n’a été reçu pour ce dossier.",
     no_decision = "Aucune décision n’a été saisie.",
     document = "Document",
     version = "Version",
+    replaces = "remplace la version",
+    of = "du",
+    changed = "modifié",
     completed = "validé le",
+    renewed = "Mis à jour le",
+    updated = "mis à jour le",
+    before_update = "avant cette mise à jour",
     page = "Page",
     logo = "Logo",
     to_discuss = "Dossier à discuter : ceci n’est pas un compte rendu.",
@@ -197,11 +213,11 @@ impl Default for Layout {
             text_size: 9.0,
             parts: vec![
                 Part::Identity,
+                Part::Decision,
                 Part::Physicians,
                 Part::Participants,
-                Part::Questionnaire,
                 Part::Items,
-                Part::Decision,
+                Part::Questionnaire,
             ],
             captions: Captions::default(),
             file: None,
@@ -361,94 +377,13 @@ fn picture(logo: PathBuf) -> Result<Image, LayoutError> {
         Ok(bytes) => bytes,
         Err(source) => return Err(LayoutError::NoLogo { logo, source }),
     };
-    // A small file may be a picture of gigabytes: its header is read before anything of it is decoded.
-    let size = match bytes.as_slice() {
-        [0x89, b'P', b'N', b'G', ..] => png_size(&bytes),
-        [0xFF, 0xD8, 0xFF, ..] => jpeg_size(&bytes),
-        _ => Err("it is neither".to_owned()),
-    };
-    let (width, height) = match size {
-        Ok(size) => size,
-        Err(problem) => return Err(LayoutError::NoPicture { logo, problem }),
-    };
-    if width.max(height) > WIDEST_LOGO {
-        let size = format!("{width} × {height} pixels");
-        return Err(LayoutError::LogoTooLarge { logo, size });
-    }
-    let image = match bytes.first() {
-        Some(0x89) => Image::from_png(bytes.into(), false),
-        _ => whole_jpeg(&bytes).and_then(|()| Image::from_jpeg(bytes.into(), false)),
-    };
-    let image = match image {
-        Ok(image) if image.size() == (width, height) => image,
-        Ok(_) => {
-            let problem = "its size is not the one that its header names".to_owned();
-            return Err(LayoutError::NoPicture { logo, problem });
-        }
-        Err(problem) => return Err(LayoutError::NoPicture { logo, problem }),
-    };
-    match shown(image.clone()) {
-        Ok(_) => Ok(image),
-        Err(problem) => Err(LayoutError::NoPicture {
+    picture::read(bytes, WIDEST_LOGO, u64::MAX).map_err(|problem| match problem {
+        PictureError::TooWide(..) => LayoutError::LogoTooLarge {
             logo,
-            problem: format!("{problem:?}"),
-        }),
-    }
-}
-
-/// Width and height, as the header of a PNG names them: its first chunk.
-fn png_size(bytes: &[u8]) -> Result<(u32, u32), String> {
-    let number = |at: usize| -> Option<u32> {
-        let bytes = bytes.get(at..at + 4)?;
-        Some(u32::from_be_bytes(bytes.try_into().ok()?))
-    };
-    match (bytes.get(12..16), number(16), number(20)) {
-        (Some(b"IHDR"), Some(width), Some(height)) => Ok((width, height)),
-        _ => Err("it is a PNG without a header".to_owned()),
-    }
-}
-
-/// Width and height, as the header of a JPEG names them.
-fn jpeg_size(bytes: &[u8]) -> Result<(u32, u32), String> {
-    let any_size = DecoderOptions::default()
-        .set_max_width(usize::MAX)
-        .set_max_height(usize::MAX);
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), any_size);
-    decoder
-        .decode_headers()
-        .map_err(|error| error.to_string())?;
-    let size = decoder.dimensions();
-    let (width, height) = size.ok_or("it is a JPEG without a size")?;
-    let small = |pixels: usize| u32::try_from(pixels).unwrap_or(u32::MAX);
-    Ok((small(width), small(height)))
-}
-
-/// Decodes a JPEG, which a PDF holds as it came: only this shows that nothing of it is missing.
-fn whole_jpeg(bytes: &[u8]) -> Result<(), String> {
-    let options = DecoderOptions::default().set_strict_mode(true);
-    JpegDecoder::new_with_options(ZCursor::new(bytes), options)
-        .decode()
-        .map(drop)
-        .map_err(|error| error.to_string())
-}
-
-/// The picture on a page of PDF/A: only this shows every reason why no report could have it.
-fn shown(image: Image) -> Result<Vec<u8>, KrillaError> {
-    let configuration = ConfigurationBuilder::new().with_archival_validator(Archival::A2_B);
-    let mut document = Document::new_with(SerializeSettings {
-        configuration: configuration.finish().unwrap_or_default(),
-        ..SerializeSettings::default()
-    });
-    let mut page = document.start_page();
-    let mut surface = page.surface();
-    if let Some(size) = Size::from_wh(100.0, 100.0) {
-        surface.draw_image(image, size);
-    }
-    surface.finish();
-    page.finish();
-    let midnight = krilla::metadata::DateTime::new(2000);
-    document.set_metadata(krilla::metadata::Metadata::new().creation_date(midnight));
-    document.finish()
+            size: problem.to_string(),
+        },
+        PictureError::NoPicture(problem) => LayoutError::NoPicture { logo, problem },
+    })
 }
 
 #[cfg(test)]

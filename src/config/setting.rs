@@ -336,6 +336,35 @@ impl Choice for Format {
         &[("MDM_T02", Self::MdmT02), ("ORU_R01", Self::OruR01)];
 }
 
+/// When the report of a completed case is made anew, once it is outdated (SPEC 8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Renew {
+    /// Once the desk says so.
+    Desk,
+    /// With the message that makes it outdated.
+    Auto,
+}
+
+impl Choice for Renew {
+    const CHOICES: &'static [(&'static str, Self)] = &[("desk", Self::Desk), ("auto", Self::Auto)];
+}
+
+/// How a facility is told that a report which left does not hold any more (SPEC 8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Withdraw {
+    /// By the next version, which says that it takes its place.
+    NextVersion,
+    /// At once, by a message of its own.
+    Message,
+}
+
+impl Choice for Withdraw {
+    const CHOICES: &'static [(&'static str, Self)] = &[
+        ("next-version", Self::NextVersion),
+        ("message", Self::Message),
+    ];
+}
+
 /// In what version of HL7 a report is sent (SPEC 8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
@@ -349,14 +378,18 @@ impl Choice for Version {
     const CHOICES: &'static [(&'static str, Self)] = &[("2.5", Self::V2_5), ("2.7", Self::V2_7)];
 }
 
-/// A field of `MDM^T02` that can hold the lead physician (SPEC 8): one whose type is XCN and which the message does
-/// not use for something else.
+/// Where `MDM^T02` holds the lead physician (SPEC 8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LeadField {
-    /// Its segment.
-    pub segment: &'static str,
-    /// Its number in the segment.
-    pub field: u32,
+pub enum LeadField {
+    /// In a field whose type is XCN and which the message does not use for something else.
+    At {
+        /// Its segment.
+        segment: &'static str,
+        /// Its number in the segment.
+        field: u32,
+    },
+    /// Nowhere: `"off"`.
+    Off,
 }
 
 impl LeadField {
@@ -364,7 +397,7 @@ impl LeadField {
     pub const TXA_10: Self = Self::of("TXA", 10);
 
     const fn of(segment: &'static str, field: u32) -> Self {
-        Self { segment, field }
+        Self::At { segment, field }
     }
 }
 
@@ -377,6 +410,7 @@ impl Choice for LeadField {
         ("PV1-8", Self::of("PV1", 8)),
         ("PV1-9", Self::of("PV1", 9)),
         ("PV1-17", Self::of("PV1", 17)),
+        ("off", Self::Off),
     ];
 }
 

@@ -34,6 +34,8 @@ fn the_commented_lines_of_the_example_can_be_used() {
     fs::write(key.path(), "secret").unwrap();
     let used = EXAMPLE
         .replace("# dir =", "dir =")
+        .replace("# address =", "address =")
+        .replace("# finess =", "finess =")
         .replace(
             "# api_key_file = \"/etc/rcpspool/demo.key\"",
             &format!("api_key_file = {:?}", key.path()),
@@ -46,6 +48,8 @@ fn the_commented_lines_of_the_example_can_be_used() {
     let facility = &config.facilities[0];
     assert_eq!(facility.dir, Path::new("/srv/sftp/demo"));
     assert!(facility.api_key.as_ref().unwrap().matches(b"secret"));
+    assert_eq!(facility.finess.as_deref(), Some("350000741"));
+    assert!(facility.address.as_deref().unwrap().contains("Rennes"));
     assert_eq!(facility.ipp_authority.as_deref(), Some("CHU-X"));
     assert_eq!(facility.ipp_oid.as_deref(), Some("1.2.250.1.999.1"));
     assert_eq!(facility.fields.network.to_string(), "PV1-3.1");
@@ -95,7 +99,7 @@ fn every_key_stands_in_the_example() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 9 + 8 + 4 + 4 + 3 + 7 + 3 + 1 + 14);
+    assert_eq!(seen, 9 + 9 + 4 + 4 + 3 + 9 + 3 + 1 + 17);
 }
 
 #[test]
@@ -561,5 +565,39 @@ proptest! {
         let _ = read(&format!("[intake]\n{key} = {value}"));
         let _ = read(&format!("[intake]\nsettle = '{value}'\n[[facility]]"));
         let _ = read(&format!("[fields]\nnetwork = '{value}'\n[[facility]]"));
+    }
+}
+
+#[test]
+fn an_authority_can_only_be_asked_for_where_it_is_known() {
+    let text = |keys: &str| format!("[[facility]]\nid = \"a\"\n{keys}\n");
+    let error = read(&text("strict_authority = true")).unwrap_err();
+    assert_eq!(error.line, Some(3));
+    assert!(error.to_string().contains("ipp_authority"), "{error}");
+    for keys in [
+        "strict_authority = true\nipp_authority = \"CHU\"",
+        "strict_authority = false",
+    ] {
+        assert!(read(&text(keys)).is_ok(), "{keys}");
+    }
+}
+
+#[test]
+fn an_establishment_has_a_number_of_the_register() {
+    let read = |finess: &str| {
+        read(&format!(
+            "[[facility]]\nid = \"a\"\nfiness = \"{finess}\"\n"
+        ))
+    };
+    for finess in ["350000741", "2A0000014", "2B0000020"] {
+        assert_eq!(
+            read(finess).unwrap().facilities[0].finess.as_deref(),
+            Some(finess)
+        );
+    }
+    for finess in ["35000074", "3500007411", "2C0000014", "35000074é"] {
+        let error = read(finess).unwrap_err();
+        assert_eq!(error.line, Some(3), "{finess}");
+        assert!(error.to_string().contains("9 characters"), "{error}");
     }
 }

@@ -137,7 +137,7 @@ impl Work {
     /// In a log, no path: names of patients may stand in it.
     fn complain(&self, failed: &NotRenewed) {
         let problem = match &failed.error {
-            WorklistError::Disk(error) => format!("cannot {}: {}", error.action, error.source),
+            WorklistError::Disk(error) => error.without_path(),
             other => other.to_string(),
         };
         let what = match &failed.session {

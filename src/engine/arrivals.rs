@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use rustix::io::Errno;
 
-use super::{Arrival, Engine, place_name};
+use super::{Arrival, Engine, Held, place_name};
 use crate::clock::Settings;
 use crate::intake::desk::is_command;
 use crate::journal::Place;
@@ -31,17 +31,20 @@ struct Seen {
     moment: Instant,
 }
 
-/// What a sweep of every inbox found.
+/// What the last look at each inbox found.
 #[derive(Debug, Default)]
 pub struct Swept {
     /// The files that are ready, the desk's first, then each facility's in the order of their arrival.
     pub ready: Vec<Arrival>,
-    /// How many files are still to settle, or wait for one that does.
-    pub unsettled: usize,
-    /// After what time the first of them may be ready.
-    pub next: Option<Duration>,
     /// What was found in each inbox that could be looked at, by its facility, or `desk`.
     pub inboxes: BTreeMap<String, Inbox>,
+}
+
+impl Swept {
+    /// How many files are still to settle, or wait for one that does.
+    pub fn unsettled(&self) -> usize {
+        self.inboxes.values().map(|inbox| inbox.unsettled).sum()
+    }
 }
 
 /// What a sweep found in one inbox.
@@ -51,6 +54,12 @@ pub struct Inbox {
     pub backlog: usize,
     /// How many of them still settle, or wait for one that does.
     pub settling: usize,
+    /// The same, with files that are taken in only where a command names them.
+    unsettled: usize,
+    /// After what time the first of these may be ready.
+    pub next: Option<Duration>,
+    /// How many of these are newer than our clock.
+    pub newer_than_clock: usize,
     /// How many of them lie in folders that they cannot be moved out of.
     pub stuck: usize,
     /// How many things lie there that are never taken in: links, pipes, sockets, devices.
@@ -190,12 +199,16 @@ impl Unclaimed {
 
     /// How many of these files it refuses.
     fn stuck(&self, place: &Place, files: &[Found]) -> usize {
+        if self.folders.is_empty() {
+            return 0;
+        }
+        let mut files_of: BTreeMap<&Path, usize> = BTreeMap::new();
+        for found in files {
+            *files_of.entry(folder_of(&found.path)).or_default() += 1;
+        }
         let of_place = self.folders.iter().filter(|((of, _), _)| of == place);
         let counts = of_place.map(|((_, folder), refusing)| match refusing.is_whole {
-            true => files
-                .iter()
-                .filter(|found| folder_of(&found.path) == folder)
-                .count(),
+            true => files_of.get(folder.as_path()).copied().unwrap_or_default(),
             false => refusing.count,
         });
         counts.sum()
@@ -215,13 +228,44 @@ impl Engine {
     /// Looks at every inbox that can be reached. A file is ready once two looks, `intake.settle` apart, see the same.
     pub fn sweep_all(&mut self, arrivals: &mut Arrivals) -> Swept {
         let mut swept = Swept::default();
+        for place in self.places() {
+            self.sweep_inbox(&place, arrivals, &mut swept);
+        }
+        self.lift_what_is_over();
+        swept
+    }
+
+    /// Looks at one inbox, if it can be reached: what was found there before gives way.
+    pub fn sweep_inbox(&mut self, place: &Place, arrivals: &mut Arrivals, swept: &mut Swept) {
         self.look_at_clock(arrivals);
+        swept.inboxes.remove(place_name(place));
         let mut unclaimed = std::mem::take(&mut self.unclaimed);
-        for station in self.stations() {
-            self.sweep_one(station, arrivals, &mut unclaimed, &mut swept);
+        if let Some(station) = self.station(place) {
+            self.sweep_one(station, arrivals, &mut unclaimed, swept);
         }
         self.unclaimed = unclaimed;
-        swept
+    }
+
+    /// The places that can be reached, the desk first.
+    pub fn places(&self) -> Vec<Place> {
+        self.stations().map(|it| it.place.clone()).collect()
+    }
+
+    /// What nobody meets any more is held no more, also where nothing else comes.
+    pub fn lift_what_is_over(&mut self) {
+        let held = self.holds.iter();
+        let held = held.filter(|(_, hold)| hold.held == Held::SomeFiles);
+        let places: Vec<Place> = held.map(|(place, _)| place.clone()).collect();
+        for place in places {
+            // While a place rests, none of its files is tried.
+            if self.station(&place).is_some()
+                && !self.turns.waits(&place)
+                && self.unclaimed.of(&place).next().is_none()
+            {
+                self.holds.lift(&place, Held::SomeFiles);
+            }
+        }
+        self.forget_holds();
     }
 
     fn sweep_one(
@@ -239,10 +283,21 @@ impl Engine {
             .as_ref()
             .is_some_and(|it| it.is_within(settle));
         let local = is_clock_steady && self.is_local(station);
+        let now = self.fs.clock().wall();
+        let wall =
+            i128::from(now.timestamp()) * 1_000_000_000 + i128::from(now.timestamp_subsec_nanos());
         let settling = arrivals.settling(place);
-        let ready = settling.ready(&seen, settle, local);
-        swept.unsettled += seen.files.len() - ready.len();
-        swept.next = [swept.next, settling.next()].into_iter().flatten().min();
+        let were_newer = settling.newer_than_clock() > 0;
+        let ready = settling.ready(&seen, settle, local, wall);
+        let newer_than_clock = settling.newer_than_clock();
+        if newer_than_clock > 0 && !were_newer {
+            log::warn!(
+                "{}: {newer_than_clock} file(s) newer than our clock wait until they stay the same for intake.settle: look at the clock of their sender, and at that of this machine",
+                place_name(place),
+            );
+        }
+        let unsettled = seen.files.len() - ready.len();
+        let next = settling.next();
         unclaimed.look_again(place, &seen.files);
         let Sweep {
             files,
@@ -254,11 +309,9 @@ impl Engine {
             .filter(|it| it.hindrance == Hindrance::MovingOut)
             .map(|it| it.folder.clone())
             .collect();
-        for more in unclaimed.of(place) {
-            if !blocked.iter().any(|it| it.folder == more.folder) {
-                blocked.push(more);
-            }
-        }
+        let known: BTreeSet<PathBuf> = blocked.iter().map(|it| it.folder.clone()).collect();
+        let more = unclaimed.of(place);
+        blocked.extend(more.filter(|it| !known.contains(&it.folder)));
         // At the desk, anything else is claimed by the command that names it.
         let is_taken = |found: &&Found| *place != Place::Desk || is_command(&found.path);
         let can_move = |found: &&Found| shut.is_empty() || !shut.contains(folder_of(&found.path));
@@ -267,6 +320,9 @@ impl Engine {
         let inbox = Inbox {
             backlog,
             settling: backlog - ready.iter().filter(is_taken).count(),
+            unsettled,
+            next,
+            newer_than_clock,
             stuck: (stuck.count() + unclaimed.stuck(place, &files)).min(backlog),
             strange: strange.len(),
             blocked: arrivals.blocked(place, blocked, settle),

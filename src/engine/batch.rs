@@ -82,7 +82,7 @@ impl Engine {
         let store = Arc::clone(&self.store);
         let mut group = Group::new(&*store);
         let cursor = group.view.cursor(&facility)?;
-        if cursor.delivered >= cursor.versions {
+        if cursor.waiting() == 0 {
             return Ok(());
         }
         let name = self.batch_name(id, cursor.batches + 1);
@@ -151,30 +151,46 @@ impl Engine {
         let number = cursor.batches + 1;
         let mut versions = Vec::new();
         for sequence in cursor.delivered + 1..=cursor.versions {
-            let (case, version) = group
+            let entry = group
                 .view
                 .report_in_sequence(facility, sequence)?
                 .ok_or_else(|| absent(facility, &format!("report version {sequence}")))?;
-            versions.push(BatchEntry { case, version });
+            // What had not left when its case was opened again never does.
+            let is_held = !entry.withdrawal
+                && report(&group.view, facility, &entry.case)?.held >= entry.version;
+            if !is_held {
+                versions.push(entry);
+            }
         }
         let (batch, batch_move) =
             self.write_batch(group, facility, name, number, versions, false)?;
         let delivered = Cursor {
             delivered: cursor.versions,
+            held: 0,
             batches: number,
             ..cursor
         };
         let mut changes = Vec::new();
         // One by one: all of them would be much memory.
-        for BatchEntry { case, version } in &batch.versions {
-            let Some(mut report) = group.view.report(facility, case)? else {
+        for entry in &batch.versions {
+            let Some(mut report) = group.view.report(facility, &entry.case)? else {
                 continue;
             };
-            let left = report.versions.iter_mut().find(|it| it.version == *version);
-            if let Some(left) = left {
-                left.batch = Some(number);
+            let Some(mut left) = group.view.report_version(&report, entry.version)? else {
+                continue;
+            };
+            match &mut left.withdrawal {
+                Some(withdrawal) if entry.withdrawal => withdrawal.batch = Some(number),
+                _ => {
+                    left.batch = Some(number);
+                    report.left = report.left.max(Some(entry.version));
+                    report.waiting = report.waiting.saturating_sub(1);
+                }
             }
-            changes.append(&mut group.view.apply(&[Record::Report(report).into()])?);
+            let left = report.of(left);
+            let records = Record::of_report(report, [left]);
+            let records: Vec<Change> = records.map(Change::from).collect();
+            changes.append(&mut group.view.apply(&records)?);
         }
         let behind = [
             Record::Batch(batch).into(),
@@ -262,11 +278,19 @@ impl Engine {
         entry: &BatchEntry,
     ) -> Result<(Envelope, Box<dyn Read>), EngineError> {
         let report = report(view, facility, &entry.case)?;
-        let version = report
-            .versions
-            .into_iter()
-            .find(|version| version.version == entry.version)
+        let version = view
+            .report_version(&report, entry.version)?
             .ok_or_else(|| absent(facility, &format!("version {} of a report", entry.version)))?;
+        if entry.withdrawal {
+            let withdrawal = version.withdrawal;
+            let message = withdrawal.map(|it| it.message).ok_or_else(|| {
+                absent(
+                    facility,
+                    &format!("the withdrawal of version {}", entry.version),
+                )
+            })?;
+            return Ok((Envelope::without_pdf(message), Box::new(io::empty())));
+        }
         let path = document_path(&version.pdf);
         let documents = &self.spool.documents;
         let path = Path::new(&path);

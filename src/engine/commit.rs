@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 
 use chrono::{DateTime, Utc};
 
-use super::witness::Reached;
+use super::reached::{Left, Reached};
 use super::{EngineError, Held, Hold, known_folder, place_name};
 use crate::journal::{Counters, Entry, Journal, Move, OpenMoves, Place};
 use crate::repeats::{self, Trying};
@@ -189,6 +189,8 @@ struct Work {
     own: Arc<BTreeMap<u64, Dir>>,
     /// Tells the last group on the disk.
     reached: Reached,
+    /// The same in each place.
+    left: Left,
 }
 
 impl Committer {
@@ -205,6 +207,7 @@ impl Committer {
             counters: journal.counters(),
             worker: Worker::start()?,
             state: State::Here(Box::new(Work {
+                left: Left::new(journal.identity()),
                 fs,
                 journal,
                 store: Follower::start(store)?,
@@ -326,6 +329,15 @@ impl Committer {
         }
     }
 
+    /// Has each place tell how far the journal has come, as for a clean stop.
+    pub fn tell_reached(&mut self, roots: &Roots) {
+        if let State::Here(work) = &mut self.state {
+            for place in roots.keys().filter(|place| **place != Place::Documents) {
+                work.tell_reached(place, roots);
+            }
+        }
+    }
+
     fn work(&self) -> Option<&Work> {
         match &self.state {
             State::Here(work) => Some(work),
@@ -440,8 +452,21 @@ impl Work {
         done.filter(|(group, _)| *group <= self.finished)
     }
 
+    fn tell_reached(&mut self, place: &Place, roots: &Roots) {
+        if let Some(root) = roots.get(place) {
+            let counters = self.journal.counters();
+            self.left.advance(&self.fs, place, root, counters);
+        }
+    }
+
     /// Does moves that the journal orders. What cannot be done now is tried again with every sweep.
     fn do_moves(&mut self, moves: Vec<(u64, Move)>, roots: &Roots) {
+        let leave = moves.iter().map(|(_, ordered)| ordered);
+        let leave = leave.filter(|ordered| ordered.to.starts_with(finish::REPORTS));
+        let places: BTreeSet<&Place> = leave.map(|ordered| &ordered.place).collect();
+        for place in places {
+            self.tell_reached(place, roots);
+        }
         let latest = self.journal.counters();
         let mut failures: BTreeMap<(Place, String), usize> = BTreeMap::new();
         let mut causes: BTreeMap<Place, String> = BTreeMap::new();

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use super::group::Group;
 use super::{Claimed, Engine, EngineError, place_name};
 use crate::cda;
-use crate::hl7;
+use crate::hl7::Source;
 use crate::journal::Place;
 use crate::model::outcome::Reason;
 use crate::spool::doubt::{self, Patience};
@@ -182,14 +182,15 @@ fn ends_whole(claimed: &Claimed, bytes: &[u8]) -> bool {
     if bytes.is_empty() {
         return false;
     }
+    let source = Source::of(bytes);
     match &claimed.place {
         Place::Desk => desk_file_ends_whole(&claimed.claim.received, bytes),
-        _ if hl7::looks_like_hl7(bytes) => {
+        _ if source.looks_like_hl7() => {
             // A segment end, or the end of an MLLP block.
-            matches!(bytes.last(), Some(b'\r' | b'\n' | 0x1c))
+            matches!(source.bytes().last(), Some(b'\r' | b'\n' | 0x1c))
         }
         _ if cda::looks_like_xml(bytes) => {
-            let refusal = cda::parse(bytes).err();
+            let refusal = cda::parse(cda::without_framing(bytes)).err();
             refusal.is_none_or(|refusal| refusal.reason != Reason::Malformed)
         }
         _ => true,

@@ -1,30 +1,39 @@
 //! From a claimed file to outcomes: reads it, has each of its messages decided, and chooses where everything goes.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 
+use super::companions::{Companion, Companions};
 use super::doubt::Read;
 use super::group::Group;
 use super::receipt::Told;
+use super::retry::Way;
+use super::secrets::without_keys_in_header;
 use super::telling::{Parts, Telling};
 use super::{Claimed, Engine, EngineError, place_name, refused};
-use crate::cda;
-use crate::hl7::{self, Message};
-use crate::intake::desk::{self, Commands, ParsedCommand};
+use crate::cda::{self, Cda};
+use crate::config::Facility;
+use crate::hl7::{self, Batch, Message, Source};
+use crate::intake::desk::{self, ParsedCommand};
+use crate::intake::reporting::Concerned;
 use crate::intake::route::{self, Described};
-use crate::intake::{Context, Decided, Decision, DeskContext, Order, Stop, documents};
+use crate::intake::{Content, Context, Decided, Decision, DeskContext, Order, Stop};
+use crate::intake::{about, explain};
 use crate::journal::{Closing, Entry, Message as MessageEntry, Move, Place};
 use crate::model::change::{Change, HistoryEntry, Record, Subject};
-use crate::model::outcome::{Outcome, Reason, Refusal, Warning, WarningCode};
-use crate::spool::claim::{self, Claim};
+use crate::model::outcome::{Outcome, Reason, Refusal, Verdict, Warning, WarningCode};
+use crate::model::view::ViewError;
+use crate::repeats;
+use crate::spool::claim;
 use crate::spool::finish;
-use crate::spool::fs::Kind;
 use crate::spool::layout::document_path;
 use crate::spool::scope::Scope;
-use crate::store::{KeyChange, Store, keys};
+use crate::store::{KeyChange, Overlay, Store, keys};
 
 /// How much of a file that is refused unread is looked at, to know whether it is HL7 (SPEC 10).
 const FIRST_BYTES: usize = 64 * 1024;
@@ -58,12 +67,37 @@ impl Engine {
         }
         let limit = self.config.intake.max_file;
         let work = station.work.clone();
-        match self.read_claimed(group, &work, claimed) {
+        let (read, cda) = match self.take_read(claimed) {
+            Some(ahead) => {
+                if let Some(written) = ahead.written {
+                    group.has_written(written);
+                }
+                (Ok(Read::Whole(ahead.bytes, ahead.modified)), ahead.cda)
+            }
+            None if claimed.place != Place::Desk && self.leave_to_be_read(&work, claimed) => {
+                self.waiting.push_back(claimed.clone());
+                group.release(claimed);
+                return Ok(());
+            }
+            None => (self.read_claimed(group, &work, claimed), None),
+        };
+        match read {
             Ok(Read::Whole(bytes, modified)) => {
                 group.weigh(bytes.len());
                 match &claimed.place {
                     Place::Desk => self.take_desk_file(store, group, claimed, &bytes, modified),
-                    _ => self.take_facility_file(store, group, claimed, &bytes),
+                    _ => {
+                        let taken = self.take_facility_file(store, group, claimed, &bytes, cda);
+                        let is_doubted =
+                            |(other, _): &(Claimed, _)| other.claim.key() == claimed.claim.key();
+                        // One of whose writers nothing is known is read anew.
+                        if matches!(taken, Err(EngineError::TurnOver))
+                            && !group.in_doubt().iter().any(is_doubted)
+                        {
+                            self.keep_read(claimed, bytes, modified);
+                        }
+                        taken
+                    }
                 }
             }
             Ok(Read::StillWritten | Read::InDoubt) => {
@@ -126,12 +160,19 @@ impl Engine {
         group: &mut Group<'s>,
         claimed: &Claimed,
         bytes: &[u8],
+        read: Option<Result<Cda, Refusal>>,
     ) -> Result<(), EngineError> {
-        if hl7::looks_like_hl7(bytes) {
-            return self.take_messages(store, group, claimed, bytes);
+        let source = Source::of(bytes);
+        if source.looks_like_hl7() {
+            return self.take_messages(store, group, claimed, bytes, &source);
         }
         if cda::looks_like_xml(bytes) {
-            return self.take_cda(group, claimed, bytes);
+            self.take_cda(group, claimed, bytes, read)?;
+            if let Some(unused) = group.take_unused() {
+                // What stays is removed at the next start.
+                let _ = self.fs.remove(&unused.dir, &unused.name);
+            }
+            return Ok(());
         }
         self.refuse_file(group, claimed, bytes, route::unknown_format())
     }
@@ -141,6 +182,7 @@ impl Engine {
         group: &mut Group<'_>,
         claimed: &Claimed,
         bytes: &[u8],
+        read: Option<Result<Cda, Refusal>>,
     ) -> Result<(), EngineError> {
         let Place::Facility(id) = &claimed.place else {
             return Ok(());
@@ -153,15 +195,25 @@ impl Engine {
         let context = Context {
             facility,
             versions: &config.intake.versions,
+            future: config.intake.future,
             now,
         };
-        let read = cda::parse(bytes);
-        let described = match &read {
+        let document = cda::without_framing(bytes);
+        let read = read.unwrap_or_else(|| cda::parse(document));
+        let mut described = match &read {
             Err(refusal) if refusal.reason == Reason::UnknownFormat => Described::default(),
             read => route::describe_cda(read.as_ref().ok(), facility),
         };
+        described.about = read
+            .as_ref()
+            .ok()
+            .and_then(|it| about::of_cda(it, facility));
         let decided = match read {
-            Ok(document) => route::decide_cda(bytes, &document, &group.view, &context),
+            Ok(cda) => naming_all(
+                route::decide_cda(document, &cda, &group.view, &context),
+                document.len(),
+                || explain::problems_of_cda(document, &context),
+            ),
             Err(refusal) => Err(refusal.into()),
         };
         let told = self.settle(group, claimed, 1, described, decided, now)?;
@@ -179,13 +231,24 @@ impl Engine {
         store: &'s Arc<dyn Store>,
         group: &mut Group<'s>,
         claimed: &Claimed,
-        bytes: &[u8],
+        file: &[u8],
+        source: &Source<'_>,
     ) -> Result<(), EngineError> {
-        let batch = match hl7::split(bytes) {
+        let bytes = source.bytes();
+        let begun = match self.given_way.is_empty() {
+            true => None,
+            false => self.given_way.remove(&claimed.claim.key()),
+        };
+        let (extents, begun) = begun.unzip();
+        let split = match extents {
+            Some(extents) => Ok(Batch::at(extents, bytes)),
+            None => source.check().and_then(|()| hl7::split(bytes)),
+        };
+        let batch = match split {
             Ok(batch) => batch,
             Err(error) => {
                 let refusal = Refusal::new(Reason::Malformed, format!("{error}."));
-                return self.refuse_file(group, claimed, bytes, refusal);
+                return self.refuse_file(group, claimed, file, refusal);
             }
         };
         let Place::Facility(id) = &claimed.place else {
@@ -195,29 +258,62 @@ impl Engine {
         let Some(facility) = config.facilities.iter().find(|it| it.id.as_str() == id) else {
             return Ok(());
         };
-        let mut parts = Parts::of(&**store, claimed)?;
+        if batch.messages.is_empty() {
+            let described = route::describe_envelope(bytes, facility);
+            let ignored = Ok(Decision::unchanged(Verdict::Ignored));
+            let told = self.settle(group, claimed, 1, described, ignored, self.now())?;
+            let finished = Finished {
+                parts: Parts::one(told),
+                messages: vec![file],
+                is_hl7: true,
+                companions: Vec::new(),
+            };
+            return self.finish_file(group, claimed, finished);
+        }
+        let mut parts = match begun {
+            Some(parts) => parts,
+            None => Parts::of(&**store, claimed)?,
+        };
         if let Some(mismatch) = &batch.count_mismatch {
             let warning = Warning::new(WarningCode::BatchCount, format!("{mismatch}."));
             parts.warn(warning.at(mismatch.position));
         }
         for (index, bytes) in batch.messages.iter().enumerate().skip(parts.count()) {
-            self.make_room(store, group, claimed, &mut parts)?;
+            match self.make_room(store, group, claimed, &mut parts) {
+                Err(EngineError::TurnOver) => {
+                    let extents = batch.extents(source.bytes());
+                    self.given_way.insert(claimed.claim.key(), (extents, parts));
+                    return Err(EngineError::TurnOver);
+                }
+                made_room => made_room?,
+            }
             let now = self.now();
             let context = Context {
                 facility,
                 versions: &config.intake.versions,
+                future: config.intake.future,
                 now,
             };
-            let (described, decided) = match Message::parse(bytes) {
+            let bytes = without_keys_in_header(&config, bytes);
+            let (described, decided) = match Message::parse(&bytes) {
                 Ok(message) => {
-                    let described = route::describe(&message, facility);
-                    let is_last = index + 1 == batch.messages.len();
-                    let decided = match batch.ends_open && is_last {
-                        true => documents::refuse_cut_off(&message).map_err(Stop::from),
-                        false => Ok(()),
+                    let message = match source.is_utf_16() {
+                        true => message.from_utf_16(),
+                        false => message,
                     };
-                    let decided =
-                        decided.and_then(|()| route::decide(&message, &group.view, &context));
+                    let mut described = route::describe(&message, facility);
+                    let decided = route::check_edges(&message, batch.edges(index))
+                        .map_err(Stop::from)
+                        .and_then(|doubts| {
+                            let decided = route::decide(&message, &group.view, &context);
+                            let named = naming_all(decided, bytes.len(), || {
+                                explain::problems(&message, &context)
+                            });
+                            Ok(named?.warned_if_taken(doubts))
+                        });
+                    if is_about_wanted(&group.view, facility, &decided)? {
+                        described.about = about::of_message(&message, facility);
+                    }
                     (described, decided)
                 }
                 Err(error) => {
@@ -228,9 +324,11 @@ impl Engine {
             let told = self.settle(group, claimed, index + 1, described, decided, now)?;
             parts.push(told);
         }
+        let as_they_came = batch.messages.iter().map(|it| source.as_it_came(it));
+        let as_they_came: Vec<Cow<'_, [u8]>> = as_they_came.collect();
         let finished = Finished {
             parts,
-            messages: batch.messages,
+            messages: as_they_came.iter().map(|it| &**it).collect(),
             is_hl7: true,
             companions: Vec::new(),
         };
@@ -282,29 +380,30 @@ impl Engine {
                 Ok(command) if modified.is_none() && desk::goes_by_file_time(command) => {
                     (Err(desk::no_file_time().into()), None)
                 }
-                _ => self.decide_command(group, claimed, &companions, &parsed, &context)?,
+                _ => self.decide_command(group, claimed, &mut companions, &parsed, &context)?,
             };
             let told = self.settle(group, claimed, index + 1, described, decided, now)?;
             let refused = told.outcome.refusal().is_some();
-            companions.extend(companion.map(|companion| (companion, refused)));
+            if let Some(companion) = companion {
+                companions.take(companion, refused);
+            }
             parts.push(told);
         }
         let finished = Finished {
             parts,
             messages: commands.texts().map(str::as_bytes).collect(),
             is_hl7: false,
-            companions,
+            companions: companions.into_taken(),
         };
         self.finish_file(group, claimed, finished)
     }
 
-    /// Decides a command, with the PDF that it names, which it claims unless it is among those `taken` by the commands
-    /// before it.
+    /// Decides a command, with the PDF that it names, which it claims unless a command before it has taken it.
     fn decide_command(
         &mut self,
         group: &mut Group<'_>,
         claimed: &Claimed,
-        taken: &[(Claimed, bool)],
+        companions: &mut Companions,
         parsed: &ParsedCommand<'_>,
         context: &DeskContext<'_>,
     ) -> Result<(Decided<'static>, Option<Claimed>), EngineError> {
@@ -316,7 +415,7 @@ impl Engine {
             return Ok((desk::decide(command, None, &group.view, context), None));
         };
         let folder = claimed.claim.received.parent().unwrap_or(Path::new(""));
-        let companion = match self.claim_companion(group, taken, &folder.join(name))? {
+        let companion = match self.claim_companion(group, companions, &folder.join(name))? {
             Companion::Ours(companion) => companion,
             Companion::None(problem) => {
                 let problem = format!("The command names the file {name}, {problem}.");
@@ -356,114 +455,6 @@ impl Engine {
         Ok((decided, Some(companion)))
     }
 
-    /// The file of this path in the desk's inbox, made ours; it may be ours since an earlier attempt. One that a command
-    /// before this one named is that one's.
-    fn claim_companion(
-        &mut self,
-        group: &Group<'_>,
-        taken: &[(Claimed, bool)],
-        received: &Path,
-    ) -> Result<Companion, EngineError> {
-        let ours = self.claimed_companions(group, taken, received)?;
-        if let Some(claimed) = ours.into_iter().next() {
-            return Ok(Companion::Ours(claimed));
-        }
-        let folder = Path::new("inbox").join(received.parent().unwrap_or(Path::new("")));
-        let name = received.file_name().unwrap_or_default();
-        let root = self.spool.desk.root.clone();
-        let kind = match self.folders.find(&self.fs, &root, &folder) {
-            Ok(Some(dir)) => self.fs.kind(&dir, name),
-            Ok(None) => Ok(None),
-            Err(error) => Err(error),
-        };
-        match kind {
-            Ok(Some(Kind::File)) => {}
-            Ok(Some(Kind::Folder)) => return Ok(Companion::None("which is a folder")),
-            Ok(Some(Kind::Link)) => return Ok(Companion::None("which is a link")),
-            Ok(Some(Kind::Other)) => return Ok(Companion::None("which is no file")),
-            Ok(None) => {
-                let is_taken = taken
-                    .iter()
-                    .any(|(companion, _)| companion.claim.received == received);
-                return Ok(Companion::None(match is_taken {
-                    true => "which a command before it in this list has taken",
-                    false => "which is not in the desk's inbox",
-                }));
-            }
-            Err(error) if error.is_unreadable() => {
-                return Ok(Companion::Unreadable(error.source.to_string()));
-            }
-            Err(error) => return Err(error.into()),
-        }
-        let claim = Claim::new(self.order + 1, &self.run, received);
-        let arrival = super::Arrival {
-            place: Place::Desk,
-            path: received.to_owned(),
-        };
-        match self.move_into_work(&arrival, &claim) {
-            Ok(true) => {
-                self.order += 1;
-                Ok(Companion::Ours(Claimed::new(Place::Desk, claim)))
-            }
-            Ok(false) => Ok(Companion::None("which is not in the desk's inbox")),
-            Err(EngineError::Disk(error)) if error.is_absent() => {
-                Ok(Companion::None("which is not in the desk's inbox"))
-            }
-            Err(EngineError::Disk(error)) if error.is_unreadable() => {
-                Ok(Companion::Unreadable(error.source.to_string()))
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// What was received under this path at the desk and is ours, but for what another command has taken.
-    fn claimed_companions(
-        &self,
-        group: &Group<'_>,
-        taken: &[(Claimed, bool)],
-        received: &Path,
-    ) -> Result<Vec<Claimed>, EngineError> {
-        let is_taken = |claimed: &Claimed| {
-            let from = claimed.path_in_work();
-            let moves = self.committer.moves().iter();
-            group.moves_away(&Place::Desk, &from)
-                || moves
-                    .into_iter()
-                    .any(|(_, ordered)| ordered.place == Place::Desk && ordered.from == from)
-                || taken
-                    .iter()
-                    .any(|(companion, _)| companion.claim.key() == claimed.claim.key())
-        };
-        let entries = self.fs.list(&self.spool.desk.work)?;
-        let claims = entries
-            .iter()
-            .filter_map(|entry| Claim::parse(&entry.name))
-            .filter(|claim| claim.received == received)
-            .map(|claim| Claimed::new(Place::Desk, claim));
-        Ok(claims.filter(|claimed| !is_taken(claimed)).collect())
-    }
-
-    /// The files that commands claimed which were decided in an earlier group: the end of their list takes them with it.
-    fn companions_of_decided(
-        &self,
-        group: &Group<'_>,
-        claimed: &Claimed,
-        commands: &Commands<'_>,
-        parts: &Parts,
-    ) -> Result<Vec<(Claimed, bool)>, EngineError> {
-        let folder = claimed.claim.received.parent().unwrap_or(Path::new(""));
-        let mut companions: Vec<(Claimed, bool)> = Vec::new();
-        for (index, parsed) in commands.iter().enumerate().take(parts.count()) {
-            let named = parsed.command.as_ref().ok().and_then(desk::pdf_named);
-            if let Some(name) = named {
-                let ours = self.claimed_companions(group, &companions, &folder.join(name))?;
-                let refused = parts.refused().binary_search(&index).is_ok();
-                companions.extend(ours.into_iter().next().map(|ours| (ours, refused)));
-            }
-        }
-        Ok(companions)
-    }
-
     /// Commits what the group holds if it is full, remembering how far this file has come.
     fn make_room<'s>(
         &mut self,
@@ -472,17 +463,21 @@ impl Engine {
         claimed: &Claimed,
         parts: &mut Parts,
     ) -> Result<(), EngineError> {
-        if !group.is_full(self.config.intake.group) {
+        if !self.turns.is_over(Instant::now()) && !group.is_full(self.config.intake.group) {
             return Ok(());
         }
         if let Some(part) = parts.save(&claimed.claim.key())? {
             group.change("progress in a file", vec![part]);
         }
         self.commit_and_go_on(store, group)?;
-        match self.is_stopped() {
-            true => Err(EngineError::Stopped),
-            false => Ok(()),
+        if self.is_stopped() {
+            return Err(EngineError::Stopped);
         }
+        // Putting it on the disk took its time, too.
+        if self.turns.is_over(Instant::now()) {
+            return Err(EngineError::TurnOver);
+        }
+        Ok(())
     }
 
     /// Enters what was decided on a message into the group.
@@ -501,7 +496,7 @@ impl Engine {
             &decided,
             Err(Stop::Refused(refusal)) if refusal.reason == Reason::Unauthorised
         );
-        let described = self.without_keys(&claimed.place, is_authorised, described);
+        let mut described = self.without_keys(&claimed.place, is_authorised, described);
         let mut entry = MessageEntry {
             claim: claimed.claim.key(),
             number,
@@ -524,6 +519,24 @@ impl Engine {
             },
         };
         entry.outcome = self.without_keys(&claimed.place, is_authorised, entry.outcome);
+        if let (Some(refusal), Place::Facility(id)) = (entry.outcome.refusal(), &claimed.place) {
+            let place = refusal.place.as_ref();
+            let place = place.map(|place| format!(" at {}", place.shown));
+            let (reason, place) = (refusal.reason.code(), place.unwrap_or_default());
+            repeats::refused(
+                id,
+                format!(
+                    "a message is refused: {reason}{place}; its sidecar in error/ says why and what to do"
+                ),
+            );
+        }
+        if is_taken(&entry.outcome)
+            && let Some(about) = described.about.take()
+        {
+            let (station, by) = (place_name(&claimed.place), (entry.file.as_str(), now));
+            let since = refused::take_since(&mut group.view, station, &about, self.message, by)?;
+            entry.changes.extend(since);
+        }
         group.counts.count(&claimed.place, &entry.outcome);
         let told = Told {
             described,
@@ -544,14 +557,19 @@ impl Engine {
         let mut changes = decision.changes;
         let mut warnings = decision.warnings;
         let mut made = Vec::new();
+        let mut discarded = Vec::new();
         match decision.order {
             None => {}
             Some(Order::Report(order)) => match self.make_report(&group.view, *order)? {
                 Ok(report) => {
-                    warnings.extend(report.warning);
+                    warnings.extend(report.warnings);
                     changes.extend(report.changes);
                     made.push(report.pdf);
                 }
+                Err(refusal) => return Ok(Err(refusal)),
+            },
+            Some(Order::Withdraw(order)) => match self.withdraw_report(*order) {
+                Ok(withdrawn) => changes.push(withdrawn),
                 Err(refusal) => return Ok(Err(refusal)),
             },
             Some(Order::Redeliver { facility, which }) => {
@@ -569,8 +587,19 @@ impl Engine {
                     return Ok(Err(refusal));
                 }
             }
+            Some(Order::Discard { files, why }) => {
+                let away = self.take_from_error(group, &files, Way::Away);
+                match self.refuse_for_a_facility(away)? {
+                    Ok(moves) => {
+                        let view = &mut group.view;
+                        discarded = refused::discard_moved(view, &moves, &why, entry.time)?;
+                        entry.moves.extend(moves);
+                    }
+                    Err(refusal) => return Ok(Err(refusal)),
+                }
+            }
             Some(Order::Retry { files }) => {
-                let retried = self.retry_files(group, &files);
+                let retried = self.take_from_error(group, &files, Way::Back);
                 match self.refuse_for_a_facility(retried)? {
                     Ok(moves) => entry.moves.extend(moves),
                     Err(refusal) => return Ok(Err(refusal)),
@@ -578,21 +607,43 @@ impl Engine {
             }
         }
         for content in decision.contents.iter().chain(&made) {
-            let from = self.prepare(group, &Place::Documents, &content.bytes)?;
-            entry.moves.push(Move {
-                place: Place::Documents,
-                from,
-                to: document_path(&content.hash),
-            });
+            entry.moves.push(self.prepare_content(group, content)?);
         }
-        changes.extend(self.history(entry, decision.history));
+        let mut lines = decision.history;
+        let concerned = Concerned::by(&changes, &group.view)?;
         entry.changes = group.view.apply(&changes)?;
-        let retried = refused::forget_moved(&mut group.view, &entry.moves)?;
-        entry.changes.extend(retried);
+        Self::must_join_their_own(group, &changes)?;
+        self.follow_reports(group, entry, concerned, &mut lines)?;
+        let history = self.history(entry, lines);
+        entry.changes.extend(group.view.apply(&history)?);
+        let moved = refused::forget_moved(&mut group.view, &entry.moves)?;
+        entry.changes.extend(discarded);
+        entry.changes.extend(moved);
         Ok(Ok(Outcome::Taken {
             verdict: decision.verdict,
             warnings,
+            note: decision.note,
         }))
+    }
+
+    /// Prepares what is to be kept under `documents/`, and the move that puts it there.
+    pub(super) fn prepare_content(
+        &mut self,
+        group: &mut Group<'_>,
+        content: &Content<'_>,
+    ) -> Result<Move, EngineError> {
+        let from = match group.take_written(&content.hash) {
+            Some(written) => {
+                group.dates.insert(self.now().date_naive());
+                claim::to_text(Path::new(&written))
+            }
+            None => self.prepare(group, &Place::Documents, &content.bytes)?,
+        };
+        Ok(Move {
+            place: Place::Documents,
+            from,
+            to: document_path(&content.hash),
+        })
     }
 
     /// Refuses a command that cannot be done since something of one facility cannot be used: nobody else waits for that
@@ -664,7 +715,8 @@ impl Engine {
         bytes: &[u8],
         refusal: Refusal,
     ) -> Result<(), EngineError> {
-        let first = bytes.get(..FIRST_BYTES).unwrap_or(bytes);
+        let source = Source::of(bytes.get(..FIRST_BYTES).unwrap_or(bytes));
+        let first = source.bytes();
         let facility = match &claimed.place {
             Place::Facility(id) => self.facility(id),
             _ => None,
@@ -828,16 +880,6 @@ impl Engine {
     }
 }
 
-/// The file that a command names.
-enum Companion {
-    /// It is ours.
-    Ours(Claimed),
-    /// There is none that could be taken, since it is so.
-    None(&'static str),
-    /// It is there, and the system refuses it.
-    Unreadable(String),
-}
-
 /// The moves that end a file, collected.
 pub(super) struct Ending {
     place: Place,
@@ -865,10 +907,54 @@ fn forget_progress(group: &mut Group<'_>, claimed: &Claimed, parts: &Parts) -> V
     changes
 }
 
+/// Whether something of a message counts.
+/// A larger message is not read a second time for what else is wrong with it: that could cost much memory and time.
+const LARGEST_READ_TWICE: usize = 256 << 10;
+
+/// A refusal with all that is wrong with its message: whoever corrects it is not told one after the other.
+fn naming_all<'m>(
+    decided: Decided<'m>,
+    size: usize,
+    problems: impl FnOnce() -> Result<Vec<Refusal>, ViewError>,
+) -> Decided<'m> {
+    match decided {
+        Err(Stop::Refused(refusal))
+            if refusal.reason != Reason::Unauthorised && size <= LARGEST_READ_TWICE =>
+        {
+            Err(refusal.with_further(problems()?).into())
+        }
+        decided => decided,
+    }
+}
+
+fn is_taken(outcome: &Outcome) -> bool {
+    let Outcome::Taken { verdict, .. } = outcome else {
+        return false;
+    };
+    verdict.has_effect()
+}
+
+/// Whether it is to be told what a message is about: where it is refused, or may take the place of one that was.
+fn is_about_wanted(
+    view: &Overlay<'_>,
+    facility: &Facility,
+    decided: &Decided<'_>,
+) -> Result<bool, EngineError> {
+    Ok(match decided {
+        Err(_) => true,
+        Ok(decision) => {
+            decision.verdict.has_effect() && refused::has_refused(view, facility.id.as_str())?
+        }
+    })
+}
+
 /// A command as receipts and sidecars name it.
 fn describe_command(parsed: &ParsedCommand<'_>) -> Described {
     match &parsed.command {
-        Ok(command) => Described::named(command.word()),
+        Ok(command) => Described {
+            about: about::of_command(command),
+            ..Described::named(command.word())
+        },
         Err(_) => Described::named("command"),
     }
 }

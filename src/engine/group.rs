@@ -2,16 +2,21 @@
 //!
 //! Until it is sealed, only writes are made, under names that nobody looks for; [`super::commit`] does the rest.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::OsString;
 use std::sync::Arc;
+use std::time::Instant;
 
 use chrono::NaiveDate;
 
+use super::ahead::Written;
 use super::commit::Sealed;
 use super::{Claimed, Counts, Engine, EngineError, Held, Hold, place_name};
 use crate::intake::{belonging, route};
 use crate::journal::{Entry, Move, Place};
+use crate::model::change::Change;
+use crate::model::identifiers::ContentHash;
 use crate::spool::fs::{Dir, Stamp};
 use crate::store::{Decided, KeyChange, Overlay, Store};
 
@@ -36,12 +41,16 @@ pub(super) struct Group<'s> {
     pub view: Overlay<'s>,
     entries: Vec<Entry>,
     pub moves: Vec<Move>,
+    /// How many of the moves were looked at by [`Group::moves_away`], and where these lead away from.
+    away: RefCell<(usize, BTreeMap<Place, BTreeSet<String>>)>,
     /// Dates of the wall clock at which output was written.
     pub dates: BTreeSet<NaiveDate>,
     /// The moves of earlier groups that nobody is to do any more.
     given_up: Vec<(u64, Move)>,
     /// Output that was written and is not seen by anybody yet.
     prepared: Vec<(Dir, OsString)>,
+    /// The document of the file in hand, if it was written already.
+    written: Option<Written>,
     /// The files that this group finishes or reads on.
     claimed: Vec<Claimed>,
     /// Files of whose writers nothing is known, as they were when they were read.
@@ -68,9 +77,11 @@ impl<'s> Group<'s> {
             view,
             entries: Vec::new(),
             moves: Vec::new(),
+            away: RefCell::default(),
             dates: BTreeSet::new(),
             given_up: Vec::new(),
             prepared: Vec::new(),
+            written: None,
             claimed: Vec::new(),
             in_doubt: Vec::new(),
             counts: Counts::default(),
@@ -130,6 +141,26 @@ impl<'s> Group<'s> {
         &self.in_doubt
     }
 
+    /// A document of the file in hand was written already.
+    pub fn has_written(&mut self, written: Written) {
+        self.prepared
+            .push((written.dir.clone(), written.name.clone()));
+        self.written = Some(written);
+    }
+
+    /// The name of the document with this hash, if it was written already.
+    pub fn take_written(&mut self, hash: &ContentHash) -> Option<OsString> {
+        let written = self.written.take_if(|written| written.hash == *hash);
+        written.map(|written| written.name)
+    }
+
+    /// The document that was written already and is not needed after all: it is the group's no more.
+    pub fn take_unused(&mut self) -> Option<Written> {
+        let written = self.written.take()?;
+        self.prepared.retain(|(_, name)| *name != written.name);
+        Some(written)
+    }
+
     /// Counts the bytes of a file that was read.
     pub fn weigh(&mut self, bytes: usize) {
         self.bytes += bytes as u64;
@@ -162,9 +193,17 @@ impl<'s> Group<'s> {
 
     /// Whether it takes this file of a place away from where it lies.
     pub fn moves_away(&self, place: &Place, from: &str) -> bool {
-        self.moves
-            .iter()
-            .any(|ordered| ordered.place == *place && ordered.from == from)
+        // A list of commands asks for each of them: the moves since the last question are looked through once.
+        let mut away = self.away.borrow_mut();
+        let (looked_at, known) = &mut *away;
+        for ordered in self.moves.iter().skip(*looked_at) {
+            let of_place: &mut BTreeSet<String> = known.entry(ordered.place.clone()).or_default();
+            of_place.insert(ordered.from.clone());
+        }
+        *looked_at = self.moves.len();
+        known
+            .get(place)
+            .is_some_and(|of_place| of_place.contains(from))
     }
 
     /// Whether it holds nothing.
@@ -204,6 +243,10 @@ impl Engine {
             None => Err(error),
         };
         match put_off {
+            Err(EngineError::TurnOver) => {
+                self.again.append(&mut waiting);
+                Ok(())
+            }
             Err(error) if !self.hold_place(&error, in_hand.as_ref().map(|it| &it.place)) => {
                 self.waiting.append(&mut waiting);
                 Err(error)
@@ -232,7 +275,7 @@ impl Engine {
             None => Group::new(&*store),
         };
         while let Some(next) = claimed.pop_front() {
-            if self.must_wait(&next.place) {
+            if self.must_wait(&next.place) || self.turns.waits(&next.place) {
                 self.waiting.push_back(next);
                 continue;
             }
@@ -243,7 +286,9 @@ impl Engine {
                 break;
             }
             group.take_up(&next);
+            self.turns.begin_file(&next.place, Instant::now());
             let taken = self.take_file(&store, &mut group, &next);
+            self.turns.end_file(&next.place, Instant::now());
             if let Err(error) = taken {
                 self.give_up(group.held());
                 *in_hand = Some(next);
@@ -407,6 +452,18 @@ impl Engine {
     fn must_belong(group: &Group<'_>) -> Result<(), EngineError> {
         if cfg!(debug_assertions) {
             let misplaced = belonging::misplaced(&group.view, group.view.changed_keys())?;
+            assert!(misplaced.is_none(), "{misplaced:?}");
+        }
+        Ok(())
+    }
+
+    /// The same of the documents that a decision puts into cases.
+    pub(super) fn must_join_their_own(
+        group: &Group<'_>,
+        changes: &[Change],
+    ) -> Result<(), EngineError> {
+        if cfg!(debug_assertions) {
+            let misplaced = belonging::joined_wrongly(&group.view, changes)?;
             assert!(misplaced.is_none(), "{misplaced:?}");
         }
         Ok(())

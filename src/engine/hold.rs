@@ -91,7 +91,7 @@ impl Held {
     fn next_step(self) -> &'static str {
         match self {
             Held::Everything => {
-                "Mount the folder again, or mend its rights or its disk: it is tried again with every rescan."
+                "Mount the folder again, or mend its rights (as root, `rcpspool setup` does) or its disk: it is tried again with every rescan."
             }
             Held::Files => {
                 "Mend the rights, the space or the disk of the folder named: its files are tried again with every sweep, in their order."
@@ -146,10 +146,10 @@ impl Holds {
         repeats::over(place_name(place), held.trying());
     }
 
-    /// Forgets what was not met for so long: what was held has gone, or was never tried again.
-    pub fn forget_after(&mut self, age: Duration) {
+    /// Forgets what was not met for as long as `age` says: what was held has gone, or was never tried again.
+    pub fn forget_after(&mut self, age: impl Fn(Held) -> Duration) {
         self.kept.retain(|(place, held), kept| {
-            let is_met = kept.met.elapsed() <= age;
+            let is_met = kept.met.elapsed() <= age(*held);
             if !is_met {
                 repeats::over(place_name(place), held.trying());
             }

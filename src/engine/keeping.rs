@@ -11,6 +11,7 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use super::group::Group;
+use super::upgrade::layout_change;
 use super::{Engine, EngineError};
 use crate::journal::keeping::{self, Old, When};
 use crate::journal::{Counters, JournalError};
@@ -174,10 +175,9 @@ impl Engine {
                     days.extend(names.filter_map(retention::parse_day));
                 }
                 Err(error) => log::error!(
-                    "retention of {}: cannot {}: {}; it is tried again tomorrow",
+                    "retention of {}: {}; it is tried again tomorrow",
                     station.name(),
-                    error.action,
-                    error.source
+                    error.without_path()
                 ),
             }
         }
@@ -217,7 +217,8 @@ impl Engine {
             keys::COUNTED_FROM_BEGINNING.to_owned(),
             Some(to_json(&true)?),
         );
-        self.record("the count of time begins", vec![change])
+        let changes = vec![change, layout_change()?];
+        self.record("the count of time begins", changes)
     }
 
     fn write_count(&mut self, mut changes: Vec<KeyChange>) -> Result<(), EngineError> {
@@ -331,9 +332,8 @@ fn tell(name: &str, removed: Removed) {
     if let Some(problem) = removed.problem {
         // The path may hold a received name.
         log::error!(
-            "retention of {name}: cannot {}: {}; it is tried again tomorrow",
-            problem.action,
-            problem.source
+            "retention of {name}: {}; it is tried again tomorrow",
+            problem.without_path()
         );
     }
 }

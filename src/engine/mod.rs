@@ -3,16 +3,20 @@
 //!
 //! *Before the journal, only writes; after it, only renames* (DESIGN, "One barrier"). [`group`] holds that order.
 
+mod ahead;
 pub mod arrivals;
 mod batch;
 mod commit;
+mod companions;
 mod doubt;
 mod files;
 mod group;
 mod handed;
 mod hold;
 pub mod keeping;
+mod loss;
 mod notices;
+mod reached;
 mod receipt;
 mod recovery;
 mod refused;
@@ -20,6 +24,8 @@ mod report;
 mod retry;
 mod secrets;
 mod telling;
+mod turns;
+mod upgrade;
 pub(crate) mod witness;
 mod worklist;
 
@@ -28,17 +34,21 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use self::ahead::Ahead;
 use self::arrivals::Unclaimed;
 use self::commit::{Committer, Roots};
 use self::group::{Group, InFlight};
 use self::hold::Holds;
 use self::notices::Notices;
+use self::telling::Parts;
+use self::turns::Turns;
 use crate::config::{Config, Every, Facility};
+use crate::hl7::Extents;
 use crate::journal::{JournalError, Place};
 use crate::model::outcome::{Outcome, Reason};
 use crate::model::view::ViewError;
@@ -114,6 +124,9 @@ pub enum EngineError {
     /// The engine was told to stop in the midst of a file: its other messages wait.
     #[error("told to stop")]
     Stopped,
+    /// The others come first for a while: the other messages of the file in hand wait.
+    #[error("the turn of a file is over")]
+    TurnOver,
 }
 
 impl EngineError {
@@ -129,13 +142,14 @@ impl EngineError {
                 | EngineError::Grown
                 | EngineError::InDoubt
                 | EngineError::Stopped
+                | EngineError::TurnOver
         )
     }
 
     /// What it says without the path of a file, in which a received name may stand: for logs.
     pub fn without_path(&self) -> String {
         match self {
-            EngineError::Disk(error) => format!("cannot {}: {}", error.action, error.source),
+            EngineError::Disk(error) => error.without_path(),
             other => other.to_string(),
         }
     }
@@ -352,6 +366,12 @@ pub struct Engine {
     failing: BTreeSet<Place>,
     /// Places of which a file was taken in this call.
     tried: BTreeSet<Place>,
+    /// Whose files wait for those of the others.
+    turns: Turns,
+    /// Reads large files, where the engine is told to have them read beside it.
+    ahead: Option<Ahead>,
+    /// The files that gave way to the others, by their claim: where their messages lie, and how far they are decided.
+    given_way: BTreeMap<String, (Extents, Parts)>,
     /// What is held, and why.
     holds: Holds,
     /// Why nothing counts at present, if the journal fails.
@@ -402,6 +422,22 @@ impl Engine {
         self.stop = flag;
     }
 
+    /// Has a file of many messages give way to the files of others after so long, and its place rest.
+    pub fn set_turn(&mut self, length: Duration) {
+        self.turns.set_length(length);
+    }
+
+    /// The places that rest, and until when: nothing of theirs is taken before.
+    pub fn resting(&self) -> &BTreeMap<Place, Instant> {
+        self.turns.resting()
+    }
+
+    /// The places of claimed files that wait until their place has rested.
+    pub fn claims_at_rest(&self) -> impl Iterator<Item = &Place> {
+        let places = self.waiting.iter().map(|claimed| &claimed.place);
+        places.filter(|place| self.turns.resting().contains_key(place))
+    }
+
     /// For how long facilities wait for a desk whose folder fails.
     pub fn wait_for_the_desk(&mut self, patience: Duration) {
         self.patience = patience;
@@ -446,6 +482,7 @@ impl Engine {
     pub fn take_in(&mut self, arrivals: Vec<Arrival>) -> Result<(), EngineError> {
         self.failing.clear();
         self.tried.clear();
+        self.turns.begin_call(Instant::now());
         self.unclaimed.try_again();
         let taken = match self.take_until_stopped(arrivals) {
             Err(EngineError::Stopped) => Ok(()),
@@ -454,13 +491,32 @@ impl Engine {
         for place in self.tried.difference(&self.failing) {
             self.holds.lift(place, Held::Files);
         }
-        let sweeps = self.config.intake.rescan.saturating_mul(2);
-        self.holds.forget_after(FORGOTTEN_AFTER.max(sweeps));
+        self.forget_holds();
         taken
     }
 
+    /// Forgets what was held and that nobody met any more.
+    fn forget_holds(&mut self) {
+        let sweeps = self.config.intake.rescan.saturating_mul(2);
+        let longest_batch = self
+            .config
+            .facilities
+            .iter()
+            .map(|it| match it.reports.every {
+                Every::Every(every) => every.saturating_mul(2),
+                Every::OnRequest => Duration::ZERO,
+            });
+        let batches = longest_batch.max().unwrap_or_default();
+        let age = FORGOTTEN_AFTER.max(sweeps);
+        self.holds.forget_after(|held| match held {
+            // They are tried again with the next batch.
+            Held::Reports => age.max(batches),
+            _ => age,
+        });
+    }
+
     fn take_until_stopped(&mut self, arrivals: Vec<Arrival>) -> Result<(), EngineError> {
-        let taken = self.take_groups(arrivals);
+        let taken = self.take_in_turns(arrivals);
         // Whatever happened, nothing is on its way once this returns.
         let landed = self.land();
         self.waiting.append(&mut self.again);
@@ -472,6 +528,19 @@ impl Engine {
             Err(error) if self.hold_place(&error, None) => taken,
             landed => landed.and(taken),
         }
+    }
+
+    /// Takes in what is of places that did not rest, then what is of those that have rested.
+    fn take_in_turns(&mut self, arrivals: Vec<Arrival>) -> Result<(), EngineError> {
+        let (late, first) = arrivals
+            .into_iter()
+            .partition(|arrival| self.turns.waits(&arrival.place));
+        self.take_groups(first)?;
+        if self.turns.has_late() && !self.is_stopped() {
+            self.turns.let_late_on();
+            self.take_groups(late)?;
+        }
+        Ok(())
     }
 
     fn take_groups(&mut self, arrivals: Vec<Arrival>) -> Result<(), EngineError> {
@@ -943,13 +1012,13 @@ impl Engine {
             }
             Ok(false) => {}
             Err(EngineError::Disk(error)) if error.is_absent() => {}
-            Err(EngineError::Disk(error)) if error.scope() == Scope::Name => {
+            // Where our own folder is shut, the name is not to blame, and no other file can be had either.
+            Err(EngineError::Disk(error))
+                if error.scope() == Scope::Name && self.may_claim(&arrival.place) =>
+            {
                 self.unclaimed.refused(arrival, &error.source);
                 // The received name may be a patient's: only the folder is told.
-                let cause = format!(
-                    "a file in the inbox cannot be taken: {}",
-                    EngineError::from(error).without_path()
-                );
+                let cause = format!("a file in the inbox cannot be taken: {}", error.source);
                 self.holds.hold(&arrival.place, Held::SomeFiles, cause);
             }
             // What came after it must not overtake it.
@@ -959,6 +1028,12 @@ impl Engine {
             },
         }
         Ok(None)
+    }
+
+    /// Whether files can be put into the folder where those that are claimed lie.
+    fn may_claim(&self, place: &Place) -> bool {
+        let station = self.station(place);
+        station.is_none_or(|station| self.fs.may_put_into(&station.work))
     }
 
     /// Whether the file is ours now; it is not where its folder is gone.

@@ -76,13 +76,15 @@ pub(super) fn acknowledgement(
             }
         }
         Outcome::Rejected(refusal) => {
-            message = message.segment(error_segment(
-                refusal.place.as_ref(),
-                condition(refusal.reason, described),
-                "E",
-                refusal.reason.code(),
-                &refusal.message,
-            ));
+            for problem in all_problems(refusal) {
+                message = message.segment(error_segment(
+                    problem.place.as_ref(),
+                    condition(problem.reason, described),
+                    "E",
+                    problem.reason.code(),
+                    &problem.message,
+                ));
+            }
         }
     }
     Some(message.finish())
@@ -137,26 +139,55 @@ fn error_segment(
 /// What became of a message of a file that is not HL7: the issues of a FHIR R4 `OperationOutcome`.
 pub(super) fn issues(told: &Told) -> Vec<Value> {
     match &told.outcome {
-        Outcome::Taken { verdict, warnings } => {
-            let taken = issue(
+        Outcome::Taken {
+            verdict,
+            warnings,
+            note,
+        } => {
+            let mut taken = issue(
                 "information",
                 "informational",
                 told.outcome.word(),
                 sentence(*verdict),
                 None,
             );
+            if let (Some(note), Some(taken)) = (note, taken.as_object_mut()) {
+                taken.insert("diagnostics".to_owned(), json!(note));
+            }
             let mut issues = vec![taken];
             issues.extend(warnings.iter().map(warning_issue));
             issues
         }
-        Outcome::Rejected(refusal) => vec![issue(
-            "error",
-            issue_type(refusal.reason),
-            refusal.reason.code(),
-            &refusal.message,
-            refusal.place.as_ref(),
-        )],
+        Outcome::Rejected(refusal) => all_problems(refusal)
+            .iter()
+            .map(|problem| {
+                issue(
+                    "error",
+                    issue_type(problem.reason),
+                    problem.reason.code(),
+                    &problem.message,
+                    problem.place.as_ref(),
+                )
+            })
+            .collect(),
     }
+}
+
+/// What a message is refused for, and what else is wrong with it; the last says how many more problems there are.
+fn all_problems(refusal: &Refusal) -> Vec<Refusal> {
+    let mut problems = vec![Refusal {
+        further: None,
+        ..refusal.clone()
+    }];
+    let Some(further) = &refusal.further else {
+        return problems;
+    };
+    problems.extend(further.named.iter().cloned());
+    if let (more @ 1.., Some(last)) = (further.unnamed, problems.last_mut()) {
+        last.message
+            .push_str(&format!(" ({more} more problems are not named.)"));
+    }
+    problems
 }
 
 fn warning_issue(warning: &Warning) -> Value {
@@ -200,15 +231,15 @@ fn issue_type(reason: Reason) -> &'static str {
         TooLarge => "too-long",
         Unreadable | ReaderCrashed => "exception",
         MissingSegment | MissingField | MissingIpp => "required",
-        InvalidPhone | InvalidEmail | InvalidDate | BadBase64 => "value",
+        InvalidPhone | InvalidEmail | InvalidDate | FutureTime | BadBase64 => "value",
         SexNotSupported => "code-invalid",
         DocumentType | UnsupportedDocument | UnsupportedMessage | UnsupportedVersion => {
             "not-supported"
         }
         UnknownPatient | UnknownCase | UnknownSession | UnknownNote => "not-found",
         AmbiguousIpp => "multiple-matches",
-        IdentityMismatch | CasePatientMismatch | CaseCompleted | MergeCycle | MergeConflict
-        | SessionNotPlanned => "conflict",
+        IppAuthority | IdentityMismatch | CasePatientMismatch | CaseCompleted | MergeCycle
+        | MergeConflict | SessionNotPlanned => "conflict",
         FacilityUnreachable => "transient",
         Unauthorised => "security",
     }
@@ -240,7 +271,7 @@ pub(super) struct Refused<'a> {
 
 /// The sidecar of what is told of in the journal.
 pub(super) fn sidecar_of(of: &Refused<'_>, refusal: &Refusal, now: DateTime<Utc>) -> Value {
-    json!({
+    let mut sidecar = json!({
         "reason": refusal.reason.code(),
         "message": refusal.message,
         "where": refusal.place.as_ref().map(|place| &place.shown),
@@ -251,5 +282,20 @@ pub(super) fn sidecar_of(of: &Refused<'_>, refusal: &Refusal, now: DateTime<Utc>
         "case": of.case,
         "time": now.to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
         "next": refusal.reason.next_step(),
-    })
+    });
+    if let (Some(further), Some(keys)) = (&refusal.further, sidecar.as_object_mut()) {
+        let named = further.named.iter().map(|problem| {
+            json!({
+                "reason": problem.reason.code(),
+                "message": problem.message,
+                "where": problem.place.as_ref().map(|place| &place.shown),
+                "value": problem.value,
+            })
+        });
+        keys.insert("further".to_owned(), named.collect());
+        if further.unnamed > 0 {
+            keys.insert("not_named".to_owned(), json!(further.unnamed));
+        }
+    }
+    sidecar
 }

@@ -10,12 +10,13 @@ use super::commit::Committer;
 use super::group::Group;
 use super::hold::Holds;
 use super::keeping::Counting;
-use super::witness::{self, Clean, Loss, Reached, Witnesses};
+use super::loss::{self, Numbers};
+use super::reached::Reached;
+use super::turns::Turns;
+use super::witness::{self, Clean, Witnesses};
 use super::{Claimed, Counts, Engine, EngineError, Held, Hold, PATIENCE_WITH_THE_DESK};
 use crate::config::{Config, Facility};
-use crate::journal::{Counters, End, Journal, JournalError, OpenMoves, Opening, Place};
-use crate::model::identifiers::FacilityId;
-use crate::model::report::{Cursor, Report};
+use crate::journal::{Journal, JournalError, OpenMoves, Place};
 use crate::repeats::{self, Trying};
 use crate::spool::claim::{self, Claim};
 use crate::spool::doubt::Doubts;
@@ -49,7 +50,7 @@ pub enum OpenStore {
 /// What a start is to do beside opening the spool.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Start {
-    /// Go on though something proves that what the journal held is lost (`--accept-loss`).
+    /// Go on though what the journal held is lost, whether or not something proves it (`--accept-loss`).
     pub accept_loss: bool,
     /// Make the store again, however good it is.
     pub rebuild: bool,
@@ -72,51 +73,54 @@ impl Engine {
         start: Start,
         watch: &mut dyn FnMut(u64),
     ) -> Result<Self, EngineError> {
-        let mut accepted = match witness::look(&fs, &config) {
+        let mut loss = match witness::look(&fs, &config) {
             Err(EngineError::Loss(loss)) if start.accept_loss => Some(loss),
             found => found.map(|_| None)?,
         };
         let spool = Spool::open(&fs, &config.spool)?;
         let witnesses = Witnesses::read(&fs, &config, Some(&spool.root))?;
-        let end = End::of(&fs, &spool.journal)?;
-        match witnesses.judge(&fs, &config, &spool, end.as_ref())? {
-            Some(loss) if start.accept_loss => accepted = Some(loss),
-            Some(loss) => return Err(loss.into()),
+        let (end, proven) = witnesses.judge(&fs, &config, &spool)?;
+        match proven {
+            Some(proven) if start.accept_loss => loss = Some(proven),
+            Some(proven) => return Err(proven.into()),
             None => {}
         }
-        if let Some(loss) = &accepted {
-            log::error!("a loss is accepted, as --accept-loss says: {loss}");
+        if !start.accept_loss {
+            witnesses.say_if_copied(end.as_ref());
         }
         let database = spool.store.path().join(DATABASE);
         let clean = witnesses.clean.clone().flatten();
-        let was_clean = clean.is_some() && accepted.is_none();
+        let was_clean = clean.is_some() && !start.accept_loss;
         let clean = clean.filter(|clean| {
             // Where somebody removed the database and left this, nothing is there to be trusted.
-            was_clean
-                && open_store == OpenStore::Sled
+            open_store == OpenStore::Sled
                 && database.is_dir()
                 && end
                     .as_ref()
                     .is_some_and(|end| end.position == clean.position)
         });
-        if start.rebuild && clean.is_some() {
-            // A store that is good is given up only for a journal that can be read whole.
-            crate::journal::read_all(&fs, &spool.journal)?;
-        }
-        let clean = clean.filter(|_| !start.rebuild);
+        let mut numbers = Numbers::default();
+        let clean = match (start.accept_loss, clean) {
+            (true, clean) => {
+                numbers = loss::accept(&fs, &spool, &witnesses, clean, loss.as_ref())?;
+                None
+            }
+            (false, Some(_)) if start.rebuild => {
+                // A store that is good is given up only for a journal that can be read whole.
+                crate::journal::read_all(&fs, &spool.journal)?;
+                None
+            }
+            (false, clean) => clean,
+        };
         let trusted = clean.is_some();
         if witnesses.clean.is_some() {
             // Durably, before anything else is touched.
             fs.remove(&spool.store, OsStr::new(CLEAN))?;
             fs.sync_dir(&spool.store).map_err(EngineError::Sync)?;
         }
-        let mut numbers = Numbers::default();
         let store: Arc<dyn Store> = match open_store {
             OpenStore::Sled => {
                 if !trusted {
-                    if accepted.is_some() {
-                        numbers.of_lost_store(&database);
-                    }
                     SledStore::remove(&database)?;
                 }
                 Arc::new(SledStore::open(&database)?)
@@ -124,23 +128,14 @@ impl Engine {
             OpenStore::Memory => Arc::new(crate::store::MemoryStore::default()),
         };
         let mut open = OpenMoves::default();
-        let opening = Opening {
-            only_end: trusted,
-            identity: accepted.as_ref().map(|_| claim::random()),
-            above: match accepted {
-                Some(_) => witnesses.reached.unwrap_or_default(),
-                None => Counters::default(),
-            },
-        };
-        let journal =
-            Journal::open_as(&fs, &spool.journal, opening, &mut |(counters, entries)| {
-                for entry in entries {
-                    apply_all(&*store, &open.follow(&counters, entry))
-                        .map_err(|error| JournalError::Reader(error.to_string()))?;
-                }
-                watch(counters.group);
-                Ok(())
-            })?;
+        let journal = Journal::open(&fs, &spool.journal, trusted, &mut |(counters, entries)| {
+            for entry in entries {
+                apply_all(&*store, &open.follow(&counters, entry))
+                    .map_err(|error| JournalError::Reader(error.to_string()))?;
+            }
+            watch(counters.group);
+            Ok(())
+        })?;
         let counters = journal.counters();
         let counting = Counting::of(&*store, &fs, counters)?;
         let worklists = Arc::new(Worklists::new(Arc::clone(&config), counting.ages.clone()));
@@ -174,6 +169,9 @@ impl Engine {
             holds: Holds::default(),
             all_held: None,
             patience: PATIENCE_WITH_THE_DESK,
+            turns: Turns::default(),
+            ahead: None,
+            given_way: BTreeMap::new(),
             is_desk_unlisted: false,
             again: VecDeque::new(),
             suspects: VecDeque::new(),
@@ -200,20 +198,23 @@ impl Engine {
             ages: counting.ages,
             counted: counting.counted,
             was_clean,
-            adopts: accepted.is_some(),
+            adopts: start.accept_loss,
             stop: Arc::default(),
             config,
             fs,
             spool,
             store,
         };
-        if let Some(loss) = &accepted {
-            engine.number_above(numbers, loss)?;
+        let accepted: Option<String> = Overlay::new(&*engine.store).get(keys::LOSS)?;
+        if let Some(why) = accepted {
+            // Or one that a process which ended did not come to the end of.
+            engine.number_above(numbers, &why)?;
         }
         witness::mark(&engine.fs, &engine.spool, &engine.identity, &witnesses)?;
         if counting.is_new {
             engine.count_from_beginning()?;
         }
+        engine.upgrade()?;
         engine.open_stations()?;
         engine.adopts = false;
         engine.retry_moves();
@@ -239,6 +240,7 @@ impl Engine {
 
     /// Ends cleanly: the next start can trust the database, unless an error before left it open what reached the disk.
     pub fn close(mut self) -> Result<(), EngineError> {
+        self.ahead = None;
         self.idle()?;
         self.renew_worklists()?;
         if self.moves_waiting() > 0 {
@@ -248,6 +250,7 @@ impl Engine {
             );
         }
         self.store.flush()?;
+        self.committer.tell_reached(&self.roots);
         let store = &self.spool.store;
         self.fs.sync_file_system(store).map_err(EngineError::Sync)?;
         let Some(journal) = self.committer.journal() else {
@@ -337,6 +340,15 @@ impl Engine {
         self.renew_roots();
     }
 
+    /// Uses the spool's `status/` that is there by now, made where somebody removed it.
+    pub fn renew_status_dir(&mut self) -> Result<(), FsError> {
+        let status = self.fs.make_dir(&self.spool.root, Path::new("status"))?;
+        if !self.fs.is_same(&status, &self.spool.status)? {
+            self.spool.status = status;
+        }
+        Ok(())
+    }
+
     /// This facility's folder cannot be used from now on, until it can be opened again. What is claimed there waits.
     fn set_aside(&mut self, id: &str, problem: String) {
         let hold = Hold::new(Held::Everything, problem);
@@ -366,8 +378,8 @@ impl Engine {
             self.set_aside(
                 &id,
                 format!(
-                    "what was written there may not have reached the disk: cannot {}: {}",
-                    error.action, error.source
+                    "what was written there may not have reached the disk: {}",
+                    error.without_path()
                 ),
             );
         }
@@ -453,46 +465,6 @@ impl Engine {
             self.record_marker(&marker)?;
         }
         Ok(station)
-    }
-
-    /// Numbers reports and batches above all that may have left, and says in the journal why.
-    fn number_above(&mut self, mut numbers: Numbers, loss: &Loss) -> Result<(), EngineError> {
-        let cursors = numbers.of_store(&*self.store)?;
-        let above = numbers.above(self.now());
-        // A report that is known may have had further versions, which left under its number: it gets another one.
-        let what = "reports are numbered anew after a loss";
-        let mut given: BTreeMap<FacilityId, u64> = BTreeMap::new();
-        let mut renumbered = Vec::new();
-        let mut reports = Vec::new();
-        self.store.scan(&keys::reports(None), &mut |key, _| {
-            reports.push(key.to_owned());
-            true
-        })?;
-        for key in reports {
-            let Some(mut report) = Overlay::new(&*self.store).get::<Report>(&key)? else {
-                continue;
-            };
-            let last = given.entry(report.facility.clone()).or_insert(above);
-            *last += 1;
-            report.number = *last;
-            renumbered.push((key, Some(to_json(&report)?)));
-            if renumbered.len() == self.config.intake.group {
-                self.record(what, std::mem::take(&mut renumbered))?;
-            }
-        }
-        self.record(what, renumbered)?;
-        let mut changes = vec![(keys::NUMBERS.to_owned(), Some(to_json(&above)?))];
-        for (key, cursor) in cursors {
-            let facility = FacilityId::new(keys::last_word(&key));
-            let cursor = Cursor {
-                reports: given.get(&facility).copied().unwrap_or(above),
-                batches: above,
-                ..cursor
-            };
-            changes.push((key, Some(to_json(&cursor)?)));
-        }
-        log::error!("reports and batches are numbered above {above} from now on");
-        self.record(&format!("a loss was accepted: {loss}"), changes)
     }
 
     /// Takes the folder that has this marker for the facility's from now on, in the place of the one that was recorded.
@@ -741,47 +713,6 @@ impl Engine {
             });
         }
         refused
-    }
-}
-
-/// The highest numbers that reports and batches are known to have had before a loss.
-#[derive(Debug, Default)]
-struct Numbers {
-    highest: u64,
-}
-
-impl Numbers {
-    /// What the store has of each facility.
-    fn of_store(&mut self, store: &dyn Store) -> Result<Vec<(String, Cursor)>, EngineError> {
-        let mut cursors = Vec::new();
-        store.scan(keys::CURSORS, &mut |key, value| {
-            if let Ok(cursor) = serde_json::from_slice::<Cursor>(value) {
-                self.highest = self.highest.max(cursor.reports).max(cursor.batches);
-                cursors.push((key.to_owned(), cursor));
-            }
-            true
-        })?;
-        Ok(cursors)
-    }
-
-    /// The same of a database that is about to be removed, as far as it can be read.
-    fn of_lost_store(&mut self, database: &Path) {
-        if !database.is_dir() {
-            return;
-        }
-        let read = SledStore::open(database)
-            .map_err(EngineError::from)
-            .and_then(|store| self.of_store(&store));
-        if let Err(error) = read {
-            log::warn!("the former store tells no numbers: {error}");
-        }
-    }
-
-    /// A number that none of a former journal can have reached: they begin at 1, and the seconds since 1970 outrun
-    /// them.
-    fn above(&self, now: chrono::DateTime<chrono::Utc>) -> u64 {
-        let seconds = u64::try_from(now.timestamp()).unwrap_or_default();
-        seconds.max(self.highest.saturating_add(1))
     }
 }
 

@@ -11,7 +11,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use chrono::SecondsFormat;
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 use walkdir::WalkDir;
 
@@ -20,7 +20,7 @@ use super::receipt::{self, Refused};
 use super::{Engine, EngineError, place_name};
 use crate::journal::{self, Closing, Entry, Message, Move, Place};
 use crate::model::calendar;
-use crate::model::refused::RefusedFile;
+use crate::model::refused::{Discarded, Refusals, RefusedAbout, RefusedFile, TakenSince};
 use crate::model::view::ViewError;
 use crate::spool::claim::{self, Claim, derived};
 use crate::spool::finish::{ERROR, SIDECAR};
@@ -30,12 +30,19 @@ use crate::store::{KeyChange, Overlay, keys, to_json};
 const AT_ONCE: usize = 1_000;
 
 impl Engine {
-    /// Looks at the next records whether their files still lie in `error/`, and forgets those that somebody removed.
+    /// Looks at the next records whether their files still lie in `error/`, or in `done/` where they were put away, and
+    /// forgets those that somebody, or retention, removed.
     pub fn forget_removed_refused(&mut self, most: usize) -> Result<(), EngineError> {
         self.land()?;
         let mut looked_at = Vec::new();
         let from = self.refused_looked_at.clone();
-        self.store.scan_from(keys::REFUSED, &from, &mut |key, _| {
+        let put_away = from.starts_with(keys::DISCARDED);
+        let prefix = if put_away {
+            keys::DISCARDED
+        } else {
+            keys::REFUSED
+        };
+        self.store.scan_from(prefix, &from, &mut |key, _| {
             if key != from {
                 looked_at.push(key.to_owned());
             }
@@ -43,21 +50,29 @@ impl Engine {
         })?;
         self.refused_looked_at = match looked_at.last() {
             Some(last) if looked_at.len() == most => last.clone(),
-            _ => String::new(),
+            _ if put_away => String::new(),
+            _ => keys::DISCARDED.to_owned(),
         };
         let mut gone: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        let mut changes = Vec::new();
         for key in looked_at {
             let (station, file) = (keys::station_of_refused(&key), keys::last_word(&key));
-            if self.is_gone(&station, &file)? {
-                gone.entry(station).or_default().push(file);
+            let path = match put_away {
+                true => claim::from_text(&file),
+                false => Path::new(ERROR).join(claim::from_text(&file)),
+            };
+            match (self.is_gone(&station, &path)?, put_away) {
+                (false, _) => {}
+                (true, true) => changes.push((key, None)),
+                (true, false) => gone.entry(station).or_default().push(file),
             }
         }
-        if gone.is_empty() {
+        if gone.is_empty() && changes.is_empty() {
             return Ok(());
         }
         let store = Arc::clone(&self.store);
         let mut group = Group::new(&*store);
-        let mut changes = Vec::new();
+        group.view.write(&changes);
         for (station, files) in &gone {
             changes.extend(forget(&mut group.view, station, files)?);
         }
@@ -66,7 +81,7 @@ impl Engine {
     }
 
     /// Whether a refused file is known to be gone: its folder can be reached, and nothing is still to be moved there.
-    fn is_gone(&self, station: &str, file: &str) -> Result<bool, EngineError> {
+    fn is_gone(&self, station: &str, path: &Path) -> Result<bool, EngineError> {
         let place = match station {
             "desk" => Place::Desk,
             facility => Place::Facility(facility.to_owned()),
@@ -74,13 +89,12 @@ impl Engine {
         let Some(root) = self.root(&place) else {
             return Ok(false);
         };
-        let path = Path::new(ERROR).join(claim::from_text(file));
-        let to = claim::to_text(&path);
+        let to = claim::to_text(path);
         let is_awaited = |(_, ordered): &(u64, Move)| ordered.place == place && ordered.to == to;
         if self.committer.moves().iter().any(is_awaited) {
             return Ok(false);
         }
-        match self.folders.exists(&self.fs, root, &path) {
+        match self.folders.exists(&self.fs, root, path) {
             Ok(exists) => Ok(!exists),
             // What cannot be looked at is not known to be gone.
             Err(_) => Ok(false),
@@ -108,7 +122,8 @@ impl Engine {
         }
         let mut records: Vec<(Place, RefusedFile)> = Vec::new();
         for ((place, _), record) in former.in_error {
-            if !self.is_gone(place_name(&place), &record.file)? {
+            let path = Path::new(ERROR).join(claim::from_text(&record.file));
+            if !self.is_gone(place_name(&place), &path)? {
                 records.push((place, record));
             }
         }
@@ -183,6 +198,34 @@ pub(super) fn forget_moved(
     Ok(changes)
 }
 
+/// Remembers of the refused files that these moves put away what was known of them. The view has the changes already.
+pub(super) fn discard_moved(
+    view: &mut Overlay<'_>,
+    moves: &[Move],
+    why: &str,
+    time: DateTime<Utc>,
+) -> Result<Vec<KeyChange>, ViewError> {
+    let mut changes = Vec::new();
+    for ordered in moves {
+        let station = place_name(&ordered.place);
+        let Some(file) = below_error(&ordered.from) else {
+            continue;
+        };
+        if let Some(record) = view.get::<RefusedFile>(&keys::refused(station, file))? {
+            let discarded = Discarded {
+                record,
+                path: ordered.to.clone(),
+                time,
+                why: why.to_owned(),
+            };
+            let key = keys::discarded(station, &ordered.to);
+            changes.push((key, Some(to_json(&discarded)?)));
+        }
+    }
+    view.write(&changes);
+    Ok(changes)
+}
+
 fn below_error(path: &str) -> Option<&str> {
     path.strip_prefix(ERROR)?.strip_prefix('/')
 }
@@ -206,17 +249,19 @@ impl<'s> Remembering<'s> {
         }
     }
 
-    /// A refused file by its path below the station's folder, and what its sidecar says.
+    /// A refused file by its path below the station's folder, what its sidecar says, and what its messages are about.
     pub fn add(
         &mut self,
         view: &mut Overlay<'_>,
         path: &Path,
         sidecar: &Value,
+        abouts: Vec<RefusedAbout>,
     ) -> Result<(), ViewError> {
         match path.strip_prefix(ERROR) {
             Ok(below) => {
                 let file = claim::to_text(below);
-                self.put(view, &RefusedFile::new(file, self.sequence, sidecar))
+                let record = RefusedFile::new(file, self.sequence, sidecar);
+                self.put(view, &RefusedFile { abouts, ..record })
             }
             Err(_) => Ok(()),
         }
@@ -228,6 +273,10 @@ impl<'s> Remembering<'s> {
         match view.get::<RefusedFile>(&key)? {
             // Somebody removed the file that had this name before.
             Some(former) => {
+                self.changes
+                    .extend(count_abouts(view, self.station, &former, |it| {
+                        it.saturating_sub(1)
+                    })?);
                 let newest = keys::refused_newest(former.sequence, self.station, &former.file);
                 self.changes.push((newest, None));
             }
@@ -237,6 +286,8 @@ impl<'s> Remembering<'s> {
         self.changes.push((newest, Some(to_json(&key)?)));
         self.changes.push((key, Some(to_json(record)?)));
         view.write(self.changes.get(before..).unwrap_or_default());
+        let counted = count_abouts(view, self.station, record, |it| it.saturating_add(1))?;
+        self.changes.extend(counted);
         Ok(())
     }
 
@@ -261,12 +312,70 @@ fn forget(
         if let Some(record) = view.get::<RefusedFile>(&key)? {
             let newest = keys::refused_newest(record.sequence, station, file);
             changes.extend([(newest, None), (key, None)]);
+            changes.extend(count_abouts(view, station, &record, |it| {
+                it.saturating_sub(1)
+            })?);
             removed += 1;
         }
     }
     view.write(&changes);
     changes.extend(count(view, station, |count| count.saturating_sub(removed))?);
     Ok(changes)
+}
+
+/// Counts anew how many refused messages there are of each subject of this file. The view has the changes already.
+fn count_abouts(
+    view: &mut Overlay<'_>,
+    station: &str,
+    record: &RefusedFile,
+    change: impl Fn(u64) -> u64,
+) -> Result<Vec<KeyChange>, ViewError> {
+    let mut changes = Vec::new();
+    for about in &record.abouts {
+        let key = keys::refusals_about(station, &about.subject);
+        let mut known: Refusals = view.get(&key)?.unwrap_or_default();
+        known.count = change(known.count);
+        let value = match known.count {
+            0 => None,
+            _ => Some(to_json(&known)?),
+        };
+        let changed = (key, value);
+        view.write(std::slice::from_ref(&changed));
+        changes.push(changed);
+    }
+    Ok(changes)
+}
+
+/// Whether anything lies in the `error/` of a station that a message could take the place of.
+pub(super) fn has_refused(view: &Overlay<'_>, station: &str) -> Result<bool, ViewError> {
+    let count: Option<u64> = view.get(&keys::refused_count(station))?;
+    Ok(count.is_some_and(|count| count > 0))
+}
+
+/// Remembers that a message was taken in about something of which others were refused. The view has the change already.
+pub(super) fn take_since(
+    view: &mut Overlay<'_>,
+    station: &str,
+    about: &RefusedAbout,
+    sequence: u64,
+    (file, taken): (&str, DateTime<Utc>),
+) -> Result<Option<KeyChange>, ViewError> {
+    let key = keys::refusals_about(station, &about.subject);
+    let Some(known) = view.get::<Refusals>(&key)? else {
+        return Ok(None);
+    };
+    let since = Refusals {
+        taken: Some(TakenSince {
+            sequence,
+            time: about.time,
+            taken,
+            file: file.to_owned(),
+        }),
+        ..known
+    };
+    let changed = (key, Some(to_json(&since)?));
+    view.write(std::slice::from_ref(&changed));
+    Ok(Some(changed))
 }
 
 /// Counts anew how many there are, if that changes.
@@ -486,6 +595,42 @@ mod tests {
             .get(&keys::refused_count("demo"))
             .unwrap();
         count.unwrap_or_default()
+    }
+
+    #[test]
+    fn what_was_put_away_is_forgotten_with_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config::demo(&folder.path().join("spool"));
+        let dir = config.facilities[0].dir.clone();
+        let desk = config.spool.join("desk");
+        let mut engine = Engine::open(Arc::new(config), Fs::new(), OpenStore::Memory).unwrap();
+        for name in ["a.hl7", "b.hl7"] {
+            arrive(&mut engine, &dir, name, "nonsense");
+        }
+        let files = r#"["facilities/demo/error/a.hl7","facilities/demo/error/b.hl7"]"#;
+        let discard = format!(r#"{{"command":"discard","files":{files},"why":"x"}}"#);
+        std::fs::write(desk.join("inbox/d.json"), discard).unwrap();
+        let arrival = Arrival {
+            place: Place::Desk,
+            path: "d.json".into(),
+        };
+        engine.take_in(vec![arrival]).unwrap();
+        let put_away = |engine: &Engine| -> Vec<String> {
+            let discarded: Vec<Discarded> =
+                Overlay::new(&*engine.store).all(keys::DISCARDED).unwrap();
+            discarded.into_iter().map(|it| it.path).collect()
+        };
+        let [first, second] = put_away(&engine).try_into().unwrap();
+        assert!(
+            first.ends_with("/a.hl7") && second.ends_with("/b.hl7"),
+            "{first} {second}"
+        );
+        std::fs::remove_file(dir.join(&first)).unwrap();
+        for _ in 0..4 {
+            engine.forget_removed_refused(1).unwrap();
+        }
+        assert_eq!(put_away(&engine), [second]);
+        assert_eq!(count_of(&engine), 0);
     }
 
     #[test]

@@ -1,5 +1,7 @@
-//! Putting refused files back into the inbox they came from (SPEC 7, `retry`).
+//! Taking refused files out of `error/`: back into the inbox they came from, or to `done/` (SPEC 7, `retry` and
+//! `discard`).
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
@@ -12,6 +14,15 @@ use crate::spool::claim;
 use crate::spool::finish::{self, SIDECAR};
 use crate::spool::fs::{Dir, FsError, Kind};
 use crate::spool::scope::Scope;
+
+/// Where refused files go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Back into the inbox, to be taken in again.
+    Back,
+    /// To `done/`: nobody will correct them.
+    Away,
+}
 
 /// A refused file that is there.
 struct Refused {
@@ -33,14 +44,20 @@ impl Refused {
 }
 
 impl Engine {
-    /// The moves that put refused files back into the inbox they came from, each file once.
-    pub(super) fn retry_files(
+    /// The moves that take refused files out of `error/`, each file once, with its sidecar.
+    pub(super) fn take_from_error(
         &mut self,
         group: &Group<'_>,
         files: &[String],
+        way: Way,
     ) -> Result<Result<Vec<Move>, Refusal>, EngineError> {
         let day = self.day(&Place::Desk, self.now());
         let mut moves: Vec<Move> = Vec::new();
+        let mut retried: BTreeSet<(Place, String)> = BTreeSet::new();
+        let open = self.committer.moves().iter();
+        let open: BTreeSet<(Place, String)> = open
+            .map(|(_, ordered)| (ordered.place.clone(), ordered.from.clone()))
+            .collect();
         for file in files {
             let Some(refused) = self.find_refused(file)? else {
                 return Ok(Err(bad(format!(
@@ -48,21 +65,25 @@ impl Engine {
                 ))));
             };
             let from = claim::to_text(&refused.path());
-            let is_it = |ordered: &Move| ordered.place == refused.place && ordered.from == from;
-            if moves.iter().any(is_it) {
+            let place_and_name = (refused.place.clone(), from.clone());
+            if retried.contains(&place_and_name) {
                 continue;
             }
-            let mut waiting = self.committer.moves().iter();
-            if group.moves_away(&refused.place, &from) || waiting.any(|(_, it)| is_it(it)) {
+            if group.moves_away(&refused.place, &from) || open.contains(&place_and_name) {
                 return Ok(Err(bad(format!(
-                    "The file {file} is on its way back to its inbox already: a command before this one retries it."
+                    "The file {file} is on its way out of error already: a command before this one retries or discards it."
                 ))));
             }
-            let Some(to) = self.way_back(&refused)? else {
+            let to = match way {
+                Way::Back => self.way_back(&refused)?,
+                Way::Away => Some(self.way_to_done(&refused)?),
+            };
+            let Some(to) = to else {
                 return Ok(Err(bad(format!(
                     "The file {file} cannot go back: something in its inbox has the name of its folder. Remove that first."
                 ))));
             };
+            retried.insert(place_and_name);
             moves.push(Move {
                 place: refused.place.clone(),
                 from,
@@ -71,7 +92,14 @@ impl Engine {
             let sidecar = refused.sidecar();
             let path = refused.path().with_file_name(&sidecar);
             if self.folders.exists(&self.fs, &refused.root, &path)? {
-                let done = format!("done/{day}");
+                let (done, sidecar) = match way {
+                    Way::Back => (Path::new("done").join(&day), sidecar),
+                    Way::Away => {
+                        let beside = to.parent().unwrap_or(Path::new("")).to_owned();
+                        let name = to.file_name().unwrap_or_default();
+                        (beside, claim::derived(name, "", SIDECAR))
+                    }
+                };
                 let names = &mut self.names;
                 let to =
                     names.choose_in(&self.fs, &self.folders, &refused.root, &done, &sidecar)?;
@@ -83,6 +111,16 @@ impl Engine {
             }
         }
         Ok(Ok(moves))
+    }
+
+    /// A free name for a refused file in `done/`.
+    fn way_to_done(&mut self, refused: &Refused) -> Result<PathBuf, EngineError> {
+        let day = self.day(&refused.place, self.now());
+        let above = refused.below.parent().unwrap_or(Path::new(""));
+        let folder = Path::new("done").join(day).join(above);
+        let name = refused.below.file_name().unwrap_or_default();
+        let names = &mut self.names;
+        Ok(names.choose_in(&self.fs, &self.folders, &refused.root, &folder, name)?)
     }
 
     /// A free name for a refused file in the inbox it came from; nothing where something is in the way of its folder.

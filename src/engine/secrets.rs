@@ -1,12 +1,14 @@
 //! Keeps the API keys of facilities out of everything that is told of a message: whatever the field they came in,
 //! they pass here before they are journalled, answered or shown.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::Engine;
-use crate::config::ApiKey;
+use crate::config::{ApiKey, Config};
 use crate::journal::Place;
 
 impl Engine {
@@ -30,6 +32,47 @@ impl Engine {
             true => told,
             false => hide(&keys, told),
         }
+    }
+}
+
+/// A message without the keys that stand in a field of its header where no key belongs (all but MSH-4), whosever they
+/// are. What is read of a header may be cut or put into upper case before it is told, and is no key any more then.
+pub(super) fn without_keys_in_header<'b>(config: &Config, message: &'b [u8]) -> Cow<'b, [u8]> {
+    let facilities = config.facilities.iter();
+    let mut keys = facilities.filter_map(|it| it.api_key.as_ref()).peekable();
+    if keys.peek().is_none() {
+        return Cow::Borrowed(message);
+    }
+    let ends = message
+        .iter()
+        .position(|byte| matches!(byte, b'\r' | b'\n'));
+    let (header, rest) = message.split_at(ends.unwrap_or(message.len()));
+    let separator = memchr::memmem::find(header, b"MSH").and_then(|at| header.get(at + 3));
+    let Some(separator) = separator else {
+        return Cow::Borrowed(message);
+    };
+    let mut is_changed = false;
+    let mut fields: Vec<Cow<'_, [u8]>> = header
+        .split(|byte| byte == separator)
+        .map(Cow::Borrowed)
+        .collect();
+    for key in keys {
+        // The name, the separators, and MSH-3 come before MSH-4.
+        for (_, field) in fields.iter_mut().enumerate().filter(|(at, _)| *at != 3) {
+            if let Some(without) = key.hide_in_bytes(field) {
+                *field = Cow::Owned(without);
+                is_changed = true;
+            }
+        }
+    }
+    match is_changed {
+        true => {
+            let separator = std::slice::from_ref(separator);
+            let mut without = fields.join(separator);
+            without.extend_from_slice(rest);
+            Cow::Owned(without)
+        }
+        false => Cow::Borrowed(message),
     }
 }
 

@@ -17,9 +17,10 @@ use super::receipt::{self, Answering, Told};
 use super::refused::Remembering;
 use super::{Claimed, Engine, EngineError, place_name};
 use crate::config::Acks;
+use crate::intake::route::Described;
 use crate::journal::Place;
-use crate::model::outcome::{Outcome, Warning};
-use crate::model::refused::MESSAGES;
+use crate::model::outcome::{Outcome, Reason, Refusal, Warning};
+use crate::model::refused::{MESSAGES, RefusedAbout};
 use crate::model::visible::in_json;
 use crate::spool::finish::{self, Named};
 use crate::spool::fs::{FsError, Writing};
@@ -189,6 +190,7 @@ impl Engine {
         let mut answer = Answer::of(self, telling);
         let mut refused = Remembering::of(facility, self.message);
         let mut first: Vec<Value> = Vec::new();
+        let mut abouts: Vec<Option<RefusedAbout>> = Vec::new();
         parts.each(&*store, &telling.claimed.claim.key(), |index, told| {
             answer.add(self, group, place, index, told)?;
             let Some(refusal) = told.outcome.refusal() else {
@@ -201,7 +203,8 @@ impl Engine {
                 let from = self.prepare(group, place, message)?;
                 let path = named.message(number, "");
                 ending.add(from, &path);
-                refused.add(&mut group.view, &path, &value)?;
+                let about = about_of(&told.described, refusal).into_iter().collect();
+                refused.add(&mut group.view, &path, &value, about)?;
                 let text = format!("{value:#}\n");
                 let from = self.prepare(group, place, in_json(&text).as_bytes())?;
                 ending.add(from, &named.message(number, finish::SIDECAR));
@@ -209,6 +212,7 @@ impl Engine {
             }
             if first.len() < MESSAGES {
                 first.push(value.clone());
+                abouts.push(about_of(&told.described, refusal));
             }
             let text = match (index, parts.count()) {
                 (0, 1) => format!("{value:#}\n"),
@@ -232,11 +236,30 @@ impl Engine {
             if parts.count() > 1 {
                 whole["messages"] = first.into();
             }
-            refused.add(&mut group.view, &named.below(finish::ERROR, ""), &whole)?;
+            // A file is superseded with all its messages, or not at all.
+            let abouts = match abouts.len() == parts.count() {
+                true => abouts.into_iter().collect::<Option<Vec<_>>>(),
+                false => None,
+            };
+            let path = named.below(finish::ERROR, "");
+            let abouts = abouts.unwrap_or_default();
+            refused.add(&mut group.view, &path, &whole, abouts)?;
         }
         answer.finish(self, group, place, named, ending)?;
         Ok(refused.finish(&mut group.view)?)
     }
+}
+
+/// What a refused message is about; a time that is far ahead of ours says nothing of what came later.
+fn about_of(described: &Described, refusal: &Refusal) -> Option<RefusedAbout> {
+    let about = described.about.clone()?;
+    Some(match refusal.reason {
+        Reason::FutureTime => RefusedAbout {
+            time: None,
+            ..about
+        },
+        _ => about,
+    })
 }
 
 /// The receipt of a file, as it is written.

@@ -5,28 +5,27 @@
 //! group that reached the disk. Whoever starts compares, before anything is changed.
 
 use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::reached;
 use super::{CLEAN, EngineError};
 use crate::config::Config;
-use crate::journal::{Counters, End, Journal, Move, Place, Position, Torn};
+use crate::journal::{Counters, End, Journal, JournalError, Move, Place, Position, Torn, chain};
 use crate::spool::claim;
 use crate::spool::finish::Folders;
 use crate::spool::fs::{Dir, Fs, FsError};
 use crate::spool::layout::{MARKER, Marker, Spool, SpoolMarker, Station};
 use crate::spool::retention::parse_day;
 
-/// Begins the name that tells the last group on the disk.
-const REACHED: &str = "REACHED";
-
 /// What an operator is told to do about a journal that is not what it was.
 const WHAT_TO_DO: &str = "Nothing was changed. If a mount is missing, mount it; else restore journal/ from the newest copy, \
-     with documents/. Only if there is none: start once with --accept-loss (`rcpspool once`, `run` or `rebuild`). What \
-     is lost then stays forgotten, and reports and batches are numbered above all that may have left";
+     with documents/. Only if there is none, or it is older than what is lost: start once with --accept-loss (`rcpspool \
+     once`, `run` or `rebuild`). What is lost then stays forgotten, and reports and batches are numbered above all that \
+     may have left";
 
 /// Something proves that what the journal held is not there.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +71,18 @@ pub enum Loss {
         /// What says that there was more, in words.
         witness: String,
     },
+    /// Files of it are missing, short or damaged.
+    #[error("the journal in {} is damaged: {segment}, byte {offset}: {what}. {WHAT_TO_DO}", journal.display())]
+    Damaged {
+        /// Its folder.
+        journal: PathBuf,
+        /// The file.
+        segment: String,
+        /// Where in it, in bytes.
+        offset: u64,
+        /// What is wrong.
+        what: String,
+    },
     /// Its last group is damaged, and files were moved for it.
     #[error("the journal in {} is damaged: segment {segment}, byte {offset}: a group that is not whole, and {witness}. {WHAT_TO_DO}", journal.display())]
     Torn {
@@ -84,6 +95,17 @@ pub enum Loss {
         /// What says that it was acknowledged, in words.
         witness: String,
     },
+}
+
+impl Loss {
+    /// What is lost, without what to do about it.
+    pub fn what(&self) -> String {
+        let mut what = self.to_string();
+        if let Some(advice) = what.find(WHAT_TO_DO) {
+            what.truncate(advice);
+        }
+        what.trim_end_matches(['.', ' ']).to_owned()
+    }
 }
 
 /// What is where the configuration has the spool.
@@ -102,7 +124,7 @@ pub enum Found {
 /// is empty: a mount may be missing.
 pub fn look(fs: &Fs, config: &Config) -> Result<Found, EngineError> {
     let root = open_if_there(fs.open_root(&config.spool))?;
-    if ends(fs, root.as_ref())?.is_some() {
+    if has_journal(fs, root.as_ref())? {
         return Ok(Found::Spool);
     }
     let witnesses = Witnesses::read(fs, config, root.as_ref())?;
@@ -118,20 +140,24 @@ pub fn look(fs: &Fs, config: &Config) -> Result<Found, EngineError> {
     };
     match first {
         // Another process may have begun it meanwhile: its witnesses come after it.
-        Some(_) if ends(fs, Some(&root))?.is_some() => Ok(Found::Spool),
+        Some(_) if has_journal(fs, Some(&root))? => Ok(Found::Spool),
         Some(witness) => Err(missing(config, witness).into()),
         None if fs.list(&root)?.is_empty() => Err(Loss::Empty(config.spool.clone()).into()),
         None => Ok(Found::Nothing),
     }
 }
 
-fn ends(fs: &Fs, root: Option<&Dir>) -> Result<Option<End>, EngineError> {
+/// Whether there is one, whatever state it is in.
+fn has_journal(fs: &Fs, root: Option<&Dir>) -> Result<bool, EngineError> {
     let Some(root) = root else {
-        return Ok(None);
+        return Ok(false);
     };
-    match open_if_there(fs.open_dir(root, Path::new("journal")))? {
-        Some(journal) => Ok(End::of(fs, &journal)?),
-        None => Ok(None),
+    let Some(journal) = open_if_there(fs.open_dir(root, Path::new("journal")))? else {
+        return Ok(false);
+    };
+    match End::of(fs, &journal) {
+        Err(JournalError::Damaged { .. }) => Ok(true),
+        end => Ok(end?.is_some()),
     }
 }
 
@@ -178,8 +204,10 @@ pub struct Witnesses {
     facilities: Vec<(PathBuf, String)>,
     /// What the last clean stop wrote; `None` within where it cannot be understood.
     pub clean: Option<Option<Clean>>,
-    /// The numbers as of the last group that reached the disk.
-    pub reached: Option<Counters>,
+    /// The numbers as of the last group that reached the disk, as the store says.
+    reached: Option<Counters>,
+    /// The same as the folders of facilities and of the desk say: where, of which journal, and which numbers.
+    left: Vec<(PathBuf, String, Counters)>,
 }
 
 impl Witnesses {
@@ -197,9 +225,11 @@ impl Witnesses {
             }
         }
         for facility in &config.facilities {
-            let marker = fs
-                .open_root(&facility.dir)
-                .and_then(|root| Station::read_marker(fs, &root));
+            let Ok(root) = fs.open_root(&facility.dir) else {
+                continue;
+            };
+            witnesses.read_left(fs, &root);
+            let marker = Station::read_marker(fs, &root);
             if let Ok(Some(Marker {
                 journal: Some(journal),
                 ..
@@ -209,16 +239,53 @@ impl Witnesses {
                 witnesses.facilities.push((path, journal));
             }
         }
+        if let Some(desk) = root.and_then(|root| fs.open_dir(root, Path::new("desk")).ok()) {
+            witnesses.read_left(fs, &desk);
+        }
         if let Some(store) = &store {
             witnesses.clean = match fs.read(store, OsStr::new(CLEAN)) {
                 Ok(bytes) => Some(serde_json::from_slice(&bytes).ok()),
                 Err(error) if error.is_absent() => None,
                 Err(error) => return Err(error),
             };
-            let names = Reached::names(fs, store)?;
-            witnesses.reached = names.into_iter().map(|(counters, _)| counters).next_back();
+            let told = reached::told(fs, store)?;
+            witnesses.reached = told.into_iter().map(|told| told.counters).next_back();
         }
         Ok(witnesses)
+    }
+
+    fn read_left(&mut self, fs: &Fs, root: &Dir) {
+        let work = fs.open_dir(root, Path::new("work"));
+        let told = work.and_then(|work| Ok((reached::told(fs, &work)?, work)));
+        if let Ok((told, work)) = told {
+            let told = told.into_iter().filter_map(|it| {
+                let path = work.path().to_owned();
+                Some((path, it.journal?, it.counters))
+            });
+            self.left.extend(told);
+        }
+    }
+
+    /// Says what to do where a journal that holds something lies in a spool in which nothing tells how far it came: it
+    /// is a copy.
+    pub fn say_if_copied(&self, end: Option<&End>) {
+        let tells_nothing = self.own.is_empty() && self.clean.is_none() && self.reached.is_none();
+        let holds_something =
+            end.is_some_and(|end| end.identity.is_some() && end.counters.group > 0);
+        if tells_nothing && holds_something {
+            log::warn!(
+                "the journal is a copy that was put here: nothing tells whether more had been written after it. Unless \
+                 it was copied after the last change, stop the daemon and run `rcpspool once --accept-loss` now: reports \
+                 that left since then would leave again under the same numbers with other content"
+            );
+        }
+    }
+
+    /// Numbers that none is above of those that any of them tells.
+    pub fn highest(&self) -> Counters {
+        let left = self.left.iter().map(|(_, _, counters)| *counters);
+        let all = self.reached.into_iter().chain(left);
+        all.fold(Counters::default(), Counters::at_least)
     }
 
     /// Whether the marker in this folder of the spool names this journal.
@@ -248,8 +315,27 @@ impl Witnesses {
             })
     }
 
-    /// What they prove about a journal that ends so.
+    /// Where the journal ends, and what they or its files prove about it.
     pub fn judge(
+        &self,
+        fs: &Fs,
+        config: &Config,
+        spool: &Spool,
+    ) -> Result<(Option<End>, Option<Loss>), EngineError> {
+        let end = match End::of(fs, &spool.journal) {
+            Err(error) => return Ok((None, Some(damage(&spool.journal, error)?))),
+            Ok(end) => end,
+        };
+        let mut loss = self.judge_end(fs, config, spool, end.as_ref())?;
+        if loss.is_none()
+            && let Err(error) = chain::check(fs, &spool.journal)
+        {
+            loss = Some(damage(&spool.journal, error)?);
+        }
+        Ok((end, loss))
+    }
+
+    fn judge_end(
         &self,
         fs: &Fs,
         config: &Config,
@@ -298,6 +384,17 @@ impl Witnesses {
                 reached.group
             ))));
         }
+        // What names another journal tells nothing of this one.
+        let left = self.left.iter().find(|(_, journal, reached)| {
+            found == Some(journal) && reached.group > end.counters.group
+        });
+        if let Some((work, _, reached)) = left {
+            return Ok(Some(shorter(format!(
+                "{} says that group {} had reached the disk",
+                work.display(),
+                reached.group
+            ))));
+        }
         let Some(torn) = &end.torn else {
             return Ok(None);
         };
@@ -311,6 +408,23 @@ impl Witnesses {
     }
 }
 
+/// What is lost where the journal is damaged; every other error is one still.
+fn damage(journal: &Dir, error: JournalError) -> Result<Loss, EngineError> {
+    match error {
+        JournalError::Damaged {
+            segment,
+            offset,
+            what,
+        } => Ok(Loss::Damaged {
+            journal: journal.path().to_owned(),
+            segment,
+            offset,
+            what,
+        }),
+        other => Err(other.into()),
+    }
+}
+
 /// Makes the folders of a spool, with a journal where there is none yet; gives the journal's identity. A journal from
 /// before there were any has none until the first start.
 pub fn set_up(fs: &Fs, config: &Config) -> Result<(Spool, Option<String>), EngineError> {
@@ -320,10 +434,11 @@ pub fn set_up(fs: &Fs, config: &Config) -> Result<(Spool, Option<String>), Engin
     }
     let spool = Spool::open(fs, &config.spool)?;
     let witnesses = Witnesses::read(fs, config, Some(&spool.root))?;
-    let end = End::of(fs, &spool.journal)?;
-    if let Some(loss) = witnesses.judge(fs, config, &spool, end.as_ref())? {
+    let (end, loss) = witnesses.judge(fs, config, &spool)?;
+    if let Some(loss) = loss {
         return Err(loss.into());
     }
+    witnesses.say_if_copied(end.as_ref());
     let identity = match end {
         Some(end) => end.identity,
         None => {
@@ -416,98 +531,5 @@ fn open_if_there(opened: Result<Dir, FsError>) -> Result<Option<Dir>, FsError> {
         Ok(dir) => Ok(Some(dir)),
         Err(error) if error.is_absent() => Ok(None),
         Err(error) => Err(error),
-    }
-}
-
-/// The witness of the last group on the disk: an empty file in `store/` whose name tells the numbers as of that group.
-///
-/// It is renamed once the journal's sync has returned and before the first file of the group is moved. A file system
-/// keeps the order of renames over a power cut, so where one of these moves is seen, so is this name; and a rename
-/// costs little beside a sync.
-#[derive(Debug)]
-pub(super) struct Reached {
-    dir: Dir,
-    name: OsString,
-    /// Whether it was said that this cannot be told.
-    said: bool,
-}
-
-impl Reached {
-    /// Tells these numbers from now on.
-    pub fn begin(fs: &Fs, store: &Dir, counters: Counters) -> Result<Self, FsError> {
-        let mut names = Self::names(fs, store)?;
-        let name = match names.pop() {
-            Some((_, name)) => name,
-            None => {
-                let name = Self::name(counters);
-                fs.write_new(store, &name, b"")?;
-                name
-            }
-        };
-        for (_, older) in names {
-            fs.remove(store, &older)?;
-        }
-        let mut reached = Self {
-            dir: store.clone(),
-            name,
-            said: false,
-        };
-        reached.rename(fs, counters)?;
-        Ok(reached)
-    }
-
-    /// A group has reached the disk. It counts also where this cannot be told: then nothing else says so, should the
-    /// journal ever be shorter.
-    pub fn advance(&mut self, fs: &Fs, counters: Counters) {
-        if let Err(error) = self.rename(fs, counters)
-            && !std::mem::replace(&mut self.said, true)
-        {
-            log::error!(
-                "that a group has reached the disk cannot be told beside the journal: {error}"
-            );
-        }
-    }
-
-    fn rename(&mut self, fs: &Fs, counters: Counters) -> Result<(), FsError> {
-        let name = Self::name(counters);
-        if name != self.name {
-            fs.rename(&self.dir, &self.name, &self.dir, &name)?;
-            self.name = name;
-        }
-        Ok(())
-    }
-
-    fn name(counters: Counters) -> OsString {
-        let Counters {
-            group,
-            order,
-            message,
-            ..
-        } = counters;
-        format!("{REACHED}.{group}.{order}.{message}").into()
-    }
-
-    /// Those in the folder, in the order of their groups.
-    fn names(fs: &Fs, store: &Dir) -> Result<Vec<(Counters, OsString)>, FsError> {
-        let entries = fs.list(store)?.into_iter();
-        let mut names: Vec<_> = entries
-            .filter_map(|entry| {
-                let mut words = entry.name.to_str()?.split('.');
-                let (REACHED, group, order, message) =
-                    (words.next()?, words.next()?, words.next()?, words.next()?)
-                else {
-                    return None;
-                };
-                let counters = Counters {
-                    group: group.parse().ok()?,
-                    order: order.parse().ok()?,
-                    message: message.parse().ok()?,
-                    time: None,
-                };
-                Some((counters, entry.name))
-            })
-            .collect();
-        names.sort_by_key(|(counters, _)| counters.group);
-        Ok(names)
     }
 }

@@ -23,6 +23,17 @@ pub struct Delimiters {
 }
 
 impl Delimiters {
+    /// Those between values.
+    pub(super) fn separators(&self) -> Vec<u8> {
+        let separators = [
+            Some(self.field),
+            self.component,
+            self.repetition,
+            self.subcomponent,
+        ];
+        separators.into_iter().flatten().collect()
+    }
+
     /// The delimiters that HL7 recommends: `|^~\&`.
     pub const STANDARD: Self = Self {
         field: b'|',

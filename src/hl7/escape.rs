@@ -16,6 +16,7 @@ pub(super) fn read<'a>(raw: &'a [u8], delimiters: &Delimiters, charset: Charset)
         Some(escape) if memchr(escape, raw).is_some() => escape,
         _ => return charset.decode(raw),
     };
+    let charset = charset.of(raw);
     let mut text = String::with_capacity(raw.len());
     let mut hexadecimal = HexadecimalRun::default();
     let mut rest = raw;
@@ -97,6 +98,18 @@ fn meaning(sequence: &[u8], delimiters: &Delimiters) -> Option<char> {
         _ => None,
     };
     delimiter.map(char::from)
+}
+
+/// The bytes of each `\Xhh..\` of a message, and where it begins.
+pub(super) fn hexadecimal_values(message: &[u8]) -> impl Iterator<Item = (usize, Vec<u8>)> {
+    memchr::memmem::find_iter(message, b"\\X").filter_map(|at| {
+        let inside = message.get(at.saturating_add(1)..)?;
+        let is_of_it = |byte: &u8| byte.is_ascii_hexdigit() || *byte == b'X';
+        let length = inside.iter().take_while(|byte| is_of_it(byte)).count();
+        let (sequence, after) = inside.split_at_checked(length)?;
+        let bytes = hexadecimal_bytes(sequence).filter(|_| after.starts_with(b"\\"));
+        Some((at, bytes?))
+    })
 }
 
 fn hexadecimal_bytes(sequence: &[u8]) -> Option<Vec<u8>> {
@@ -182,7 +195,7 @@ mod tests {
 
     #[test]
     fn bytes_are_in_the_character_set_of_the_message() {
-        let (latin, _) = Charset::decide(b"8859/15", b"");
+        let (latin, _) = Charset::decide(b"8859/15", b"", b"");
         assert_eq!(
             read(b"\xE9 \\XE9A4\\", &Delimiters::STANDARD, latin),
             "é é€"

@@ -1,10 +1,16 @@
 //! Lines of a message and the segments that they make up (SPEC 2, "Segment ends").
+//!
+//! A segment begins where its name stands at the start of a line, also behind bytes that show nothing, or in small
+//! letters. What else stands at the start of a line goes on with a document in base64, or has no place: [`survey`]
+//! tells which.
 
-use memchr::memchr2;
+use memchr::{memchr_iter, memchr3};
+
+use super::delimiters::Delimiters;
 
 /// MLLP's start of a block.
 pub(super) const BLOCK_START: u8 = 0x0B;
-/// MLLP's end of a block.
+/// MLLP's end of a block, after which a line begins.
 pub(super) const BLOCK_END: u8 = 0x1C;
 
 /// The lines of some bytes, whatever ends them, without those that are empty.
@@ -24,14 +30,11 @@ pub(super) fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The segments of a message, each with the lines that continue its last field.
-///
-/// A line that is neither a bare segment name nor starts with one and the field separator continues the field
-/// before it.
+/// The segments of a message from their names on, each with the lines up to the next.
 pub(super) fn segments(bytes: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
-    let mut rest = bytes;
+    let mut rest = skip_blank(bytes);
     std::iter::from_fn(move || {
-        let segment = skip_blank(rest);
+        let segment = segment_at(rest, separator).unwrap_or(rest);
         if segment.is_empty() {
             return None;
         }
@@ -39,7 +42,7 @@ pub(super) fn segments(bytes: &[u8], separator: u8) -> impl Iterator<Item = &[u8
         let mut end = segment.len() - tail.len();
         loop {
             tail = skip_line_ends(tail);
-            if tail.is_empty() || begins_segment(tail, separator) {
+            if tail.is_empty() || segment_at(tail, separator).is_some() {
                 break;
             }
             let (line, after) = first_line(tail);
@@ -53,34 +56,464 @@ pub(super) fn segments(bytes: &[u8], separator: u8) -> impl Iterator<Item = &[u8
     })
 }
 
-/// Whether these bytes start with a segment name: bare on its line, or followed by the field separator.
-fn begins_segment(bytes: &[u8], separator: u8) -> bool {
+/// The segment whose name stands at the start of this line, from its name on.
+///
+/// A bare name is one only if nothing else stands on its line: small letters, or what stands behind blanks, must be
+/// followed by the field separator.
+fn segment_at(line: &[u8], separator: u8) -> Option<&[u8]> {
+    if let Some(after) = after_name(line)
+        && line.iter().take(3).all(|byte| !byte.is_ascii_lowercase())
+        && after
+            .first()
+            .is_none_or(|next| *next == separator || is_line_end(*next))
+    {
+        return Some(line);
+    }
+    let name = skip_unseen(line);
+    after_name(name).and_then(|after| (after.first() == Some(&separator)).then_some(name))
+}
+
+/// What follows a segment name of any case that starts these bytes.
+fn after_name(bytes: &[u8]) -> Option<&[u8]> {
     match bytes {
-        [a, b, c, after @ ..] => {
-            a.is_ascii_uppercase()
-                && [b, c]
-                    .iter()
-                    .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
-                && after
-                    .first()
-                    .is_none_or(|next| [separator, b'\r', b'\n'].contains(next))
+        [a, b, c, after @ ..]
+            if a.is_ascii_alphabetic()
+                && b.is_ascii_alphanumeric()
+                && c.is_ascii_alphanumeric() =>
+        {
+            Some(after)
+        }
+        _ => None,
+    }
+}
+
+/// How the lines of a message were found to lie.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Survey {
+    /// The first segment whose name stands behind bytes that show nothing, or is in small letters.
+    pub untidy: Option<Seen>,
+    /// How many such segments there are.
+    pub count: usize,
+}
+
+/// Where something stands: its segment counted from 0, its line from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub segment: usize,
+    pub line: usize,
+}
+
+/// What makes the lines of a message mean several things.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unclear {
+    /// A line is neither a segment nor a part of a document in base64.
+    Line(usize),
+    /// A segment seems to begin in the middle of this line, without an end of the segment before it.
+    Glued { line: usize, name: [u8; 3] },
+    /// This line seems to be the segment of this name, which is not quite what stands there.
+    Mistyped { line: usize, name: [u8; 3] },
+}
+
+/// Looks at every line of a message once: each must be a segment, or go on with a document in base64.
+pub(super) fn survey(bytes: &[u8], delimiters: &Delimiters) -> Result<Survey, Unclear> {
+    let separator = delimiters.field;
+    let mut survey = Survey::default();
+    let mut rest = bytes;
+    let mut number = 0_usize;
+    let mut segments = 0_usize;
+    // Whether more of a document can follow; found out only where a line is no segment.
+    let mut document = Document::NotLookedFor(&[]);
+    while !rest.is_empty() {
+        number = number.saturating_add(1);
+        let (line, tail) = first_line(rest);
+        rest = match tail {
+            [b'\r', b'\n', after @ ..] | [_, after @ ..] => after,
+            [] => &[],
+        };
+        if is_blank(line) {
+            continue;
+        }
+        if let Some(name) = mistyped_segment(line, delimiters) {
+            return Err(Unclear::Mistyped { line: number, name });
+        }
+        let mut is_segment = true;
+        match segment_at(line, separator) {
+            Some(segment) if segment.len() > 3 || !document.goes_on(delimiters) => {
+                let is_tidy = segment.len() == line.len()
+                    && segment.iter().take(3).all(|it| !it.is_ascii_lowercase());
+                if !is_tidy {
+                    survey.count = survey.count.saturating_add(1);
+                    survey.untidy = survey.untidy.or(Some(Seen {
+                        segment: segments,
+                        line: number,
+                    }));
+                }
+                segments = segments.saturating_add(1);
+                document = Document::NotLookedFor(segment);
+            }
+            None if document.goes_on(delimiters) && may_be_base64(line, delimiters) => {
+                is_segment = false;
+                if memchr::memchr(separator, line).is_some() {
+                    document = Document::Ended;
+                }
+            }
+            _ => return Err(Unclear::Line(number)),
+        }
+        let glued = glued_segment(line, delimiters, is_segment);
+        if let Some(name) = glued.or_else(|| name_as_value(line, delimiters.field)) {
+            return Err(Unclear::Glued { line: number, name });
+        }
+    }
+    Ok(survey)
+}
+
+/// Whether the field that a line may go on with is a document in base64.
+enum Document<'a> {
+    /// Of a segment whose first line this is.
+    NotLookedFor(&'a [u8]),
+    GoesOn,
+    Ended,
+}
+
+impl Document<'_> {
+    fn goes_on(&mut self, delimiters: &Delimiters) -> bool {
+        if let Self::NotLookedFor(segment) = self {
+            *self = match holds_open_document(segment, delimiters) {
+                true => Self::GoesOn,
+                false => Self::Ended,
+            };
+        }
+        matches!(self, Self::GoesOn)
+    }
+}
+
+/// Whether a segment is an OBX that ends within a value of base64: one that says so, or that begins as a PDF.
+fn holds_open_document(segment: &[u8], delimiters: &Delimiters) -> bool {
+    let is_obx = segment
+        .get(..3)
+        .is_some_and(|name| name.eq_ignore_ascii_case(b"OBX"));
+    if !is_obx || memchr_iter(delimiters.field, segment).nth(5).is_some() {
+        return false;
+    }
+    let mut fields = segment.split(|byte| *byte == delimiters.field);
+    let (Some(kind), Some(value)) = (fields.nth(2), fields.nth(2)) else {
+        return false;
+    };
+    let last = |of: &[u8], separator: Option<u8>| match separator {
+        Some(separator) => of.iter().rposition(|byte| *byte == separator),
+        None => None,
+    };
+    let repetition = last(value, delimiters.repetition)
+        .and_then(|at| value.get(at.saturating_add(1)..))
+        .unwrap_or(value);
+    let components: Vec<&[u8]> = repetition
+        .split(|byte| Some(*byte) == delimiters.component)
+        .take(6)
+        .collect();
+    let says_so = components.len() == 5
+        && (kind.trim_ascii().eq_ignore_ascii_case(b"ED")
+            || components
+                .get(3)
+                .is_some_and(|it| it.trim_ascii().eq_ignore_ascii_case(b"Base64")));
+    let data = components.last().copied().unwrap_or_default();
+    (says_so || data.starts_with(b"JVBERi0")) && is_base64(data)
+}
+
+/// Whether a line could be a part of base64: up to the end of the field, and up to where a further repetition begins.
+fn may_be_base64(line: &[u8], delimiters: &Delimiters) -> bool {
+    let end = line
+        .iter()
+        .position(|byte| *byte == delimiters.field || Some(*byte) == delimiters.repetition);
+    is_base64(line.get(..end.unwrap_or(line.len())).unwrap_or(line))
+}
+
+/// Whether these bytes are of the alphabet of base64, between blanks and with line breaks as escape sequences.
+pub(super) fn is_base64(bytes: &[u8]) -> bool {
+    bytes.trim_ascii().iter().all(|byte| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'\\' | b'.')
+    })
+}
+
+/// The names of segments that say whose or what something is.
+const NAMES: [&[u8; 3]; 10] = [
+    b"PID", b"OBX", b"OBR", b"AIP", b"AIL", b"AIS", b"TXA", b"PV1", b"MRG", b"ORC",
+];
+
+/// The name of an appointment: with [`NAMES`], those that a line may begin a segment with by mistake, or behind another
+/// one.
+const APPOINTMENT: &[u8; 3] = b"SCH";
+
+/// The name of a segment that seems to begin within this line, since the end of the one before it was lost.
+///
+/// A name counts as a value, and behind what is left of one (a status, base64). Words end in `PID` or `ORC` too, and a
+/// text may be one, so what follows must look like the segment. A line that goes on with a document has no name.
+fn glued_segment(line: &[u8], delimiters: &Delimiters, is_segment: bool) -> Option<[u8; 3]> {
+    let own = usize::from(is_segment);
+    for at in memchr_iter(delimiters.field, line).skip(own) {
+        let before = before_unseen(line.get(..at).unwrap_or_default());
+        let Some((before, name)) = before.split_last_chunk::<3>() else {
+            continue;
+        };
+        let as_written = *name;
+        let name = name.map(|letter| letter.to_ascii_uppercase());
+        if !NAMES.contains(&&name) && name != *APPOINTMENT {
+            continue;
+        }
+        let in_front = before_unseen(before).last();
+        let stands_alone = in_front == Some(&delimiters.field);
+        // Small letters within a text are a word.
+        let is_like_name = stands_alone || as_written == name || {
+            let start = before.len().saturating_sub(64);
+            let near = before.get(start..).unwrap_or_default();
+            let is_separator = |byte: &u8| {
+                *byte == delimiters.field
+                    || Some(*byte) == delimiters.component
+                    || Some(*byte) == delimiters.repetition
+            };
+            let from = near.iter().rposition(is_separator);
+            let value = near.get(from.map_or(0, |from| from.saturating_add(1))..);
+            is_base64(value.unwrap_or_default())
+        };
+        let after = line.get(at.saturating_add(1)..).unwrap_or_default();
+        let shape = match stands_alone {
+            true => Shape::Whole,
+            false => Shape::Behind,
+        };
+        if is_like_name && looks_like(&name, after, delimiters, shape) {
+            return Some(name);
+        }
+    }
+    None
+}
+
+/// The name that stands at the start of a line with a letter like another, or with two letters changed about, where what
+/// follows looks like that segment.
+fn mistyped_segment(line: &[u8], delimiters: &Delimiters) -> Option<[u8; 3]> {
+    let (&written, after) = skip_unseen(line).split_first_chunk::<3>()?;
+    let (separator, after) = after.split_first()?;
+    if *separator != delimiters.field || !written.iter().all(u8::is_ascii_alphanumeric) {
+        return None;
+    }
+    let alike = |name: &[u8; 3]| {
+        name.map(|letter| match letter {
+            b'l' | b'1' | b'i' => b'I',
+            b'0' => b'O',
+            b'5' => b'S',
+            b'8' => b'B',
+            other => other.to_ascii_uppercase(),
+        })
+    };
+    let upper = written.map(|letter| letter.to_ascii_uppercase());
+    let [a, b, c] = upper;
+    let read = alike(&written);
+    // Not both at once: AL1 and PD1 are segments too.
+    let likely = NAMES
+        .into_iter()
+        .chain([APPOINTMENT])
+        .find(|name| read == alike(name) || [[b, a, c], [a, c, b]].contains(*name))?;
+    (upper != *likely && looks_like(likely, after, delimiters, Shape::Whole)).then_some(*likely)
+}
+
+/// How much of a segment must be there to be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// Its name is a whole value, as a text may be.
+    Whole,
+    /// Its name stands right behind another value.
+    Behind,
+}
+
+/// Whether what follows a name and its separator looks like the segment of this name: its number, and the type of its
+/// value or an identifier.
+fn looks_like(name: &[u8; 3], after: &[u8], delimiters: &Delimiters, shape: Shape) -> bool {
+    let mut fields = after.split(|byte| *byte == delimiters.field);
+    let mut next = || fields.next().unwrap_or_default().trim_ascii();
+    let is_behind = shape == Shape::Behind;
+    let first = next();
+    let is_number = (1..=4).contains(&first.len()) && first.iter().all(u8::is_ascii_digit);
+    let may_be_number = is_number || first.is_empty();
+    let is_code =
+        |text: &[u8]| (2..=3).contains(&text.len()) && text.iter().all(u8::is_ascii_uppercase);
+    let has_parts = |text: &[u8]| delimiters.component.is_some_and(|it| text.contains(&it));
+    let parts = |text: &[u8]| -> [Vec<u8>; 5] {
+        let text = text.get(..256).unwrap_or(text);
+        let mut parts = text.split(|byte| Some(*byte) == delimiters.component);
+        std::array::from_fn(|_| parts.next().unwrap_or_default().trim_ascii().to_vec())
+    };
+    let is_plain_id = |text: &[u8]| {
+        let is_of_it = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._/".contains(byte);
+        (1..=32).contains(&text.len()) && text.iter().all(is_of_it)
+    };
+    // An identifier, its check digit, and whose it is (CX).
+    let is_identifier = |text: &[u8]| {
+        let [id, digit, scheme, authority, kind] = parts(text);
+        !id.is_empty()
+            && digit.iter().all(u8::is_ascii_digit)
+            && scheme.len() <= 3
+            && !(authority.is_empty() && kind.is_empty())
+    };
+    let is_name = |text: &[u8]| {
+        let [family, given, ..] = parts(text);
+        let is_word = |part: &[u8]| part.iter().any(|it| it.is_ascii_alphabetic());
+        is_word(&family) && is_word(&given)
+    };
+    let is_date = |text: &[u8]| {
+        text.len() >= 8
+            && text
+                .get(..8)
+                .is_some_and(|it| it.iter().all(u8::is_ascii_digit))
+            && matches!(text, [b'1', b'8' | b'9', ..] | [b'2', b'0' | b'1', ..])
+    };
+    match name {
+        b"PID" => {
+            let (second, third, fourth, fifth) = (next(), next(), next(), next());
+            let (_, seventh) = (next(), next());
+            let is_known = [second, third, fourth].into_iter().any(is_identifier);
+            let has_id = is_plain_id(third) || has_parts(third);
+            may_be_number && (is_known || (has_id && (is_name(fifth) || is_date(seventh))))
+        }
+        b"OBX" => {
+            let (second, _, _, fifth) = (next(), next(), next(), next());
+            let is_type = match is_number || is_behind {
+                true => is_code(second),
+                false => is_value_type(second),
+            };
+            let [.., coding, data] = parts(fifth);
+            let is_document = coding.eq_ignore_ascii_case(b"Base64")
+                || data.starts_with(b"JVBERi0")
+                || fifth.starts_with(b"JVBERi0");
+            may_be_number && (is_type || is_document)
+        }
+        b"OBR" => {
+            let (second, third, fourth) = (next(), next(), next());
+            is_number && (is_behind || [second, third, fourth].into_iter().any(has_parts))
+        }
+        b"TXA" => is_number && (is_behind || is_code(next())),
+        b"PV1" => is_number && (is_behind || matches!(next(), [b'A'..=b'Z'])),
+        b"AIP" | b"AIL" | b"AIS" => {
+            is_number
+                && has_parts({
+                    next();
+                    next()
+                })
+        }
+        b"ORC" => is_code(first) && (is_behind || has_parts(next()) || has_parts(next())),
+        b"MRG" => {
+            let is_id =
+                is_plain_id(first) && first.len() >= 3 && first.iter().any(u8::is_ascii_digit);
+            is_identifier(first) || (is_behind && has_parts(first)) || is_id
+        }
+        b"SCH" => {
+            let second = next();
+            let is_id = |text: &[u8]| has_parts(text) || text.iter().any(u8::is_ascii_digit);
+            // The duration or the quantity with times stands in the ninth or eleventh place.
+            let rest: Vec<&[u8]> = (3..=11).map(|_| next()).collect();
+            (is_id(first) || is_id(second))
+                && rest
+                    .last()
+                    .is_some_and(|times| has_parts(times) && times.windows(8).any(is_date))
         }
         _ => false,
     }
 }
 
+/// Whether this is a type that OBX-2 names (HL7 v2.5 table 0125).
+fn is_value_type(text: &[u8]) -> bool {
+    const TYPES: [&[u8]; 32] = [
+        b"AD", b"CE", b"CF", b"CK", b"CN", b"CNE", b"CP", b"CR", b"CWE", b"CX", b"DR", b"DT",
+        b"DTM", b"ED", b"EI", b"FT", b"MO", b"NA", b"NM", b"PN", b"RP", b"SN", b"ST", b"TM", b"TN",
+        b"TS", b"TX", b"XAD", b"XCN", b"XON", b"XPN", b"XTN",
+    ];
+    TYPES.iter().any(|it| text.eq_ignore_ascii_case(it))
+}
+
+/// The name of a segment where a value should be, in such a segment: no value is one, but that of a text (OBX-5), so
+/// the end of the segment before it was lost. The status of a result (OBX-11, one letter) may stand right before it.
+fn name_as_value(line: &[u8], separator: u8) -> Option<[u8; 3]> {
+    let name_of = |text: &[u8]| -> Option<[u8; 3]> {
+        let name: [u8; 3] = text.try_into().ok()?;
+        let name = name.map(|letter| letter.to_ascii_uppercase());
+        NAMES.contains(&&name).then_some(name)
+    };
+    let seen = skip_unseen(line);
+    let own = name_of(seen.get(..3)?)?;
+    let mut start = 0;
+    // What has no separator behind it is no segment.
+    for (number, end) in memchr_iter(separator, line).enumerate() {
+        let value = line.get(start..end).unwrap_or_default();
+        start = end.saturating_add(1);
+        if number == 0 || value.len() > 16 {
+            continue;
+        }
+        let value = skip_unseen(value).trim_ascii_end();
+        let found = match (&own, number) {
+            (b"OBX", 5) => None,
+            (b"OBX", 11) => name_of(value).or_else(|| match value {
+                [status, rest @ ..] if status.is_ascii_alphabetic() => name_of(rest),
+                _ => None,
+            }),
+            _ => name_of(value),
+        };
+        if found.is_some() {
+            return found;
+        }
+    }
+    None
+}
+
+/// Whether any byte is a control character that is no part of a text: all but the ends of lines, tabulators, and the
+/// escape character by which Japanese character sets are switched.
+pub(super) fn has_control(bytes: &[u8]) -> bool {
+    bytes.chunks(1024).any(|chunk| {
+        chunk.iter().fold(false, |found, byte| {
+            found | (*byte < 0x20) & !matches!(*byte, b'\t' | b'\r' | b'\n' | 0x1b)
+        })
+    })
+}
+
+/// From the first byte on that shows something, or ends the line: behind blanks, tabulators, byte-order marks, control
+/// characters, and characters without a width.
+pub(super) fn skip_unseen(mut bytes: &[u8]) -> &[u8] {
+    loop {
+        bytes = match bytes {
+            [byte, ..] if is_line_end(*byte) => return bytes,
+            [0..=b' ' | 0x7f..=0xa0, rest @ ..] => rest,
+            [0xc2, 0x80..=0xa0, rest @ ..]
+            | [0xe2, 0x80, 0x8b..=0x8f, rest @ ..]
+            | [0xef, 0xbb, 0xbf, rest @ ..] => rest,
+            _ => return bytes,
+        };
+    }
+}
+
+/// Up to the last byte that shows something, or ends a line: what [`skip_unseen`] passes, from behind.
+pub(super) fn before_unseen(mut bytes: &[u8]) -> &[u8] {
+    loop {
+        bytes = match bytes {
+            [.., byte] if is_line_end(*byte) => return bytes,
+            [rest @ .., 0xef, 0xbb, 0xbf]
+            | [rest @ .., 0xe2, 0x80, 0x8b..=0x8f]
+            | [rest @ .., 0xc2, 0x80..=0xa0]
+            | [rest @ .., 0..=b' ' | 0x7f..=0xa0] => rest,
+            _ => return bytes,
+        };
+    }
+}
+
+/// Whether a byte ends a line.
+pub(super) fn is_line_end(byte: u8) -> bool {
+    matches!(byte, b'\r' | b'\n' | BLOCK_END)
+}
+
 /// Up to the first line end, and from it on.
-fn first_line(bytes: &[u8]) -> (&[u8], &[u8]) {
-    memchr2(b'\r', b'\n', bytes)
+pub(super) fn first_line(bytes: &[u8]) -> (&[u8], &[u8]) {
+    memchr3(b'\r', b'\n', BLOCK_END, bytes)
         .and_then(|end| bytes.split_at_checked(end))
         .unwrap_or((bytes, &[]))
 }
 
 fn skip_line_ends(bytes: &[u8]) -> &[u8] {
-    let ends = bytes
-        .iter()
-        .take_while(|byte| matches!(byte, b'\r' | b'\n'))
-        .count();
+    let ends = bytes.iter().take_while(|byte| is_line_end(**byte)).count();
     bytes.get(ends..).unwrap_or_default()
 }
 
@@ -96,9 +529,8 @@ fn skip_blank(mut bytes: &[u8]) -> &[u8] {
 }
 
 /// Whether a line says nothing: white space, framing bytes that stand alone, the padding of a preallocated file.
-fn is_blank(line: &[u8]) -> bool {
-    line.iter()
-        .all(|byte| *byte == b' ' || byte.is_ascii_control())
+pub(super) fn is_blank(line: &[u8]) -> bool {
+    skip_unseen(line).is_empty()
 }
 
 #[cfg(test)]
@@ -125,12 +557,220 @@ mod tests {
             ),
             (
                 b"OBX|a\rpid|b\rPIDX|c\rP1|d\r1ID|e\rPID^f\rPID|g",
-                &[b"OBX|a\rpid|b\rPIDX|c\rP1|d\r1ID|e\rPID^f", b"PID|g"],
+                &[b"OBX|a", b"pid|b\rPIDX|c\rP1|d\r1ID|e\rPID^f", b"PID|g"],
+            ),
+            (
+                b"MSH|a\r \0PID|b\r\xEF\xBB\xBFPv1|c\x1cOBX|d\robx\r EVN",
+                &[b"MSH|a", b"PID|b", b"Pv1|c", b"OBX|d\robx\r EVN"],
             ),
         ];
         for (bytes, expected) in cases {
             let found: Vec<_> = segments(bytes, b'|').collect();
             assert_eq!(&found, expected, "{}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn each_line_is_a_segment_or_a_part_of_a_document() {
+        let document = "OBX|1|ED|||^^PDF^Base64^JVBE";
+        for (lines, expected) in [
+            ("PID|1\rEVN\r\r\nZZZ|1", Ok(None)),
+            (
+                &*format!("{document}\r\nRi0x\r\n\r\n LjQK||||||F\r\nNTE|1"),
+                Ok(None),
+            ),
+            (&*format!("{document}\r||||||F\rNTE|1"), Ok(None)),
+            (
+                &*format!("{document}\rRi0x~^^PDF^Base64^JVBE\rRi0x|||F"),
+                Ok(None),
+            ),
+            ("OBX|1|TX|||JVBERi0x\rLjQK|||F", Ok(None)),
+            ("OBX|1||||^^PDF^base64^JVBE\rRi0x|||F", Ok(None)),
+            ("PID|1\r PID|2", Ok(Some((3, 1)))),
+            ("PID|1\r\r\0pid|2\r\tNTE|1", Ok(Some((4, 2)))),
+            (&*format!("{document}\r pid|2"), Ok(Some((3, 1)))),
+            ("PID|1\rtext", Err(Unclear::Line(3))),
+            ("PID|1\n\nPID^2", Err(Unclear::Line(4))),
+            ("PID|1\rPID |2", Err(Unclear::Line(3))),
+            ("PID|1\rP\0ID|2", Err(Unclear::Line(3))),
+            ("PID|1\r EVN", Err(Unclear::Line(3))),
+            ("OBX|1|TX|||some\rLjQK", Err(Unclear::Line(3))),
+            ("OBX|1|ED|||^^PDF^Base64^JVBE|\rRi0x", Err(Unclear::Line(3))),
+            (
+                "OBX|1|ED|||^^PDF^Base64^JVBE|||F\rRi0x",
+                Err(Unclear::Line(3)),
+            ),
+            (&*format!("{document}\rDUPONT Paul"), Err(Unclear::Line(3))),
+            (&*format!("{document}\rPID^1"), Err(Unclear::Line(3))),
+            (&*format!("{document}\rEVN\rPID|1"), Err(Unclear::Line(3))),
+            (
+                &*format!("{document}\rRi0x|||F\rRi0x"),
+                Err(Unclear::Line(4)),
+            ),
+        ] {
+            let message = format!("MSH|^~\\&|\r{lines}\r");
+            let found = survey(message.as_bytes(), &Delimiters::STANDARD)
+                .map(|survey| survey.untidy.map(|seen| (seen.line, survey.count)));
+            assert_eq!(found, expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_segment_behind_another_on_its_line_is_seen() {
+        for (line, name) in [
+            ("OBX|1|TX|||a||||||FPID|2||P-2^^^CHU^PI", Some("PID")),
+            ("OBX|1|TX|||a||||||PID|2||P-2^^^CHU^PI", Some("PID")),
+            ("OBX|1|TX|||a||||||FOBX|2|ED|||^^PDF", Some("OBX")),
+            ("AIP|1||101^Durand^PaulAIP|2||102^Doe", Some("AIP")),
+            ("PID|1||P-1^^^^PIMRG|P-2^^^^PI", Some("MRG")),
+            ("OBX|1|TX|||TEST RAPID||||||F", None),
+            ("OBX|1|TX|||PORC||||||F", None),
+            ("PID|1||P-1|||||||||LE MARAIS|1|", None),
+            ("PID|1||P-1||HIRSCH^Paul|||M", None),
+            ("ZZZ|PID|1|2", None),
+            ("ZZZ|OBR|1|2|3|4", None),
+            ("ZZZ|MRG|1|2", None),
+            ("ZZZ|ORC|RE|texte", None),
+            ("NTE|1||PID|RE^Remark^HL70364", None),
+            ("NTE|1||le PID et son OBX|RE", None),
+            ("NTE|1||PID|1", None),
+            ("NTE|1||MRG|RE", None),
+            ("OBX|1|TX|A||PID||||||F|||20260101||1^Durand^Paul", None),
+            ("OBX|1|NM|12^RAPID||5|mg^milligram^UCUM|1|||F", None),
+            ("OBX|1|ST|A||rapid|mg^mg^UCUM|||||F", None),
+            ("OBX|1|ST|A||porc|x||||F", None),
+            ("OBR|1|A|B|C^PID|||20260101||1^ml|", None),
+        ] {
+            let found = glued_segment(line.as_bytes(), &Delimiters::STANDARD, true);
+            let found = found.map(|name| String::from_utf8(name.to_vec()).unwrap());
+            assert_eq!(found.as_deref(), name, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_segment_behind_any_other_is_seen() {
+        let hosts = [
+            "ZBE|1^X|2025|",
+            "NTE|1||fin de la lettre|",
+            "NTE|1||fin|N",
+            "PD1|1|",
+            "NK1|1|DURAND^Paul|",
+            "IN1|1|x|",
+            "DG1|1|",
+            "AL1|1|",
+            "ROL|1|",
+            "SPM|1|",
+            "FT1|1|",
+            "TQ1|1|",
+            "PRT|1|",
+            "PV1|1|N",
+            "PV1|1|",
+            "OBX|2|ED|CR||^^PDF^Base64^JVBERi0xLjQKJSVFT0YK",
+            "OBX|2|ED|CR||^^PDF^Base64^JVBERi0xLjQKJSVFT0Y=",
+            "OBX|2|ED|CR||^^PDF^Base64^JVBE||||||F",
+        ];
+        let segments = [
+            ("PID", "|||P-2^^^CHU^PI||DUPONT^Paul^^^^^L||19600101|M"),
+            ("PID", "|1||P-2^^^CHU^PI"),
+            ("PID", "|||P-2||DUPONT^Paul||19600101|M"),
+            ("PID", "|1||P-2||||19600101|M"),
+            ("OBX", "||ED|CR^b||^^PDF^Base64^JVBERi0"),
+            ("OBX", "|2||CR^b||^^PDF^Base64^JVBERi0"),
+            ("OBX", "|2|TX|CR^b||text"),
+            ("MRG", "|P-2^^^CHU^PI"),
+            ("OBR", "|1||A^X|B^Y"),
+            ("TXA", "|1|CR"),
+            ("PV1", "|1|I"),
+            ("AIL", "|1||RCP^x"),
+            ("AIP", "|1||101^Durand^Paul"),
+            ("AIS", "|1||RCP^x"),
+            ("ORC", "|NW|1^X"),
+            ("SCH", "|1^X|||||||||30|^^^20261120110000"),
+        ];
+        for host in hosts {
+            for (name, rest) in segments {
+                let small = name.to_lowercase();
+                let mixed = format!("{}{}", &name[..1], &small[1..]);
+                for written in [name, &small, &mixed] {
+                    let line = format!("{host}{written}{rest}");
+                    let found = survey(
+                        format!("MSH|^~\\&|\r{line}\r").as_bytes(),
+                        &Delimiters::STANDARD,
+                    );
+                    let Err(Unclear::Glued { line: 2, name: it }) = found else {
+                        panic!("{line}: {found:?}");
+                    };
+                    assert_eq!(it, name.as_bytes(), "{line}");
+                }
+            }
+        }
+        let continued = "MSH|^~\\&|\rOBX|1|ED|||^^PDF^Base64^JVBERi0x\rLjQKPID|||P-2||A^B\r";
+        let found = survey(continued.as_bytes(), &Delimiters::STANDARD);
+        assert!(
+            matches!(found, Err(Unclear::Glued { line: 3, .. })),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn a_name_with_a_letter_like_another_is_seen() {
+        let person = "1||P-2^^^CHU^PI||DUPONT^Paul";
+        let result = "1|TX|CR^b||text||||||F";
+        for (name, rest, expected) in [
+            ("PlD", person, Some("PID")),
+            ("P1D", person, Some("PID")),
+            ("PDI", person, Some("PID")),
+            ("IPD", person, Some("PID")),
+            ("pdi", person, Some("PID")),
+            ("0BX", result, Some("OBX")),
+            ("O8X", result, Some("OBX")),
+            ("OXB", result, Some("OBX")),
+            ("PVI", "1|I", Some("PV1")),
+            ("A1L", "1||RCP^x", Some("AIL")),
+            ("OBx", result, None),
+            ("PID", person, None),
+            ("PD1", "1||P-2^^^CHU^PI", None),
+            ("AL1", "1|DA|PENI^Penicilline", None),
+            ("PDI", "1|2|3", None),
+            ("BOX", "rouge", None),
+            ("ZPD", person, None),
+        ] {
+            for before in ["", "OBX|1|ED|||^^PDF^Base64^JVBE\r"] {
+                let message = format!("MSH|^~\\&|\rEVN|A28\r{before}{name}|{rest}\r");
+                let found = survey(message.as_bytes(), &Delimiters::STANDARD);
+                let found = match &found {
+                    Err(Unclear::Mistyped { name, .. }) => str::from_utf8(name).ok(),
+                    Ok(_) => None,
+                    Err(other) => panic!("{name}: {other:?}"),
+                };
+                assert_eq!(found, expected, "{name}|{rest}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_segment_is_no_value() {
+        for (line, name) in [
+            ("OBX|1|ED|R||x||||||F|PID|||P2", Some("PID")),
+            ("OBX|1|ED|R||x||||||F|||20261120|Pid|1||P2", Some("PID")),
+            ("OBX|1|ED|R||x||||||Fpid|1||P2", Some("PID")),
+            ("OBX|1|ED|R||x||||||FPID |1||P2", Some("PID")),
+            ("OBX|1|ED|R||x||||||FPID|||P2", Some("PID")),
+            ("OBX|1|ED|R||x||||||F|PID|\"\"|", Some("PID")),
+            ("PID|1||P1|||||||||PV1|1|N", Some("PV1")),
+            ("OBR|1||A|X|TXA|1|CR", Some("TXA")),
+            ("ORC|NW|OBR|1||A", Some("OBR")),
+            (" orc|NW|obr|1||A", Some("OBR")),
+            ("OBX|1|TX|R||PID||||||F", None),
+            ("OBX|1|TX|R||x||||||F|PID", None),
+            ("OBX|1|TX|PIDE|ORCA|x||||||F", None),
+            ("PID|1||P1||MARTIN^PID|||F", None),
+            ("ZZZ|PID|1|2", None),
+            ("NTE|1|L|OBX|", None),
+        ] {
+            let found = name_as_value(line.as_bytes(), b'|');
+            let found = found.map(|name| String::from_utf8(name.to_vec()).unwrap());
+            assert_eq!(found.as_deref(), name, "{line}");
         }
     }
 

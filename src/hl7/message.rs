@@ -6,9 +6,10 @@ use std::collections::HashMap;
 use memchr::memchr_iter;
 
 use super::ReadError;
-use super::charset::{Charset, CharsetWarning};
+use super::charset::{Charset, CharsetWarning, Doubts};
 use super::delimiters::Delimiters;
-use super::lines;
+use super::entity;
+use super::lines::{self, Unclear};
 use super::path::{Path, Position, SegmentName};
 use super::value::{Context, Field, Pieces, Value, nth};
 
@@ -20,7 +21,7 @@ const MAX_HEADER_BYTES: usize = 64 * 1024;
 pub struct Message<'a> {
     bytes: &'a [u8],
     context: Context,
-    charset_warnings: &'static [CharsetWarning],
+    doubts: Doubts,
 }
 
 impl<'a> Message<'a> {
@@ -28,7 +29,8 @@ impl<'a> Message<'a> {
     ///
     /// One pass over the bytes decides the character set; segments are not looked for.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ReadError> {
-        if !bytes.starts_with(b"MSH") {
+        let name = bytes.get(..3).unwrap_or_default();
+        if !name.eq_ignore_ascii_case(b"MSH") {
             return Err(ReadError::no_header("MSH", bytes));
         }
         let mut message = Self {
@@ -37,16 +39,27 @@ impl<'a> Message<'a> {
                 delimiters: Delimiters::read(bytes)?,
                 charset: Charset::UTF_8,
             },
-            charset_warnings: &[],
+            doubts: Doubts::default(),
         };
         if message.header().raw().len() > MAX_HEADER_BYTES {
             return Err(ReadError::HeaderTooLong);
         }
         let declared = message.header().field(18).simple();
-        let (charset, warnings) = Charset::decide(declared.raw(), bytes);
-        message.context.charset = charset;
-        message.charset_warnings = warnings;
+        let separators = message.context.delimiters.separators();
+        (message.context.charset, message.doubts) =
+            Charset::decide(declared.raw(), bytes, &separators);
         Ok(message)
+    }
+
+    /// The message as one that came in UTF-16 and was made UTF-8 to be read: MSH-18 names neither.
+    pub fn from_utf_16(mut self) -> Self {
+        let declared = self.header().field(18).simple();
+        self.context.charset = Charset::UTF_8;
+        self.doubts = Doubts {
+            is_not_utf_16: Charset::contradicts_utf_16(declared.raw()),
+            ..Doubts::default()
+        };
+        self
     }
 
     /// The delimiters that MSH names.
@@ -54,19 +67,124 @@ impl<'a> Message<'a> {
         self.context.delimiters
     }
 
-    /// The character set by which the text is read.
+    /// The character set that MSH-18 declares, by which text is read that is not UTF-8.
     pub fn charset(&self) -> Charset {
         self.context.charset
     }
 
-    /// Doubts about the character set; both may apply to one message.
-    pub fn charset_warnings(&self) -> &'static [CharsetWarning] {
-        self.charset_warnings
+    /// Doubts about the character set, each with the first value that it is about.
+    pub fn charset_warnings(&self) -> Vec<(CharsetWarning, Position)> {
+        let Doubts {
+            is_unknown,
+            is_not_utf_16,
+            mismatch,
+            control,
+        } = self.doubts;
+        let declared = || self.header().field(18).position();
+        let at = |place: Option<usize>, warning| Some((warning, self.position_at(place?)));
+        let of_header = |applies: bool, warning| applies.then(|| (warning, declared()));
+        [
+            of_header(is_unknown, CharsetWarning::Unknown),
+            of_header(is_not_utf_16, CharsetWarning::NotUtf16),
+            at(mismatch, CharsetWarning::Mismatch),
+            at(control, CharsetWarning::Control),
+            self.first_entity()
+                .map(|at| (CharsetWarning::Entity, self.position_at(at))),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
+    /// Where the first entity of XML stands, but in a result, whose text is kept as it came.
+    fn first_entity(&self) -> Option<usize> {
+        let is_separator = self.context.delimiters.subcomponent == Some(b'&');
+        // Most messages have none but in MSH-2, and need not be taken apart.
+        if !is_separator || memchr_iter(b'&', self.bytes).nth(1).is_none() {
+            return None;
+        }
+        let start = self.bytes.as_ptr().addr();
+        self.segments()
+            .filter(|segment| !matches!(segment.name(), "OBX" | "NTE"))
+            .find_map(|segment| {
+                let at = entity::first_in(segment.raw)?;
+                let from = segment.raw.as_ptr().addr().saturating_sub(start);
+                Some(from.saturating_add(at))
+            })
+    }
+
+    /// The position of the value at this place of the bytes.
+    fn position_at(&self, place: usize) -> Position {
+        let start = |raw: &[u8]| {
+            raw.as_ptr()
+                .addr()
+                .saturating_sub(self.bytes.as_ptr().addr())
+        };
+        let within = |segment: &Segment<'_>| {
+            let from = start(segment.raw);
+            (from..=from.saturating_add(segment.raw.len())).contains(&place)
+        };
+        let Some(segment) = self.segments().find(within) else {
+            return Position::of_segment("MSH");
+        };
+        let before = place.saturating_sub(start(segment.raw));
+        let before = segment.raw.get(..before).unwrap_or_default();
+        let delimiters = self.context.delimiters;
+        // How many such separators there are, and what follows the last.
+        let past = |bytes: &'a [u8], separator: Option<u8>| -> (u32, &'a [u8]) {
+            let last = bytes.iter().rposition(|byte| Some(*byte) == separator);
+            let count = Pieces::of(bytes, separator).skip(1).count();
+            let after = last.map_or(0, |last| last.saturating_add(1));
+            let after = bytes.get(after..).unwrap_or_default();
+            (u32::try_from(count).unwrap_or(u32::MAX), after)
+        };
+        let (fields, in_field) = past(before, Some(delimiters.field));
+        let (repetitions, in_repetition) = past(in_field, delimiters.repetition);
+        let (components, _) = past(in_repetition, delimiters.component);
+        segment
+            .position()
+            .with_field(fields.saturating_add(u32::from(segment.is_header())))
+            .with_repetition(repetitions.saturating_add(1))
+            .with_component(components.saturating_add(1))
     }
 
     /// The bytes of all segments in their order.
     pub fn raw_segments(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         lines::segments(self.bytes, self.context.delimiters.field)
+    }
+
+    /// Looks at every line: what is read although it is not written as it should be, or why nothing can be read.
+    pub fn untidy(&self) -> Result<Vec<Untidy>, ReadError> {
+        let survey =
+            lines::survey(self.bytes, &self.context.delimiters).map_err(
+                |unclear| match unclear {
+                    Unclear::Line(line) => ReadError::UnplacedLine(line),
+                    Unclear::Glued { line, name } => ReadError::GluedSegment {
+                        line,
+                        name: String::from_utf8_lossy(&name).into_owned(),
+                    },
+                    Unclear::Mistyped { line, name } => ReadError::MistypedSegment {
+                        line,
+                        name: String::from_utf8_lossy(&name).into_owned(),
+                    },
+                },
+            )?;
+        let mut untidy = Vec::new();
+        if let Some(seen) = survey.untidy
+            && let Some(segment) = self.segments().nth(seen.segment)
+        {
+            untidy.push(Untidy::Segments {
+                first: segment.position(),
+                line: seen.line,
+                count: survey.count,
+            });
+        }
+        if lines::has_control(self.bytes)
+            && let Some(segment) = self.segments().find(|it| lines::has_control(it.raw()))
+        {
+            untidy.push(Untidy::Control(segment.position()));
+        }
+        Ok(untidy)
     }
 
     /// All segments in their order.
@@ -168,9 +286,13 @@ impl<'a> Message<'a> {
         self.header_text(9)
     }
 
-    /// MSH-9.2, as `S12`.
+    /// MSH-9.2 in capitals, as `S12`.
     pub fn trigger(&self) -> Cow<'a, str> {
-        self.header().field(9).component(2).text()
+        let trigger = self.header().field(9).component(2).text();
+        match trigger.contains(|letter: char| letter.is_ascii_lowercase()) {
+            true => trigger.to_ascii_uppercase().into(),
+            false => trigger,
+        }
     }
 
     /// MSH-10, the sender's number of the message, which real senders repeat.
@@ -192,6 +314,22 @@ impl<'a> Message<'a> {
     fn header_text(&self, number: u32) -> Cow<'a, str> {
         self.header().field(number).component(1).text()
     }
+}
+
+/// What is read although it is not written as it should be: warning `segment-untidy`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Untidy {
+    /// Names of segments stand behind bytes that show nothing, or in small letters.
+    Segments {
+        /// The first.
+        first: Position,
+        /// The line of the message, from 1, that it stands in.
+        line: usize,
+        /// How many there are.
+        count: usize,
+    },
+    /// The first segment with a control character in a value.
+    Control(Position),
 }
 
 /// A segment of a message.
@@ -278,7 +416,7 @@ mod tests {
         let message = Message::parse(SIU).unwrap();
         assert_eq!(message.delimiters(), Delimiters::STANDARD);
         assert_eq!(message.charset().name(), "ISO-8859-15");
-        assert_eq!(message.charset_warnings(), []);
+        assert!(message.charset_warnings().is_empty());
         assert_eq!(message.sending_application(), "GAM&1.2&ISO");
         assert_eq!(message.sending_facility(), "CHU-X");
         assert_eq!(message.time(), "20240306111154");
@@ -342,6 +480,53 @@ mod tests {
         }
         for path in ["AIL-3.9", "OBX(3)-5"] {
             assert!(message.get(&path.parse().unwrap()).is_none(), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_doubt_about_the_character_set_names_its_value() {
+        let header = "MSH|^~\\&|A|||||||||||||||UTF-8\r";
+        for (rest, position) in [
+            ("PID|1||7~8^É", "PID-3(2).2"),
+            ("PID|1||É^x", "PID-3.1"),
+            ("NTE|1\rPID|1|\rPID|1||a&É", "PID(2)-3.1"),
+            ("OBX|1|ED|x|\r\nE\rNTE|É", "NTE-1.1"),
+        ] {
+            let text = format!("{header}{rest}|tail\r");
+            let (single, _, _) = encoding_rs::WINDOWS_1252.encode(&text);
+            let message = Message::parse(&single).unwrap();
+            let found = message.charset_warnings();
+            let shown = found.iter().map(|(it, at)| (it.code(), at.to_string()));
+            let expected = ("charset-mismatch", position.to_owned());
+            assert_eq!(shown.collect::<Vec<_>>(), [expected], "{rest}");
+        }
+        let sent = header.replace("|A|", "|É|");
+        let (single, _, _) = encoding_rs::WINDOWS_1252.encode(&sent);
+        let found = Message::parse(&single).unwrap().charset_warnings();
+        assert_eq!(found[0].1.to_string(), "MSH-3.1");
+    }
+
+    #[test]
+    fn utf_16_is_what_the_header_says_or_not() {
+        for (declared, warns) in [
+            ("", false),
+            ("UNICODE UTF-16", false),
+            ("UTF-16LE", false),
+            ("UNICODE", false),
+            ("UTF-8", true),
+            ("8859/1", true),
+            ("KLINGON", true),
+        ] {
+            let text = format!("MSH|^~\\&|||||||||||||||É|{declared}\rPID|1||É\r");
+            let message = Message::parse(text.as_bytes()).unwrap().from_utf_16();
+            let found = message.charset_warnings();
+            let shown: Vec<_> = found
+                .iter()
+                .map(|(it, at)| (it.code(), at.to_string()))
+                .collect();
+            let expected = [("charset-mismatch", "MSH-18".to_owned())];
+            assert_eq!(shown, expected[..usize::from(warns)], "{declared}");
+            assert_eq!(message.first("PID").unwrap().field(3).text(), "É");
         }
     }
 

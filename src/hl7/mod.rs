@@ -17,20 +17,24 @@ pub mod batch;
 pub mod builder;
 pub mod charset;
 pub mod delimiters;
+mod entity;
 mod escape;
+mod glued;
 mod lines;
 pub mod message;
 pub mod path;
 pub mod time;
+pub mod utf16;
 pub mod value;
 
-pub use batch::{Batch, CountMismatch, looks_like_hl7, split};
+pub use batch::{Batch, CountMismatch, Edges, Extents, envelope_header, looks_like_hl7, split};
 pub use builder::{Builder, Part, SegmentBuilder};
-pub use charset::{Charset, CharsetWarning};
+pub use charset::{Charset, CharsetWarning, Doubts};
 pub use delimiters::Delimiters;
-pub use message::{Message, Segment};
+pub use message::{Message, Segment, Untidy};
 pub use path::{Path, PathError, Position};
 pub use time::{InvalidTime, Timestamp};
+pub use utf16::Source;
 pub use value::{Component, Field, Repetition, Subcomponent, Value};
 
 /// Why bytes cannot be read as HL7 at all; the reason `malformed` of SPEC 10.
@@ -51,6 +55,51 @@ pub enum ReadError {
         "the envelope holds no message: no segment MSH follows FHS or BHS; send the messages inside it"
     )]
     EnvelopeWithoutMessage,
+    /// A header stands where it may begin a message, or may be a part of a text.
+    #[error(
+        "line {0} may begin a message, or may not: the name of a header stands there without all of its delimiters, or behind other text; end each segment with a carriage return, and begin each message with MSH|^~\\&|"
+    )]
+    UnclearHeader(usize),
+    /// A line stands outside of the messages.
+    #[error(
+        "line {0} stands outside of the messages, behind a header or a trailer of the batch; send it in the message that it belongs to"
+    )]
+    Stray(usize),
+    /// XML stands in a file of messages.
+    #[error(
+        "line {0} begins XML in a file of HL7 messages; send the messages and the document in files of their own"
+    )]
+    Mixed(usize),
+    /// A line is no segment.
+    #[error(
+        "line {0} of the message is neither a segment (a name of three characters, then the field separator) nor a part of a document in base64; escape line breaks in texts as \\.br\\, and end each segment with a carriage return"
+    )]
+    UnplacedLine(usize),
+    /// A segment stands behind another on its line.
+    #[error(
+        "line {line} of the message seems to hold a segment {name} behind another one; end each segment with a carriage return"
+    )]
+    GluedSegment {
+        /// The line, from 1.
+        line: usize,
+        /// The segment's name.
+        name: String,
+    },
+    /// A line has the values of a segment behind a name that is not quite its own.
+    #[error(
+        "line {line} of the message seems to be a segment {name} whose name is mistyped; write the name {name}"
+    )]
+    MistypedSegment {
+        /// The line, from 1.
+        line: usize,
+        /// The segment's name as it should be.
+        name: String,
+    },
+    /// The file says that it is in UTF-16, and is not.
+    #[error(
+        "the file begins with a byte-order mark of UTF-16, but holds bytes that are no characters of it; send it as it was made, or in UTF-8 without that mark"
+    )]
+    NotUtf16,
     /// MSH is longer than any that is meant to be read.
     #[error("expected MSH within 64 KiB, found more; end it with a carriage return")]
     HeaderTooLong,

@@ -231,7 +231,7 @@ impl From<Position> for String {
 pub(super) struct SegmentName([u8; 3]);
 
 impl SegmentName {
-    /// The name that starts these bytes; what is no ASCII becomes `?`.
+    /// The name that starts these bytes, in capitals; what is no ASCII becomes `?`.
     pub(super) fn of(bytes: &[u8]) -> Self {
         let at = |place: usize| {
             bytes
@@ -239,6 +239,7 @@ impl SegmentName {
                 .copied()
                 .filter(u8::is_ascii_graphic)
                 .unwrap_or(b'?')
+                .to_ascii_uppercase()
         };
         Self([at(0), at(1), at(2)])
     }

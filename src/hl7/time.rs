@@ -12,11 +12,15 @@ use crate::model::date::PartialDate;
 ///
 /// A month or day written as `00`, as for births of which no more is known, counts as not written, and so does
 /// the time behind it.
+///
+/// Real senders also write `T` or a blank between date and time, the fraction of a second without its point, dates and
+/// times with the separators of ISO 8601 (`2024-03-06T11:11:54`), and offsets as that does (`+02:00`, `+02`, `Z`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timestamp {
     date: PartialDate,
     time: NaiveTime,
     offset: Option<FixedOffset>,
+    is_untidy: bool,
 }
 
 /// A text that is no time stamp, or none that is taken.
@@ -52,6 +56,11 @@ impl Timestamp {
         }
     }
 
+    /// Whether HL7 writes date and time otherwise: `time-untidy`.
+    pub fn is_untidy(&self) -> bool {
+        self.is_untidy
+    }
+
     /// The calendar date as written, never shifted, if it was written to the day.
     pub fn date(&self) -> Option<NaiveDate> {
         match self.date {
@@ -63,6 +72,13 @@ impl Timestamp {
     /// The calendar date as far as it was written.
     pub fn partial_date(&self) -> PartialDate {
         self.date
+    }
+
+    /// Date, time and offset as they were understood, for a person.
+    pub fn written(&self) -> String {
+        let offset = self.offset.map(|offset| format!(" {offset}"));
+        let time = self.time.format("%H:%M:%S%.f");
+        format!("{} {time}{}", self.date, offset.unwrap_or_default())
     }
 
     /// The instant, missing parts as the first month, the first day and midnight; without an offset in this zone.
@@ -104,11 +120,14 @@ fn offset_at(local: NaiveDateTime, zone: Tz) -> FixedOffset {
 }
 
 fn read(text: &str) -> Option<Timestamp> {
-    let (local, offset) = match text
-        .find(['+', '-'])
+    let bare = without_separators(text);
+    let is_separated = bare.is_some();
+    let text = bare.as_deref().unwrap_or(text);
+    let (local, written_offset) = match text
+        .find(['+', '-', 'Z', 'z'])
         .and_then(|at| text.split_at_checked(at))
     {
-        Some((local, offset)) => (local, Some(read_offset(offset)?)),
+        Some((local, offset)) => (local, Some(offset)),
         None => (text, None),
     };
     let (whole, fraction) = match local.split_once('.') {
@@ -120,7 +139,24 @@ fn read(text: &str) -> Option<Timestamp> {
     let month = parts.take(2)?.filter(|month| *month > 0);
     let day = parts.take(2)?.filter(|day| *day > 0);
     let date = PartialDate::new(year, month, day)?;
+    let is_to_the_day = matches!(date, PartialDate::Day(_));
+    let offset = match written_offset {
+        None => None,
+        Some(written) => Some(read_offset(written, is_to_the_day)?),
+    };
+    let is_apart = parts.skip(['T', 't', ' ']);
+    if is_apart && (!is_to_the_day || parts.0.is_empty()) {
+        return None;
+    }
     let (hour, minute, second) = (parts.take(2)?, parts.take(2)?, parts.take(2)?);
+    let glued = Some(parts.0).filter(|glued| MILLISECONDS <= glued.len());
+    let fraction = match (fraction, glued) {
+        (None, Some(_)) => {
+            parts.0 = "";
+            glued
+        }
+        (fraction, _) => fraction,
+    };
     let nanosecond = match fraction {
         None => 0,
         Some(fraction) => second.and_then(|_| read_fraction(fraction))?,
@@ -139,12 +175,65 @@ fn read(text: &str) -> Option<Timestamp> {
             NaiveTime::MIN
         },
         offset,
+        is_untidy: is_apart || glued.is_some() || is_separated,
     })
 }
 
-fn read_offset(text: &str) -> Option<FixedOffset> {
+/// A date with its day, and the time behind it, without the separators of ISO 8601; nothing where there are none, or
+/// where they stand elsewhere. `2024-03` is none: it may be a year with an offset.
+fn without_separators(text: &str) -> Option<String> {
+    let is_number = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    let apart = text.split_at_checked(10).filter(|(date, rest)| {
+        let mut parts = date.split('-');
+        let mut is_next = |length| {
+            let part = parts.next();
+            part.is_some_and(|part| part.len() == length && is_number(part))
+        };
+        is_next(4) && is_next(2) && is_next(2) && !rest.starts_with(|it: char| it.is_ascii_digit())
+    });
+    let (date, rest) = apart.or_else(|| {
+        let glued = text.split_at_checked(8);
+        glued.filter(|(date, _)| is_number(date))
+    })?;
+    let is_time = |byte: &u8| byte.is_ascii_digit() || *byte == b':';
+    let length = rest
+        .bytes()
+        .skip(1)
+        .take_while(|byte| is_time(byte))
+        .count();
+    let (time, behind) = match rest.starts_with(['T', 't', ' ']) {
+        true => rest.split_at_checked(length + 1)?,
+        false => ("", rest),
+    };
+    let mut parts = time.get(1..).unwrap_or_default().split(':');
+    let has_colons = time.contains(':');
+    if has_colons && !(time.len() <= 9 && parts.all(|part| part.len() == 2)) {
+        return None;
+    }
+    let is_separated = apart.is_some() || has_colons;
+    is_separated.then(|| format!("{}{}{behind}", date.replace('-', ""), time.replace(':', "")))
+}
+
+/// Fewer digits behind the seconds are no fraction without its point, but one typed twice.
+const MILLISECONDS: usize = 3;
+
+/// Reads `+ZZZZ`; behind a whole date also as ISO 8601 writes it, since `2024-03` is rather a month.
+fn read_offset(text: &str, behind_a_day: bool) -> Option<FixedOffset> {
+    if matches!(text, "Z" | "z") {
+        return behind_a_day.then(|| Utc.fix());
+    }
+    if text.starts_with(['Z', 'z']) {
+        return None;
+    }
     let mut parts = Digits(text.get(1..)?);
-    let (hours, minutes) = (parts.take(2)??, parts.take(2)??);
+    let hours = parts.take(2)??;
+    let has_colon = parts.skip([':']);
+    let minutes = match parts.take(2)? {
+        None if has_colon => return None,
+        None if behind_a_day => 0,
+        Some(minutes) if behind_a_day || !has_colon => minutes,
+        _ => return None,
+    };
     if hours > 23 || minutes > 59 || !parts.0.is_empty() {
         return None;
     }
@@ -176,6 +265,17 @@ impl Digits<'_> {
         }
         self.0 = rest;
         number.parse().ok().map(Some)
+    }
+
+    /// Goes over one of these marks, if it comes next.
+    fn skip<const N: usize>(&mut self, marks: [char; N]) -> bool {
+        match self.0.strip_prefix(marks) {
+            Some(rest) => {
+                self.0 = rest;
+                true
+            }
+            None => false,
+        }
     }
 }
 
@@ -237,6 +337,73 @@ mod tests {
     }
 
     #[test]
+    fn what_real_senders_write_is_read() {
+        for (text, is_untidy, instant) in [
+            ("20240306111154+02:00", false, "2024-03-06T09:11:54+00:00"),
+            ("20240306111154+02", false, "2024-03-06T09:11:54+00:00"),
+            ("20240306111154-03:30", false, "2024-03-06T14:41:54+00:00"),
+            ("20240306111154Z", false, "2024-03-06T11:11:54+00:00"),
+            ("20240306111154.5z", false, "2024-03-06T11:11:54.500+00:00"),
+            ("20240306+01:00", false, "2024-03-05T23:00:00+00:00"),
+            ("20240306Z", false, "2024-03-06T00:00:00+00:00"),
+            ("20110613122406637", true, "2011-06-13T10:24:06.637+00:00"),
+            (
+                "20110613122406637+02",
+                true,
+                "2011-06-13T10:24:06.637+00:00",
+            ),
+            (
+                "201106131224066375",
+                true,
+                "2011-06-13T10:24:06.637500+00:00",
+            ),
+            (
+                "20110613122406123456789",
+                true,
+                "2011-06-13T10:24:06.123456789+00:00",
+            ),
+            ("20260115T143000", true, "2026-01-15T13:30:00+00:00"),
+            ("20260115T14", true, "2026-01-15T13:00:00+00:00"),
+            ("20260115t1430", true, "2026-01-15T13:30:00+00:00"),
+            ("20260115 143000", true, "2026-01-15T13:30:00+00:00"),
+            ("20260115T143000.25Z", true, "2026-01-15T14:30:00.250+00:00"),
+            (
+                "20260115T143000637+0200",
+                true,
+                "2026-01-15T12:30:00.637+00:00",
+            ),
+            ("2026-01-15", true, "2026-01-14T23:00:00+00:00"),
+            ("2026-01-15T14:30:00", true, "2026-01-15T13:30:00+00:00"),
+            ("2026-01-15 14:30", true, "2026-01-15T13:30:00+00:00"),
+            ("2026-01-15T14", true, "2026-01-15T13:00:00+00:00"),
+            ("2026-01-15T143000", true, "2026-01-15T13:30:00+00:00"),
+            ("20260115T14:30:00", true, "2026-01-15T13:30:00+00:00"),
+            ("2026-01-15T14:30:00Z", true, "2026-01-15T14:30:00+00:00"),
+            (
+                "2026-01-15T14:30:00.25+01:00",
+                true,
+                "2026-01-15T13:30:00.250+00:00",
+            ),
+            (
+                "2026-01-15T14:30:00-0330",
+                true,
+                "2026-01-15T18:00:00+00:00",
+            ),
+            ("2026-01-15+01:00", true, "2026-01-14T23:00:00+00:00"),
+            ("2026-01-15-01:00", true, "2026-01-15T01:00:00+00:00"),
+        ] {
+            let read = Timestamp::parse(text).unwrap();
+            assert_eq!(read.is_untidy(), is_untidy, "{text}");
+            assert_eq!(utc(text, Tz::Europe__Paris), instant, "{text}");
+        }
+        assert!(
+            !Timestamp::parse("20240306111154.25-0330")
+                .unwrap()
+                .is_untidy()
+        );
+    }
+
+    #[test]
     fn what_is_no_time_is_refused() {
         for text in [
             "",
@@ -253,17 +420,54 @@ mod tests {
             "2024030624",
             "202403061160",
             "20240306111160",
-            "2024-03-06",
             "06/03/2024",
-            "20240306T111154",
+            "2024/03/06",
+            "24-03-06",
+            "2024-3-06",
+            "2024-03-6",
+            "2024-03-0611",
+            "2024-13-06",
+            "2024-02-30",
+            "2024-03-06T",
+            "2024-03-06T1",
+            "2024-03-06T11:1",
+            "2024-03-06T11:",
+            "2024-03-06T11::11",
+            "2024-03-06T11:11:54:10",
+            "2024-03-06T11:1154",
+            "2024-03-06T1111:54",
+            "2024-03-06T25:11",
+            "2024-03-06TT11:11",
+            "2024-03-06x",
+            "2024030611:11",
+            "2024-03-06é",
+            "20240306T",
+            "20240306T1",
+            "202403T1111",
+            "2024T111154",
+            "20240306TT111154",
+            "20240306  111154",
+            "2024030611T1154",
+            "20240306111154637.5",
+            "20240306111154 637",
+            "2024030611115463x",
             "20240306111154.",
             "20240306111154.x",
             "2024030611.5",
             "20240306+1",
-            "20240306+01:00",
+            "20240306+01:",
+            "20240306+1:00",
+            "20240306+01:0",
+            "20240306+01:00:00",
+            "2024-03",
+            "202403-06",
+            "2024-03:06",
+            "2024Z",
+            "Z",
+            "20240306ZZ",
+            "20240306Z0100",
             "20240306+2400",
             "20240306+0160",
-            "20240306Z",
             "2024030611115400",
             "+0100",
             "２０２４",

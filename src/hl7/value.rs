@@ -10,6 +10,7 @@ use memchr::memchr;
 
 use super::charset::Charset;
 use super::delimiters::Delimiters;
+use super::entity;
 use super::escape;
 use super::path::Position;
 
@@ -37,6 +38,19 @@ impl<'a> Value<'a> {
     /// The text: unescaped, in Unicode. Separators of parts are kept as they came.
     pub fn text(&self) -> Cow<'a, str> {
         escape::read(self.raw, &self.context.delimiters, self.context.charset)
+    }
+
+    /// The text with the characters that entities of XML stand for in it (`&apos;`), which a sender left there.
+    pub fn text_of_entities(&self) -> Cow<'a, str> {
+        match self.has_entity() {
+            true => Cow::Owned(entity::read(&self.text())),
+            false => self.text(),
+        }
+    }
+
+    /// Whether an entity of XML stands in the value: warning `charset-mismatch`.
+    pub(super) fn has_entity(&self) -> bool {
+        self.context.delimiters.subcomponent == Some(b'&') && entity::first_in(self.raw).is_some()
     }
 
     /// Whether nothing is said: no bytes, or separators only, so that what is known stays (SPEC 2).
@@ -74,11 +88,12 @@ impl<'a> Value<'a> {
             subcomponent,
             ..
         } = self.context.delimiters;
-        let raw = [repetition, component, subcomponent]
+        let raw = [repetition, component]
             .into_iter()
             .fold(self.raw, |raw, separator| {
                 Pieces::of(raw, separator).next().unwrap_or_default()
             });
+        let raw = subcomponents(raw, subcomponent).next().unwrap_or_default();
         Value { raw, ..*self }
     }
 
@@ -88,6 +103,21 @@ impl<'a> Value<'a> {
             .next()
             .unwrap_or_default();
         Repetition(Value { raw, ..*self })
+    }
+
+    /// The value as repetitions with components: of a field all, else itself.
+    pub fn as_repetitions(&self) -> impl Iterator<Item = Repetition<'a>> + use<'a> {
+        let value = *self;
+        Pieces::of(value.raw, value.context.delimiters.repetition)
+            .zip(value.position.repetition()..)
+            .map(move |(raw, number)| {
+                let position = value.position.with_repetition(number);
+                Repetition(Value {
+                    raw,
+                    position,
+                    ..value
+                })
+            })
     }
 
     /// The part at this position below the value, parts being told apart by the separator.
@@ -192,8 +222,25 @@ impl<'a> Component<'a> {
     /// The n-th subcomponent, from 1.
     pub fn subcomponent(&self, number: u32) -> Subcomponent<'a> {
         let position = self.position.with_subcomponent(number);
-        Subcomponent(self.part(self.context.delimiters.subcomponent, number, position))
+        let nth = usize::try_from(number)
+            .ok()
+            .and_then(|number| number.checked_sub(1));
+        let separator = self.context.delimiters.subcomponent;
+        let raw = nth.and_then(|nth| subcomponents(self.raw, separator).nth(nth));
+        Subcomponent(Value {
+            raw: raw.unwrap_or_default(),
+            context: self.context,
+            position,
+        })
     }
+}
+
+/// The subcomponents of a component: the `&` of an entity of XML is none of their separators.
+fn subcomponents(raw: &[u8], separator: Option<u8>) -> impl Iterator<Item = &[u8]> {
+    let has_entity = separator == Some(b'&') && entity::first_in(raw).is_some();
+    let plain = Pieces::of(if has_entity { &[] } else { raw }, separator);
+    let with_entities = has_entity.then(|| entity::pieces(raw, b'&'));
+    plain.chain(with_entities.into_iter().flatten())
 }
 
 /// The pieces of some bytes between separators; of no bytes none.

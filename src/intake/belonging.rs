@@ -7,6 +7,7 @@
 use std::fmt;
 
 use crate::model::case::Case;
+use crate::model::change::{Change, Record};
 use crate::model::document::{Attached, Document};
 use crate::model::identifiers::{CaseId, DocumentId, FacilityId, Ipp, NoteId};
 use crate::model::note::Note;
@@ -40,10 +41,8 @@ pub struct Misplaced {
 pub enum Wrong {
     /// It is another patient's.
     OtherPatient,
-    /// It is attached to something else.
-    AttachedElsewhere,
-    /// It says that it is attached there, and is not listed.
-    NotListed,
+    /// It is attached to a case that is not known, or does not list it.
+    NotHeld,
     /// It is not known.
     Unknown,
 }
@@ -62,13 +61,9 @@ impl fmt::Display for Misplaced {
                 f,
                 "{holder} of {facility} lists the document {document}, which is another patient's"
             ),
-            Wrong::AttachedElsewhere => write!(
+            Wrong::NotHeld => write!(
                 f,
-                "{holder} of {facility} lists the document {document}, which is attached to something else"
-            ),
-            Wrong::NotListed => write!(
-                f,
-                "the document {document} of {facility} is attached to {holder}, which does not list it"
+                "the document {document} of {facility} is attached to {holder}, which is not known or does not list it"
             ),
             Wrong::Unknown => write!(
                 f,
@@ -106,20 +101,32 @@ pub fn misplaced<'k>(
     Ok(None)
 }
 
+/// The first document that these changes put into a case of another patient. What is stored in a case is read as the
+/// case's patient's, so it must be before.
+pub fn joined_wrongly(
+    view: &Overlay<'_>,
+    changes: &[Change],
+) -> Result<Option<Misplaced>, ViewError> {
+    for change in changes {
+        if let Change::Put(Record::Document(document)) = change
+            && let Some(found) = where_attached(view, document)?
+        {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
 fn in_case(view: &Overlay<'_>, case: &Case) -> Result<Option<Misplaced>, ViewError> {
-    for id in &case.documents {
-        let wrong = match view.document(&case.facility, id)? {
-            None => Wrong::Unknown,
-            Some(it) if !is_of(view, &it, case.ipp.as_ref())? => Wrong::OtherPatient,
-            Some(it) if it.attached != Attached::Case(case.id.clone()) => Wrong::AttachedElsewhere,
-            Some(_) => continue,
-        };
-        return Ok(Some(Misplaced {
-            facility: case.facility.clone(),
-            document: id.clone(),
-            holder: Holder::Case(case.id.clone()),
-            wrong,
-        }));
+    for document in view.documents_of_case(&case.facility, &case.id)? {
+        if !is_of(view, &document, case.ipp.as_ref())? {
+            return Ok(Some(Misplaced {
+                facility: case.facility.clone(),
+                document: document.id,
+                holder: Holder::Case(case.id.clone()),
+                wrong: Wrong::OtherPatient,
+            }));
+        }
     }
     Ok(None)
 }
@@ -154,8 +161,8 @@ fn where_attached(view: &Overlay<'_>, document: &Document) -> Result<Option<Misp
             let case = view.case(&document.facility, id)?;
             let wrong = match case {
                 Some(case) if !is_of(view, document, case.ipp.as_ref())? => Wrong::OtherPatient,
-                Some(case) if case.documents.contains(&document.id) => return Ok(None),
-                _ => Wrong::NotListed,
+                Some(_) => return Ok(None),
+                None => Wrong::NotHeld,
             };
             (Holder::Case(id.clone()), wrong)
         }

@@ -1,11 +1,16 @@
 //! Scheduling by CDA R2: a case with its questionnaire is put before a session (SPEC 5 and 9).
 
+mod carried;
+
 use chrono::{DateTime, NaiveDate, Utc};
 
+pub use carried::{Carried, newcomer};
+use carried::{answer_to_more, check_carried, of_message};
+
 use super::identity::{self, At, Demographics, IppRead, RequiredPlaces, Said};
-use super::scheduling::{self, By, Found, Received};
+use super::scheduling::{self, Found, Received};
 use super::trail::Trail;
-use super::{Content, Context, Decided, Decision, Stop, content, made, siu};
+use super::{Content, Context, Decided, Decision, Stop, content, form, made, siu};
 use crate::cda::Cda;
 use crate::cda::header::{Header, Identifier, NamePart, PatientRole, Person, Written, places};
 use crate::config::{CdaCaseId, Facility};
@@ -15,13 +20,15 @@ use crate::model::change::{Record, Subject};
 use crate::model::document::{
     Attached, ContentType, Document, DocumentKind, DocumentVersion, Standing, UniqueId,
 };
+use crate::model::excerpt::LONGEST_TEXT;
 use crate::model::identifiers::{
-    CaseId, ContentHash, DocumentId, Ins, Ipp, NetworkId, PathwayId, Rpps, SessionId,
+    CaseId, ContentHash, DocumentId, Ins, Ipp, NetworkId, PathwayId, SessionId,
 };
+use crate::model::name::GivenNames;
 use crate::model::outcome::{Place, Reason, Refusal, Verdict, Warning, WarningCode};
-use crate::model::patient::{Authority, Physician};
+use crate::model::patient::{Authority, Patient, Physician, PhysicianNumber};
 use crate::model::questionnaire::{FilledQuestionnaire, Questionnaire, Section, Statement};
-use crate::model::session::SessionState;
+use crate::model::session::{By, SessionState};
 use crate::model::view::{View, ViewError};
 
 /// The root of session ids (CI-SIS, FRCP).
@@ -30,24 +37,91 @@ const SESSION_ROOT: &str = "1.2.250.1.213.1.1.9";
 /// The root of the national ids of meetings (CI-SIS, FRCP).
 const MEETING_ROOT: &str = "1.2.250.1.161.1.20.3.1";
 
-/// The roots under which an INS is sent: NIR, NIA, test, demonstration.
-const INS_ROOTS: [&str; 4] = [
-    "1.2.250.1.213.1.4.8",
-    "1.2.250.1.213.1.4.9",
-    "1.2.250.1.213.1.4.10",
-    "1.2.250.1.213.1.4.11",
-];
-
 /// What every root of an INS starts with, that of the computed INS of former years too.
 const INS_ROOT: &str = "1.2.250.1.213.1.4.";
 
 /// How histories name the document.
 const BY: &str = "CDA";
 
-/// Decides on a CDA document, of which `bytes` are the file as received.
+/// Decides on a CDA document, of which `bytes` are all that was received: whether it came before, and what becomes of
+/// its case.
 pub fn decide<'m>(
     bytes: &'m [u8],
     cda: &Cda,
+    carried: Option<&Carried<'_>>,
+    view: &dyn View,
+    context: &Context<'_>,
+    trail: &mut Trail,
+) -> Decided<'m> {
+    let facility = &context.facility.id;
+    let hash = cda.hash.clone();
+    if let Some(carried) = carried {
+        let agrees = check_carried(&cda.header.patient, carried, view, context.facility)?;
+        trail.go_on(agrees, || ())?;
+    }
+    if view.is_applied(facility, &hash)? {
+        return Ok(match carried {
+            Some(carried) => answer_to_more(&cda.header, carried, view, facility)?,
+            None => Decision::unchanged(Verdict::Duplicate),
+        });
+    }
+    let mut decision = decide_new(bytes, cda, carried, view, context, trail)?;
+    decision.warnings.extend(untidy_times(&cda.header));
+    if decision.verdict.has_effect() {
+        let applied = Record::Applied(facility.clone(), hash);
+        decision.changes.push(applied.into());
+    } else {
+        decision.warnings.splice(..0, cda.charset.iter().cloned());
+    }
+    Ok(decision)
+}
+
+/// Warns that texts of the form are too long to be kept whole.
+fn warn_of_cut(characters: usize) -> Option<Warning> {
+    (characters > 0).then(|| {
+        let found = format!(
+            "expected at most {LONGEST_TEXT} characters in each text of the form, found {characters} more, which are left out there, and said to be; they stand in the document itself, which is kept whole in its case"
+        );
+        Warning::new(WarningCode::QuestionnaireCut, found).at(Place::named("component"))
+    })
+}
+
+/// The times that are read, and not written as HL7 writes them.
+fn untidy_times(header: &Header) -> impl Iterator<Item = Warning> {
+    [
+        &header.effective_time,
+        &header.session_date,
+        &header.patient.birth_time,
+    ]
+    .into_iter()
+    .flatten()
+    .filter_map(|written| identity::untidy_time(&written.text, written.place))
+}
+
+/// A patient as a document makes one who is not known.
+fn created(
+    facility: &Facility,
+    read: &IppRead,
+    mut demographics: Demographics,
+    network: Option<NetworkId>,
+    view: &dyn View,
+    warnings: &mut Vec<Warning>,
+    trail: &mut Trail,
+) -> Result<Patient, Stop> {
+    demographics.ins = identity::keep_own_ins(
+        demographics.ins,
+        |ins| identity::other_with_ins(ins, &read.ipp, view, facility),
+        warnings,
+    )?;
+    demographics.network = network.map_or(Said::Absent, Said::Given);
+    Ok(identity::new_patient(facility, read, demographics, trail)?)
+}
+
+/// Decides on a document that did not come before.
+fn decide_new<'m>(
+    bytes: &'m [u8],
+    cda: &Cda,
+    carried: Option<&Carried<'_>>,
     view: &dyn View,
     context: &Context<'_>,
     trail: &mut Trail,
@@ -57,34 +131,22 @@ pub fn decide<'m>(
     tell_document(header, trail);
     trail.go_on(check_code(header, facility), || ())?;
     let found = case_id(header, facility).ok_or_else(|| missing("case id", places::ORDER));
-    let time = time(header, facility, trail);
+    let time = time(header, context, trail);
     trail.about("case");
     if let Ok((id, place)) = &found {
         let rule = "the first of cda.case_id";
         trail.tell("case", id, place.clone(), rule);
     }
-    let (id, place) = trail.go_on(found, || (CaseId::new(""), Place::named(places::ORDER)))?;
+    let (id, _) = trail.go_on(found, || (CaseId::new(""), Place::named(places::ORDER)))?;
     let this = LastCda {
         set_id: header.set_id.as_ref().map(Identifier::entity),
         version: trail.go_on(version(header), || None)?,
         time: trail.go_on(time, || None)?,
     };
     let known = view.case(&facility.id, &id)?;
-    if let Some(case) = &known {
-        if let CaseState::Completed(session) = &case.state {
-            return Err(Refusal::new(
-                Reason::CaseCompleted,
-                format!(
-                    "expected a case that is open, found {id}, which was completed in {session}"
-                ),
-            )
-            .at(place)
-            .with_value(id.as_str())
-            .into());
-        }
-        if case.cda.as_ref().is_some_and(|last| is_older(&this, last)) {
-            return Ok(Decision::unchanged(Verdict::Stale));
-        }
+    let last = known.as_ref().and_then(|case| case.cda.as_ref());
+    if last.is_some_and(|last| is_older(&this, last)) {
+        return Ok(Decision::unchanged(Verdict::Stale));
     }
     let flow = Flow {
         bytes,
@@ -92,6 +154,7 @@ pub fn decide<'m>(
         facility,
         view,
         this,
+        carried,
     };
     flow.schedule(id, known, trail)
 }
@@ -177,19 +240,20 @@ pub fn case_id(header: &Header, facility: &Facility) -> Option<(CaseId, Place)> 
 
 fn time(
     header: &Header,
-    facility: &Facility,
+    context: &Context<'_>,
     trail: &mut Trail,
 ) -> Result<Option<DateTime<Utc>>, Refusal> {
     let Some(written) = &header.effective_time else {
         return Ok(None);
     };
     let time = Timestamp::parse(&written.text)
-        .map(|time| time.instant(facility.timezone))
+        .map(|time| time.instant(context.facility.timezone))
         .map_err(|error| {
             Refusal::new(Reason::InvalidDate, error.to_string())
                 .at(Place::named(written.place))
                 .with_value(&written.text)
         });
+    let time = time.and_then(|time| identity::check_time(time, context, written.place));
     trail.read("document_time", &time, &written.text, written.place, "");
     time.map(Some)
 }
@@ -202,13 +266,14 @@ fn missing(name: &str, place: &str) -> Refusal {
     .at(Place::named(place))
 }
 
-/// A document about a case that is neither completed nor ahead of it.
+/// A document about a case that is not ahead of it.
 struct Flow<'a, 'm> {
     bytes: &'m [u8],
     cda: &'a Cda,
     facility: &'a Facility,
     view: &'a dyn View,
     this: LastCda,
+    carried: Option<&'a Carried<'a>>,
 }
 
 impl<'m> Flow<'_, 'm> {
@@ -217,10 +282,19 @@ impl<'m> Flow<'_, 'm> {
             None => Verdict::Accepted,
             Some(_) => Verdict::Updated,
         });
+        decision.warnings.extend(self.cda.charset.iter().cloned());
         let header = &self.cda.header;
         let asked = Asked::read(header, self.facility, &mut decision.warnings, trail)?;
         trail.about("patient");
-        let read = read_ipp(&header.patient, self.facility, trail);
+        let read = match read_ipp(&header.patient, self.facility, trail) {
+            Err(refusal) if refusal.reason == Reason::MissingIpp && self.carried.is_some() => {
+                self.carried.map(of_message).ok_or(refusal)
+            }
+            Err(refusal) if is_named_by_ins_alone(&header.patient) => {
+                self.known_by_ins(refusal.reason)?
+            }
+            read => read,
+        };
         let read = trail.go_on(read, no_ipp)?;
         let ipp = self.view.survivor(&self.facility.id, &read.ipp)?;
         let mut case = known.unwrap_or_else(|| siu::new_case(&self.facility.id, id));
@@ -239,11 +313,37 @@ impl<'m> Flow<'_, 'm> {
         case.ipp = Some(ipp.clone());
         self.check_patient(&mut decision, &mut case, read, ipp, &asked, trail)?;
 
-        let mut doubts = Vec::new();
-        let (found, pathway) = self.find_session(&asked, &mut doubts)?;
+        if matches!(case.state, CaseState::Completed(_)) {
+            // It was discussed: where and when does not change any more.
+            let by =
+                format!("taken from a {BY} after it was completed: the report may be outdated");
+            scheduling::tell(&mut decision, &case, by);
+        } else {
+            self.place(&mut decision, &mut case, &asked)?;
+        }
         case.submitter = Some(asked.submitter);
         case.lead = Some(asked.lead);
         case.network = asked.network.or(case.network);
+        self.fill_questionnaire(&mut decision, &mut case, trail)?;
+        if matches!(case.state, CaseState::Scheduled(_) | CaseState::Unscheduled) {
+            case.scheduling_warnings = scheduling::codes_of(&decision.warnings);
+        }
+        scheduling::join_awaiting(self.view, &mut decision, &case)?;
+        self.keep_document(&mut decision, &case)?;
+        case.cda = Some(self.this.clone());
+        decision.changes.push(Record::Case(case).into());
+        Ok(decision)
+    }
+
+    /// Puts the case before the session that the document asks for; a cancelled one stays so.
+    fn place(
+        &self,
+        decision: &mut Decision<'m>,
+        case: &mut Case,
+        asked: &Asked<'_>,
+    ) -> Result<(), ViewError> {
+        let mut doubts = Vec::new();
+        let (found, pathway) = self.find_session(asked, &mut doubts)?;
         case.date = Some(asked.date);
         case.pathway = Some(pathway);
         if case.state == CaseState::Cancelled {
@@ -257,27 +357,51 @@ impl<'m> Flow<'_, 'm> {
                 )
                 .at(Place::named(places::ORDER)),
             );
-        } else {
-            decision.warnings.append(&mut doubts);
-            let file_name = self.file_name(&case);
-            let received = || Received {
-                bytes: self.bytes.into(),
-                content_type: ContentType::Cda,
-                file_name,
-                time: self.this.time,
-                place: Some(Place::named(places::ENCOUNTER)),
-            };
-            scheduling::place_case(self.view, &mut decision, &mut case, &found, received, BY)?;
+            return Ok(());
         }
-        self.fill_questionnaire(&mut decision, &mut case, trail)?;
-        if case.state != CaseState::Cancelled {
-            case.scheduling_warnings = scheduling::codes_of(&decision.warnings);
+        decision.warnings.append(&mut doubts);
+        let file_name = self.file_name(case);
+        let received = || Received {
+            content: self.content(),
+            content_type: ContentType::Cda,
+            file_name,
+            time: self.this.time,
+            place: Some(Place::named(places::ENCOUNTER)),
+        };
+        scheduling::place_case(self.view, decision, case, &found, received, BY)
+    }
+
+    /// The only patient who is known by the document's INS, if nothing contradicts, as a document of HL7 finds one.
+    ///
+    /// A document carries an INS only of a verified identity (CI-SIS), so no status is asked for.
+    fn known_by_ins(&self, without: Reason) -> Result<Result<IppRead, Refusal>, Stop> {
+        let place = At::Element(places::PATIENT_ID);
+        let patient = &self.cda.header.patient;
+        let said = demographics(patient, self.facility, &mut Vec::new(), &mut Trail::off())?;
+        let Some(ins) = said.ins.as_given() else {
+            let expected = "expected a patient id, or an INS with its key, found neither";
+            return Ok(Err(Refusal::new(without, expected).at(place)));
+        };
+        let known = identity::patients_with_ins(ins, self.view, self.facility)?;
+        if let [ipp] = known.as_slice()
+            && let Some(patient) = self.view.patient(&self.facility.id, ipp)?
+            && identity::compare(&patient, &said.traits()) == identity::Agreement::Same
+            && identity::known_given_names(&patient)
+                .agree_with(&given_names(&self.cda.header.patient))
+        {
+            return Ok(Ok(IppRead {
+                ipp: ipp.clone(),
+                authority: patient.authority,
+                untyped: false,
+                foreign: false,
+                place,
+            }));
         }
-        scheduling::join_awaiting(self.view, &mut decision, &mut case)?;
-        self.keep_document(&mut decision, &mut case)?;
-        case.cda = Some(self.this.clone());
-        decision.changes.push(Record::Case(case).into());
-        Ok(decision)
+        Ok(Err(Refusal::new(
+            Reason::UnknownPatient,
+            "expected a known patient: an INS alone counts only where one patient has it, and nothing contradicts",
+        )
+        .at(place)))
     }
 
     /// Compares with the known patient, or creates one.
@@ -292,21 +416,35 @@ impl<'m> Flow<'_, 'm> {
     ) -> Result<(), Stop> {
         let header = &self.cda.header;
         let warnings = &mut decision.warnings;
-        let mut demographics = demographics(&header.patient, self.facility, warnings, trail)?;
+        let demographics = demographics(&header.patient, self.facility, warnings, trail)?;
         if let Some(patient) = self.view.patient(&self.facility.id, &ipp)? {
+            if let Some(ins) = demographics.ins.as_given() {
+                let with_ins = identity::patients_with_ins(ins, self.view, self.facility)?;
+                let place = Place::named(places::PATIENT_ID);
+                identity::check_ins_is_of(&patient, &with_ins, place)?;
+            }
             let traits = demographics.traits();
             let place = Place::named(places::NAME);
-            case.identity_mismatch |= identity::check_identity(&patient, &traits, place, warnings)?;
+            let given = traits.given_by("CDA".to_owned());
+            if identity::check_identity(&patient, &traits, place, warnings)? {
+                case.doubt_identity(given);
+            } else if let Some(what) = case.end_doubt(&given) {
+                scheduling::tell(decision, case, what);
+            }
             return Ok(());
         }
-        demographics.ins = identity::keep_own_ins(
-            demographics.ins,
-            |ins| identity::other_with_ins(ins, &ipp, self.view, self.facility),
-            warnings,
-        )?;
-        demographics.network = asked.network.clone().map_or(Said::Absent, Said::Given);
         let read = IppRead { ipp, ..read };
-        let patient = identity::new_patient(self.facility, &read, demographics, trail)?;
+        let network = asked.network.clone();
+        let (view, facility) = (self.view, self.facility);
+        let patient = created(
+            facility,
+            &read,
+            demographics,
+            network,
+            view,
+            warnings,
+            trail,
+        )?;
         decision.history.push((
             Subject::Patient(patient.facility.clone(), patient.ipp.clone()),
             format!("created by {BY}"),
@@ -341,10 +479,12 @@ impl<'m> Flow<'_, 'm> {
                     .at(Place::named(places::SESSION_DATE)),
                 );
             } else if session.state == SessionState::Planned {
-                return Ok((Found::Session(session), PathwayId::new(id.value())));
+                return Ok((
+                    Found::Session(Box::new(session)),
+                    PathwayId::new(id.value()),
+                ));
             }
         }
-        let sessions = scheduling::planned_on(self.view, asked.date)?;
         let root = self.facility.cda.pathway_root.as_deref();
         let mut ambiguous = false;
         for by in [By::Pathway, By::Family] {
@@ -354,7 +494,7 @@ impl<'m> Flow<'_, 'm> {
                 .filter(|id| root.is_none_or(|root| id.is_under(root)))
             {
                 let id = PathwayId::new(id.value());
-                match scheduling::among(&sessions, &id, by) {
+                match scheduling::find_by(self.view, asked.date, by, &id)? {
                     Found::Session(session) => return Ok((Found::Session(session), id)),
                     Found::Ambiguous => ambiguous = true,
                     Found::NotFound => {}
@@ -391,37 +531,63 @@ impl<'m> Flow<'_, 'm> {
             return Ok(());
         };
         tell_questionnaire(questionnaire, trail);
+        decision.warnings.extend(warn_of_cut(questionnaire.cut));
         let former = self.view.questionnaire(&case.facility, &case.id)?;
         let number = former
             .as_ref()
             .map_or(0, |former| former.number)
             .saturating_add(1);
+        let by_hand = former.as_ref().and_then(|former| former.by_hand.clone());
+        let (questionnaire, differing) = match &by_hand {
+            Some(by_hand) => form::together(questionnaire, &by_hand.sections),
+            None => (questionnaire.clone(), 0),
+        };
+        decision
+            .warnings
+            .extend(form::warn_of_difference(differing));
         let what = match former {
             Some(former) => {
+                let what = match former.filled_by {
+                    Some(_) => "replaced",
+                    None => "completed",
+                };
                 let former = Record::FormerQuestionnaire(Box::new(former));
                 decision.changes.push(former.into());
-                "replaced"
+                what
             }
             None => "filled",
         };
         scheduling::tell(decision, case, format!("questionnaire {what} by {BY}"));
+        // Nothing is compared with it before the case was completed.
+        let is_reported = case.completion.is_some();
+        case.form = is_reported.then(|| questionnaire.hash());
         let filled = FilledQuestionnaire {
             facility: case.facility.clone(),
             case: case.id.clone(),
             number,
-            filled_by: ContentHash::of(self.bytes),
+            filled_by: Some(self.cda.hash.clone()),
             time: self.this.time,
-            questionnaire: questionnaire.clone(),
+            by_hand,
+            questionnaire,
         };
         decision
             .changes
             .push(Record::Questionnaire(Box::new(filled)).into());
+        case.people = self.cda.people.clone();
         case.has_questionnaire = true;
         Ok(())
     }
 
+    /// The received document.
+    fn content(&self) -> Content<'m> {
+        Content {
+            hash: self.cda.hash.clone(),
+            bytes: self.bytes.into(),
+        }
+    }
+
     /// Keeps the received document in the case, as the next version of the one with its ids.
-    fn keep_document(&self, decision: &mut Decision<'m>, case: &mut Case) -> Result<(), ViewError> {
+    fn keep_document(&self, decision: &mut Decision<'m>, case: &Case) -> Result<(), ViewError> {
         let Some(ipp) = case.ipp.clone() else {
             return Ok(());
         };
@@ -431,12 +597,15 @@ impl<'m> Flow<'_, 'm> {
             .flatten()
             .map(Identifier::entity)
             .collect();
-        let hash = ContentHash::of(self.bytes);
+        let carried = self.carried.map_or(&[][..], |carried| carried.ids);
+        let hash = self.cda.hash.clone();
         let mut document = match self.known_document(ids.first(), &ipp, case, decision)? {
             Some(known) => known,
             None => self.document_of_case(case, ipp, ids.first(), &hash)?,
         };
-        decision.put(ids.into_iter().map(|unique_id| {
+        let is_new = self.view.document(&case.facility, &document.id)?.is_none();
+        let ids = ids.into_iter().chain(carried.iter().cloned());
+        decision.put(ids.map(|unique_id| {
             Record::UniqueId(UniqueId {
                 facility: document.facility.clone(),
                 unique_id,
@@ -459,11 +628,10 @@ impl<'m> Flow<'_, 'm> {
         }
         // The note of a case without session keeps the same bytes.
         if decision.contents.iter().all(|content| content.hash != hash) {
-            decision.contents.push(Content::new(self.bytes));
+            decision.contents.push(self.content());
         }
         if matches!(document.attached, Attached::Case(_)) {
-            if !case.documents.contains(&document.id) {
-                case.documents.push(document.id.clone());
+            if is_new {
                 scheduling::tell(decision, case, format!("document {} joined", document.id));
             }
             decision.changes.push(Record::Document(document).into());
@@ -513,14 +681,25 @@ impl<'m> Flow<'_, 'm> {
         case: &Case,
         decision: &mut Decision<'m>,
     ) -> Result<Option<Document>, ViewError> {
-        let Some(unique_id) = unique_id else {
-            return Ok(None);
+        let answering = match unique_id {
+            Some(unique_id) => self
+                .view
+                .documents_by_unique_id(&case.facility, unique_id)?,
+            None => Vec::new(),
         };
-        let (answering, others): (Vec<Document>, Vec<Document>) = self
-            .view
-            .documents_by_unique_id(&case.facility, unique_id)?
+        let (mut answering, others): (Vec<Document>, Vec<Document>) = answering
             .into_iter()
             .partition(|document| document.ipp == *ipp);
+        // Else it is the next version of what the message says.
+        let is_cda = |known: &&Document| {
+            let current = known.current();
+            current.is_none_or(|current| current.content_type == ContentType::Cda)
+        };
+        if answering.is_empty()
+            && let Some(known) = self.carried.and_then(|carried| carried.known.as_ref())
+        {
+            answering.extend(Some(known).filter(is_cda).cloned());
+        }
         if !others.is_empty() {
             decision.warnings.push(
                 Warning::new(
@@ -531,12 +710,9 @@ impl<'m> Flow<'_, 'm> {
             );
         }
         let mut found: Option<Document> = None;
-        for mut document in answering {
-            if case.documents.contains(&document.id) {
-                // It may have joined by this very decision.
-                document.attached = Attached::Case(case.id.clone());
-                document.awaits = None;
-            }
+        for document in answering {
+            // It may have joined by this very decision.
+            let document = decision.document(&document.id).cloned().unwrap_or(document);
             let is_here = document.attached == Attached::Case(case.id.clone());
             let is_free = matches!(document.attached, Attached::Note(_));
             let is_document = document.kind == DocumentKind::Document;
@@ -553,6 +729,9 @@ impl<'m> Flow<'_, 'm> {
     }
 
     fn file_name(&self, case: &Case) -> String {
+        if let Some(carried) = self.carried {
+            return carried.file_name.to_owned();
+        }
         content::display_name(&format!("CDA_{}", case.id), ContentType::Cda)
     }
 }
@@ -639,13 +818,7 @@ impl<'h> Asked<'h> {
             warnings,
             trail,
         )?;
-        let root = facility.cda.network_root.as_deref();
-        let network = header
-            .patient
-            .organizations
-            .iter()
-            .find(|id| root.is_some_and(|root| id.is_under(root)))
-            .and_then(|id| id.extension.clone());
+        let network = network(header, facility);
         if let Some(network) = &network {
             let rule = "the id with the root cda.network_root";
             trail.tell("network", network, places::ORGANIZATION, rule);
@@ -677,6 +850,14 @@ impl<'h> Asked<'h> {
     }
 }
 
+/// The patient's network, as the document names it.
+fn network(header: &Header, facility: &Facility) -> Option<String> {
+    let root = facility.cda.network_root.as_deref();
+    let mut ids = header.patient.organizations.iter();
+    ids.find(|id| root.is_some_and(|root| id.is_under(root)))
+        .and_then(|id| id.extension.clone())
+}
+
 /// What stands in for an id that is not there.
 static NO_IDENTIFIER: Identifier = Identifier {
     root: None,
@@ -697,17 +878,28 @@ fn physician(
     let Some((person, number)) = person.and_then(|it| Some((it, it.rpps.as_deref()?))) else {
         return trail.go_on(Err(missing(what, place)), identity::nobody);
     };
-    let rpps = Rpps::new(number);
-    trail.tell(name, &rpps, person.place, "");
+    let number = identity::national_number(number);
+    match &number {
+        PhysicianNumber::Rpps(rpps) => trail.tell(name, rpps, person.place, ""),
+        PhysicianNumber::Other(other) => {
+            let name = format_args!("{name}_number");
+            trail.tell(name, &other.value, person.place, &other.kind);
+        }
+    }
     for (part, text) in [("family", &person.family), ("given", &person.given)] {
         if let Some(text) = text {
             let place = format!("{}/{part}", person.name_place);
             trail.tell(format_args!("{name}_{part}"), text, place.as_str(), "");
         }
     }
-    identity::warn_of_rpps(&rpps, Place::named(place), warnings);
+    match &number {
+        PhysicianNumber::Rpps(rpps) => {
+            identity::warn_of_rpps(rpps, Place::named(place), warnings);
+        }
+        PhysicianNumber::Other(_) => identity::warn_of_no_rpps(Place::named(place), warnings),
+    }
     Ok(Physician {
-        rpps,
+        number: Some(number),
         family: person.family.clone(),
         given: person.given.clone(),
     })
@@ -783,8 +975,33 @@ fn read_ipp(
         ipp: Ipp::new(*value),
         authority: (authority != Authority::default()).then_some(authority),
         untyped: false,
+        foreign: false,
         place,
     })
+}
+
+/// All given names that the document gives its patient, to be compared.
+fn given_names(patient: &PatientRole) -> GivenNames {
+    let mut names = GivenNames::default();
+    for (number, part) in patient.given.iter().enumerate() {
+        names.add(&part.text, number == 0 || !part.qualifiers.is_empty());
+    }
+    names
+}
+
+/// Whether the patient has an INS and no other id.
+fn is_named_by_ins_alone(patient: &PatientRole) -> bool {
+    let mut ids = patient
+        .ids
+        .iter()
+        .filter(|id| id.extension.is_some())
+        .peekable();
+    ids.peek().is_some()
+        && ids.all(|id| {
+            id.root
+                .as_deref()
+                .is_some_and(|root| root.starts_with(INS_ROOT))
+        })
 }
 
 /// What stands in for a patient id that is not there.
@@ -793,6 +1010,7 @@ fn no_ipp() -> IppRead {
         ipp: Ipp::new(""),
         authority: None,
         untyped: false,
+        foreign: false,
         place: At::Element(places::PATIENT_ID),
     }
 }
@@ -890,6 +1108,7 @@ fn demographics(
         },
         address: address(patient, warnings, trail),
         identity_status: Said::Absent,
+        identity_attributes: Said::Absent,
         network: Said::Absent,
         physician: Said::Absent,
         places: RequiredPlaces {
@@ -903,11 +1122,12 @@ fn demographics(
 
 fn ins(patient: &PatientRole, warnings: &mut Vec<Warning>, trail: &mut Trail) -> Said<Ins> {
     let mut found = Said::Absent;
+    let mut all = Vec::new();
     for id in &patient.ids {
         let (Some(root), Some(value)) = (&id.root, &id.extension) else {
             continue;
         };
-        if !INS_ROOTS.contains(&root.as_str()) {
+        if !identity::INS_ROOTS.contains(&root.as_str()) {
             continue;
         }
         let ins = Ins {
@@ -917,10 +1137,13 @@ fn ins(patient: &PatientRole, warnings: &mut Vec<Warning>, trail: &mut Trail) ->
         trail.tell("ins", value, id.place, "the id with the root of an INS");
         trail.tell("ins_oid", root, id.place, "the root of that id");
         let ins = identity::valid_ins(ins, Place::named(id.place), warnings);
-        if let (Some(ins), None) = (ins, found.as_given()) {
-            found = Said::Given(ins);
+        if let Some(ins) = ins {
+            all.push(ins.clone());
+            identity::prefer(&mut found, ins);
         }
     }
+    let place = Place::named(places::PATIENT_ID);
+    identity::warn_of_other_ins(&found, &all, place, warnings);
     found
 }
 
@@ -967,7 +1190,11 @@ fn address(
             trail.tell(name, part, places::ADDRESS, std::mem::take(&mut rule));
         }
     }
-    identity::whole_address(parts, Place::named(places::ADDRESS), warnings)
+    if let Some(complement) = &chosen.complement {
+        trail.tell("address_complement", complement, places::ADDRESS, "");
+    }
+    let complement = chosen.complement;
+    identity::whole_address(parts, complement, Place::named(places::ADDRESS), warnings)
         .map_or(Said::Absent, Said::Given)
 }
 

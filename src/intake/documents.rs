@@ -8,12 +8,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Utc};
 
-use super::content::{self, CdaIds};
+use super::content;
+use super::head::CdaHead;
 use super::identity::{self, At, Traits, text, word};
 use super::trail::Trail;
 use super::{Content, Context, Decided, Decision, Stop, made, route, scheduling};
 use crate::config::Facility;
-use crate::hl7::{Field, Message, Position, Segment, Value};
+use crate::hl7::{Field, Message, Position, Repetition, Segment, Value};
 use crate::model::case::Case;
 use crate::model::change::{Record, Subject};
 use crate::model::date::PartialDate;
@@ -24,18 +25,14 @@ use crate::model::identifiers::{CaseId, ContentHash, DocumentId, Ipp, NetworkId,
 use crate::model::note::{Note, NoteReason};
 use crate::model::outcome::{Place, Reason, Refusal, Verdict, Warning, WarningCode};
 use crate::model::patient::{Patient, Sex};
-use crate::model::view::{View, ViewError};
+use crate::model::view::{Branch, View, ViewError};
 
 /// Refuses a message that ends within a document: the end of a file that was cut off. Base64 has no end of its own, so
 /// what came of it would look whole.
 pub fn refuse_cut_off(message: &Message<'_>) -> Result<(), Refusal> {
-    let last = message.raw_segments().last();
-    let obx = match last.is_some_and(|last| last.starts_with(b"OBX")) {
-        true => message.all("OBX").last(),
-        false => None,
-    };
-    match obx {
-        Some(obx) if obx.field(2).raw() == b"ED" && obx.field_count() <= 5 => {
+    let last = message.segments().last();
+    match last.filter(|last| last.name() == "OBX") {
+        Some(obx) if obx.field_count() <= 5 && may_be_document(&obx) => {
             let refusal = Refusal::new(
                 Reason::BadBase64,
                 "expected the end of the document, but the file ends within it",
@@ -44,6 +41,16 @@ pub fn refuse_cut_off(message: &Message<'_>) -> Result<(), Refusal> {
         }
         _ => Ok(()),
     }
+}
+
+/// Whether an OBX carries a file, or may, where its value was cut off: also by its encoding alone, and with the start of
+/// a PDF anywhere in it.
+fn may_be_document(obx: &Segment<'_>) -> bool {
+    let value = obx.field(5);
+    let encoding = value.component(4);
+    carries_file(obx)
+        || encoding.raw().trim_ascii().eq_ignore_ascii_case(b"Base64")
+        || memchr::memmem::find(value.raw(), b"JVBERi0").is_some()
 }
 
 /// Decides an ORU, OUL or MDM message.
@@ -55,7 +62,7 @@ pub fn decide<'m>(
 ) -> Decided<'m> {
     let is_mdm = message.message_code().trim() == "MDM";
     let event = message.trigger().trim().to_owned();
-    let sent = sent_documents(message, &event);
+    let mut sent = sent_documents(message, &event);
     if sent.is_empty() {
         return without_document(message, is_mdm, &event);
     }
@@ -66,19 +73,25 @@ pub fn decide<'m>(
         );
         return Err(refusal.at(one_too_many.obx.position()).into());
     }
+    let Parts { joined, doubts } = join_parts(&mut sent)?;
     let mut flow = Flow {
         message,
+        sent: &sent,
+        joined,
         view,
+        branch: None,
+        in_branch: 0,
+        cases: BTreeMap::new(),
+        context,
         facility: context.facility,
         transport: if is_mdm { message.first("TXA") } else { None },
         time: match text(&message.header().field(7).component(1)) {
-            Some(_) => Some(identity::message_time(message, context.facility, trail)?),
+            Some(_) => Some(identity::message_time(message, context, trail)?),
             None => None,
         },
         by: format!("{}^{event}", message.message_code().trim()),
         decision: Decision::unchanged(Verdict::Ignored),
         patients: HashMap::new(),
-        cases: BTreeMap::new(),
         documents: BTreeMap::new(),
         times_sent: HashMap::new(),
         answering: HashMap::new(),
@@ -86,11 +99,12 @@ pub fn decide<'m>(
         firsts: RefCell::default(),
         trail,
     };
+    flow.decision.warnings.extend(doubts);
     for (number, sent) in sent.iter().enumerate() {
         let verdict = flow.take(sent, number)?;
         flow.decision.verdict = weightier(flow.decision.verdict, verdict);
     }
-    Ok(flow.finish())
+    Ok(flow.decision)
 }
 
 /// How many documents a message may carry: each is compared with those before it.
@@ -151,6 +165,8 @@ impl Status {
 #[derive(Debug, Clone, Copy)]
 struct Sent<'m> {
     obx: Segment<'m>,
+    /// Which repetition of OBX-5 it is.
+    value: Repetition<'m>,
     status: Status,
     pid: Option<Segment<'m>>,
     orc: Option<Segment<'m>>,
@@ -170,13 +186,18 @@ fn sent_documents<'m>(message: &Message<'m>, event: &str) -> Vec<Sent<'m>> {
             "OBX" => {
                 let status = Status::of(&segment, event);
                 if is_document(&segment, status) {
-                    found.push(Sent {
+                    let mut values: Vec<_> = segment.field(5).repetitions().collect();
+                    if values.is_empty() || status == Status::Delete {
+                        values = vec![segment.field(5).repetition(1)];
+                    }
+                    found.extend(values.into_iter().map(|value| Sent {
                         obx: segment,
+                        value,
                         status,
                         pid,
                         orc,
                         obr,
-                    });
+                    }));
                     if found.len() > MAX_DOCUMENTS {
                         break;
                     }
@@ -190,18 +211,358 @@ fn sent_documents<'m>(message: &Message<'m>, event: &str) -> Vec<Sent<'m>> {
 
 /// Whether an OBX carries a document: metadata of the transport and bodies of mails do not count.
 fn is_document(obx: &Segment<'_>, status: Status) -> bool {
-    let carries_file = match word(&obx.field(2).simple()).as_deref() {
-        Some("ED") => true,
-        // What is deleted has no value, so it needs no type of one.
-        None => status == Status::Delete,
-        Some(_) => false,
-    };
+    // What is deleted has no value, so it needs no type of one.
+    let carries_file =
+        carries_file(obx) || (status == Status::Delete && word(&obx.field(2).simple()).is_none());
     let observation = obx.field(3);
     let part = |number| text(&observation.component(number)).unwrap_or_default();
     carries_file
         && part(3) != "MetaDMPMSS"
         && !part(1).starts_with("CORPSMAIL")
         && !part(2).starts_with("XDM/1.0/DDM")
+}
+
+/// Whether OBX-5 is a file: OBX-2 says so, or, whatever it says, the value does.
+fn carries_file(obx: &Segment<'_>) -> bool {
+    let kind = obx.field(2).simple();
+    if kind.raw() == b"ED" || word(&kind).is_some_and(|kind| kind.eq_ignore_ascii_case("ED")) {
+        return true;
+    }
+    let value = obx.field(5).repetition(1);
+    let (bare, encoded) = (value.component(1), value.component(5));
+    // Base64 of `%PDF-`.
+    let is_pdf = |value: &Value<'_>| value.raw().trim_ascii_start().starts_with(b"JVBERi");
+    if is_pdf(&bare) || is_pdf(&encoded) {
+        return true;
+    }
+    let says = |number, said: &str| {
+        let part = word(&value.component(number).simple());
+        part.is_some_and(|part| part.eq_ignore_ascii_case(said))
+    };
+    !encoded.is_empty()
+        && (says(4, "Base64") || says(3, "PDF") || says(2, "PDF") || says(2, "application/pdf"))
+}
+
+/// What was found of documents that stand in several OBX.
+#[derive(Default)]
+struct Parts {
+    /// The joined bytes, by the occurrence of the first OBX.
+    joined: HashMap<u32, Vec<u8>>,
+    /// Where it cannot be told whether texts are parts of one.
+    doubts: Vec<Warning>,
+}
+
+/// Joins documents that were sent in parts over several OBX of one OBX-3: what follows the first is no document by
+/// itself, and the first has no end. All but the first are gone from the list. Parts that do not make a whole document
+/// are refused, whatever their OBX-4: half a document looks like one.
+fn join_parts(sent: &mut Vec<Sent<'_>>) -> Result<Parts, Refusal> {
+    let mut found = Parts::default();
+    let mut kept = Vec::with_capacity(sent.len());
+    let mut rest = sent.as_slice();
+    while let Some(first) = rest.first() {
+        let belongs = |part: &&Sent<'_>| {
+            part.status != Status::Delete
+                && part.obx.field(3).raw() == first.obx.field(3).raw()
+                && part.value.number() == 1
+                && part.obr.map(|obr| obr.occurrence()) == first.obr.map(|obr| obr.occurrence())
+                && part.pid.map(|pid| pid.occurrence()) == first.pid.map(|pid| pid.occurrence())
+        };
+        let length = rest.iter().take_while(belongs).count().max(1);
+        let (same, after) = rest.split_at_checked(length).unwrap_or((rest, &[]));
+        rest = after;
+        join(same, &mut kept, &mut found)?;
+    }
+    *sent = kept;
+    Ok(found)
+}
+
+/// What an OBX is of the documents that stand under one OBX-3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// Begins as a document, and its end is there.
+    Whole,
+    /// Begins as a document; the end may be in what follows.
+    Open,
+    /// May be a document by itself, or a part of one.
+    Text,
+    /// No document by itself.
+    Part,
+}
+
+/// One OBX under an OBX-3, decoded.
+struct Piece<'s, 'm> {
+    sent: &'s Sent<'m>,
+    encoded: Value<'m>,
+    bytes: Option<Vec<u8>>,
+    role: Role,
+}
+
+impl<'s, 'm> Piece<'s, 'm> {
+    fn of(sent: &'s Sent<'m>) -> Self {
+        let encoded = encoded(&sent.value);
+        let bytes = content::decode_base64(encoded.raw()).ok();
+        let kind = bytes.as_deref().and_then(content::content_type);
+        let role = match (bytes.as_deref(), kind) {
+            (Some(_), Some(ContentType::Text)) => Role::Text,
+            (Some(bytes), Some(kind)) if content::is_closed(bytes, kind) => Role::Whole,
+            (_, Some(_)) => Role::Open,
+            // Cut within a group of four letters.
+            (None, _) if content::begins_as_document(encoded.raw()) => Role::Open,
+            (_, None) => Role::Part,
+        };
+        Self {
+            sent,
+            encoded,
+            bytes,
+            role,
+        }
+    }
+}
+
+/// Sorts the OBX of one OBX-3 into documents.
+fn join<'m>(same: &[Sent<'m>], kept: &mut Vec<Sent<'m>>, found: &mut Parts) -> Result<(), Refusal> {
+    let is_one = |part: &Sent<'_>| content::begins_as_document(encoded(&part.value).raw());
+    if same.len() < 2 || same.iter().all(is_one) {
+        kept.extend(same);
+        return Ok(());
+    }
+    let pieces: Vec<Piece<'_, 'm>> = same.iter().map(Piece::of).collect();
+    refuse_repeated(&pieces)?;
+    let mut rest = pieces.as_slice();
+    let mut before: Option<&Piece<'_, 'm>> = None;
+    while let Some((first, after)) = rest.split_first() {
+        kept.push(*first.sent);
+        let is_part = |piece: &&Piece<'_, '_>| matches!(piece.role, Role::Text | Role::Part);
+        let length = match first.role {
+            Role::Open => after.iter().take_while(is_part).count(),
+            Role::Whole | Role::Text | Role::Part => 0,
+        };
+        if let (Role::Text, Some(before)) = (first.role, before) {
+            found.doubts.extend(tell_apart(before, first)?);
+        }
+        let (run, after) = rest.split_at_checked(length + 1).unwrap_or((rest, &[]));
+        if length > 0 {
+            let whole = joined(run)?;
+            // A text behind the end is in it, and may have been a document of its own.
+            if let Some((last, before @ [_, _, ..])) = run.split_last()
+                && last.role == Role::Text
+                && joined(before).is_ok()
+            {
+                found.doubts.push(may_be_another(last));
+            }
+            found.joined.insert(first.sent.obx.occurrence(), whole);
+        }
+        before = run.last();
+        rest = after;
+    }
+    Ok(())
+}
+
+/// Refuses a part that is the same as the one before it: sent twice, it would be joined twice. OBX-4 may tell them apart.
+fn refuse_repeated(pieces: &[Piece<'_, '_>]) -> Result<(), Refusal> {
+    let is_same = |one: &Piece<'_, '_>, next: &Piece<'_, '_>| {
+        let sub_id =
+            |piece: &Piece<'_, '_>| word(&piece.sent.obx.field(4)).map(|it| it.into_owned());
+        next.role != Role::Whole
+            && one.encoded.raw().trim_ascii() == next.encoded.raw().trim_ascii()
+            && sub_id(one) == sub_id(next)
+    };
+    let pairs = pieces.iter().zip(pieces.iter().skip(1));
+    match pairs.into_iter().find(|(one, next)| is_same(one, next)) {
+        None => Ok(()),
+        Some((one, next)) => Err(Refusal::new(
+            Reason::BadBase64,
+            format!(
+                "expected the parts of a document each once, found the same part in {} and {}; send each part once, or number them in OBX-4",
+                one.sent.obx.position(),
+                next.sent.obx.position()
+            ),
+        )
+        .at(next.sent.obx.field(5).position())),
+    }
+}
+
+/// The bytes of one document in several parts.
+fn joined(parts: &[Piece<'_, '_>]) -> Result<Vec<u8>, Refusal> {
+    for part in parts {
+        refuse_cut_base64(part.sent, true)?;
+    }
+    let is_whole = |bytes: &Vec<u8>| {
+        let kind = content::content_type(bytes);
+        kind.is_some_and(|kind| content::is_closed(bytes, kind))
+    };
+    // Cut after it was encoded, or before.
+    let raw: Vec<&[u8]> = parts.iter().map(|part| part.encoded.raw()).collect();
+    let together = content::decode_base64(&raw.concat()).ok().filter(is_whole);
+    let apart = || {
+        let apart: Option<Vec<&[u8]>> = parts.iter().map(|part| part.bytes.as_deref()).collect();
+        Some(apart?.concat()).filter(is_whole)
+    };
+    match together.or_else(apart) {
+        Some(whole) if are_in_order(parts) => Ok(whole),
+        _ => {
+            let second = parts.get(1);
+            let place = second.map(|part| part.sent.obx.field(5).position());
+            let refusal = Refusal::new(
+                Reason::BadBase64,
+                format!(
+                    "expected a whole document in each OBX, or one in {} parts in their order (the same OBX-3, OBX-4 from 1 on), found parts that do not make a whole one; send it in one OBX",
+                    parts.len()
+                ),
+            );
+            Err(match place {
+                Some(place) => refusal.at(place),
+                None => refusal,
+            })
+        }
+    }
+}
+
+/// Whether OBX-4 says nothing against the order of the parts: it is the same in all, or its last number counts them one by
+/// one (`1`, `2`; `0`, `1`; `1.1`, `1.2`).
+fn are_in_order(parts: &[Piece<'_, '_>]) -> bool {
+    let sub_id = |part: &Piece<'_, '_>| {
+        let sub_id = word(&part.sent.obx.field(4));
+        sub_id.map(|it| it.into_owned()).unwrap_or_default()
+    };
+    let sub_ids: Vec<String> = parts.iter().map(sub_id).collect();
+    let is_next = |pair: &[String]| match pair {
+        [one, next] => {
+            let (above, last) = one.rsplit_once('.').unwrap_or(("", one));
+            let (next_above, next_last) = next.rsplit_once('.').unwrap_or(("", next));
+            let count = |number: &str| number.parse::<u32>().ok();
+            let next = count(last).and_then(|last| last.checked_add(1));
+            above == next_above && next.is_some() && next == count(next_last)
+        }
+        _ => false,
+    };
+    let is_same = |pair: &[String]| matches!(pair, [one, next] if one == next);
+    sub_ids.windows(2).all(is_same) || sub_ids.windows(2).all(is_next)
+}
+
+/// Tells whether a text is a document besides what stands before it under the same OBX-3: OBX-4 tells several apart (HL7
+/// v2.5 chapter 7.4.2.4). Two texts that it does not tell apart may be one that was cut: they are refused.
+fn tell_apart(before: &Piece<'_, '_>, text: &Piece<'_, '_>) -> Result<Option<Warning>, Refusal> {
+    let sub_id = |piece: &Piece<'_, '_>| word(&piece.sent.obx.field(4)).map(|it| it.into_owned());
+    let is_same = sub_id(before) == sub_id(text);
+    let place = text.sent.obx.field(4).position();
+    match (before.role, is_same) {
+        (Role::Text, true) => Err(Refusal::new(
+            Reason::BadBase64,
+            "expected one text in one OBX, or several with an OBX-4 of their own, found several with the same OBX-3 and OBX-4, which may be parts of one; send a text in one OBX, and number several in OBX-4",
+        )
+        .at(place)),
+        (Role::Text, false) | (_, true) => Ok(Some(may_be_another(text))),
+        (_, false) => Ok(None),
+    }
+}
+
+/// The warning that it cannot be told whether a text is a part of the document before it.
+fn may_be_another(text: &Piece<'_, '_>) -> Warning {
+    Warning::new(
+        WarningCode::DocumentParts,
+        "expected texts under an OBX-3 of their own, found one behind a document of the same OBX-3, of which it may be a part; it was joined to one that came in parts, else it is kept as a document",
+    )
+    .at(text.sent.obx.field(4).position())
+}
+
+/// Refuses base64 with a component or field separator in it: the rest stands where a document has nothing.
+///
+/// Of a document whose end is there, a rest in another place is told by what that place may hold, and by what is shifted
+/// or missing around it.
+fn refuse_cut_base64(sent: &Sent<'_>, is_whole: bool) -> Result<(), Refusal> {
+    let encoded = encoded(&sent.value);
+    let is_bare = encoded.position() == sent.value.component(1).position();
+    let behind = sent.value.component(if is_bare { 2 } else { 6 });
+    let is_rest = |value: &[u8]| content::is_like_base64(value);
+    // A separator within OBX-5 shifts the status, which OBX-12, a date, cannot hold.
+    let is_shifted = || matches!(sent.obx.field(12).raw().trim_ascii(), [b'A'..=b'Z']);
+    // And what is before it is no whole base64, but the rest makes it so.
+    let completes = |rest: &[u8]| {
+        let (before, rest) = (letters_of(encoded.raw()), letters_of(rest));
+        !before.is_multiple_of(4) && (before + rest).is_multiple_of(4)
+    };
+    let is_rest_in = |number: u32, value: &[u8]| {
+        is_rest(value)
+            && (!is_whole
+                || !may_stand_in(number, value.trim_ascii())
+                || is_shifted()
+                || (number == 6 && completes(value)))
+    };
+    let rest = match is_bare {
+        // OBX-5.2 is the kind of the data, in words.
+        true => {
+            let value = behind.raw().trim_ascii();
+            is_rest(value) && (!is_whole || !is_word(value, 32) || completes(value))
+        }
+        false => is_rest(behind.raw()),
+    };
+    // OBX-11 is the status.
+    let mut rests = (6..=10).map(|number| (number, sent.obx.field(number)));
+    let place = match rest {
+        true => Some(behind.position()),
+        false => rests
+            .find(|(number, field)| is_rest_in(*number, field.raw()))
+            .map(|(_, field)| field.position()),
+    };
+    match place {
+        None => Ok(()),
+        Some(place) => Err(Refusal::new(
+            Reason::BadBase64,
+            "expected nothing behind the base64 of a document, found more of it: a separator stands within it",
+        )
+        .at(place)),
+    }
+}
+
+/// How many letters of base64 a value has, `=` included.
+fn letters_of(value: &[u8]) -> usize {
+    let is_letter = |byte: &&u8| byte.is_ascii_alphanumeric() || b"+/=".contains(byte);
+    value.iter().filter(is_letter).count()
+}
+
+/// Whether this field of an OBX may hold a value that looks like base64: units, a range, flags, a probability, and the
+/// nature of the test (HL7 v2.5 chapter 7.4.2).
+fn may_stand_in(number: u32, value: &[u8]) -> bool {
+    let is_number = value.iter().all(u8::is_ascii_digit);
+    match number {
+        6 | 7 => value.split(|byte| *byte == b'/').all(is_unit) || is_number && value.len() <= 8,
+        8 => value.len() <= 4 && value.iter().all(u8::is_ascii_uppercase),
+        9 => is_number && value.len() <= 8,
+        _ => value.len() <= 2 && value.iter().all(u8::is_ascii_uppercase),
+    }
+}
+
+/// Whether this may be a unit, or one of its parts: a word with a number before or behind it at most (`10E9`, `m2`, `Ko`).
+fn is_unit(value: &[u8]) -> bool {
+    let digits = |byte: &&u8| byte.is_ascii_digit();
+    let before = value.iter().take_while(digits).count();
+    let behind = value.iter().rev().take_while(digits).count();
+    let word = value.get(before..value.len().saturating_sub(behind));
+    let word = word.unwrap_or_default();
+    let is_power = value.starts_with(b"10E") || value.starts_with(b"10e");
+    before <= 4 && behind <= 3 && (is_power || is_word(word, 12))
+}
+
+/// Whether this is a word of letters, in which capitals stand as in words and units (`Ko`, `mmHg`, `PDF`, `kUI`).
+fn is_word(value: &[u8], longest: usize) -> bool {
+    let is_capital = |byte: &u8| byte.is_ascii_uppercase();
+    let changes = value.windows(2).filter(|pair| match pair {
+        [one, next] => is_capital(one) != is_capital(next),
+        _ => false,
+    });
+    (1..=longest).contains(&value.len())
+        && value.iter().all(u8::is_ascii_alphabetic)
+        && changes.count() <= 2
+}
+
+/// Where the file stands in a value: in its fifth component, or, bare, in the first.
+fn encoded<'m>(value: &Repetition<'m>) -> Value<'m> {
+    let (encoded, bare) = (value.component(5), value.component(1));
+    match encoded.is_empty() && value.component(4).is_empty() {
+        true => bare.into(),
+        false => encoded.into(),
+    }
 }
 
 /// The patient of a PID, as it was found.
@@ -236,6 +597,16 @@ struct Ids {
     meant: Vec<String>,
 }
 
+/// A document as it stood in its OBX.
+struct Decoded {
+    bytes: Vec<u8>,
+    content_type: ContentType,
+    /// Whether its end is there.
+    is_whole: bool,
+    /// The value that it stood in.
+    place: Position,
+}
+
 /// A decoded file.
 struct File {
     bytes: Vec<u8>,
@@ -262,15 +633,28 @@ pub(super) fn known_by(facility: &Facility, ipp: Ipp, traits: &Traits) -> Patien
         address: None,
         network: None,
         identity_status: None,
+        identity_attributes: Vec::new(),
         physician: None,
         demographics_time: None,
+        ins_time: None,
     }
 }
 
 /// The decision in the making: what earlier documents of the message changed counts for the later ones.
 struct Flow<'f, 'm> {
     message: &'f Message<'m>,
+    /// All its documents.
+    sent: &'f [Sent<'m>],
+    /// The documents that came in several parts, by the occurrence of their first OBX.
+    joined: HashMap<u32, Vec<u8>>,
     view: &'f dyn View,
+    /// The view with what was decided so far, where a document that schedules asks for it.
+    branch: Option<Box<dyn Branch + 'f>>,
+    /// So many of the decision's changes the branch has.
+    in_branch: usize,
+    /// The cases that documents of the message scheduled.
+    cases: BTreeMap<CaseId, Case>,
+    context: &'f Context<'f>,
     facility: &'f Facility,
     /// TXA, of an MDM.
     transport: Option<Segment<'m>>,
@@ -278,7 +662,6 @@ struct Flow<'f, 'm> {
     by: String,
     decision: Decision<'m>,
     patients: HashMap<u32, Found>,
-    cases: BTreeMap<CaseId, Case>,
     documents: BTreeMap<DocumentId, Document>,
     times_sent: HashMap<(Ipp, String), usize>,
     /// The documents that answer to a unique id since an earlier document of the message.
@@ -303,7 +686,10 @@ impl<'m> Flow<'_, 'm> {
         }
         let destination = self.destination(sent, &found)?;
         let file = self.file(sent)?;
-        let cda = (file.content_type == ContentType::Cda).then(|| CdaIds::read(&file.bytes));
+        let cda = (file.content_type == ContentType::Cda).then(|| CdaHead::read(&file.bytes));
+        if let Some(cda) = &cda {
+            self.check_time_of(cda, sent)?;
+        }
         let ids = self.ids(sent, &ipp, cda.as_ref());
         let known = match sent.status {
             Status::Replace => self.first_known(&ids.meant, &ipp)?,
@@ -314,6 +700,10 @@ impl<'m> Flow<'_, 'm> {
         };
         if known.is_none() && sent.status == Status::Replace {
             self.warn_unknown(sent, "replaced; it is kept as a new one");
+        }
+        // What may be another person's schedules nothing.
+        if !found.differs && cda.as_ref().is_some_and(|cda| self.schedules(cda)) {
+            return self.schedule(sent, &found.patient, file, &ids, known);
         }
         // A document in a case is not overwritten by one that may be another person's.
         let in_a_case = |known: &Document| matches!(known.attached, Attached::Case(_));
@@ -338,13 +728,6 @@ impl<'m> Flow<'_, 'm> {
         }
     }
 
-    fn finish(mut self) -> Decision<'m> {
-        for case in self.cases.into_values() {
-            self.decision.changes.push(Record::Case(case).into());
-        }
-        self.decision
-    }
-
     /// The patient of the document's PID (SPEC 6, "Patient").
     fn patient_of(&mut self, sent: &Sent<'m>) -> Result<Found, Stop> {
         let Some(pid) = sent.pid else {
@@ -360,11 +743,14 @@ impl<'m> Flow<'_, 'm> {
         }
         let traits = identity::traits(&pid, self.trail);
         let patient = match self.find_patient(&pid, &traits) {
-            Err(Stop::Refused(refusal)) => {
-                let facility = self.facility;
-                let nobody = || known_by(facility, identity::no_ipp(pid.field(3)).ipp, &traits);
-                self.trail.go_on(Err(refusal), nobody)?
-            }
+            Err(Stop::Refused(refusal)) => match self.newcomer(sent, &refusal)? {
+                Some(patient) => patient,
+                None => {
+                    let facility = self.facility;
+                    let nobody = || known_by(facility, identity::no_ipp(pid.field(3)).ipp, &traits);
+                    self.trail.go_on(Err(refusal), nobody)?
+                }
+            },
             found => found?,
         };
         let differs = identity::check_identity(
@@ -381,15 +767,10 @@ impl<'m> Flow<'_, 'm> {
 
     fn find_patient(&mut self, pid: &Segment<'m>, traits: &Traits) -> Result<Patient, Stop> {
         let ins = identity::ins(pid, &mut self.decision.warnings, self.trail).given();
-        let mut by_ins = Vec::new();
-        if let Some(ins) = &ins {
-            for ipp in self.view.patients_with_ins(&self.facility.id, ins)? {
-                let survivor = self.view.survivor(&self.facility.id, &ipp)?;
-                if !by_ins.contains(&survivor) {
-                    by_ins.push(survivor);
-                }
-            }
-        }
+        let by_ins = match &ins {
+            Some(ins) => identity::patients_with_ins(ins, self.view, self.facility)?,
+            None => Vec::new(),
+        };
         let read = match identity::read_ipp(pid.field(3), "ipp", self.facility, self.trail) {
             Ok(read) => Some(read),
             Err(refusal) if refusal.reason != Reason::MissingIpp => return Err(refusal.into()),
@@ -407,26 +788,17 @@ impl<'m> Flow<'_, 'm> {
                 same_name && date.is_some_and(|date| date.agrees_with(&known.birth_date))
             };
             if let Some(known) = known.filter(|known| !read.untyped || counts(known)) {
-                if !by_ins.is_empty() && !by_ins.contains(&known.ipp) {
-                    return Err(Refusal::new(
-                        Reason::IdentityMismatch,
-                        "expected IPP and INS of one patient, but the INS is known as another's",
-                    )
-                    .at(pid.field(3).position())
-                    .into());
-                }
+                identity::check_ins_is_of(&known, &by_ins, pid.field(3).position())?;
                 read.warn(&mut self.decision.warnings);
                 return Ok(known);
             }
         }
         let has_own_ipp = read.as_ref().is_some_and(|read| !read.untyped);
-        let is_verified = pid
-            .field(32)
-            .repetitions()
-            .any(|status| word(&status.simple()).as_deref() == Some("VALI"));
+        let is_verified = identity::is_verified(pid);
         if let ([only], false, true) = (by_ins.as_slice(), has_own_ipp, is_verified)
             && let Some(known) = self.view.patient(&self.facility.id, only)?
             && identity::compare(&known, traits) == identity::Agreement::Same
+            && identity::known_given_names(&known).agree_with(&identity::given_names(pid))
         {
             return Ok(known);
         }
@@ -566,18 +938,19 @@ impl<'m> Flow<'_, 'm> {
     /// Decodes the file of an OBX and tells what it is (SPEC 6, "Content").
     fn file(&mut self, sent: &Sent<'m>) -> Result<File, Refusal> {
         let content = self.content(sent);
-        if let Ok((bytes, content_type, value)) = &content {
-            let place = value.position();
+        if let Ok(decoded) = &content {
+            self.warn_of_file(sent, decoded);
+            let place = decoded.place;
             self.trail.tell(
                 "type",
-                content_type.word(),
+                decoded.content_type.word(),
                 place,
                 "told from its first bytes",
             );
             self.trail
-                .tell("size", bytes.len(), place, "bytes, decoded");
+                .tell("size", decoded.bytes.len(), place, "bytes, decoded");
         }
-        let content = content.map(|(bytes, content_type, _)| (bytes, content_type));
+        let content = content.map(|decoded| (decoded.bytes, decoded.content_type));
         let (bytes, content_type) = self
             .trail
             .go_on(content, || (Vec::new(), ContentType::Text))?;
@@ -596,9 +969,35 @@ impl<'m> Flow<'_, 'm> {
         })
     }
 
-    /// The bytes of the document, what they are, and the value that they stood in.
-    fn content(&self, sent: &Sent<'m>) -> Result<(Vec<u8>, ContentType, Value<'m>), Refusal> {
-        let value = sent.obx.field(5).repetition(1);
+    /// Warns where the OBX does not say that it is a file, and where the end of the file is missing.
+    fn warn_of_file(&mut self, sent: &Sent<'m>, decoded: &Decoded) {
+        let kind = sent.obx.field(2);
+        if kind.simple().raw() != b"ED" {
+            self.decision.warnings.push(
+                Warning::new(
+                    WarningCode::ObxType,
+                    "expected ED as the type of an OBX with a document, found another; it was taken as a document",
+                )
+                .at(kind.position()),
+            );
+        }
+        if !decoded.is_whole {
+            self.decision.warnings.push(
+                Warning::new(
+                    WarningCode::DocumentDamaged,
+                    format!(
+                        "expected a whole {}, found one that is damaged or whose end is missing; it is kept as it came",
+                        decoded.content_type.word()
+                    ),
+                )
+                .at(decoded.place),
+            );
+        }
+    }
+
+    /// The document itself, and what it is.
+    fn content(&self, sent: &Sent<'m>) -> Result<Decoded, Refusal> {
+        let value = sent.value;
         let (encoding, encoded) = (value.component(4), value.component(5));
         let bare = value.component(1);
         let said = text(&encoding.simple());
@@ -606,6 +1005,13 @@ impl<'m> Flow<'_, 'm> {
         let encoded = match &said {
             _ if has_file(&encoded) => encoded,
             None if has_file(&bare) => bare,
+            _ if value.number() > 1 => {
+                return Err(Refusal::new(
+                    Reason::BadBase64,
+                    "expected a document in each repetition, found a repetition separator and no document behind it",
+                )
+                .at(value.position()));
+            }
             _ => {
                 return Err(Refusal::new(
                     Reason::MissingField,
@@ -614,19 +1020,36 @@ impl<'m> Flow<'_, 'm> {
                 .at(encoded.position()));
             }
         };
-        if let Some(said) = said.filter(|said| !said.eq_ignore_ascii_case("Base64")) {
+        if let Some(said) = said
+            .as_ref()
+            .filter(|said| !said.eq_ignore_ascii_case("Base64"))
+        {
             return Err(Refusal::new(
                 Reason::BadBase64,
                 "expected a document in Base64, found another encoding named",
             )
             .at(encoding.position())
-            .with_value(&said));
+            .with_value(said));
         }
-        let bytes = content::decode_base64(encoded.raw()).map_err(|error| {
-            Refusal::new(Reason::BadBase64, error.to_string()).at(encoded.position())
-        })?;
+        let bytes = match self.joined.get(&sent.obx.occurrence()) {
+            Some(joined) => joined.clone(),
+            None => content::decode_base64(encoded.raw()).map_err(|error| {
+                Refusal::new(Reason::BadBase64, error.to_string()).at(encoded.position())
+            })?,
+        };
         let accepted = &self.facility.documents.types;
         let content_type = content::content_type(&bytes);
+        let is_whole = content_type.is_some_and(|kind| content::ends_whole(&bytes, kind));
+        refuse_cut_base64(sent, is_whole)?;
+        // What follows a separator within the base64 of one document begins as none.
+        let begins = content_type.is_some_and(|kind| kind != ContentType::Text);
+        if value.number() > 1 && said.is_none() && !begins {
+            return Err(Refusal::new(
+                Reason::BadBase64,
+                "expected a document of its own in each repetition, found a repetition separator within base64",
+            )
+            .at(encoded.position()));
+        }
         let content_type = content_type
             .filter(|found| accepted.contains(found))
             .ok_or_else(|| {
@@ -641,7 +1064,12 @@ impl<'m> Flow<'_, 'm> {
                 )
                 .at(encoded.position())
             })?;
-        Ok((bytes, content_type, encoded.into()))
+        Ok(Decoded {
+            bytes,
+            content_type,
+            is_whole,
+            place: encoded.position(),
+        })
     }
 
     /// The name of the document as it is sent, where it stands, and why it is that one.
@@ -685,7 +1113,7 @@ impl<'m> Flow<'_, 'm> {
     }
 
     /// The ids of a document, in the order in which they count (SPEC 6, "Identity of a document").
-    fn ids(&mut self, sent: &Sent<'m>, ipp: &Ipp, cda: Option<&CdaIds>) -> Ids {
+    fn ids(&mut self, sent: &Sent<'m>, ipp: &Ipp, cda: Option<&CdaHead>) -> Ids {
         let of_transport = |number| self.transport.and_then(|txa| identifier(txa.field(number)));
         let (transport, parent) = (of_transport(12), of_transport(13));
         let order = sent.obr.and_then(|obr| identifier(obr.field(3)));
@@ -980,23 +1408,18 @@ impl<'m> Flow<'_, 'm> {
     }
 
     /// Puts a document into a case.
-    fn join(&mut self, mut document: Document, mut case: Case) -> Result<(), Stop> {
-        if let Attached::Case(old) = &document.attached {
-            if *old == case.id {
-                self.put(document);
-                return Ok(());
-            }
-            if let Some(mut old) = self.case(old)? {
-                old.documents.retain(|id| *id != document.id);
-                self.cases.insert(old.id.clone(), old);
-            }
+    fn join(&mut self, mut document: Document, case: Case) -> Result<(), Stop> {
+        if let Attached::Case(old) = &document.attached
+            && *old == case.id
+        {
+            self.put(document);
+            return Ok(());
         }
         let before = document.clone();
         document.attached = Attached::Case(case.id.clone());
         document.awaits = None;
         self.documents.insert(document.id.clone(), document);
-        scheduling::join(self.view, &mut self.decision, &mut case, vec![before])?;
-        self.cases.insert(case.id.clone(), case);
+        scheduling::join(self.view, &mut self.decision, &case, vec![before])?;
         Ok(())
     }
 
@@ -1115,6 +1538,8 @@ fn identifier(field: Field<'_>) -> Option<String> {
     let whole = whole.trim_end_matches('^').trim();
     (!whole.is_empty()).then(|| whole.to_owned())
 }
+
+mod carried;
 
 #[cfg(test)]
 mod tests;

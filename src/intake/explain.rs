@@ -10,7 +10,7 @@ use super::route::{self, Described};
 use super::trail::{Datum, Trail};
 use super::{Context, Decided, Stop, documents, identity};
 use crate::cda;
-use crate::hl7::{self, Message};
+use crate::hl7::{self, Message, Source};
 use crate::model::change::Record;
 use crate::model::outcome::{Reason, Refusal, Verdict, Warning, WarningCode};
 use crate::model::view::ViewError;
@@ -64,13 +64,47 @@ pub fn explain(
     if route::is_request(name) {
         return Ok(vec![request(name)]);
     }
-    if hl7::looks_like_hl7(bytes) {
-        return messages(bytes, context);
+    let source = Source::of(bytes);
+    if source.looks_like_hl7() {
+        return messages(&source, context);
     }
     if cda::looks_like_xml(bytes) {
-        return Ok(vec![document(bytes, context)?]);
+        return Ok(vec![document(bytes, context, Trail::kept())?]);
     }
     Ok(vec![refused(route::unknown_format())])
+}
+
+/// What is wrong with a message that is refused, as far as the message alone shows it.
+pub fn problems(message: &Message<'_>, context: &Context<'_>) -> Result<Vec<Refusal>, ViewError> {
+    let trail = Trail::of_problems();
+    Ok(shown_by_itself(
+        message_alone(message, context, trail)?.refusals,
+    ))
+}
+
+/// The same of a CDA document.
+pub fn problems_of_cda(bytes: &[u8], context: &Context<'_>) -> Result<Vec<Refusal>, ViewError> {
+    let trail = Trail::of_problems();
+    Ok(shown_by_itself(document(bytes, context, trail)?.refusals))
+}
+
+/// The problems that do not rest on what is known of patients, cases and sessions.
+fn shown_by_itself(mut problems: Vec<Refusal>) -> Vec<Refusal> {
+    problems.retain(|problem| {
+        !matches!(
+            problem.reason,
+            Reason::Unauthorised
+                | Reason::UnknownPatient
+                | Reason::UnknownCase
+                | Reason::UnknownSession
+                | Reason::IdentityMismatch
+                | Reason::CasePatientMismatch
+                | Reason::CaseCompleted
+                | Reason::MergeCycle
+                | Reason::MergeConflict
+        )
+    });
+    problems
 }
 
 /// A file that is refused unread.
@@ -107,27 +141,46 @@ fn request(name: &Path) -> Explained {
     }
 }
 
-fn messages(bytes: &[u8], context: &Context<'_>) -> Result<Vec<Explained>, ViewError> {
+fn messages(source: &Source<'_>, context: &Context<'_>) -> Result<Vec<Explained>, ViewError> {
     let malformed =
         |error: hl7::ReadError| refused(Refusal::new(Reason::Malformed, format!("{error}.")));
-    let batch = match hl7::split(bytes) {
+    let bytes = source.bytes();
+    let batch = match source.check().and_then(|()| hl7::split(bytes)) {
         Ok(batch) => batch,
         Err(error) => return Ok(vec![malformed(error)]),
     };
     let mut explained = Vec::with_capacity(batch.messages.len());
-    for bytes in &batch.messages {
-        explained.push(match Message::parse(bytes) {
-            Ok(message) => message_alone(&message, context)?,
-            Err(error) => malformed(error),
+    if batch.messages.is_empty() {
+        explained.push(Explained {
+            described: route::describe_envelope(bytes, context.facility),
+            outcome: Expected::Ignored,
+            data: Vec::new(),
+            refusals: Vec::new(),
+            warnings: Vec::new(),
+            unchecked: None,
         });
     }
-    if let (true, Some(bytes), Some(last)) =
-        (batch.ends_open, batch.messages.last(), explained.last_mut())
-        && let Ok(message) = Message::parse(bytes)
-        && let Err(refusal) = documents::refuse_cut_off(&message)
-    {
-        last.outcome = Expected::Rejected;
-        last.refusals.insert(0, refusal);
+    for (place, bytes) in batch.messages.iter().enumerate() {
+        let message = match Message::parse(bytes) {
+            Ok(message) if source.is_utf_16() => message.from_utf_16(),
+            Ok(message) => message,
+            Err(error) => {
+                explained.push(malformed(error));
+                continue;
+            }
+        };
+        let mut alone = message_alone(&message, context, Trail::kept())?;
+        match route::check_edges(&message, batch.edges(place)) {
+            Ok(doubts) if alone.outcome == Expected::Accepted => {
+                alone.warnings.splice(..0, doubts);
+            }
+            Ok(_) => {}
+            Err(refusal) => {
+                alone.outcome = Expected::Rejected;
+                alone.refusals.insert(0, refusal);
+            }
+        }
+        explained.push(alone);
     }
     if let (Some(mismatch), Some(first)) = (&batch.count_mismatch, explained.first_mut()) {
         let warning = Warning::new(WarningCode::BatchCount, format!("{mismatch}."));
@@ -136,7 +189,11 @@ fn messages(bytes: &[u8], context: &Context<'_>) -> Result<Vec<Explained>, ViewE
     Ok(explained)
 }
 
-fn message_alone(message: &Message<'_>, context: &Context<'_>) -> Result<Explained, ViewError> {
+fn message_alone(
+    message: &Message<'_>,
+    context: &Context<'_>,
+    mut trail: Trail,
+) -> Result<Explained, ViewError> {
     let described = route::describe(message, context.facility);
     let store = MemoryStore::default();
     let mut view = Overlay::new(&store);
@@ -149,7 +206,6 @@ fn message_alone(message: &Message<'_>, context: &Context<'_>) -> Result<Explain
             "whether the patient and the case are known, and which documents came before"
         }
     };
-    let mut trail = Trail::kept();
     let decided = route::decide_telling(message, &view, context, &mut trail);
     told(described, decided, trail, unchecked)
 }
@@ -176,7 +232,8 @@ fn know_patients(
     Ok(())
 }
 
-fn document(bytes: &[u8], context: &Context<'_>) -> Result<Explained, ViewError> {
+fn document(bytes: &[u8], context: &Context<'_>, mut trail: Trail) -> Result<Explained, ViewError> {
+    let bytes = cda::without_framing(bytes);
     let read = cda::parse(bytes);
     let described = match &read {
         Err(refusal) if refusal.reason == Reason::UnknownFormat => Described::default(),
@@ -193,7 +250,6 @@ fn document(bytes: &[u8], context: &Context<'_>) -> Result<Explained, ViewError>
     };
     let store = MemoryStore::default();
     let view = Overlay::new(&store);
-    let mut trail = Trail::kept();
     let decided = route::decide_cda_telling(bytes, &cda, &view, context, &mut trail);
     let unchecked = "which session fits, and what is known of the patient and the case";
     told(described, decided, trail, unchecked)

@@ -5,21 +5,33 @@
 
 use std::borrow::Cow;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
+use super::Context;
 use super::trail::Trail;
 use crate::config::Facility;
 use crate::hl7::{Field, Message, Position, Repetition, Segment, Timestamp, Value};
+use crate::model::case::GivenIdentity;
 use crate::model::contact::{Email, Phone};
 use crate::model::date::PartialDate;
 use crate::model::identifiers::{Ins, Ipp, NetworkId, Rpps};
-use crate::model::name;
+use crate::model::name::{self, GivenNames};
 use crate::model::outcome::{Place, Reason, Refusal, Warning, WarningCode};
-use crate::model::patient::{Address, Authority, Patient, Physician, Sex};
+use crate::model::patient::{
+    Address, Authority, OtherNumber, Patient, Physician, PhysicianNumber, Sex,
+};
 use crate::model::view::{View, ViewError};
 
 /// How the authority of an INS is named in PID-3.4.
 const INS_AUTHORITY: &str = "ASIP-SANTE-INS";
+
+/// The OIDs of an INS: NIR, NIA, test, demonstration.
+pub const INS_ROOTS: [&str; 4] = [
+    "1.2.250.1.213.1.4.8",
+    "1.2.250.1.213.1.4.9",
+    "1.2.250.1.213.1.4.10",
+    "1.2.250.1.213.1.4.11",
+];
 
 /// What a message says about one datum (SPEC 2): `""` erases, an empty field says nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -78,13 +90,20 @@ pub struct IppRead {
     pub authority: Option<Authority>,
     /// Whether no type said that it is the facility's: the warning `ipp-untyped` is due.
     pub untyped: bool,
+    /// Whether another than the facility's authority assigned it: the warning `ipp-authority` is due.
+    pub foreign: bool,
     /// Where it stands.
     pub place: At,
 }
 
 impl IppRead {
-    /// Adds the warning `ipp-untyped` where it is due.
+    /// Adds the warnings `ipp-untyped` and `ipp-authority` where they are due.
     pub fn warn(&self, warnings: &mut Vec<Warning>) {
+        if self.foreign {
+            warnings.push(
+                Warning::new(WarningCode::IppAuthority, self.other_authority()).at(self.place),
+            );
+        }
         if self.untyped {
             warnings.push(
                 Warning::new(
@@ -94,6 +113,31 @@ impl IppRead {
                 .at(self.place),
             );
         }
+    }
+
+    /// The same id, unless the facility accepts none of another authority than its own.
+    fn of_own_authority(self, facility: &Facility) -> Result<Self, Refusal> {
+        match self.foreign && facility.strict_authority {
+            true => Err(Refusal::new(Reason::IppAuthority, self.other_authority())
+                .at(self.place)
+                .with_value(self.ipp.as_str())),
+            false => Ok(self),
+        }
+    }
+
+    fn other_authority(&self) -> String {
+        let parts = self
+            .authority
+            .iter()
+            .flat_map(|it| [&it.namespace, &it.universal_id]);
+        let parts: Vec<&str> = parts
+            .map(String::as_str)
+            .filter(|part| !part.is_empty())
+            .collect();
+        format!(
+            "expected a patient id assigned by the facility's ipp_authority, found one of \"{}\"",
+            parts.join(" ")
+        )
     }
 }
 
@@ -155,6 +199,8 @@ pub struct Demographics {
     pub address: Said<Address>,
     /// Whether the identity was verified.
     pub identity_status: Said<String>,
+    /// What else is said about the identity.
+    pub identity_attributes: Said<Vec<String>>,
     /// The department or service.
     pub network: Said<NetworkId>,
     /// The patient's physician.
@@ -174,6 +220,19 @@ pub struct Traits {
     pub birth_date: Option<PartialDate>,
     /// The sex.
     pub sex: Option<Sex>,
+}
+
+impl Traits {
+    /// As a case keeps it.
+    pub fn given_by(&self, by: String) -> GivenIdentity {
+        GivenIdentity {
+            by,
+            birth_name: self.birth_name.clone(),
+            birth_given_name: self.birth_given_name.clone(),
+            birth_date: self.birth_date,
+            sex: self.sex,
+        }
+    }
 }
 
 impl Demographics {
@@ -207,7 +266,7 @@ pub fn word<'a>(value: &Value<'a>) -> Option<Cow<'a, str>> {
     if value.is_empty() || value.is_delete() {
         return None;
     }
-    let word = match value.text() {
+    let word = match value.text_of_entities() {
         Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
         Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
     };
@@ -225,17 +284,63 @@ pub fn said(value: &Value<'_>) -> Said<String> {
 /// When the message was made (MSH-7), by which messages are ordered (SPEC 9).
 pub fn message_time(
     message: &Message<'_>,
-    facility: &Facility,
+    context: &Context<'_>,
     trail: &mut Trail,
 ) -> Result<DateTime<Utc>, Refusal> {
     trail.about("message");
-    let time = read_message_time(message, facility, trail);
+    let time = read_message_time(message, context, trail);
     trail.go_on(time, || DateTime::UNIX_EPOCH)
+}
+
+/// Refuses a time that is too far ahead of ours: all that comes later with a right one would count as older.
+pub fn check_time(
+    time: DateTime<Utc>,
+    context: &Context<'_>,
+    place: impl Into<Place>,
+) -> Result<DateTime<Utc>, Refusal> {
+    let latest = TimeDelta::from_std(context.future)
+        .ok()
+        .and_then(|future| context.now.checked_add_signed(future));
+    if latest.is_none_or(|latest| time <= latest) {
+        return Ok(time);
+    }
+    let shown = |time: DateTime<Utc>| {
+        let local = time.with_timezone(&context.facility.timezone);
+        local.format("%Y-%m-%d %H:%M:%S %:z").to_string()
+    };
+    let (sent, ours) = (shown(time), shown(context.now));
+    Err(Refusal::new(
+        Reason::FutureTime,
+        format!(
+            "expected a time that is not ahead of ours by more than intake.future allows, found {sent}, while our clock says {ours}"
+        ),
+    )
+    .at(place)
+    .with_value(&sent))
+}
+
+/// The warning that a date and time is not written as HL7 writes it, where this one is not.
+pub fn untidy_time(text: &str, place: impl Into<Place>) -> Option<Warning> {
+    // Nearly all times are written like this, and need not be read again.
+    if text.len() <= 14 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let read = Timestamp::parse(text).ok()?;
+    read.is_untidy().then(|| {
+        Warning::new(
+            WarningCode::TimeUntidy,
+            format!(
+                "expected a date and time such as 20240306111154 or 20240306111154.637, found another form of one; it was read as {}",
+                read.written()
+            ),
+        )
+        .at(place)
+    })
 }
 
 fn read_message_time(
     message: &Message<'_>,
-    facility: &Facility,
+    context: &Context<'_>,
     trail: &mut Trail,
 ) -> Result<DateTime<Utc>, Refusal> {
     let value = message.header().field(7).component(1);
@@ -247,12 +352,13 @@ fn read_message_time(
         .at(message.header().field(7).position()));
     };
     let time = Timestamp::parse(&text)
-        .map(|time| time.instant(facility.timezone))
+        .map(|time| time.instant(context.facility.timezone))
         .map_err(|error| {
             Refusal::new(Reason::InvalidDate, error.to_string())
                 .at(value.position())
                 .with_value(&text)
         });
+    let time = time.and_then(|time| check_time(time, context, value.position()));
     trail.read("message_time", &time, &text, value.position(), "");
     time
 }
@@ -304,17 +410,14 @@ pub fn no_ipp(identifiers: Field<'_>) -> IppRead {
         ipp: Ipp::new(identifiers.position().to_string()),
         authority: None,
         untyped: false,
+        foreign: false,
         place: At::Position(identifiers.position()),
     }
 }
 
 /// What stands in for a physician who is not there.
 pub fn nobody() -> Physician {
-    Physician {
-        rpps: Rpps::new(""),
-        family: None,
-        given: None,
-    }
+    Physician::default()
 }
 
 /// Reads the facility's patient id from a list of identifiers: PID-3, or MRG-1 for the one that is merged away.
@@ -371,7 +474,7 @@ pub fn read_ipp(
             )
             .at(identifiers.position()));
         }
-        let read = ipp_of(*chosen, false);
+        let read = ipp_of(*chosen, false, facility).of_own_authority(facility)?;
         let rule = match own.is_empty() {
             true => format_args!("{field}.5 = PI"),
             false => format_args!("{field}.5 = PI and {field}.4 = ipp_authority"),
@@ -386,7 +489,7 @@ pub fn read_ipp(
         .collect();
     match untyped.as_slice() {
         [only] => {
-            let read = ipp_of(*only, true);
+            let read = ipp_of(*only, true, facility).of_own_authority(facility)?;
             let rule = format_args!("no {field}.5 = PI: the only id without a type");
             trail.tell(name, &read.ipp, read.place, rule);
             tell_authority(name, only, trail);
@@ -404,7 +507,7 @@ pub fn read_ipp(
     }
 }
 
-fn ipp_of(repetition: Repetition<'_>, untyped: bool) -> IppRead {
+fn ipp_of(repetition: Repetition<'_>, untyped: bool, facility: &Facility) -> IppRead {
     let id = repetition.component(1);
     let part = |number| text(&repetition.component(4).subcomponent(number)).unwrap_or_default();
     let authority = Authority {
@@ -414,6 +517,11 @@ fn ipp_of(repetition: Repetition<'_>, untyped: bool) -> IppRead {
     };
     IppRead {
         ipp: Ipp::new(text(&id).unwrap_or_default()),
+        foreign: authority != Authority::default()
+            && facility
+                .ipp_authority
+                .as_ref()
+                .is_some_and(|own| !is_assigned_by(&repetition, own)),
         authority: (authority != Authority::default()).then_some(authority),
         untyped,
         place: At::Position(id.position()),
@@ -436,14 +544,162 @@ fn is_assigned_by(repetition: &Repetition<'_>, authority: &str) -> bool {
 }
 
 fn is_ins(repetition: &Repetition<'_>) -> bool {
-    repetition.component(4).text().contains(INS_AUTHORITY)
+    let authority = repetition.component(4);
+    authority.text().contains(INS_AUTHORITY)
+        || word(&authority.subcomponent(2)).is_some_and(|oid| INS_ROOTS.contains(&&*oid))
 }
 
-/// Reads the INS: the first with a valid key; the others are warned of and not kept.
+/// The codes of PID-32 that are a status.
+const STATUSES: [&str; 4] = ["VALI", "PROV", "VIDE", "INVA"];
+
+/// What PID-32 says about the identity: its status, and what else (HL7 table 0445, French values).
+pub fn reliability(pid: &Segment<'_>, trail: &mut Trail) -> (Said<String>, Said<Vec<String>>) {
+    let field = pid.field(32);
+    if field.is_delete() {
+        trail.said("identity_status", &field, "");
+        return (Said::Delete, Said::Delete);
+    }
+    let codes: Vec<(String, Position)> = field
+        .repetitions()
+        .filter_map(|code| Some((text(&code.simple())?, code.component(1).position())))
+        .collect();
+    let is_status = |code: &str| STATUSES.iter().any(|own| own.eq_ignore_ascii_case(code));
+    let status = codes.iter().position(|(code, _)| is_status(code));
+    let status = status.unwrap_or_default();
+    let Some((code, place)) = codes.get(status) else {
+        return (Said::Absent, Said::Absent);
+    };
+    trail.tell("identity_status", code, *place, "");
+    let mut attributes: Vec<String> = Vec::new();
+    for (number, (attribute, place)) in codes.iter().enumerate() {
+        if number != status && !attributes.contains(attribute) {
+            trail.tell("identity_attribute", attribute, *place, "");
+            attributes.push(attribute.clone());
+        }
+    }
+    (Said::Given(code.clone()), Said::Given(attributes))
+}
+
+/// Whether PID-32 says that the identity is verified; one that is doubtful or fictive, or has another status too, never
+/// is.
+pub fn is_verified(pid: &Segment<'_>) -> bool {
+    let field = pid.field(32);
+    let has = |wanted: &str| {
+        field
+            .repetitions()
+            .any(|code| word(&code.simple()).is_some_and(|code| code.eq_ignore_ascii_case(wanted)))
+    };
+    let others = STATUSES.into_iter().filter(|status| *status != "VALI");
+    has("VALI") && !others.chain(["DOUT", "FICT"]).any(has)
+}
+
+/// Reads the INS that is to be kept: only where the identity is verified. Another status takes the known one away.
+pub fn kept_ins(pid: &Segment<'_>, warnings: &mut Vec<Warning>, trail: &mut Trail) -> Said<Ins> {
+    let said = ins(pid, warnings, trail);
+    if is_verified(pid) {
+        return said;
+    }
+    if said.as_given().is_some() {
+        warnings.push(
+            Warning::new(
+                WarningCode::InsUnverified,
+                "expected an INS with a verified identity (PID-32 VALI, neither doubtful nor fictive, and no other status), found another status or none; the INS is not kept",
+            )
+            .at(pid.field(32).position()),
+        );
+    }
+    match (pid.field(32).is_empty(), said) {
+        (true, Said::Delete) | (false, _) => Said::Delete,
+        (true, Said::Absent | Said::Given(_)) => Said::Absent,
+    }
+}
+
+/// Adds the warning `ins-unverified` where a status that is not verified took the known INS away.
+pub fn warn_of_lost_ins(
+    pid: &Segment<'_>,
+    known: &Patient,
+    changed: &Patient,
+    warnings: &mut Vec<Warning>,
+) {
+    let names_ins = pid
+        .field(3)
+        .repetitions()
+        .any(|repetition| is_ins(&repetition));
+    let by_status = !pid.field(32).is_empty() && !is_verified(pid);
+    if by_status && !names_ins && known.ins.is_some() && changed.ins.is_none() {
+        warnings.push(
+            Warning::new(
+                WarningCode::InsUnverified,
+                "expected a verified identity (PID-32 VALI) as before, found another status; the known INS is taken away",
+            )
+            .at(pid.field(32).position()),
+        );
+    }
+}
+
+/// The INS of two that counts: the NIR wins over the number that is waiting for it, else the first.
+pub fn prefer(found: &mut Said<Ins>, ins: Ins) {
+    if found
+        .as_given()
+        .is_none_or(|known| known.is_provisional() && !ins.is_provisional())
+    {
+        *found = Said::Given(ins);
+    }
+}
+
+/// Warns of an INS as good as the one that counts, which is another.
+pub fn warn_of_other_ins(
+    counts: &Said<Ins>,
+    read: &[Ins],
+    place: impl Into<Place>,
+    warnings: &mut Vec<Warning>,
+) {
+    let is_as_good = |other: &&Ins| {
+        counts.as_given().is_some_and(|counts| {
+            *other != counts && other.is_provisional() == counts.is_provisional()
+        })
+    };
+    if let Some(other) = read.iter().find(is_as_good) {
+        warnings.push(
+            Warning::new(
+                WarningCode::InsUnknown,
+                format!(
+                    "expected one INS, found another one, {} of {}, behind it; the first one counts, and the sender must say which is right",
+                    other.value, other.oid
+                ),
+            )
+            .at(place),
+        );
+    }
+}
+
+/// Keeps the known NIR where the number that waits for it is given (warning `ins-unknown`).
+pub fn keep_nir(
+    said: Said<Ins>,
+    known: Option<&Ins>,
+    place: impl Into<Place>,
+    warnings: &mut Vec<Warning>,
+) -> Said<Ins> {
+    let gives_nia = said.as_given().is_some_and(Ins::is_provisional);
+    let Some(nir) = known.filter(|known| gives_nia && !known.is_provisional()) else {
+        return said;
+    };
+    warnings.push(
+        Warning::new(
+            WarningCode::InsUnknown,
+            "expected the NIR that is known, found a NIA, which only waits for one; the NIR stays until an ADT^A47 that names it in MRG-1, or another status, takes it away",
+        )
+        .at(place),
+    );
+    Said::Given(nir.clone())
+}
+
+/// Reads the INS of a valid key, whether the identity is verified or not; the others are warned of.
 ///
 /// Whether it is already another patient's is asked by [`keep_own_ins`].
 pub fn ins(pid: &Segment<'_>, warnings: &mut Vec<Warning>, trail: &mut Trail) -> Said<Ins> {
     let mut found = Said::Absent;
+    let mut all = Vec::new();
     for repetition in pid.field(3).repetitions().filter(is_ins) {
         let value = repetition.component(1);
         if value.is_delete() && found == Said::Absent {
@@ -454,15 +710,30 @@ pub fn ins(pid: &Segment<'_>, warnings: &mut Vec<Warning>, trail: &mut Trail) ->
             value: number,
             oid: text(&repetition.component(4).subcomponent(2)).unwrap_or_default(),
         };
-        let rule = format_args!("PID-3.4 contains {INS_AUTHORITY}");
+        let is_named = repetition.component(4).text().contains(INS_AUTHORITY);
+        let rule = match is_named {
+            true => "PID-3.4 contains ASIP-SANTE-INS",
+            false => "PID-3.4.2 is the OID of an INS",
+        };
         trail.tell("ins", &ins.value, value.position(), rule);
         trail.said("ins_oid", &repetition.component(4).subcomponent(2), "");
         let ins = valid_ins(ins, value.position(), warnings);
-        if let (Some(ins), None) = (ins, found.as_given()) {
-            found = Said::Given(ins);
+        if let Some(ins) = ins {
+            all.push(ins.clone());
+            prefer(&mut found, ins);
         }
     }
+    warn_of_other_ins(&found, &all, pid.field(3).position(), warnings);
     found
+}
+
+/// The numbers of INS in a list of identifiers, whether their keys are right or not.
+pub fn ins_numbers(identifiers: Field<'_>) -> Vec<String> {
+    identifiers
+        .repetitions()
+        .filter(is_ins)
+        .filter_map(|repetition| text(&repetition.component(1)))
+        .collect()
 }
 
 /// The INS if its key is right; else it is warned of and not kept.
@@ -538,7 +809,8 @@ pub fn demographics(
         Said::Absent if pid.field(5).is_delete() => Said::Delete,
         said => said,
     };
-    let ins = ins(pid, warnings, trail);
+    let ins = kept_ins(pid, warnings, trail);
+    let (identity_status, identity_attributes) = reliability(pid, trail);
     let social_security_number =
         trail.said("social_security_number", &pid.field(19).component(1), "");
     let given_name = said_in(display(2).map(Into::into), "given_name", DISPLAY, trail);
@@ -586,7 +858,8 @@ pub fn demographics(
         phone: phone(pid.field(13), &facility.region, trail)?,
         email: email(pid.field(13), trail)?,
         address: address(pid.field(11), warnings, trail),
-        identity_status: trail.said("identity_status", &pid.field(32).component(1), ""),
+        identity_status,
+        identity_attributes,
         network: message
             .and_then(|message| message.get(&facility.fields.network))
             .map_or(Said::Absent, |value| {
@@ -600,8 +873,14 @@ pub fn demographics(
                 if value.is_delete() {
                     return Said::Delete;
                 }
-                physician(value.as_repetition(), "physician", warnings, trail)
-                    .map_or(Said::Absent, Said::Given)
+                let physician = physician(value.as_repetitions(), "physician", warnings, trail);
+                if let Some(OtherNumber { kind, .. }) =
+                    physician.as_ref().and_then(Physician::other_number)
+                    && kind.is_empty()
+                {
+                    warn_of_no_rpps(value.position(), warnings);
+                }
+                physician.map_or(Said::Absent, Said::Given)
             }),
         places: RequiredPlaces {
             given_name: names.place_of(2),
@@ -897,6 +1176,16 @@ fn with_at<'a>(telecom: &Repetition<'a>) -> Option<crate::hl7::Component<'a>> {
         .find(|component| component.text().contains('@'))
 }
 
+/// Whether the first subcomponent of a street holds the others (its name and number: SAD); else they are text around an
+/// `&`.
+fn is_street(street: &crate::hl7::Component<'_>, first: &str) -> bool {
+    let first = first.to_lowercase();
+    [2, 3].into_iter().all(|part| {
+        let part = text(&street.subcomponent(part)).unwrap_or_default();
+        first.contains(&part.to_lowercase())
+    })
+}
+
 /// Reads the address from PID-11: all four parts, or none.
 fn address(addresses: Field<'_>, warnings: &mut Vec<Warning>, trail: &mut Trail) -> Said<Address> {
     if addresses.is_delete() {
@@ -905,15 +1194,23 @@ fn address(addresses: Field<'_>, warnings: &mut Vec<Warning>, trail: &mut Trail)
     }
     let parts = |address: &Repetition<'_>| {
         let street = address.component(1);
-        let street = text(&street.subcomponent(1)).or_else(|| {
+        let first = text(&street.subcomponent(1)).map(|first| match is_street(&street, &first) {
+            true => first,
+            false => text(&street).unwrap_or(first),
+        });
+        let street = first.or_else(|| {
             let number_and_name: Vec<String> = [3, 2]
                 .into_iter()
                 .filter_map(|part| text(&street.subcomponent(part)))
                 .collect();
             (!number_and_name.is_empty()).then(|| number_and_name.join(" "))
         });
-        let part = |number| text(&address.component(number).simple());
+        let part = |number| text(&address.component(number));
         [street, part(3), part(5), part(6)]
+    };
+    let complement = |address: &Repetition<'_>| {
+        let complement = address.component(2);
+        text(&complement).map(|text| (text, complement.position()))
     };
     let kind = |address: &Repetition<'_>| text(&address.component(7).simple());
     let candidates: Vec<Repetition<'_>> = addresses
@@ -947,7 +1244,11 @@ fn address(addresses: Field<'_>, warnings: &mut Vec<Warning>, trail: &mut Trail)
             trail.tell(name, part, place, std::mem::take(&mut rule));
         }
     }
-    whole_address(parts, chosen.position(), warnings).map_or(Said::Absent, Said::Given)
+    let complement = complement(chosen).map(|(complement, place)| {
+        trail.tell("address_complement", &complement, place, "");
+        complement
+    });
+    whole_address(parts, complement, chosen.position(), warnings).map_or(Said::Absent, Said::Given)
 }
 
 /// What the parts of an address are called, in the order of [`whole_address`].
@@ -956,12 +1257,14 @@ pub const ADDRESS_PARTS: [&str; 4] = ["street", "city", "postal_code", "country"
 /// The address of a street, a city, a postal code and a country if all are there; else it is warned of and not kept.
 pub fn whole_address(
     parts: [Option<String>; 4],
+    complement: Option<String>,
     place: impl Into<Place>,
     warnings: &mut Vec<Warning>,
 ) -> Option<Address> {
     match parts {
         [Some(street), Some(city), Some(postal_code), Some(country)] => Some(Address {
             street,
+            complement,
             city,
             postal_code,
             country,
@@ -987,27 +1290,120 @@ pub fn whole_address(
     }
 }
 
-/// Reads a physician: RPPS, family and given name in the first three components (XCN); none without a number.
+/// The root of the national numbers of health professionals.
+const NATIONAL_NUMBERS: &str = "1.2.250.1.71.4.2.1";
+
+/// A number by which a physician is known, and how surely it is an RPPS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Number {
+    /// The sender says that it is one.
+    Said(Rpps),
+    /// Nobody says what it is; it could be one.
+    Taken(Rpps),
+    /// It is none.
+    Other { value: String, kind: String },
+}
+
+impl Number {
+    /// Reads the number of an XCN by what its 13th component says it is; without one, by its authority.
+    fn of(person: &Repetition<'_>) -> Option<Self> {
+        let sent = text(&person.component(1).simple())?;
+        let kind = text(&person.component(13).simple()).unwrap_or_default();
+        let is_national =
+            || word(&person.component(9).subcomponent(2)).as_deref() == Some(NATIONAL_NUMBERS);
+        Some(match kind.to_ascii_uppercase().as_str() {
+            "RPPS" => Self::Said(Rpps::new(&sent)),
+            "IDNPS" => Self::national(sent),
+            "" if is_national() => Self::national(sent),
+            "" if Rpps::could_be(&sent) => Self::Taken(Rpps::new(&sent)),
+            _ => Self::Other { value: sent, kind },
+        })
+    }
+
+    /// Reads a number that begins with its national kind (IDNPS): `8` an RPPS, `0` the nine characters of an ADELI
+    /// number, and others an internal number of a structure. An RPPS also comes without its `8`.
+    fn national(sent: String) -> Self {
+        if Rpps::could_be(&sent) {
+            return Self::Said(Rpps::new(&sent));
+        }
+        match sent.strip_prefix('0') {
+            Some(adeli) if adeli.chars().count() == 9 => Self::Other {
+                value: adeli.to_owned(),
+                kind: "ADELI".to_owned(),
+            },
+            _ => Self::Other {
+                value: sent,
+                kind: "IDNPS".to_owned(),
+            },
+        }
+    }
+
+    /// The lower, the rather it is the physician's RPPS.
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Said(rpps) if rpps.is_valid() => 0,
+            Self::Said(_) => 1,
+            Self::Taken(rpps) if rpps.is_valid() => 2,
+            Self::Taken(_) => 3,
+            Self::Other { .. } => 4,
+        }
+    }
+}
+
+/// A national number of a health professional, told apart: an RPPS, or another.
+pub fn national_number(sent: &str) -> PhysicianNumber {
+    match Number::national(sent.trim().to_owned()) {
+        Number::Said(rpps) | Number::Taken(rpps) => PhysicianNumber::Rpps(rpps),
+        Number::Other { value, kind } => PhysicianNumber::Other(OtherNumber { value, kind }),
+    }
+}
+
+/// Reads a physician (XCN): of the repetitions that with an RPPS, as the 13th component says, else one whose number
+/// could be an RPPS, else the first, whose number is kept as what it is. None without a number. All given names are kept.
 ///
-/// `name` is what the trail calls it.
-pub fn physician(
-    person: Repetition<'_>,
-    name: &str,
+/// `called` is what the trail calls it.
+pub fn physician<'a>(
+    persons: impl Iterator<Item = Repetition<'a>>,
+    called: &str,
     warnings: &mut Vec<Warning>,
     trail: &mut Trail,
 ) -> Option<Physician> {
-    let number = person.component(1);
-    let rpps = Rpps::new(&text(&number.simple())?);
-    trail.tell(name, &rpps, number.position(), "");
-    warn_of_rpps(&rpps, number.position(), warnings);
-    let family = person.component(2).simple();
-    let given = person.component(3);
+    let (person, number) = persons
+        .filter_map(|person| Some((person, Number::of(&person)?)))
+        .min_by_key(|(_, number)| number.rank())?;
+    let place = person.component(1).position();
+    let number = match number {
+        Number::Said(rpps) => {
+            let kind = person.component(13).position();
+            trail.tell(called, &rpps, place, format_args!("{kind} = RPPS or IDNPS"));
+            warn_of_rpps(&rpps, place, warnings);
+            PhysicianNumber::Rpps(rpps)
+        }
+        Number::Taken(rpps) => {
+            trail.tell(called, &rpps, place, "");
+            warn_of_rpps(&rpps, place, warnings);
+            PhysicianNumber::Rpps(rpps)
+        }
+        Number::Other { value, kind } => {
+            let rule = match kind.as_str() {
+                "" => "no RPPS: without a type",
+                kind => kind,
+            };
+            trail.tell(format_args!("{called}_number"), &value, place, rule);
+            PhysicianNumber::Other(OtherNumber { value, kind })
+        }
+    };
+    let mut part = |part: &str, value: Value<'_>| {
+        let name = format_args!("{called}_{part}");
+        trail.said(name, &value, "").given()
+    };
+    let family = part("family", person.component(2).simple());
+    let given = part("given", person.component(3).into());
+    let further = part("further_given", person.component(4).into());
     Some(Physician {
-        rpps,
-        family: trail
-            .said(format_args!("{name}_family"), &family, "")
-            .given(),
-        given: trail.said(format_args!("{name}_given"), &given, "").given(),
+        number: Some(number),
+        family,
+        given: name::given_names([given, further].into_iter().flatten()),
     })
 }
 
@@ -1022,6 +1418,17 @@ pub fn warn_of_rpps(rpps: &Rpps, place: impl Into<Place>, warnings: &mut Vec<War
             .at(place),
         );
     }
+}
+
+/// Adds the warning `rpps-invalid` for a number that is none.
+pub fn warn_of_no_rpps(place: impl Into<Place>, warnings: &mut Vec<Warning>) {
+    warnings.push(
+        Warning::new(
+            WarningCode::RppsInvalid,
+            "expected an RPPS number of 11 digits, found another number; it is kept as what it is, and never sent as an RPPS",
+        )
+        .at(place),
+    );
 }
 
 /// Makes a new patient of what was read; what is required must be there (SPEC 3).
@@ -1074,8 +1481,10 @@ pub fn new_patient(
         address: demographics.address.given(),
         network: demographics.network.given(),
         identity_status: demographics.identity_status.given(),
+        identity_attributes: demographics.identity_attributes.given().unwrap_or_default(),
         physician: demographics.physician.given(),
         demographics_time: None,
+        ins_time: None,
     })
 }
 
@@ -1148,8 +1557,13 @@ pub fn update(
         identity_status: demographics
             .identity_status
             .over(known.identity_status.clone()),
+        identity_attributes: demographics
+            .identity_attributes
+            .over(Some(known.identity_attributes.clone()))
+            .unwrap_or_default(),
         physician: demographics.physician.over(known.physician.clone()),
         demographics_time: known.demographics_time,
+        ins_time: known.ins_time,
     })
 }
 
@@ -1190,21 +1604,14 @@ pub enum Agreement {
 
 /// Compares what is there with the known patient: names folded, dates to the coarser precision (SPEC 3).
 pub fn compare(known: &Patient, read: &Traits) -> Agreement {
-    let name_differs = read
-        .birth_name
-        .as_ref()
-        .is_some_and(|read| !name::same(read, &known.birth_name));
-    let date_differs = read
-        .birth_date
-        .is_some_and(|read| !read.agrees_with(&known.birth_date));
-    let sex_differs = read.sex.is_some_and(|read| read != known.sex);
-    if name_differs && date_differs {
+    let differing = read.given_by(String::new()).differs_from(known);
+    if differing.birth_name && differing.birth_date {
         return Agreement::Contradicts;
     }
     let differing: Vec<&'static str> = [
-        (name_differs, "birth name"),
-        (date_differs, "date of birth"),
-        (sex_differs, "sex"),
+        (differing.birth_name, "birth name"),
+        (differing.birth_date, "date of birth"),
+        (differing.sex, "sex"),
     ]
     .into_iter()
     .filter_map(|(differs, what)| differs.then_some(what))
@@ -1214,6 +1621,28 @@ pub fn compare(known: &Patient, read: &Traits) -> Agreement {
     } else {
         Agreement::Differs(differing)
     }
+}
+
+/// The given names of a known patient, to be compared.
+pub fn known_given_names(known: &Patient) -> GivenNames {
+    let mut names = GivenNames::default();
+    for given in known.birth_given_name.iter().chain([&known.given_name]) {
+        names.add(given, true);
+    }
+    names
+}
+
+/// All given names of a PID, to be compared.
+pub fn given_names(pid: &Segment<'_>) -> GivenNames {
+    let mut names = GivenNames::default();
+    for name in pid.field(5).repetitions() {
+        for (component, leads) in [(2, true), (3, false)] {
+            if let Some(given) = word(&name.component(component)) {
+                names.add(&given, leads);
+            }
+        }
+    }
+    names
 }
 
 /// Compares for the flows that do not change a known patient: refuses a contradiction, warns of a difference.
@@ -1252,6 +1681,38 @@ pub fn check_identity(
     }
 }
 
+/// The patients in use who have this INS, each once.
+pub fn patients_with_ins(
+    ins: &Ins,
+    view: &dyn View,
+    facility: &Facility,
+) -> Result<Vec<Ipp>, ViewError> {
+    let mut found = Vec::new();
+    for ipp in view.patients_with_ins(&facility.id, ins)? {
+        let survivor = view.survivor(&facility.id, &ipp)?;
+        if !found.contains(&survivor) {
+            found.push(survivor);
+        }
+    }
+    Ok(found)
+}
+
+/// Refuses an IPP and an INS that are known as those of two patients (SPEC 6, "Patient").
+pub fn check_ins_is_of(
+    known: &Patient,
+    with_ins: &[Ipp],
+    place: impl Into<Place>,
+) -> Result<(), Refusal> {
+    match with_ins.is_empty() || with_ins.contains(&known.ipp) {
+        true => Ok(()),
+        false => Err(Refusal::new(
+            Reason::IdentityMismatch,
+            "expected IPP and INS of one patient, but the INS is known as another's",
+        )
+        .at(place)),
+    }
+}
+
 /// Whether this is surely the known patient: birth name, given name of the birth certificate, date of birth and sex
 /// are all there and all agree. Twins share the rest (SPEC 4).
 pub fn is_surely(known: &Patient, read: &Traits) -> bool {
@@ -1270,6 +1731,97 @@ pub fn is_surely(known: &Patient, read: &Traits) -> bool {
             .birth_date
             .is_some_and(|read| read.agrees_with(&known.birth_date))
         && read.sex == Some(known.sex)
+}
+
+#[cfg(test)]
+mod physicians {
+    use super::*;
+
+    /// What is read of this XCN: the RPPS, the other number with its kind, and the warnings.
+    fn read(xcn: &str) -> Option<(String, String, usize)> {
+        let text = format!("MSH|^~\\&|A|B|C|D|20250401||ADT^A31|1|P|2.5\rPV1|1|O|||||{xcn}\r");
+        let message = Message::parse(text.as_bytes()).unwrap();
+        let field = message.first("PV1").unwrap().field(7);
+        let mut warnings = Vec::new();
+        let physician = physician(
+            field.repetitions(),
+            "physician",
+            &mut warnings,
+            &mut Trail::off(),
+        )?;
+        let other = physician.other_number();
+        let other = other.map(|other| format!("{}:{}", other.kind, other.value));
+        let rpps = physician
+            .known_rpps()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        Some((rpps, other.unwrap_or_default(), warnings.len()))
+    }
+
+    #[test]
+    fn a_physician_is_the_repetition_with_an_rpps_wherever_it_stands() {
+        let others = [
+            "751234567^A^B^^^^^^^L^^^ADELI",
+            "7^A^B^^^^^^^L^^^EI",
+            "DUP^A^B",
+            "10102078838^A^B",
+            "0751234567^A^B^^^^^^^L^^^IDNPS",
+            "3350000741/1234^A^B^^^^^^^L^^^IDNPS",
+            "^A^B",
+        ];
+        for own in [
+            "10100094977^DUPONT^Paul^^^^^^^L^^^RPPS",
+            "810100094977^DUPONT^Paul^^^^^^^L^^^IDNPS",
+            "10100094977^DUPONT^Paul^^^^^^ASIP-SANTE-PS&1.2.250.1.71.4.2.1&ISO^L",
+            "10100094977^DUPONT^Paul^^^^^^^L^^^rpps",
+        ] {
+            for other in others {
+                let expected = Some(("10100094977".to_owned(), String::new(), 0));
+                assert_eq!(read(&format!("{other}~{own}")), expected, "{other}~{own}");
+                assert_eq!(read(&format!("{own}~{other}")), expected, "{own}~{other}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_no_rpps_is_kept_as_what_it_is() {
+        for (xcn, rpps, other, warnings) in [
+            ("751234567^A^B^^^^^^^L^^^ADELI", "", "ADELI:751234567", 0),
+            ("0751234567^A^B^^^^^^^L^^^IDNPS", "", "ADELI:751234567", 0),
+            // The internal numbers of structures, by their kind.
+            (
+                "3350000741/1234^A^B^^^^^^^L^^^IDNPS",
+                "",
+                "IDNPS:3350000741/1234",
+                0,
+            ),
+            (
+                "5350000741/1^A^B^^^^^^X&1.2.250.1.71.4.2.1&ISO^L",
+                "",
+                "IDNPS:5350000741/1",
+                0,
+            ),
+            (
+                "1750000001/7^A^B^^^^^^^L^^^idnps",
+                "",
+                "IDNPS:1750000001/7",
+                0,
+            ),
+            ("81010009497^A^B^^^^^^^L^^^IDNPS", "81010009497", "", 1),
+            ("810100094978^A^B^^^^^^^L^^^IDNPS", "810100094978", "", 1),
+            // Eleven digits with a right key: a local number all the same, since the sender says so.
+            ("10100094977^A^B^^^^^^^L^^^EI", "", "EI:10100094977", 0),
+            ("12345^A^B", "", ":12345", 0),
+            ("AGENDA^A^B", "", ":AGENDA", 0),
+            ("10100094977^A^B", "10100094977", "", 0),
+            ("10100094978^A^B", "10100094978", "", 1),
+            ("12345^A^B^^^^^^^L^^^RPPS", "12345", "", 1),
+        ] {
+            let expected = (rpps.to_owned(), other.to_owned(), warnings);
+            assert_eq!(read(xcn), Some(expected), "{xcn}");
+        }
+        assert_eq!(read("^A^B^^^^^^^L^^^RPPS"), None);
+    }
 }
 
 #[cfg(test)]
@@ -1324,6 +1876,7 @@ mod tests {
             ipp: Ipp::new("P-1"),
             authority: None,
             untyped: false,
+            foreign: false,
             place: At::Element(""),
         };
         new_patient(
@@ -1420,7 +1973,7 @@ mod tests {
             (format!("^^^{NIR}^INS"), None, 0),
             ("279035121518989^^^CHU^INS".to_owned(), None, 0),
         ] {
-            let (demographics, warnings) = read(&[(3, &identifiers)]).unwrap();
+            let (demographics, warnings) = read(&[(3, &identifiers), (32, "VALI")]).unwrap();
             let ins = demographics.ins.given();
             assert_eq!(
                 ins.as_ref().map(|ins| ins.value.as_str()),
@@ -1471,6 +2024,7 @@ mod tests {
                     ipp: Ipp::new("1"),
                     authority: None,
                     untyped: false,
+                    foreign: false,
                     place: At::Element(""),
                 };
                 new_patient(
@@ -1510,6 +2064,7 @@ mod tests {
             ipp: known.ipp.clone(),
             authority: None,
             untyped: false,
+            foreign: false,
             place: At::Element(""),
         };
         let (said, _) = read(&[(5, "MARTEL^Léna^^^^^L")]).unwrap();
@@ -1626,6 +2181,26 @@ mod tests {
     }
 
     #[test]
+    fn a_name_is_not_cut_where_an_entity_stands() {
+        for (name, family, given) in [
+            ("O&apos;BRIEN^Anne", "O'BRIEN", "Anne"),
+            ("D&#39;ARC^Ren&eacute;e", "D'ARC", "Renée"),
+            ("D&#x27;ARC&D&#x27;&ARC^Anne", "D'ARC", "Anne"),
+            (
+                "DE LA TOUR&DE LA&TOUR^Jean&Pierre",
+                "DE LA TOUR",
+                "Jean&Pierre",
+            ),
+            ("A\\T\\B^Anne", "A&B", "Anne"),
+        ] {
+            let (demographics, _) = read(&[(5, &format!("{name}^^^^^L"))]).unwrap();
+            let found = [demographics.birth_name, demographics.birth_given_name];
+            let expected = [family, given].map(|it| Said::Given(it.to_owned()));
+            assert_eq!(found, expected, "{name}");
+        }
+    }
+
+    #[test]
     fn an_address_is_whole_or_not_kept() {
         let birth_place = "^^Lyon^^69000^FRA^BDL";
         for (addresses, expected, warned) in [
@@ -1652,6 +2227,21 @@ mod tests {
             (
                 format!("2 rue Y^^Metz^^57000^FRA^O~{birth_place}~1 rue X^^Paris^^75001^FRA^H"),
                 Some("1 rue X, 75001 Paris, FRA"),
+                0,
+            ),
+            (
+                "1 rue X&rue X&1^^Paris^^75001^FRA^H".to_owned(),
+                Some("1 rue X, 75001 Paris, FRA"),
+                0,
+            ),
+            (
+                "1 rue A&B^^St&Malo^^35&000^FRA^H".to_owned(),
+                Some("1 rue A&B, 35&000 St&Malo, FRA"),
+                0,
+            ),
+            (
+                "1 rue d&apos;Az&eacute;^^L&#39;Ha\u{ff}^^75001^FRA^H".to_owned(),
+                Some("1 rue d'Azé, 75001 L'Ha\u{ff}, FRA"),
                 0,
             ),
             (birth_place.to_owned(), None, 0),

@@ -5,18 +5,18 @@
 
 use chrono::{DateTime, Utc};
 
-use super::identity::{self, Agreement, IppRead};
+use super::identity::{self, Agreement, IppRead, Said};
 use super::trail::Trail;
-use super::{Context, Decided, Decision, Stop, merge};
+use super::{Context, Decided, Decision, Stop, merge, scheduling};
 use crate::config::Facility;
-use crate::hl7::{Message, Segment};
+use crate::hl7::{Message, Position, Segment};
 use crate::model::change::{Record, Subject};
 use crate::model::identifiers::{Ins, Ipp};
-use crate::model::outcome::{Verdict, Warning, WarningCode};
+use crate::model::outcome::{Reason, Refusal, Verdict, Warning, WarningCode};
 use crate::model::patient::Patient;
 use crate::model::view::{View, ViewError};
 
-/// Decides on A01, A04, A05, A08, A28, A31 (create or update) and A40 (merge).
+/// Decides on A01, A04, A05, A08, A28, A31 (create or update), A40 (merge) and A47 (change of an INS).
 pub fn decide<'m>(
     message: &Message<'m>,
     view: &dyn View,
@@ -25,26 +25,26 @@ pub fn decide<'m>(
 ) -> Decided<'m> {
     match message.trigger().trim() {
         "A40" => merge::decide(message, view, context, trail),
-        trigger => create_or_update(message, view, context.facility, trigger, trail),
+        "A47" => change_ins(message, view, context, trail),
+        trigger => create_or_update(message, view, context, trigger, trail),
     }
 }
 
 fn create_or_update<'m>(
     message: &Message<'m>,
     view: &dyn View,
-    facility: &Facility,
+    context: &Context<'_>,
     trigger: &str,
     trail: &mut Trail,
 ) -> Decided<'m> {
+    let facility = context.facility;
     let pid = identity::required_segment(message, "PID", trail)?;
     let read = identity::ipp(&pid, facility, trail)?;
     let survivor = view.survivor(&facility.id, &read.ipp)?;
     if survivor != read.ipp {
-        let mut decision = Decision::unchanged(Verdict::Ignored);
-        decision.warnings.push(merged_away(&read, &survivor));
-        return Ok(decision);
+        return Ok(ignored_as_merged_away(&read, &survivor));
     }
-    let time = identity::message_time(message, facility, trail)?;
+    let time = identity::message_time(message, context, trail)?;
     let known = view.patient(&facility.id, &read.ipp)?;
     if is_stale(known.as_ref(), time) {
         return Ok(Decision::unchanged(Verdict::Stale));
@@ -64,11 +64,20 @@ fn create_or_update<'m>(
     .patient(
         &pid,
         read,
-        known,
+        known.clone(),
         &|ins| identity::other_with_ins(ins, &survivor, view, facility),
         &mut decision.warnings,
         trail,
     )?;
+    if let Some(known) = &known {
+        tell_ended_doubts(
+            view,
+            &mut decision,
+            known,
+            &patient,
+            &format!("ADT^{trigger}"),
+        )?;
+    }
     let what = match decision.verdict {
         Verdict::Accepted => "created",
         _ => "updated",
@@ -77,6 +86,101 @@ fn create_or_update<'m>(
         Subject::Patient(facility.id.clone(), patient.ipp.clone()),
         format!("{what} by ADT^{trigger}"),
     ));
+    decision.changes.push(Record::Patient(patient).into());
+    Ok(decision)
+}
+
+/// A47: an INS is given, changed, or taken away (PAM.fr). The rest of the identity is compared, and not changed.
+fn change_ins<'m>(
+    message: &Message<'m>,
+    view: &dyn View,
+    context: &Context<'_>,
+    trail: &mut Trail,
+) -> Decided<'m> {
+    let facility = context.facility;
+    let pid = identity::required_segment(message, "PID", trail)?;
+    let read = identity::ipp(&pid, facility, trail)?;
+    let former = message.first("MRG").map(|merged| merged.field(1));
+    if let Some(former) = former
+        && let Ok(old) = identity::read_ipp(former, "former_ipp", facility, trail)
+        && !old.untyped
+        && old.ipp != read.ipp
+    {
+        return Err(Refusal::new(
+            Reason::UnsupportedMessage,
+            "expected in MRG-1 the INS to change, found another patient id: two patients are made one by ADT^A40",
+        )
+        .at(old.place)
+        .with_value(old.ipp.as_str())
+        .into());
+    }
+    let survivor = view.survivor(&facility.id, &read.ipp)?;
+    if survivor != read.ipp {
+        return Ok(ignored_as_merged_away(&read, &survivor));
+    }
+    let time = identity::message_time(message, context, trail)?;
+    let Some(known) = view.patient(&facility.id, &read.ipp)? else {
+        return Ok(Decision::unchanged(Verdict::Ignored));
+    };
+    if is_stale(Some(&known), time) || known.ins_time.is_some_and(|last| time < last) {
+        return Ok(Decision::unchanged(Verdict::Stale));
+    }
+    let mut decision = Decision::unchanged(Verdict::Updated);
+    read.warn(&mut decision.warnings);
+    let place = pid.field(5).position();
+    let traits = identity::traits(&pid, trail);
+    identity::check_identity(&known, &traits, place, &mut decision.warnings)?;
+    let said = identity::kept_ins(&pid, &mut decision.warnings, trail);
+    let former = former.map(identity::ins_numbers).unwrap_or_default();
+    // One that MRG-1 names is taken away by that.
+    let stays = |ins: &&Ins| !former.contains(&ins.value);
+    let said = identity::keep_nir(
+        said,
+        known.ins.as_ref().filter(stays),
+        pid.field(3).position(),
+        &mut decision.warnings,
+    );
+    let said = identity::keep_own_ins(
+        said,
+        |ins| identity::other_with_ins(ins, &survivor, view, facility),
+        &mut decision.warnings,
+    )?;
+    let (status, attributes) = identity::reliability(&pid, trail);
+    let names_known = |ins: &Ins| former.is_empty() || former.contains(&ins.value);
+    let by_status = !pid.field(32).is_empty() && !identity::is_verified(&pid);
+    let ins = match (said, &known.ins) {
+        (Said::Given(ins), _) => Some(ins),
+        (_, Some(own)) if !by_status && !names_known(own) => {
+            decision.warnings.push(
+                Warning::new(
+                    WarningCode::InsUnknown,
+                    "expected in MRG-1 the INS that is known, found another; the known one stays",
+                )
+                .at(Position::of_segment("MRG").with_field(1)),
+            );
+            Some(own.clone())
+        }
+        _ => None,
+    };
+    let what = match (&known.ins, &ins) {
+        (before, after) if before == after => "INS confirmed",
+        (_, None) => "INS taken away",
+        (None, Some(_)) => "INS given",
+        (Some(_), Some(_)) => "INS changed",
+    };
+    decision.history.push((
+        Subject::Patient(facility.id.clone(), known.ipp.clone()),
+        format!("{what} by ADT^A47"),
+    ));
+    let patient = Patient {
+        ins,
+        identity_status: status.over(known.identity_status.clone()),
+        identity_attributes: attributes
+            .over(Some(known.identity_attributes.clone()))
+            .unwrap_or_default(),
+        ins_time: Some(time),
+        ..known
+    };
     decision.changes.push(Record::Patient(patient).into());
     Ok(decision)
 }
@@ -117,18 +221,51 @@ impl Source<'_, '_> {
         let mut demographics =
             identity::demographics(pid, message, self.facility, warnings, trail)?;
         demographics.ins = identity::keep_own_ins(demographics.ins, other_with_ins, warnings)?;
+        let ins_time = known.as_ref().and_then(|known| known.ins_time);
+        if ins_time.is_some_and(|last| self.time < last) {
+            demographics.ins = Said::Absent;
+            demographics.identity_status = Said::Absent;
+            demographics.identity_attributes = Said::Absent;
+        }
+        let known_ins = known.as_ref().and_then(|known| known.ins.as_ref());
+        let place = pid.field(3).position();
+        demographics.ins = identity::keep_nir(demographics.ins, known_ins, place, warnings);
         let mut patient = match known {
             None => identity::new_patient(self.facility, &read, demographics, trail)?,
             Some(known) => {
                 let traits = demographics.traits();
                 let updated = identity::update(&known, &read, demographics)?;
                 warn_of_change(identity::compare(&known, &traits), pid, &known, warnings);
+                identity::warn_of_lost_ins(pid, &known, &updated, warnings);
                 updated
             }
         };
         patient.demographics_time = Some(self.time);
         Ok(patient)
     }
+}
+
+/// Tells the histories of a patient's cases where what is known agrees now with the identity that a message or document
+/// gave. The doubt is not taken off the case: it is back where the known identity is changed back.
+pub(super) fn tell_ended_doubts(
+    view: &dyn View,
+    decision: &mut Decision<'_>,
+    before: &Patient,
+    after: &Patient,
+    by: &str,
+) -> Result<(), ViewError> {
+    let compared = |it: &Patient| (it.birth_name.clone(), it.birth_date, it.sex);
+    if compared(before) == compared(after) {
+        return Ok(());
+    }
+    for case in view.some_cases_of_patient(&after.facility, &after.ipp)? {
+        if let Some(given) = case.identity_in_doubt(Some(before))
+            && !case.is_identity_in_doubt(Some(after))
+        {
+            scheduling::tell(decision, &case, given.doubt_ended(by));
+        }
+    }
+    Ok(())
 }
 
 fn warn_of_change(
@@ -152,6 +289,13 @@ fn warn_of_change(
         )
         .at(pid.field(5).position()),
     );
+}
+
+/// Nothing is changed of a patient who was merged into another one.
+fn ignored_as_merged_away<'m>(read: &IppRead, survivor: &Ipp) -> Decision<'m> {
+    let mut decision = Decision::unchanged(Verdict::Ignored);
+    decision.warnings.push(merged_away(read, survivor));
+    decision
 }
 
 /// The warning that an IPP is not in use any more.
@@ -196,6 +340,281 @@ mod tests {
         message
     }
 
+    /// What follows PID-8 where the identity is verified.
+    const VERIFIED: &str = "||||||||||||||||||||||||VALI";
+    const NIA: &str = "279035121518989^^^ASIP-SANTE-INS-NIA&1.2.250.1.213.1.4.9&ISO^INS";
+
+    /// Léa with these ids besides her IPP, and this PID-32.
+    fn with_status(ids: &str, status: &str) -> String {
+        let lea = lea("P-1").replace("||MARTIN", &format!("{ids}||MARTIN"));
+        format!("{lea}{}{status}", "|".repeat(24))
+    }
+
+    fn ins_of(world: &World) -> Option<String> {
+        world.patient("P-1").unwrap().ins.map(|ins| ins.oid)
+    }
+
+    #[test]
+    fn an_ins_is_kept_only_of_a_verified_identity() {
+        const OID: &str = "1.2.250.1.213.1.4.8";
+        for (status, kept, outcome) in [
+            ("VALI", true, "accepted"),
+            ("vali", true, "accepted"),
+            ("VALI~HOMD", true, "accepted"),
+            ("HOMD~VALI", true, "accepted"),
+            ("VALI~DOUT", false, "accepted ins-unverified"),
+            ("VALI~FICT", false, "accepted ins-unverified"),
+            ("PROV~VALI", false, "accepted ins-unverified"),
+            ("VALI~inva", false, "accepted ins-unverified"),
+            ("PROV", false, "accepted ins-unverified"),
+            ("VIDE~CACH", false, "accepted ins-unverified"),
+            ("", false, "accepted ins-unverified"),
+            ("\"\"", false, "accepted ins-unverified"),
+        ] {
+            let mut world = World::new();
+            let message = adt("A28", 1, &with_status(&format!("~{INS}"), status));
+            assert_eq!(told(&world.receive(&message)), outcome, "{status}");
+            let expected = kept.then(|| OID.to_owned());
+            assert_eq!(ins_of(&world), expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn a_later_status_takes_the_ins_away() {
+        for (status, kept, outcome) in [
+            ("PROV", false, "updated ins-unverified"),
+            ("PROV~DOUT", false, "updated ins-unverified"),
+            ("VALI~PROV", false, "updated ins-unverified"),
+            ("VALI", true, "updated"),
+            ("", true, "updated"),
+        ] {
+            let mut world = World::new();
+            world.receive(&adt("A28", 1, &with_status(&format!("~{INS}"), "VALI")));
+            let later = adt("A31", 2, &with_status("", status));
+            assert_eq!(told(&world.receive(&later)), outcome, "{status}");
+            assert_eq!(ins_of(&world).is_some(), kept, "{status}");
+        }
+    }
+
+    #[test]
+    fn the_nir_wins_over_the_number_that_waits_for_it() {
+        for ids in [format!("~{INS}~{NIA}"), format!("~{NIA}~{INS}")] {
+            let mut world = World::new();
+            world.receive(&adt("A28", 1, &with_status(&ids, "VALI")));
+            assert_eq!(
+                ins_of(&world).as_deref(),
+                Some("1.2.250.1.213.1.4.8"),
+                "{ids}"
+            );
+        }
+        let mut world = World::new();
+        world.receive(&adt("A28", 1, &with_status(&format!("~{NIA}"), "VALI")));
+        assert_eq!(ins_of(&world).as_deref(), Some("1.2.250.1.213.1.4.9"));
+        // In messages that follow one another.
+        let other = "179035121518942^^^ASIP-SANTE-INS-NIR&1.2.250.1.213.1.4.8&ISO^INS";
+        let by_oid = "279035121518989^^^&1.2.250.1.213.1.4.8&ISO^INS";
+        let (nir, nia) = (Some("1.2.250.1.213.1.4.8"), Some("1.2.250.1.213.1.4.9"));
+        for (before, ids, status, outcome, oid, value) in [
+            (
+                INS,
+                NIA,
+                "VALI",
+                "updated ins-unknown",
+                nir,
+                "279035121518989",
+            ),
+            (
+                by_oid,
+                NIA,
+                "VALI",
+                "updated ins-unknown",
+                nir,
+                "279035121518989",
+            ),
+            (NIA, INS, "VALI", "updated", nir, "279035121518989"),
+            (NIA, by_oid, "VALI", "updated", nir, "279035121518989"),
+            (NIA, NIA, "VALI", "updated", nia, "279035121518989"),
+            (INS, other, "VALI", "updated", nir, "179035121518942"),
+            (INS, NIA, "PROV", "updated ins-unverified", None, ""),
+            (
+                INS,
+                NIA,
+                "",
+                "updated ins-unverified",
+                nir,
+                "279035121518989",
+            ),
+        ] {
+            let mut world = World::new();
+            world.receive(&adt("A28", 1, &with_status(&format!("~{before}"), "VALI")));
+            let later = adt("A31", 2, &with_status(&format!("~{ids}"), status));
+            assert_eq!(
+                told(&world.receive(&later)),
+                outcome,
+                "{before} {ids} {status}"
+            );
+            let ins = world.patient("P-1").unwrap().ins;
+            let ins = ins
+                .as_ref()
+                .map(|ins| (ins.oid.as_str(), ins.value.as_str()));
+            assert_eq!(ins, oid.map(|oid| (oid, value)), "{before} {ids} {status}");
+        }
+        // Two that differ in one message.
+        for (ids, outcome) in [
+            (format!("~{INS}~{other}"), "accepted ins-unknown"),
+            (format!("~{NIA}~{INS}~{other}"), "accepted ins-unknown"),
+            (format!("~{INS}~{INS}"), "accepted"),
+            (format!("~{INS}~{by_oid}~{NIA}"), "accepted"),
+        ] {
+            let mut world = World::new();
+            let message = adt("A28", 1, &with_status(&ids, "VALI"));
+            assert_eq!(told(&world.receive(&message)), outcome, "{ids}");
+            let ins = world.patient("P-1").unwrap().ins.unwrap();
+            assert_eq!(ins.value, "279035121518989", "{ids}");
+        }
+    }
+
+    #[test]
+    fn all_that_is_said_of_an_identity_is_kept() {
+        for (sent, status, attributes) in [
+            ("VALI~HOMD~CACH", "VALI", &["HOMD", "CACH"][..]),
+            ("DOUT~PROV", "PROV", &["DOUT"]),
+            ("CACH", "CACH", &[]),
+            ("PROV~~HOMA~HOMA", "PROV", &["HOMA"]),
+        ] {
+            let mut world = World::new();
+            world.receive(&adt("A28", 1, &with_status("", sent)));
+            let patient = world.patient("P-1").unwrap();
+            assert_eq!(patient.identity_status.as_deref(), Some(status), "{sent}");
+            assert_eq!(patient.identity_attributes, attributes, "{sent}");
+            world.receive(&adt("A31", 2, &with_status("", "")));
+            assert_eq!(
+                world.patient("P-1").unwrap(),
+                Patient {
+                    demographics_time: world.patient("P-1").unwrap().demographics_time,
+                    ..patient
+                }
+            );
+            world.receive(&adt("A31", 3, &with_status("", "\"\"")));
+            let patient = world.patient("P-1").unwrap();
+            assert_eq!(
+                (patient.identity_status, patient.identity_attributes),
+                (None, vec![])
+            );
+        }
+    }
+
+    #[test]
+    fn an_ins_is_given_changed_and_taken_away_by_a47() {
+        let a47 = |minute, ids: &str, status: &str, former: &str| {
+            format!(
+                "{}MRG|{former}\r",
+                adt("A47", minute, &with_status(ids, status))
+            )
+        };
+        let (nir, nia) = (format!("~{INS}"), format!("~{NIA}"));
+        const NIA_OTHER: &str = "179035121518942^^^ASIP-SANTE-INS-NIA&1.2.250.1.213.1.4.9&ISO^INS";
+        let other = "179035121518942^^^ASIP-SANTE-INS-NIR&1.2.250.1.213.1.4.8&ISO^INS";
+        let (own_oid, nia_oid) = (Some("1.2.250.1.213.1.4.8"), Some("1.2.250.1.213.1.4.9"));
+        for (before, ids, status, former, outcome, expected) in [
+            (&nia, &nir[..], "VALI", NIA, "updated", own_oid),
+            (&nir, "", "PROV", INS, "updated", None),
+            (&nir, "", "VALI", INS, "updated", None),
+            (&nir, "", "", INS, "updated", None),
+            (&nir, "", "VALI", "", "updated", None),
+            (&nir, "", "VALI", other, "updated ins-unknown", own_oid),
+            (&nir, &nir, "PROV", INS, "updated ins-unverified", None),
+            (&nia, &nia, "VALI", "", "updated", nia_oid),
+            (&nir, &nia, "VALI", "", "updated ins-unknown", own_oid),
+            (
+                &nir,
+                &nia,
+                "VALI",
+                NIA_OTHER,
+                "updated ins-unknown",
+                own_oid,
+            ),
+            (&nir, &nia, "VALI", INS, "updated", nia_oid),
+            (&nir, &nia, "PROV", "", "updated ins-unverified", None),
+            (
+                &nir,
+                "",
+                "VALI",
+                "P-2^^^CHU^PI",
+                "unsupported-message MRG-1.1",
+                own_oid,
+            ),
+        ] {
+            let mut world = World::new();
+            world.receive(&adt("A28", 1, &with_status(before, "VALI")));
+            let message = a47(3, ids, status, former);
+            assert_eq!(
+                told(&world.receive(&message)),
+                outcome,
+                "{ids} {status} {former}"
+            );
+            assert_eq!(
+                ins_of(&world).as_deref(),
+                expected,
+                "{ids} {status} {former}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_older_than_an_a47_says_nothing_of_the_ins() {
+        let mut world = World::new();
+        world.receive(&adt("A28", 1, &with_status(&format!("~{INS}"), "VALI")));
+        let away = format!("{}MRG|{INS}\r", adt("A47", 5, &with_status("", "PROV")));
+        assert_eq!(told(&world.receive(&away)), "updated");
+        let late = adt("A31", 3, &with_status(&format!("~{INS}"), "VALI")).replace(
+            "||||||||||||||||||||||||VALI",
+            "|||||||||||SSN|||||||||||||VALI",
+        );
+        assert_eq!(told(&world.receive(&late)), "updated");
+        let patient = world.patient("P-1").unwrap();
+        assert_eq!(
+            (patient.ins, patient.identity_status.as_deref()),
+            (None, Some("PROV"))
+        );
+        assert_eq!(patient.social_security_number.as_deref(), Some("SSN"));
+        let older = away
+            .replace("0500||ADT", "0400||ADT")
+            .replace("PROV", "VALI");
+        assert_eq!(told(&world.receive(&older)), "stale");
+        let unknown = adt("A47", 6, &lea("P-9"));
+        assert_eq!(told(&world.receive(&unknown)), "ignored");
+        let another = adt(
+            "A47",
+            6,
+            &lea("P-1")
+                .replace("MARTIN", "AUTRE")
+                .replace("1970", "1950"),
+        );
+        assert_eq!(told(&world.receive(&another)), "identity-mismatch PID-5");
+    }
+
+    #[test]
+    fn an_id_of_another_authority_is_warned_of_or_refused() {
+        for (authority, lenient, strict) in [
+            ("CHU", "accepted", "accepted"),
+            ("X&CHU&ISO", "accepted", "accepted"),
+            ("", "accepted", "accepted"),
+            ("AUTRE", "accepted ipp-authority", "ipp-authority PID-3.1"),
+            (
+                "AUTRE&1.2.3&ISO",
+                "accepted ipp-authority",
+                "ipp-authority PID-3.1",
+            ),
+        ] {
+            let message = adt("A28", 1, &lea("P-1").replace("CHU&1.2.3&ISO", authority));
+            let mut world = World::configured("ipp_authority = \"CHU\"");
+            assert_eq!(told(&world.receive(&message)), lenient, "{authority}");
+            let mut world = World::configured("ipp_authority = \"CHU\"\nstrict_authority = true");
+            assert_eq!(told(&world.receive(&message)), strict, "{authority}");
+        }
+    }
+
     #[test]
     fn patients_are_created_and_updated() {
         for event in ["A01", "A04", "A05", "A28", "A08", "A31"] {
@@ -215,7 +634,7 @@ mod tests {
     #[test]
     fn other_events_are_ignored() {
         let mut world = World::new();
-        for event in ["A02", "A03", "A11", "A24", "A34", "Z99", ""] {
+        for event in ["A02", "A03", "A11", "A24", "A34", "Z99"] {
             assert_eq!(told(&world.receive(&adt(event, 1, &lea("P-1")))), "ignored");
         }
         assert!(world.everything().is_empty());
@@ -229,7 +648,7 @@ mod tests {
         let patient = world.patient("P-1").unwrap();
         assert_eq!(patient.network.unwrap().as_str(), "NET-1");
         let physician = patient.physician.unwrap();
-        assert_eq!(physician.rpps.as_str(), "10102078838");
+        assert_eq!(physician.known_rpps().unwrap().as_str(), "10102078838");
         assert_eq!(physician.name().unwrap(), "Médecin Audrey");
         world.receive(&(adt("A01", 2, &lea("P-1")) + "PV1|1|O|^^^^^^^^\"\"||||\"\"\r"));
         let patient = world.patient("P-1").unwrap();
@@ -240,7 +659,10 @@ mod tests {
         world.receive(&(adt("A01", 1, &lea("P-1")) + "PV1|1|O||||||10102078838||NET-2\r"));
         let patient = world.patient("P-1").unwrap();
         assert_eq!(patient.network.unwrap().as_str(), "NET-2");
-        assert_eq!(patient.physician.unwrap().rpps.as_str(), "10102078838");
+        assert_eq!(
+            patient.physician.unwrap().known_rpps().unwrap().as_str(),
+            "10102078838"
+        );
     }
 
     #[test]
@@ -334,7 +756,10 @@ mod tests {
     #[test]
     fn an_ins_is_one_patients_only() {
         let mut world = World::new();
-        let with_ins = |ipp: &str| lea(ipp).replace("||MARTIN", &format!("~{INS}||MARTIN"));
+        let with_ins = |ipp: &str| {
+            let lea = lea(ipp).replace("||MARTIN", &format!("~{INS}||MARTIN"));
+            format!("{lea}{VERIFIED}")
+        };
         world.receive(&adt("A28", 1, &with_ins("P-1")));
         assert_eq!(
             told(&world.receive(&adt("A28", 1, &with_ins("P-2")))),
@@ -360,7 +785,7 @@ mod tests {
         world.receive(&adt(
             "A28",
             1,
-            &lea("OLD").replace("||MARTIN", &format!("~{INS}||MARTIN")),
+            &(lea("OLD").replace("||MARTIN", &format!("~{INS}||MARTIN")) + VERIFIED),
         ));
         let siu = |case: &str, date: &str, ipp: &str| {
             format!(
@@ -440,7 +865,7 @@ mod tests {
         );
         let case = world.case("C-3").unwrap();
         assert_eq!(case.ipp, Some(Ipp::new("NEW")));
-        assert_eq!(case.documents, [DocumentId::new("D")]);
+        assert_eq!(world.documents_of("C-3"), [DocumentId::new("D")]);
         assert_eq!(world.notes("NEW").len(), 1);
         assert_eq!(
             told(&world.receive(&adt("A31", 9, &lea("OLD")))),
@@ -469,7 +894,7 @@ mod tests {
                 }
                 let document = format!(
                     "MSH|^~\\&|||||20250402||MDM^T02|1|P|2.5\rPID|1||{document_of}^^^^PI\rORC|RE|{hint}\r\
-                     TXA|1|CR||||||||||||{claim}\rOBX|1|ED|CR||^^PDF^Base64^JVBERi0xLjQK||||||F\r"
+                     TXA|1|CR||||||||||||{claim}\rOBX|1|ED|CR||^^PDF^Base64^JVBERi0xLjQKJSVFT0YK||||||F\r"
                 );
                 let warned = told(&world.receive(&document));
                 assert!(warned.starts_with("accepted"), "{warned}");
@@ -479,14 +904,14 @@ mod tests {
                     lea(case_of)
                 );
                 assert_eq!(told(&world.receive(&case)), "accepted");
-                assert!(world.case("C-1").unwrap().documents.is_empty());
+                assert!(world.documents_of("C-1").is_empty());
                 assert_eq!(world.notes(document_of).len(), 1);
 
                 let merged = merge(2, &[("NEW", "OLD"), ("NEW", "OTHER")]);
                 assert_eq!(told(&world.receive(&merged)), "updated");
                 let case = world.case("C-1").unwrap();
                 assert_eq!(case.ipp, Some(Ipp::new("NEW")));
-                let [id] = &case.documents[..] else {
+                let [id] = &world.documents_of("C-1")[..] else {
                     panic!("{document_of} {case_of} {claim} {hint}")
                 };
                 let document = world.view().document(&case.facility, id).unwrap().unwrap();
@@ -565,12 +990,39 @@ mod tests {
     }
 
     #[test]
+    fn a_survivor_inherits_an_ins_only_where_nothing_is_said_against_it() {
+        for (status, inherits) in [
+            ("", true),
+            ("VALI", true),
+            ("VALI~HOMD", true),
+            ("PROV", false),
+            ("PROV~VALI", false),
+            ("VALI~DOUT", false),
+            ("CACH", false),
+        ] {
+            let mut world = World::new();
+            let old = with_status(&format!("~{INS}"), "VALI").replace("P-1^", "OLD^");
+            world.receive(&adt("A28", 1, &old));
+            world.receive(&adt("A28", 1, &with_status("", status)));
+            let expected = match inherits {
+                true => "updated",
+                false => "updated ins-unverified",
+            };
+            let outcome = world.receive(&merge(2, &[("P-1", "OLD")]));
+            assert_eq!(told(&outcome), expected, "{status}");
+            assert_eq!(ins_of(&world).is_some(), inherits, "{status}");
+        }
+    }
+
+    #[test]
     fn both_may_have_the_same_ins() {
         let mut world = World::new();
-        let with_ins = lea("OLD").replace("||MARTIN", &format!("~{INS}||MARTIN"));
+        let with_ins = lea("OLD").replace("||MARTIN", &format!("~{INS}||MARTIN")) + VERIFIED;
         world.receive(&adt("A28", 1, &with_ins));
         world.receive(&adt("A28", 1, &lea("NEW")));
-        let message = merge(2, &[("NEW", "OLD")]).replace("||MARTIN", &format!("~{INS}||MARTIN"));
+        let message = merge(2, &[("NEW", "OLD")])
+            .replace("||MARTIN", &format!("~{INS}||MARTIN"))
+            .replace("|F\r", &format!("|F{VERIFIED}\r"));
         assert_eq!(told(&world.receive(&message)), "updated");
         assert!(world.patient("NEW").unwrap().ins.is_some());
     }

@@ -9,13 +9,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::identity::{self, IppRead};
 use super::ims::{Source, is_stale, merged_away};
 use super::trail::Trail;
-use super::{Context, Decided, Decision, Stop, scheduling};
+use super::{Context, Decided, Decision, Stop, ims, scheduling};
 use crate::hl7::{Message, Position, Segment};
 use crate::model::case::Case;
 use crate::model::change::{Change, Record, Subject};
 use crate::model::document::{Attached, Document};
 use crate::model::identifiers::{CaseId, Ins, Ipp};
-use crate::model::outcome::{Reason, Refusal, Verdict};
+use crate::model::outcome::{Reason, Refusal, Verdict, Warning, WarningCode};
 use crate::model::patient::{Patient, Person};
 use crate::model::view::{View, ViewError};
 
@@ -27,7 +27,7 @@ pub fn decide<'m>(
     trail: &mut Trail,
 ) -> Decided<'m> {
     let facility = context.facility;
-    let time = identity::message_time(message, facility, trail)?;
+    let time = identity::message_time(message, context, trail)?;
     let pairs = pairs(message)?;
     // Until something is merged or changed.
     let mut decision = Decision::unchanged(Verdict::Duplicate);
@@ -147,13 +147,16 @@ impl Merging<'_, '_> {
         let patient = self.source.patient(
             &pair.survivor,
             read,
-            known,
+            known.clone(),
             &|ins| self.other_with_ins(ins, &survivor),
             &mut decision.warnings,
             trail,
         )?;
         if let Some(ins) = &patient.ins {
             self.ins.insert(ins.clone(), survivor.clone());
+        }
+        if let Some(known) = &known {
+            ims::tell_ended_doubts(self.source.view, decision, known, &patient, "ADT^A40")?;
         }
         self.patients.insert(survivor, patient);
         Ok(())
@@ -277,10 +280,20 @@ impl Merging<'_, '_> {
         }
         // The INS of whoever was merged away finds the survivor, who may have none.
         for (survivor, ins) in heirs {
-            if let Some(mut heir) = self.patient(&survivor)?.filter(|heir| heir.ins.is_none()) {
-                heir.ins = Some(ins);
-                self.patients.insert(survivor, heir);
+            let Some(mut heir) = self.patient(&survivor)?.filter(|heir| heir.ins.is_none()) else {
+                continue;
+            };
+            if !heir.may_have_ins() {
+                decision.warnings.push(Warning::new(
+                    WarningCode::InsUnverified,
+                    format!(
+                        "expected a verified identity of {survivor}, into which a patient with an INS was merged, found another status; the INS is not kept"
+                    ),
+                ));
+                continue;
             }
+            heir.ins = Some(ins);
+            self.patients.insert(survivor, heir);
         }
         let patients = self.patients.values().cloned();
         decision
@@ -292,8 +305,8 @@ impl Merging<'_, '_> {
         Ok(())
     }
 
-    /// Cases, notes and documents of these persons go where the others' are kept. A document joins the case that it
-    /// waited for under another IPP.
+    /// Cases, notes and documents of these persons go where the others' are kept; what is in a case goes with it. A
+    /// document joins the case that it waited for under another IPP.
     fn move_things(
         &self,
         persons: &[Person],
@@ -316,7 +329,7 @@ impl Merging<'_, '_> {
                 note.ipp = survivor.clone();
                 decision.changes.push(Record::Note(note).into());
             }
-            for mut document in view.documents_of_patient(facility, &person.ipp)? {
+            for mut document in view.documents_outside_cases(facility, &person.ipp)? {
                 document.ipp = survivor.clone();
                 if let (Some(id), Attached::Note(_)) = (&document.awaits, &document.attached)
                     && !cases.contains_key(id)
@@ -330,7 +343,7 @@ impl Merging<'_, '_> {
                 decision.changes.push(Record::Document(document).into());
             }
         }
-        for (id, mut case) in cases {
+        for (id, case) in cases {
             let mut waiting: Vec<Document> = Vec::new();
             for mut document in view.documents_awaiting(facility, &id)? {
                 if is_here(&document.ipp)? {
@@ -339,7 +352,7 @@ impl Merging<'_, '_> {
                 }
             }
             if !waiting.is_empty() {
-                scheduling::join(view, decision, &mut case, waiting)?;
+                scheduling::join(view, decision, &case, waiting)?;
                 decision.changes.push(Record::Case(case).into());
             }
         }

@@ -4,16 +4,20 @@
 //! outcome. It reads no file and writes none: the engine does both around it. That is what lets a flow be read, and
 //! tested, in one file.
 
+pub mod about;
 pub mod belonging;
 pub mod cdar2;
 pub mod content;
 pub mod desk;
 pub mod documents;
 pub mod explain;
+mod form;
+pub mod head;
 pub mod identity;
 pub mod ims;
 pub mod made;
 pub mod merge;
+pub mod reporting;
 pub mod route;
 pub mod scheduling;
 pub mod siu;
@@ -22,17 +26,21 @@ pub(crate) mod testing;
 pub mod trail;
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use crate::config::{Config, Facility};
 use crate::model::case::{Case, Completion};
 use crate::model::change::{Change, Record, Subject};
+use crate::model::document::{Document, Listed};
 use crate::model::identifiers::{ContentHash, DocumentId, FacilityId};
 use crate::model::outcome::{Refusal, Verdict, Warning};
 use crate::model::patient::Patient;
 use crate::model::questionnaire::Questionnaire;
+use crate::model::report::VersionOfReport;
 use crate::model::session::Session;
+use crate::model::shown::{Part, Shown};
 use crate::model::view::ViewError;
 
 /// What a decision needs to know besides the message and the view.
@@ -42,6 +50,8 @@ pub struct Context<'c> {
     pub facility: &'c Facility,
     /// The versions of HL7 that are read (`intake.versions`).
     pub versions: &'c [String],
+    /// How far ahead of ours the time of a message may be (`intake.future`).
+    pub future: Duration,
     /// The time of the decision.
     pub now: DateTime<Utc>,
 }
@@ -72,6 +82,8 @@ pub struct Decision<'m> {
     pub contents: Vec<Content<'m>>,
     /// What the engine must do besides.
     pub order: Option<Order>,
+    /// What the verdict alone would have somebody expect, and is not so: a sentence for a person.
+    pub note: Option<String>,
 }
 
 impl Decision<'_> {
@@ -84,7 +96,24 @@ impl Decision<'_> {
             history: Vec::new(),
             contents: Vec::new(),
             order: None,
+            note: None,
         }
+    }
+
+    /// Adds warnings in front of the others, where the message has an effect.
+    pub fn warned_if_taken(mut self, warnings: Vec<Warning>) -> Self {
+        if self.verdict.has_effect() {
+            self.warnings.splice(..0, warnings);
+        }
+        self
+    }
+
+    /// The document of this id as this decision leaves it, if it changes it.
+    fn document(&self, id: &DocumentId) -> Option<&Document> {
+        self.changes.iter().rev().find_map(|change| match change {
+            Change::Put(Record::Document(document)) if document.id == *id => Some(document),
+            _ => None,
+        })
     }
 
     /// Adds changes of records.
@@ -118,6 +147,8 @@ impl<'m> Content<'m> {
 pub enum Order {
     /// Make the next version of a case's report.
     Report(Box<ReportOrder>),
+    /// Write the message that withdraws a report which left before.
+    Withdraw(Box<WithdrawalOrder>),
     /// Write an extra batch with reports that left before.
     Redeliver {
         /// Whose.
@@ -129,6 +160,13 @@ pub enum Order {
     Retry {
         /// The files.
         files: Vec<String>,
+    },
+    /// Put refused files away that nobody will correct: their paths, as `list errors` shows them.
+    Discard {
+        /// The files.
+        files: Vec<String>,
+        /// Why, as whoever says so writes.
+        why: String,
     },
     /// Do the moves of this facility no more that could not be done.
     GiveUp {
@@ -161,6 +199,8 @@ pub struct ReportOrder {
     pub completion: Completion,
     /// What the form of the case says, where it is filled.
     pub questionnaire: Option<Questionnaire>,
+    /// The documents of the case besides the one that filled the form.
+    pub documents: Vec<Listed>,
     /// The PDF that came with the command, where one did.
     pub pdf: Option<Vec<u8>>,
     /// The number of the report, from 1 per facility.
@@ -171,8 +211,71 @@ pub struct ReportOrder {
     pub version: u32,
     /// The place of the version among all of the facility.
     pub sequence: u64,
-    /// The time of the `complete`.
+    /// The time of the `complete`, or of the message that renews the report.
     pub time: DateTime<Utc>,
+    /// The time of the last `complete`, where a message renews the report and nobody validates this version.
+    pub validated: Option<DateTime<Utc>>,
+    /// What it shows.
+    pub shows: Shown,
+    /// The number of the questionnaire that it shows.
+    pub questionnaire_number: Option<u32>,
+    /// The version that it takes the place of.
+    pub former: Option<Former>,
+}
+
+/// What the withdrawal of a report is made of (SPEC 8).
+#[derive(Debug)]
+pub struct WithdrawalOrder {
+    /// The case, as it was completed.
+    pub case: Case,
+    /// Its patient.
+    pub patient: Patient,
+    /// Its session.
+    pub session: Session,
+    /// The number of the report.
+    pub number: u64,
+    /// The unique document id.
+    pub document_id: DocumentId,
+    /// The version that left.
+    pub version: VersionOfReport,
+    /// The place of the withdrawal among all versions of the facility.
+    pub sequence: u64,
+    /// When the case was opened again, or cancelled.
+    pub time: DateTime<Utc>,
+    /// Which of the two.
+    pub why: Withdrawn,
+}
+
+/// Why a report does not hold any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Withdrawn {
+    /// Its case was opened again.
+    Reopened,
+    /// Its case was cancelled.
+    Cancelled,
+}
+
+impl Withdrawn {
+    /// The reason, as the facility reads it.
+    pub fn words(self) -> &'static str {
+        match self {
+            Withdrawn::Reopened => "Dossier rouvert",
+            Withdrawn::Cancelled => "Dossier annulé",
+        }
+    }
+}
+
+/// The version of a report that another one takes the place of.
+#[derive(Debug)]
+pub struct Former {
+    /// Its number.
+    pub version: u32,
+    /// The time of its `complete`.
+    pub time: DateTime<Utc>,
+    /// The parts that are other ones now, as far as is known.
+    pub changed: Vec<Part>,
+    /// The questionnaire that it shows, where that is another one now.
+    pub questionnaire: Option<Questionnaire>,
 }
 
 /// Why there is no decision.

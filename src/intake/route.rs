@@ -5,15 +5,16 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::identity::text;
+use super::identity::{self, text, word};
 use super::trail::Trail;
 use super::{Context, Decided, Decision, cdar2, documents, ims, siu};
 use crate::cda::Cda;
 use crate::config::Facility;
-use crate::hl7::{CharsetWarning, Delimiters, Message, Position, Value};
+use crate::hl7::{self, CharsetWarning, Delimiters, Edges, Message, Position, Untidy, Value};
 use crate::model::change::Record;
 use crate::model::identifiers::{CaseId, ContentHash, hexadecimal};
 use crate::model::outcome::{Reason, Refusal, Verdict, Warning, WarningCode};
+use crate::model::refused::RefusedAbout;
 use crate::model::view::View;
 
 /// Where a message goes, by MSH-9 (SPEC 2, "Message types").
@@ -64,6 +65,7 @@ pub fn decide_telling<'m>(
         trail.go_on(check_single_patient(message), || ())?;
     }
     trail.go_on(check_bounds(message), || ())?;
+    let untidy = trail.go_on(check_lines(message), Vec::new)?;
     let hash = hash_of(message);
     if view.is_applied(&context.facility.id, &hash)? {
         return Ok(Decision::unchanged(Verdict::Duplicate));
@@ -75,7 +77,10 @@ pub fn decide_telling<'m>(
         Flow::Ignored => Decision::unchanged(Verdict::Ignored),
     };
     decision.warnings.splice(..0, charset_warnings(message));
-    if matches!(decision.verdict, Verdict::Accepted | Verdict::Updated) {
+    let times = untidy_times(message, flow, context.facility);
+    decision.warnings.extend(times);
+    decision = decision.warned_if_taken(untidy);
+    if decision.verdict.has_effect() {
         let applied = Record::Applied(context.facility.id.clone(), hash);
         decision.changes.push(applied.into());
     }
@@ -100,31 +105,30 @@ pub fn decide_cda_telling<'m>(
     context: &Context<'_>,
     trail: &mut Trail,
 ) -> Decided<'m> {
-    if let Some(key) = &context.facility.api_key
-        && key.stands_in(bytes, |key| {
-            quick_xml::escape::escape(String::from_utf8_lossy(key))
-                .into_owned()
-                .into_bytes()
-        })
-    {
-        return Err(key_out_of_place("the document").into());
+    check_key_in_document(bytes, context.facility)?;
+    cdar2::decide(bytes, cda, None, view, context, trail)
+}
+
+/// A key in a document would be kept with it, and with what is read from it.
+pub fn check_key_in_document(bytes: &[u8], facility: &Facility) -> Result<(), Refusal> {
+    let escape = |key: &[u8]| {
+        quick_xml::escape::escape(String::from_utf8_lossy(key))
+            .into_owned()
+            .into_bytes()
+    };
+    let key = facility.api_key.as_ref();
+    match key.is_some_and(|key| key.stands_in(bytes, escape)) {
+        true => Err(key_out_of_place("the document")),
+        false => Ok(()),
     }
-    let hash = ContentHash::of(bytes);
-    if view.is_applied(&context.facility.id, &hash)? {
-        return Ok(Decision::unchanged(Verdict::Duplicate));
-    }
-    let mut decision = cdar2::decide(bytes, cda, view, context, trail)?;
-    if matches!(decision.verdict, Verdict::Accepted | Verdict::Updated) {
-        let applied = Record::Applied(context.facility.id.clone(), hash);
-        decision.changes.push(applied.into());
-    }
-    Ok(decision)
 }
 
 /// Whether a file asks for reports: its name says so, its content is not read (SPEC 2).
 pub fn is_request(name: &Path) -> bool {
     let ending = name.extension();
-    ending.is_some_and(|ending| ending == "retrieve" || ending == "retreive")
+    ending.is_some_and(|ending| {
+        ending.eq_ignore_ascii_case("retrieve") || ending.eq_ignore_ascii_case("retreive")
+    })
 }
 
 /// The refusal of a file that is nothing which is known (SPEC 2).
@@ -138,10 +142,12 @@ pub fn unknown_format() -> Refusal {
 /// The flow of a message type.
 fn flow(message: &Message<'_>, code: &str, trigger: &str) -> Result<Flow, Refusal> {
     match (code, trigger) {
-        ("ADT", "A01" | "A04" | "A05" | "A08" | "A28" | "A31" | "A40") => Ok(Flow::Ims),
-        ("ADT", _) => Ok(Flow::Ignored),
+        ("ADT", "A01" | "A04" | "A05" | "A08" | "A28" | "A31" | "A40" | "A47") => Ok(Flow::Ims),
+        ("ADT", event) if is_adt_event(event) => Ok(Flow::Ignored),
         ("SIU", "S12" | "S13" | "S14" | "S15" | "S17") => Ok(Flow::Siu),
-        ("SIU", _) => Ok(Flow::Ignored),
+        ("SIU", "S16" | "S18" | "S19" | "S20" | "S21" | "S22" | "S23" | "S24" | "S26" | "S27") => {
+            Ok(Flow::Ignored)
+        }
         ("ORU", "R01") | ("OUL", "R21" | "R22" | "R23" | "R24") => Ok(Flow::Documents),
         (
             "MDM",
@@ -151,13 +157,31 @@ fn flow(message: &Message<'_>, code: &str, trigger: &str) -> Result<Flow, Refusa
     }
 }
 
+/// Whether this is an event of ADT: of table 0003, or one that a country or a site adds.
+fn is_adt_event(event: &str) -> bool {
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    match event.split_at_checked(1) {
+        Some(("A", number)) if number.len() == 2 && is_number(number) => number
+            .parse::<u8>()
+            .is_ok_and(|number| matches!(number, 1..=18 | 20..=55 | 60..=62)),
+        Some(("Z", rest)) => {
+            rest.len() == 2 && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        }
+        _ => false,
+    }
+}
+
 fn unsupported(message: &Message<'_>, code: &str, trigger: &str) -> Refusal {
+    let part = match code {
+        "ADT" | "SIU" | "ORU" | "MDM" | "OUL" => 2,
+        _ => 1,
+    };
     let shown: String = format!("{code}^{trigger}").chars().take(40).collect();
     Refusal::new(
         Reason::UnsupportedMessage,
-        format!("expected ADT, SIU, ORU^R01, MDM^T01 to T11 or OUL^R21 to R24, found \"{shown}\""),
+        format!("expected an event of ADT or SIU, ORU^R01, MDM^T01 to T11 or OUL^R21 to R24, found \"{shown}\""),
     )
-    .at(message.header().field(9).position())
+    .at(message.header().field(9).component(part).position())
     .with_value(&shown)
 }
 
@@ -190,9 +214,10 @@ fn check_key_elsewhere(message: &Message<'_>, facility: &Facility) -> Result<(),
     };
     let delimiters = message.delimiters();
     let escape = |key: &[u8]| escape_key(key, &delimiters);
-    for raw in message.raw_segments().skip(1) {
-        let fields: Vec<&[u8]> = match raw.get(..3) {
-            Some(b"OBX") => raw.split(|byte| *byte == delimiters.field).collect(),
+    for segment in message.segments().skip(1) {
+        let (raw, name) = (segment.raw(), segment.name());
+        let fields: Vec<&[u8]> = match name {
+            "OBX" => raw.split(|byte| *byte == delimiters.field).collect(),
             _ => Vec::new(),
         };
         let stands_there = match fields.get(2) {
@@ -203,8 +228,7 @@ fn check_key_elsewhere(message: &Message<'_>, facility: &Facility) -> Result<(),
             _ => key.stands_in(raw, escape),
         };
         if stands_there {
-            let name = String::from_utf8_lossy(raw.get(..3).unwrap_or_default());
-            return Err(key_out_of_place(&name).at(Position::of_segment(&name)));
+            return Err(key_out_of_place(name).at(Position::of_segment(name)));
         }
     }
     // These are kept though they may be read from MSH.
@@ -273,6 +297,55 @@ fn check_version(message: &Message<'_>, versions: &[String]) -> Result<(), Refus
     .with_value(&version))
 }
 
+/// Every line must be a segment, or a part of a document: what has no place could be a patient, or another message.
+fn check_lines(message: &Message<'_>) -> Result<Vec<Warning>, Refusal> {
+    let untidy = message
+        .untidy()
+        .map_err(|error| Refusal::new(Reason::Malformed, format!("{error}.")))?;
+    Ok(untidy.iter().map(untidy_warning).collect())
+}
+
+fn untidy_warning(untidy: &Untidy) -> Warning {
+    let (position, sentence) = match untidy {
+        Untidy::Segments { first, line, count } => (
+            first,
+            format!(
+                "expected the name of each segment in capitals at the start of its line, found blanks, control characters or small letters in {count}, first in line {line}; they were read as segments"
+            ),
+        ),
+        Untidy::Control(position) => (
+            position,
+            "expected text, found a control character in a value, which was kept as it came"
+                .to_owned(),
+        ),
+    };
+    Warning::new(WarningCode::SegmentUntidy, sentence).at(*position)
+}
+
+/// What is in doubt about where a message begins and ends in its file. One that ends within a document is refused.
+pub fn check_edges(message: &Message<'_>, edges: Edges) -> Result<Vec<Warning>, Refusal> {
+    let mut warnings = Vec::new();
+    if edges.begins_untidy {
+        let warning = Warning::new(
+            WarningCode::SegmentUntidy,
+            "expected the header at the start of a line, found it behind other bytes; a message was read from there on",
+        );
+        warnings.push(warning.at(Position::of_segment("MSH")));
+    }
+    if edges.ends_open {
+        documents::refuse_cut_off(message)?;
+        let last = message.segments().last();
+        if let Some(last) = last.filter(|last| READ_SEGMENTS.contains(&last.name())) {
+            let warning = Warning::new(
+                WarningCode::SegmentUntidy,
+                "expected the end of the last segment, a carriage return, found none; its last value may be cut short",
+            );
+            warnings.push(warning.at(last.position()));
+        }
+    }
+    Ok(warnings)
+}
+
 /// A second PID would leave open whom the message is about.
 fn check_single_patient(message: &Message<'_>) -> Result<(), Refusal> {
     match message.all("PID").nth(1) {
@@ -296,28 +369,62 @@ pub fn hash_of(message: &Message<'_>) -> ContentHash {
 
 /// The doubts about the character set of a message, as warnings.
 pub fn charset_warnings(message: &Message<'_>) -> Vec<Warning> {
-    let declared = message.header().field(18);
-    message
-        .charset_warnings()
-        .iter()
-        .map(|doubt| match doubt {
+    let doubts = message.charset_warnings();
+    let warning = |(doubt, position): (CharsetWarning, Position)| {
+        let warning = match doubt {
             CharsetWarning::Unknown => Warning::new(
                 WarningCode::CharsetUnknown,
                 "expected a known character set in MSH-18, found another; the message was read as UTF-8",
             ),
+            CharsetWarning::NotUtf16 => Warning::new(
+                WarningCode::CharsetMismatch,
+                "expected UTF-16 in MSH-18, as the file is in, found another character set; the message was read as UTF-16",
+            ),
             CharsetWarning::Mismatch => Warning::new(
                 WarningCode::CharsetMismatch,
                 format!(
-                    "expected text in the character set of MSH-18, found bytes that are not; the message was read as {}",
+                    "expected text in the character set of MSH-18, found values that are not, the first in {position}; each of these was read as UTF-8 where it is that, else as the set of Windows that contains the declared one, else as windows-1252"
+                ),
+            ),
+            CharsetWarning::Entity => Warning::new(
+                WarningCode::CharsetMismatch,
+                format!(
+                    "expected text in the character set of MSH-18, found characters as XML writes them (as &apos;), the first in {position}; each was read as the character that it stands for; send that character, and an & as \\T\\"
+                ),
+            ),
+            CharsetWarning::Control => Warning::new(
+                WarningCode::CharsetControl,
+                format!(
+                    "expected text, found bytes of which the character set of MSH-18 ({}) makes control characters, the first in {position}; they are kept",
                     message.charset().name()
                 ),
             ),
-        })
-        .map(|warning| warning.at(declared.position()))
-        .collect()
+        };
+        warning.at(position)
+    };
+    doubts.into_iter().map(warning).collect()
 }
 
-fn message_type(message: &Message<'_>) -> (String, String) {
+/// The times of a message that are read, and not written as HL7 writes them.
+fn untidy_times(message: &Message<'_>, flow: Flow, facility: &Facility) -> Vec<Warning> {
+    let of = |value: Value<'_>| {
+        let text = word(&value.simple())?;
+        Some(identity::untidy_time(&text, value.position()))
+    };
+    let session_date = || {
+        let mut places = facility.fields.session_date.iter();
+        places.find_map(|place| of(message.get(place)?))
+    };
+    let births = message.all("PID").map(|pid| pid.field(7).component(1));
+    let mut times = vec![of(message.header().field(7).component(1).into())];
+    times.extend(births.map(|birth| of(birth.into())));
+    if flow == Flow::Siu {
+        times.push(session_date());
+    }
+    times.into_iter().flatten().flatten().collect()
+}
+
+pub(super) fn message_type(message: &Message<'_>) -> (String, String) {
     (
         message.message_code().trim().to_owned(),
         message.trigger().trim().to_owned(),
@@ -326,25 +433,25 @@ fn message_type(message: &Message<'_>) -> (String, String) {
 
 /// Refuses what could only be meant to cost much: values that are kept are copied often, and repetitions are compared
 /// with each other.
-fn check_bounds(message: &Message<'_>) -> Result<(), Refusal> {
+pub(super) fn check_bounds(message: &Message<'_>) -> Result<(), Refusal> {
     let separator = message.delimiters().field;
-    for raw in message.raw_segments() {
+    for segment in message.segments() {
+        let (raw, name) = (segment.raw(), segment.name());
         if raw.len() <= MAX_SEGMENT_BYTES {
             continue;
         }
-        let name = String::from_utf8_lossy(raw.get(..3).unwrap_or_default()).into_owned();
         // A document stands in one field.
-        let document = match name.as_str() {
+        let document = match name {
             "OBX" => raw.split(|byte| *byte == separator).map(<[u8]>::len).max(),
             _ => None,
         };
         let length = raw.len() - document.unwrap_or_default();
-        if READ_SEGMENTS.contains(&name.as_str()) && length > MAX_SEGMENT_BYTES {
+        if READ_SEGMENTS.contains(&name) && length > MAX_SEGMENT_BYTES {
             return Err(Refusal::new(
                 Reason::Malformed,
                 format!("expected at most {MAX_SEGMENT_BYTES} bytes in {name}, found {length}"),
             )
-            .at(Position::of_segment(&name)));
+            .at(Position::of_segment(name)));
         }
     }
     Ok(())
@@ -384,6 +491,9 @@ pub struct Described {
     /// MSH-12.1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// By what a corrected message is known; only of one that is refused, or that may be such a one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub about: Option<RefusedAbout>,
 }
 
 impl Described {
@@ -446,6 +556,25 @@ pub fn describe(message: &Message<'_>, facility: &Facility) -> Described {
         receiving_facility: components(6),
         processing_id: text(&header.field(11).component(1)),
         version: text(&header.field(12).component(1)),
+        about: None,
+    }
+}
+
+/// Describes an envelope without a message by its header.
+pub fn describe_envelope(bytes: &[u8], facility: &Facility) -> Described {
+    let header = hl7::envelope_header(bytes);
+    let named = Described::named("batch");
+    match Message::parse(&header) {
+        Ok(header) => Described {
+            control_id: text(&header.header().field(11).component(1)),
+            processing_id: None,
+            version: None,
+            event: String::new(),
+            case: None,
+            message_type: named.message_type,
+            ..describe(&header, facility)
+        },
+        Err(_) => named,
     }
 }
 
@@ -503,7 +632,8 @@ mod tests {
                 &[
                     "ADT^A02",
                     "ADT^A60",
-                    "ADT",
+                    "ADT^Z99",
+                    "ADT^a13",
                     "SIU^S16",
                     "SIU^S26",
                     "ACK",
@@ -512,15 +642,38 @@ mod tests {
                 "ignored",
             ),
             (
-                &["SIU^S12", "SIU^S13", "SIU^S14", "SIU^S15", "SIU^S17"],
+                &[
+                    "SIU^S12", "SIU^s12", "SIU^S13", "SIU^S14", "SIU^S15", "SIU^S17",
+                ],
                 "missing-segment SCH",
             ),
             (&["ADT^A40"], "missing-segment MRG"),
             (
                 &[
-                    "ORM^O01", "ORU^R30", "MDM^T12", "OUL^R20", "MFN^M02", "QBP^Q22", "", "adt^a28",
+                    "ORU^R30",
+                    "MDM^T12",
+                    "OUL^R20",
+                    "ADT",
+                    "ADT^",
+                    "ADT^^ADT_A05",
+                    "ADT^S12",
+                    "ADT^A00",
+                    "ADT^A19",
+                    "ADT^A59",
+                    "ADT^A63",
+                    "ADT^A+1",
+                    "SIU",
+                    "SIU^^SIU_S12",
+                    "SIU^A28",
+                    "SIU^S11",
+                    "SIU^S25",
+                    "SIU^S99",
                 ],
-                "unsupported-message MSH-9",
+                "unsupported-message MSH-9.2",
+            ),
+            (
+                &["ORM^O01", "MFN^M02", "QBP^Q22", "", "adt^a28"],
+                "unsupported-message MSH-9.1",
             ),
         ] {
             for code in types {
@@ -531,6 +684,61 @@ mod tests {
                     "{code}"
                 );
             }
+        }
+    }
+
+    #[test]
+    fn a_request_is_told_from_its_name_in_any_case() {
+        for (name, expected) in [
+            ("x.retrieve", true),
+            ("x.RETRIEVE", true),
+            ("x.Retreive", true),
+            ("x.y.retrieve", true),
+            ("x.retrieved", false),
+            ("retrieve", false),
+        ] {
+            assert_eq!(is_request(Path::new(name)), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_untidy_is_taken_with_a_warning_or_refused() {
+        let plain = message(&[]);
+        for (sent, expected) in [
+            (plain.replace("\rPID", "\r PID"), "accepted segment-untidy"),
+            (
+                plain.replace("\rPID", "\r\u{feff}\0pid"),
+                "accepted segment-untidy",
+            ),
+            (plain.replace("MSH", "msh"), "accepted segment-untidy"),
+            (plain.replace("Lea", "L\0ea"), "accepted segment-untidy"),
+            (format!("{plain}\r\r\u{feff}\r"), "accepted"),
+            (format!("{plain} pid|2||P-2^^^CHU^PI\r"), "malformed PID(2)"),
+            (format!("{plain}some text\r"), "malformed"),
+            (
+                format!("{plain}OBX|1|TX|||a||||||FPID|2||P-2^^^CHU^PI\r"),
+                "malformed",
+            ),
+        ] {
+            let mut world = World::new();
+            assert_eq!(told(&world.receive(&sent)), expected, "{sent:?}");
+        }
+        let ignored = message(&[(9, "ADT^A02")]) + "some text\r";
+        assert_eq!(told(&World::new().receive(&ignored)), "ignored");
+    }
+
+    #[test]
+    fn a_last_segment_without_an_end_may_be_cut_short() {
+        let open = Edges {
+            ends_open: true,
+            ..Edges::default()
+        };
+        for (end, warns) in [("PID|1||P-1", true), ("ZZZ|1", false)] {
+            let text = format!("MSH|^~\\&|\r{end}");
+            let message = Message::parse(text.as_bytes()).unwrap();
+            let warnings = check_edges(&message, open).unwrap();
+            assert_eq!(!warnings.is_empty(), warns, "{end}");
+            assert_eq!(check_edges(&message, Edges::default()), Ok(Vec::new()));
         }
     }
 
@@ -641,6 +849,9 @@ mod tests {
         let mismatch = message(&[(18, "8859/1")]).replace("Lea", "Léa");
         assert_eq!(told(&world.receive(&mismatch)), "updated charset-mismatch");
         assert_eq!(world.patient("P-1").unwrap().given_name, "Léa");
+        let entity = message(&[]).replace("Lea", "L&eacute;o&apos;");
+        assert_eq!(told(&world.receive(&entity)), "updated charset-mismatch");
+        assert_eq!(world.patient("P-1").unwrap().given_name, "Léo'");
     }
 
     #[test]

@@ -4,7 +4,6 @@
 //! found, ending notes, and joining the documents that came before their case. All of it adds to a [`Decision`] and
 //! changes the [`Case`] in hand, which the flow puts at its end.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, NaiveDate, Utc};
@@ -21,35 +20,40 @@ use crate::model::document::{
 use crate::model::identifiers::{CaseId, DocumentId, FacilityId, NoteId, PathwayId, SessionId};
 use crate::model::note::{Note, NoteReason};
 use crate::model::outcome::{Place, Reason, Refusal, Warning, WarningCode};
-use crate::model::session::{Session, SessionState};
+use crate::model::session::{By, Session};
 use crate::model::view::{View, ViewError};
 
 /// What a search for a session gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
     /// Exactly one fits.
-    Session(Session),
+    Session(Box<Session>),
     /// None fits.
     NotFound,
     /// Several fit.
     Ambiguous,
 }
 
-/// By which of its ids a session is looked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum By {
-    /// The pathway it is about.
-    Pathway,
-    /// The family it is about.
-    Family,
-}
-
 /// Finds the session of a pathway on a date; if the pathway has none, that of the family (SPEC 4).
 pub fn find_session(view: &dyn View, date: NaiveDate, id: &PathwayId) -> Result<Found, ViewError> {
-    let sessions = planned_on(view, date)?;
-    Ok(match among(&sessions, id, By::Pathway) {
-        Found::NotFound => among(&sessions, id, By::Family),
+    Ok(match find_by(view, date, By::Pathway, id)? {
+        Found::NotFound => find_by(view, date, By::Family, id)?,
         found => found,
+    })
+}
+
+/// Finds the only session of a date that has this id and that cases can be put into.
+pub fn find_by(
+    view: &dyn View,
+    date: NaiveDate,
+    by: By,
+    id: &PathwayId,
+) -> Result<Found, ViewError> {
+    let mut fitting = view.planned_sessions(date, by, id, 2)?.into_iter();
+    Ok(match (fitting.next(), fitting.next()) {
+        (Some(only), None) => Found::Session(Box::new(only)),
+        (Some(_), Some(_)) => Found::Ambiguous,
+        (None, _) => Found::NotFound,
     })
 }
 
@@ -62,34 +66,11 @@ pub fn read_session_date(text: &str) -> Result<NaiveDate, Refusal> {
         .map_err(|message| Refusal::new(Reason::InvalidDate, message))
 }
 
-/// The sessions of this calendar date that cases can be put into.
-pub fn planned_on(view: &dyn View, date: NaiveDate) -> Result<Vec<Session>, ViewError> {
-    let mut sessions = view.sessions_on(date)?;
-    sessions.retain(|session| session.state == SessionState::Planned);
-    Ok(sessions)
-}
-
-/// The one of these sessions that has this id.
-pub fn among(sessions: &[Session], id: &PathwayId, by: By) -> Found {
-    let mut fitting = sessions.iter().filter(|session| {
-        let own = match by {
-            By::Pathway => &session.pathway_id,
-            By::Family => &session.family_id,
-        };
-        own.as_ref() == Some(id)
-    });
-    match (fitting.next(), fitting.next()) {
-        (Some(only), None) => Found::Session(only.clone()),
-        (Some(_), Some(_)) => Found::Ambiguous,
-        (None, _) => Found::NotFound,
-    }
-}
-
 /// The received message, as a note keeps it while its case waits for a session.
 #[derive(Debug)]
 pub struct Received<'m> {
     /// The message, without the facility's key.
-    pub bytes: Cow<'m, [u8]>,
+    pub content: Content<'m>,
     /// What it is.
     pub content_type: ContentType,
     /// The name to show.
@@ -119,7 +100,7 @@ impl<'m> Received<'m> {
             }
         }
         Self {
-            bytes: bytes.into(),
+            content: Content::new(bytes),
             content_type: ContentType::Hl7,
             file_name: format!(
                 "{}_{}.hl7",
@@ -211,11 +192,11 @@ pub fn leave_unscheduled<'m>(
 ) -> Result<(), ViewError> {
     case.state = CaseState::Unscheduled;
     case.cancelled_in = None;
-    tell(
-        decision,
-        case,
-        format!("left unscheduled ({}) by {by}", reason.word()),
-    );
+    let what = match reason {
+        NoteReason::Unscheduled => format!("unscheduled by {by}"),
+        reason => format!("left unscheduled ({}) by {by}", reason.word()),
+    };
+    tell(decision, case, what);
     let Some(ipp) = case.ipp.clone() else {
         return Ok(());
     };
@@ -261,8 +242,8 @@ pub fn leave_unscheduled<'m>(
 
 /// Adds the message as the document's next version, unless it is the current one already.
 fn keep<'m>(decision: &mut Decision<'m>, document: &mut Document, received: Received<'m>) {
-    let size = received.bytes.len();
-    let content = Content::new(received.bytes);
+    let content = received.content;
+    let size = content.bytes.len();
     let current = document.current();
     if current.is_some_and(|current| current.sha256 == content.hash) {
         return;
@@ -283,7 +264,7 @@ fn keep<'m>(decision: &mut Decision<'m>, document: &mut Document, received: Rece
 pub fn join_awaiting(
     view: &dyn View,
     decision: &mut Decision<'_>,
-    case: &mut Case,
+    case: &Case,
 ) -> Result<(), ViewError> {
     let mut awaiting = view.documents_awaiting(&case.facility, &case.id)?;
     awaiting.retain(|document| Some(&document.ipp) == case.ipp.as_ref());
@@ -294,21 +275,17 @@ pub fn join_awaiting(
 pub fn join(
     view: &dyn View,
     decision: &mut Decision<'_>,
-    case: &mut Case,
+    case: &Case,
     documents: Vec<Document>,
 ) -> Result<(), ViewError> {
     let mut joined = BTreeSet::new();
     let mut notes = BTreeSet::new();
-    let known: BTreeSet<DocumentId> = case.documents.iter().cloned().collect();
     for mut document in documents {
         if let Attached::Note(note) = &document.attached {
             notes.insert(note.clone());
         }
         document.attached = Attached::Case(case.id.clone());
         document.awaits = None;
-        if !known.contains(&document.id) && !joined.contains(&document.id) {
-            case.documents.push(document.id.clone());
-        }
         tell(decision, case, format!("document {} joined", document.id));
         joined.insert(document.id.clone());
         decision.changes.push(Record::Document(document).into());
@@ -385,7 +362,7 @@ pub fn end(decision: &mut Decision<'_>, note: Note, why: &str) {
 
 /// The warnings that stay with a case while their message is the last that set its scheduling, each once.
 ///
-/// A different identity stays with the case for good, and is kept apart.
+/// A different identity stays with the case until it agrees, and is kept apart.
 pub fn codes_of<'w>(warnings: impl IntoIterator<Item = &'w Warning>) -> Vec<WarningCode> {
     let mut codes = Vec::new();
     for warning in warnings {
@@ -417,6 +394,7 @@ mod tests {
     use super::*;
     use crate::intake::testing::{World, told};
     use crate::model::identifiers::Ipp;
+    use crate::model::session::SessionState;
     use crate::store::Overlay;
 
     fn siu(trigger: &str, minute: u32, case: &str) -> String {
@@ -456,6 +434,47 @@ mod tests {
     }
 
     #[test]
+    fn the_only_session_is_found_among_many_that_were_changed() {
+        let mut world = World::new();
+        let session = |number: usize, state| {
+            let id = format!("S-{number:02}");
+            let mut session = crate::intake::testing::session(&id, "2025-04-15", "PATH", "");
+            session.state = state;
+            Record::Session(session)
+        };
+        let (date, id) = ("2025-04-15".parse().unwrap(), PathwayId::new("PATH"));
+        let found = |view: &Overlay<'_>| match find_session(view, date, &id).unwrap() {
+            Found::Session(session) => session.id.to_string(),
+            Found::NotFound => "none".to_owned(),
+            Found::Ambiguous => "several".to_owned(),
+        };
+        let change = |view: &mut Overlay<'_>, records: Vec<Record>| {
+            let changes: Vec<Change> = records.into_iter().map(Change::from).collect();
+            view.apply(&changes).unwrap();
+        };
+        let cancel = |numbers: std::ops::Range<usize>| {
+            let cancelled = numbers.map(|it| session(it, SessionState::Cancelled));
+            cancelled.collect::<Vec<_>>()
+        };
+        world.put((0..40).map(|it| session(it, SessionState::Planned)));
+        let mut before = world.view();
+        assert_eq!(found(&before), "several");
+        change(&mut before, cancel(0..20));
+        assert_eq!(found(&before), "several");
+        let mut view = Overlay::over(&world.store, before.into_changes().into());
+        assert_eq!(found(&view), "several");
+        change(&mut view, cancel(20..39));
+        assert_eq!(found(&view), "S-39");
+        change(&mut view, cancel(39..40));
+        assert_eq!(found(&view), "none");
+        // One that the group before cancelled is planned again.
+        change(&mut view, vec![session(7, SessionState::Planned)]);
+        assert_eq!(found(&view), "S-07");
+        change(&mut view, vec![session(50, SessionState::Planned)]);
+        assert_eq!(found(&view), "several");
+    }
+
+    #[test]
     fn documents_that_came_first_join_their_case() {
         let mut world = World::new();
         world.session("S-1", "2025-04-15", "PATH", "");
@@ -473,8 +492,8 @@ mod tests {
         ];
         world.put(records);
         let documents = |world: &World, case: &str| -> Vec<String> {
-            let case = world.case(case).unwrap();
-            case.documents.iter().map(DocumentId::to_string).collect()
+            let documents = world.documents_of(case);
+            documents.iter().map(DocumentId::to_string).collect()
         };
         let notes = |world: &World| -> Vec<String> {
             let of = |ipp: &str| world.notes(ipp);
@@ -501,10 +520,7 @@ mod tests {
         ];
         world.put(records);
         assert_eq!(told(&world.receive(&siu("S15", 1, "C-1"))), "accepted");
-        assert_eq!(
-            world.case("C-1").unwrap().documents,
-            [DocumentId::new("D-1")]
-        );
+        assert_eq!(world.documents_of("C-1"), [DocumentId::new("D-1")]);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::hl7::{Message, Position, Segment};
 use crate::model::case::{Case, CaseState};
 use crate::model::change::{Change, Record, Subject};
 use crate::model::identifiers::{CaseId, FacilityId, Ipp, NetworkId, PathwayId};
-use crate::model::outcome::{Reason, Refusal, Verdict, Warning};
+use crate::model::outcome::{Reason, Refusal, Verdict, Warning, WarningCode};
 use crate::model::patient::{Patient, Physician};
 use crate::model::view::{View, ViewError};
 
@@ -28,7 +28,7 @@ pub fn decide<'m>(
     let schedule = identity::required_segment(message, "SCH", trail)?;
     let id = schedule.field(2).component(1);
     let id = CaseId::new(identity::required_text(&id, "case id", "case", "", trail)?);
-    let time = identity::message_time(message, facility, trail)?;
+    let time = identity::message_time(message, context, trail)?;
     let known = view.case(&facility.id, &id)?;
     if let Some(case) = &known {
         if let CaseState::Completed(session) = &case.state {
@@ -85,7 +85,9 @@ impl<'m> Appointment<'_, 'm> {
         let mut case = known.unwrap_or_else(|| new_case(&self.facility.id, id));
         if let Some(former) = case.ipp.take_if(|former| *former != ipp) {
             self.check_change_of_patient(&case, &former, &read, &traits)?;
-            decision.changes.extend(self.documents_moved(&case, &ipp)?);
+            decision
+                .changes
+                .extend(self.kept_message_moved(&case, &ipp)?);
             scheduling::tell(
                 &mut decision,
                 &case,
@@ -96,12 +98,14 @@ impl<'m> Appointment<'_, 'm> {
 
         match self.view.patient(&self.facility.id, &ipp)? {
             Some(patient) => {
-                case.identity_mismatch |= identity::check_identity(
-                    &patient,
-                    &traits,
-                    pid.field(5).position(),
-                    &mut decision.warnings,
-                )?;
+                let place = pid.field(5).position();
+                let warnings = &mut decision.warnings;
+                let given = traits.given_by(by.clone());
+                if identity::check_identity(&patient, &traits, place, warnings)? {
+                    case.doubt_identity(given);
+                } else if let Some(what) = case.end_doubt(&given) {
+                    scheduling::tell(&mut decision, &case, what);
+                }
             }
             None => {
                 demographics.ins = identity::keep_own_ins(
@@ -134,7 +138,7 @@ impl<'m> Appointment<'_, 'm> {
             ..Received::hl7(self.message, self.facility, self.time)
         };
         scheduling::place_case(self.view, &mut decision, &mut case, &found, received, &by)?;
-        scheduling::join_awaiting(self.view, &mut decision, &mut case)?;
+        scheduling::join_awaiting(self.view, &mut decision, &case)?;
         let charset = route::charset_warnings(self.message);
         case.scheduling_warnings = scheduling::codes_of(charset.iter().chain(&decision.warnings));
         decision.changes.push(Record::Case(case).into());
@@ -164,7 +168,7 @@ impl<'m> Appointment<'_, 'm> {
         }
         case.siu_time = Some(self.time);
         scheduling::cancel(self.view, &mut decision, &mut case, &self.by())?;
-        scheduling::join_awaiting(self.view, &mut decision, &mut case)?;
+        scheduling::join_awaiting(self.view, &mut decision, &case)?;
         decision.changes.push(Record::Case(case).into());
         Ok(decision)
     }
@@ -186,17 +190,14 @@ impl<'m> Appointment<'_, 'm> {
         Err(other_patient(case, former, read).into())
     }
 
-    /// The documents of a case, and the message that it kept, go with it to its new patient.
-    fn documents_moved(&self, case: &Case, ipp: &Ipp) -> Result<Vec<Change>, ViewError> {
-        let mut moved = Vec::with_capacity(case.documents.len());
+    /// The message that a case kept goes with it to its new patient. The case's documents have their patient through it.
+    fn kept_message_moved(&self, case: &Case, ipp: &Ipp) -> Result<Option<Change>, ViewError> {
         let kept = scheduling::kept_message_of_case(&case.facility, &case.id);
-        for id in case.documents.iter().chain([&kept]) {
-            if let Some(mut document) = self.view.document(&self.facility.id, id)? {
-                document.ipp = ipp.clone();
-                moved.push(Record::Document(document).into());
-            }
-        }
-        Ok(moved)
+        let kept = self.view.document(&case.facility, &kept)?;
+        Ok(kept.map(|mut document| {
+            document.ipp = ipp.clone();
+            Record::Document(document).into()
+        }))
     }
 
     fn by(&self) -> String {
@@ -222,11 +223,20 @@ impl Asked {
         trail: &mut Trail,
     ) -> Result<Self, Refusal> {
         trail.about("case");
-        let submitter = submitter(message, warnings, trail);
+        let physicians = personnel(message);
+        if physicians.is_by_order {
+            let warning = Warning::new(
+                WarningCode::AipNumbering,
+                "expected AIP-1 = 1 for the physician who submits the case and 2 for the lead physician, found other numbers; they were taken by their order",
+            );
+            let position = message.absent("AIP").field(1).position();
+            warnings.push(warning.at(position));
+        }
+        let submitter = submitter(message, physicians.submitter, warnings, trail);
         let submitter = trail.go_on(submitter, identity::nobody)?;
-        let lead = personnel(message, 2).and_then(|lead| {
-            identity::physician(lead.field(3).repetition(1), "lead", warnings, trail)
-        });
+        let lead = physicians
+            .lead
+            .and_then(|lead| physician(&lead, "lead", warnings, trail));
         let location = location(message, trail)?;
         let network = location.field(3).component(9);
         let network = trail.said("network", &network, "").given();
@@ -252,19 +262,19 @@ impl Asked {
 
 fn submitter(
     message: &Message<'_>,
+    submitter: Option<Segment<'_>>,
     warnings: &mut Vec<Warning>,
     trail: &mut Trail,
 ) -> Result<Physician, Refusal> {
     let first = identity::required_segment(message, "AIP", trail)?;
-    let Some(submitter) = personnel(message, 1) else {
+    let Some(submitter) = submitter else {
         return Err(Refusal::new(
             Reason::MissingField,
             "expected an AIP with AIP-1 = 1 for the physician who submits the case, found none",
         )
         .at(first.field(1).position()));
     };
-    let person = submitter.field(3).repetition(1);
-    identity::physician(person, "submitter", warnings, trail).ok_or_else(|| {
+    physician(&submitter, "submitter", warnings, trail).ok_or_else(|| {
         Refusal::new(
             Reason::MissingField,
             "expected the RPPS of the physician who submits the case, found nothing",
@@ -273,13 +283,80 @@ fn submitter(
     })
 }
 
-/// The first AIP of this number: by AIP-1, or where that is empty by its place among them.
-fn personnel<'m>(message: &Message<'m>, number: u32) -> Option<Segment<'m>> {
-    message.all("AIP").find(|resource| {
-        word(&resource.field(1).simple()).map_or(resource.occurrence() == number, |sent| {
-            sent.parse() == Ok(number)
-        })
-    })
+/// The physician of an AIP, with a warning where no RPPS is given.
+fn physician(
+    personnel: &Segment<'_>,
+    name: &str,
+    warnings: &mut Vec<Warning>,
+    trail: &mut Trail,
+) -> Option<Physician> {
+    let persons = personnel.field(3);
+    let physician = identity::physician(persons.repetitions(), name, warnings, trail)?;
+    if physician.known_rpps().is_none() {
+        identity::warn_of_no_rpps(persons.component(1).position(), warnings);
+    }
+    Some(physician)
+}
+
+/// The AIP of the physicians, and how they were told apart.
+struct Personnel<'m> {
+    submitter: Option<Segment<'m>>,
+    lead: Option<Segment<'m>>,
+    is_by_order: bool,
+}
+
+/// The first AIP with AIP-1 = 1 and that with 2; where AIP-1 is empty, its place among them is its number.
+///
+/// Other numbers say only the order. A 2 without a 1 is the lead physician: who submits the case is missing.
+fn personnel<'m>(message: &Message<'m>) -> Personnel<'m> {
+    // The first of all, and the first ones of another number than it, of the same number with another person, of 0, 1, 2,
+    // and of any but 1.
+    let mut first: Option<(String, Segment<'m>)> = None;
+    let (mut second, mut again) = (None, None);
+    let [mut zero, mut one, mut two, mut not_one] = [None; 4];
+    for resource in message.all("AIP") {
+        let number = word(&resource.field(1).simple()).map_or_else(
+            || resource.occurrence().to_string(),
+            |sent| match sent.parse::<u32>() {
+                Ok(number) => number.to_string(),
+                Err(_) => sent.into_owned(),
+            },
+        );
+        match number.as_str() {
+            "0" => _ = zero.get_or_insert(resource),
+            "1" => _ = one.get_or_insert(resource),
+            "2" => _ = two.get_or_insert(resource),
+            _ => {}
+        }
+        if number != "1" {
+            not_one.get_or_insert(resource);
+        }
+        match &first {
+            None => first = Some((number, resource)),
+            Some((of_first, _)) if *of_first != number => _ = second.get_or_insert(resource),
+            Some((_, first)) if first.field(3).raw() != resource.field(3).raw() => {
+                _ = again.get_or_insert(resource);
+            }
+            Some(_) => {}
+        }
+    }
+    match (zero, one, two) {
+        (None, Some(submitter), None) => Personnel {
+            submitter: Some(submitter),
+            lead: not_one.or(again),
+            is_by_order: not_one.or(again).is_some(),
+        },
+        (None, submitter, Some(lead)) => Personnel {
+            submitter,
+            lead: Some(lead),
+            is_by_order: false,
+        },
+        (Some(_), ..) | (None, None, None) => Personnel {
+            is_by_order: first.is_some(),
+            submitter: first.map(|(_, resource)| resource),
+            lead: second.or(again),
+        },
+    }
 }
 
 /// The first AIL that names a pathway.
@@ -346,12 +423,15 @@ pub(super) fn new_case(facility: &FacilityId, id: CaseId) -> Case {
         network: None,
         scheduling_warnings: Vec::new(),
         identity_mismatch: false,
+        identity_given: None,
+        identities_given_before: Vec::new(),
         cancelled_in: None,
         note: None,
-        documents: Vec::new(),
         siu_time: None,
         cda: None,
+        people: Vec::new(),
         has_questionnaire: false,
+        form: None,
         completion: None,
     }
 }
@@ -389,7 +469,6 @@ mod tests {
     use crate::model::document::{Attached, ContentType, DocumentKind};
     use crate::model::identifiers::SessionId;
     use crate::model::note::NoteReason;
-    use crate::model::outcome::WarningCode;
     use crate::model::session::SessionState;
 
     /// The sample of the interface documentation.
@@ -456,7 +535,7 @@ AIP|2||810102078838^Médecin^Audrey";
         assert_eq!(case.state, scheduled("S-1").unwrap());
         assert_eq!(case.ipp, Some(Ipp::new("5100001073")));
         let submitter = case.submitter.unwrap();
-        assert_eq!(submitter.rpps.as_str(), "10100094977");
+        assert_eq!(submitter.known_rpps().unwrap().as_str(), "10100094977");
         assert_eq!(submitter.name().unwrap(), "Infertilité - CO");
         assert_eq!(case.lead, None);
         assert_eq!(case.pathway.unwrap().as_str(), "67d443f1bdfe7d0fb1eabdd4");
@@ -484,13 +563,28 @@ AIP|2||810102078838^Médecin^Audrey";
         let case = world.case("C-1").unwrap();
         assert_eq!(case.submitter.unwrap().name().unwrap(), "Durand Paul");
         let lead = case.lead.unwrap();
-        assert_eq!(lead.rpps.as_str(), "10102078838");
+        assert_eq!(lead.known_rpps().unwrap().as_str(), "10102078838");
         assert_eq!(
             (lead.family.as_deref(), lead.given.as_deref()),
             (Some("Médecin"), Some("Audrey"))
         );
         assert_eq!(case.network.unwrap().as_str(), "NET");
         assert_eq!(case.pathway.unwrap().as_str(), "PATH");
+    }
+
+    #[test]
+    fn all_given_names_of_a_physician_are_kept() {
+        for (sent, given) in [
+            ("Durand^Paul^Marie Luc", "Paul Marie Luc"),
+            ("Durand^Paul^Paul Luc", "Paul Luc"),
+            ("Durand^^Luc", "Luc"),
+        ] {
+            let mut world = world();
+            let message = with(&[("10100094977^Durand^Paul", &format!("10100094977^{sent}"))]);
+            assert_eq!(told(&world.receive(&message)), "accepted");
+            let submitter = world.case("C-1").unwrap().submitter.unwrap();
+            assert_eq!(submitter.given.as_deref(), Some(given), "{sent}");
+        }
     }
 
     #[test]
@@ -570,10 +664,71 @@ AIP|2||810102078838^Médecin^Audrey";
             );
             let case = world.case("C-1").unwrap();
             assert_eq!(case.state, scheduled("S-1").unwrap(), "{to}");
-            assert_eq!(case.submitter.unwrap().rpps.as_str(), "10100094977", "{to}");
-            assert_eq!(case.lead.unwrap().rpps.as_str(), "10102078838", "{to}");
+            assert_eq!(
+                case.submitter.unwrap().known_rpps().unwrap().as_str(),
+                "10100094977",
+                "{to}"
+            );
+            assert_eq!(
+                case.lead.unwrap().known_rpps().unwrap().as_str(),
+                "10102078838",
+                "{to}"
+            );
             assert_eq!(case.network.unwrap().as_str(), "NET", "{to}");
         }
+    }
+
+    #[test]
+    fn physicians_are_taken_by_order_where_their_numbers_say_no_more() {
+        let aips = "AIP|1||10100094977^Durand^Paul\nAIP|2||810102078838^Médecin^Audrey";
+        for (first, second) in [
+            ("0", "1"),
+            ("1", "3"),
+            ("0", "2"),
+            ("10", "20"),
+            ("A", "B"),
+            ("1", "1"),
+            ("0", "0"),
+            ("7", "7"),
+            ("3", ""),
+        ] {
+            let mut world = world();
+            let sent = format!(
+                "AIP|{first}||10100094977^Durand^Paul\nAIP|{second}||810102078838^Médecin^Audrey"
+            );
+            let outcome = told(&world.receive(&with(&[(aips, &sent)])));
+            // The place of the second is its number where it has none.
+            if second.is_empty() {
+                assert_eq!(outcome, "missing-field AIP-1", "{first} {second}");
+                continue;
+            }
+            assert_eq!(outcome, "accepted aip-numbering", "{first} {second}");
+            let case = world.case("C-1").unwrap();
+            assert_eq!(
+                case.submitter.unwrap().known_rpps().unwrap().as_str(),
+                "10100094977"
+            );
+            assert_eq!(
+                case.lead.unwrap().known_rpps().unwrap().as_str(),
+                "10102078838"
+            );
+        }
+        // One physician twice is one.
+        let mut twice = world();
+        let same = aips.replace(
+            "AIP|2||810102078838^Médecin^Audrey",
+            "AIP|1||10100094977^Durand^Paul",
+        );
+        assert_eq!(told(&twice.receive(&with(&[(aips, &same)]))), "accepted");
+        assert_eq!(twice.case("C-1").unwrap().lead, None);
+        let mut world = world();
+        let swapped = "AIP|3||810102078838^Médecin^Audrey\nAIP|1||10100094977^Durand^Paul";
+        assert_eq!(
+            told(&world.receive(&with(&[(aips, swapped)]))),
+            "accepted aip-numbering"
+        );
+        let submitter = world.case("C-1").unwrap().submitter.unwrap();
+        assert_eq!(submitter.known_rpps().unwrap().as_str(), "10100094977");
     }
 
     #[test]
@@ -598,7 +753,10 @@ AIP|2||810102078838^Médecin^Audrey";
         ]);
         assert_eq!(told(&world.receive(&message)), "accepted rpps-invalid");
         let case = world.case("C-1").unwrap();
-        assert_eq!(case.submitter.unwrap().rpps.as_str(), "10100094978");
+        assert_eq!(
+            case.submitter.unwrap().known_rpps().unwrap().as_str(),
+            "10100094978"
+        );
         assert_eq!(case.lead, None);
         assert_eq!(case.scheduling_warnings, [WarningCode::RppsInvalid]);
     }
@@ -868,8 +1026,104 @@ AIP|2||810102078838^Médecin^Audrey";
             assert_eq!(world.patient("P-1"), known);
             let case = world.case("C-1").unwrap();
             assert_eq!(case.identity_mismatch, mismatch, "{to}");
+            assert_eq!(case.identity_given.is_some(), mismatch, "{to}");
             assert!(case.scheduling_warnings.is_empty());
         }
+    }
+
+    #[test]
+    fn a_doubt_of_identity_ends_once_what_was_given_agrees() {
+        let corrected = "MSH|^~\\&|||||20250402||ADT^A08^ADT_A01|1|P|2.5\rPID|1||P-1^^^^PI||DUPONT^Léa^^^^^L||19700102|F\r";
+        for (then, in_doubt) in [
+            (at("S14", 2), false),
+            (at("S14", 2).replace("MARTIN", "DUPONX"), true),
+            // What does not give the name does not agree on it.
+            (at("S14", 2).replace("MARTIN^Léa", "^"), true),
+            (corrected.to_owned(), false),
+            (corrected.replace("DUPONT", "DURAND"), true),
+        ] {
+            let mut world = world();
+            world.receive(WHOLE);
+            let other = at("S14", 1).replace("MARTIN", "DUPONT");
+            assert_eq!(told(&world.receive(&other)), "updated identity-mismatch");
+            world.receive(&then);
+            let (case, patient) = (world.case("C-1").unwrap(), world.patient("P-1"));
+            assert_eq!(
+                case.is_identity_in_doubt(patient.as_ref()),
+                in_doubt,
+                "{then}"
+            );
+            assert_eq!(case.identity_in_doubt(patient.as_ref()).is_some(), in_doubt);
+        }
+    }
+
+    /// What another kind of message gave is in doubt until it agrees; each end of a doubt is told once.
+    #[test]
+    fn the_end_of_a_doubt_is_told() {
+        let adt = |name: &str, day: u32| {
+            format!(
+                "MSH|^~\\&|||||2025040{day}||ADT^A08^ADT_A01|1|P|2.5\rPID|1||P-1^^^^PI||{name}^Léa^^^^^L||19700102|F\r"
+            )
+        };
+        let told_in = |world: &World| -> Vec<String> {
+            let lines = world.history.iter().map(|(_, line)| line.clone());
+            lines.filter(|line| line.contains("in doubt")).collect()
+        };
+        let ended = |by: &str| {
+            format!(
+                "the identity is in doubt no more: {by} agrees with what is known, after CDA gave another"
+            )
+        };
+        let mut world = world();
+        world.receive(WHOLE);
+        let mut case = world.case("C-1").unwrap();
+        let dupont = Traits {
+            birth_name: Some("Dupont".to_owned()),
+            ..Traits::default()
+        };
+        case.identity_mismatch = true;
+        case.identity_given = Some(dupont.given_by("CDA".to_owned()));
+        world.put([Record::Case(case)]);
+        // One of another kind that agrees with what is known, and not with what was given.
+        world.receive(&at("S14", 1));
+        assert!(world.case("C-1").unwrap().identity_mismatch);
+        assert!(told_in(&world).is_empty());
+        world.receive(&adt("DURAND", 2));
+        assert!(told_in(&world).is_empty());
+        world.receive(&adt("DUPONT", 3));
+        assert_eq!(told_in(&world), [ended("ADT^A08")]);
+        let (case, patient) = (world.case("C-1").unwrap(), world.patient("P-1"));
+        assert!(case.identity_mismatch && !case.is_identity_in_doubt(patient.as_ref()));
+        // One that agrees with both takes the doubt away for good.
+        world.receive(&at("S14", 2).replace("MARTIN", "DUPONT"));
+        let case = world.case("C-1").unwrap();
+        assert!(!case.identity_mismatch && case.identity_given.is_none());
+        assert_eq!(told_in(&world), [ended("ADT^A08"), ended("SIU^S14")]);
+        world.receive(&at("S14", 3).replace("MARTIN", "DUPONT"));
+        assert_eq!(told_in(&world).len(), 2);
+    }
+
+    #[test]
+    fn an_agreeing_siu_ends_only_the_doubt_that_a_siu_left() {
+        let mut world = world();
+        world.receive(WHOLE);
+        let mut case = world.case("C-1").unwrap();
+        let dupont = Traits {
+            birth_name: Some("Dupont".to_owned()),
+            ..Traits::default()
+        };
+        case.doubt_identity(dupont.given_by("CDA".to_owned()));
+        world.put([Record::Case(case)]);
+        let given = |world: &World| {
+            let (case, patient) = (world.case("C-1").unwrap(), world.patient("P-1"));
+            let given = case.identity_in_doubt(patient.as_ref());
+            given.map(|given| given.by.clone())
+        };
+        assert_eq!(given(&world).as_deref(), Some("CDA"));
+        world.receive(&at("S14", 1).replace("MARTIN", "DURAND"));
+        assert_eq!(given(&world).as_deref(), Some("SIU^S14"));
+        world.receive(&at("S14", 2));
+        assert_eq!(given(&world).as_deref(), Some("CDA"));
     }
 
     #[test]

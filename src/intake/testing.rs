@@ -12,7 +12,7 @@ use crate::hl7::Message;
 use crate::model::case::Case;
 use crate::model::change::{Change, HistoryEntry, Record, Subject};
 use crate::model::document::{Document, DocumentVersion};
-use crate::model::identifiers::{CaseId, ContentHash, Ipp, PathwayId, SessionId};
+use crate::model::identifiers::{CaseId, ContentHash, DocumentId, Ipp, PathwayId, SessionId};
 use crate::model::note::Note;
 use crate::model::outcome::{Outcome, Reason, WarningCode};
 use crate::model::patient::Patient;
@@ -39,7 +39,7 @@ impl World {
             store: MemoryStore::default(),
             facility: config.facilities[0].clone(),
             versions: config.intake.versions.clone(),
-            now: DateTime::UNIX_EPOCH,
+            now: DateTime::from_timestamp(1_767_225_600, 0).unwrap(),
             contents: BTreeMap::new(),
             history: Vec::new(),
         }
@@ -65,6 +65,7 @@ impl World {
         let context = Context {
             facility: &self.facility,
             versions: &self.versions,
+            future: std::time::Duration::from_secs(86_400),
             now: self.now,
         };
         let overlay = Overlay::new(&self.store);
@@ -77,6 +78,7 @@ impl World {
         let context = Context {
             facility: &self.facility,
             versions: &self.versions,
+            future: std::time::Duration::from_secs(86_400),
             now: self.now,
         };
         let overlay = Overlay::new(&self.store);
@@ -108,6 +110,8 @@ impl World {
         match decided {
             Ok(decision) => {
                 let changes = overlay.apply(&decision.changes).unwrap();
+                let joined = belonging::joined_wrongly(&overlay, &decision.changes).unwrap();
+                assert_eq!(joined, None);
                 let misplaced = belonging::misplaced(&overlay, overlay.changed_keys()).unwrap();
                 assert_eq!(misplaced, None);
                 crate::store::apply_all(&self.store, &changes).unwrap();
@@ -119,6 +123,7 @@ impl World {
                 Outcome::Taken {
                     verdict: decision.verdict,
                     warnings: decision.warnings,
+                    note: decision.note,
                 }
             }
             Err(Stop::Refused(refusal)) => Outcome::Rejected(refusal),
@@ -165,6 +170,14 @@ impl World {
         self.view()
             .case(&self.facility.id, &CaseId::new(id))
             .unwrap()
+    }
+
+    /// The documents attached to a case, in the order of the view.
+    pub(crate) fn documents_of(&self, case: &str) -> Vec<DocumentId> {
+        let of_case = self
+            .view()
+            .documents_of_case(&self.facility.id, &CaseId::new(case));
+        of_case.unwrap().into_iter().map(|it| it.id).collect()
     }
 
     pub(crate) fn patient(&self, ipp: &str) -> Option<Patient> {

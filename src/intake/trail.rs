@@ -31,8 +31,14 @@ pub struct Trail {
     kept: Option<Kept>,
 }
 
+/// So many problems of a message are found where only they are looked for; the next one ends the reading.
+const MOST_PROBLEMS: usize = 100;
+
 #[derive(Debug, Default)]
 struct Kept {
+    /// Whether what was read is of no interest, only what is wrong with it: that of a large message would fill the
+    /// memory.
+    only_problems: bool,
     about: String,
     data: Vec<Datum>,
     refusals: Vec<Refusal>,
@@ -48,6 +54,16 @@ impl Trail {
     pub fn kept() -> Self {
         Self {
             kept: Some(Kept::default()),
+        }
+    }
+
+    /// One that keeps what is wrong, and nothing of what was read.
+    pub fn of_problems() -> Self {
+        Self {
+            kept: Some(Kept {
+                only_problems: true,
+                ..Kept::default()
+            }),
         }
     }
 
@@ -107,7 +123,9 @@ impl Trail {
         stand_in: impl FnOnce() -> T,
     ) -> Result<T, Refusal> {
         match (read, &mut self.kept) {
-            (Err(refusal), Some(kept)) => {
+            (Err(refusal), Some(kept))
+                if !kept.only_problems || kept.refusals.len() < MOST_PROBLEMS =>
+            {
                 kept.refusals.push(refusal);
                 Ok(stand_in())
             }
@@ -148,7 +166,9 @@ impl Trail {
         place: impl Into<Place>,
         rule: impl Display,
     ) {
-        let Some(kept) = &mut self.kept else { return };
+        let Some(kept) = self.kept.as_mut().filter(|kept| !kept.only_problems) else {
+            return;
+        };
         let rule = rule.to_string();
         kept.data.push(Datum {
             about: kept.about.clone(),

@@ -137,9 +137,7 @@ pub fn content(fs: &Fs, dir: &Dir) -> Result<Content, JournalError> {
     let mut open = OpenMoves::default();
     let mut covers = None;
     if let Some(base) = &base {
-        open.moves = base.header.moves.clone();
-        open.finished = base.header.finished;
-        open.times = base.header.times.clone();
+        open = base.header.open_moves();
         covers = Some(base.header.covers.clone());
     }
     let units = folder.after(covers.as_ref().map_or(0, |covers| covers.segment))?;
@@ -153,8 +151,12 @@ pub fn content(fs: &Fs, dir: &Dir) -> Result<Content, JournalError> {
         }
         Ok(())
     })?;
+    let mut sources = Vec::new();
+    if let Some(base) = &base {
+        sources.push(base.entries()?);
+    }
     Ok(Content {
-        pairs: Merged::new(base.as_ref(), newer)?,
+        pairs: Merged::new(sources, newer),
         open,
         counters: last.as_ref().map(|last| last.counters).unwrap_or_default(),
         end: last.as_ref().and_then(Scanned::position),

@@ -111,11 +111,17 @@ impl Folder {
             };
             if name.ends_with(UNFINISHED) {
                 folder.unfinished.push(entry.name);
-            } else if let Some(archive) = Archive::parse(name) {
+                continue;
+            }
+            // A name that is not written as ours would not be found again.
+            if let Some(archive) = Archive::parse(name).filter(|it| it.name() == entry.name) {
                 folder.archives.push(archive);
-            } else if let Some(number) = name.strip_suffix(SNAPSHOT).and_then(parse) {
+                continue;
+            }
+            let number = |suffix| name.strip_suffix(suffix).and_then(parse);
+            if let Some(number) = number(SNAPSHOT).filter(|it| snapshot(*it) == entry.name) {
                 folder.snapshots.push(number);
-            } else if let Some(number) = name.strip_suffix(SEGMENT).and_then(parse) {
+            } else if let Some(number) = number(SEGMENT).filter(|it| segment(*it) == entry.name) {
                 segments.push(number);
             }
         }
@@ -183,6 +189,10 @@ mod tests {
             snapshot(7),
             unfinished(&snapshot(8)),
             "notes.txt".into(),
+            "12.journal".into(),
+            "00000000012.journal".into(),
+            "12.snapshot".into(),
+            "9-12.journal.zst".into(),
         ];
         for name in &names {
             std::fs::write(temporary.path().join(name), "").unwrap();

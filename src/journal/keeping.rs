@@ -8,10 +8,16 @@
 use chrono::{DateTime, Utc};
 
 use super::folder::{Folder, Unit, segment as segment_name, snapshot as snapshot_name};
-use super::snapshot::{self, Merged, Snapshot};
-use super::{JournalError, OpenMoves, SEGMENT_BYTES, SnapshotHeader, archive, read_units};
+use super::runs::Runs;
+use super::snapshot::{self, Snapshot};
+use super::{JournalError, SnapshotHeader, archive, read_units};
 use crate::spool::fs::{Dir, Fs};
-use crate::store::Changes;
+
+/// Segments of fewer bytes are not worth a snapshot.
+const LEAST_BYTES: u64 = 64 * 1024 * 1024;
+
+/// So many bytes of segments, or one that is larger, are compressed into one file.
+const ARCHIVE_BYTES: u64 = 64 * 1024 * 1024;
 
 /// So many segments without a snapshot are enough, however small they are: each start may begin one.
 const SEGMENTS: usize = 256;
@@ -95,7 +101,7 @@ fn is_snapshot_due(fs: &Fs, dir: &Dir, when: When) -> Result<bool, JournalError>
 
 /// Whether so many bytes of segments, in so many files, are reason for another snapshot after one of this size.
 fn is_enough(since: u64, files: usize, snapshot: u64) -> bool {
-    since > snapshot.max(SEGMENT_BYTES) || files >= SEGMENTS
+    since > snapshot.max(LEAST_BYTES) || files >= SEGMENTS
 }
 
 /// The files after this segment to which nothing is appended any more: all but the last.
@@ -110,12 +116,11 @@ fn size_of(fs: &Fs, dir: &Dir, unit: Unit) -> Result<u64, JournalError> {
     match unit {
         Unit::Segment(number) => Ok(fs.size(dir, &segment_name(number))?),
         // It holds at most so much before it is compressed.
-        Unit::Archive(_) => Ok(SEGMENT_BYTES),
+        Unit::Archive(_) => Ok(ARCHIVE_BYTES),
     }
 }
 
-/// Makes the next snapshot. It takes up the changes of about one large segment, so that it needs memory for these and
-/// not for all keys; where more wait, the next one takes them up.
+/// Makes the next snapshot, of all segments that are closed.
 fn make_snapshot(fs: &Fs, dir: &Dir, stop: &dyn Fn() -> bool) -> Result<(), JournalError> {
     // The segment that follows must be there whatever happens: without it, what a snapshot covers looks cut off.
     fs.sync_file_system(dir)?;
@@ -124,28 +129,21 @@ fn make_snapshot(fs: &Fs, dir: &Dir, stop: &dyn Fn() -> bool) -> Result<(), Jour
     let covers = base.as_ref().map(|base| base.header.covers.clone());
     let covered = covers.as_ref().map_or(0, |covers| covers.segment);
     let units = folder.after(covered)?;
-    let mut taken = 0;
-    let mut bytes = 0;
-    for unit in closed_after(&folder, covered) {
-        bytes += size_of(fs, dir, unit)?;
-        if taken > 0 && bytes > SEGMENT_BYTES {
-            break;
-        }
-        taken += 1;
-    }
-    let mut open = OpenMoves::default();
-    if let Some(base) = &base {
-        open.moves = base.header.moves.clone();
-        open.finished = base.header.finished;
-        open.times = base.header.times.clone();
-    }
-    let mut newer = Changes::new();
-    let last = read_units(fs, dir, &units, taken, covers, &mut |(
+    let closed = closed_after(&folder, covered);
+    let Some(newest) = closed.last() else {
+        return Ok(());
+    };
+    let open = base.as_ref().map(|base| base.header.open_moves());
+    let mut open = open.unwrap_or_default();
+    let mut runs = Runs::new(fs, dir, snapshot_name(newest.last()));
+    let last = read_units(fs, dir, &units, closed.len(), covers, &mut |(
         counters,
         entries,
     )| {
         for entry in entries {
-            newer.extend(open.follow(&counters, entry));
+            for change in open.follow(&counters, entry) {
+                runs.add(change)?;
+            }
         }
         match stop() {
             true => Err(JournalError::Stopped),
@@ -164,8 +162,9 @@ fn make_snapshot(fs: &Fs, dir: &Dir, stop: &dyn Fn() -> bool) -> Result<(), Jour
         made: fs.clock().wall(),
         times: open.times,
     };
-    snapshot::write(fs, dir, header, Merged::new(base.as_ref(), newer)?, stop)?;
-    Ok(())
+    let merged = runs.merged(base.as_ref())?;
+    snapshot::write(fs, dir, header, merged, stop)?;
+    runs.remove()
 }
 
 /// The newest snapshot that is whole. A damaged one is told and passed over: those before it, and the segments since,
@@ -213,7 +212,7 @@ fn compress(fs: &Fs, dir: &Dir, stop: &dyn Fn() -> bool) -> Result<usize, Journa
             let what = "nothing says where it ends";
             return Err(JournalError::damaged(&segment_name(number), 0, what));
         };
-        if bytes + end.length > SEGMENT_BYTES && !together.is_empty() {
+        if bytes + end.length > ARCHIVE_BYTES && !together.is_empty() {
             archive::write(fs, dir, &std::mem::take(&mut together), stop)?;
             bytes = 0;
         }
@@ -286,10 +285,10 @@ mod tests {
     fn a_snapshot_is_due_once_it_saves_more_than_it_costs() {
         for (since, files, snapshot, due) in [
             (0, 0, 0, false),
-            (SEGMENT_BYTES, 1, 0, false),
-            (SEGMENT_BYTES + 1, 1, 0, true),
-            (SEGMENT_BYTES + 1, 2, 3 * SEGMENT_BYTES, false),
-            (3 * SEGMENT_BYTES + 1, 3, 3 * SEGMENT_BYTES, true),
+            (LEAST_BYTES, 1, 0, false),
+            (LEAST_BYTES + 1, 1, 0, true),
+            (LEAST_BYTES + 1, 2, 3 * LEAST_BYTES, false),
+            (3 * LEAST_BYTES + 1, 3, 3 * LEAST_BYTES, true),
             (1000, SEGMENTS - 1, 0, false),
             (1000, SEGMENTS, u64::MAX, true),
         ] {

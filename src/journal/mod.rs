@@ -2,14 +2,18 @@
 //!
 //! A group of entries counts once its commit entry is on disk, and not before. Everything else, the store
 //! included, is made from what is written here. A [`snapshot`] says what older segments come to; [`keeping`] makes
-//! them, and compresses and deletes what they cover.
+//! them, and compresses and deletes what they cover. [`chain`] tells cheaply whether the files follow on each other, and
+//! [`renew`] begins a journal again where some are lost.
 
 mod archive;
+pub mod chain;
 pub mod check;
 mod end;
 mod folder;
 pub mod keeping;
 mod record;
+pub mod renew;
+mod runs;
 mod segment;
 pub mod snapshot;
 
@@ -26,8 +30,8 @@ use self::segment::{Scan, Scanned};
 use crate::spool::claim;
 use crate::spool::fs::{Dir, Fs, FsError, Writing};
 
-/// A segment that is longer than this is followed by a new one.
-const SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+/// A segment that is longer than this is followed by a new one. One is read whole.
+const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
 
 /// The journal cannot be trusted or written.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +42,8 @@ pub enum JournalError {
     /// Something other than a torn end: guessing would lose or double messages.
     #[error(
         "the journal is damaged: {segment}, byte {offset}: {what}. Nothing was changed. \
-         Restore journal/ from a copy, or ask for help before anything else is done with this spool"
+         Restore journal/ from the newest copy, with documents/; only if there is none, start once with --accept-loss \
+         (`rcpspool once`, `run` or `rebuild`)"
     )]
     Damaged {
         /// The file.
@@ -66,6 +71,18 @@ pub enum JournalError {
 }
 
 impl JournalError {
+    /// What is wrong where, without what to do about it.
+    pub fn place(&self) -> String {
+        match self {
+            JournalError::Damaged {
+                segment,
+                offset,
+                what,
+            } => format!("{segment}, byte {offset}: {what}"),
+            other => other.to_string(),
+        }
+    }
+
     fn damaged(file: &OsStr, offset: u64, what: &str) -> Self {
         JournalError::Damaged {
             segment: file.to_string_lossy().into_owned(),
@@ -84,6 +101,13 @@ pub struct Position {
     pub length: u64,
     /// The hash over all accepted bytes of this segment; its header names that of the one before.
     pub hash: String,
+}
+
+impl Position {
+    /// A place before anything was written to this segment.
+    fn before_any(segment: u64) -> Self {
+        Scan::new(segment).position()
+    }
 }
 
 /// How far the journal has come: numbers that must go on rising over restarts, and when that was.
@@ -121,17 +145,6 @@ impl Counters {
     }
 }
 
-/// How a journal is opened.
-#[derive(Debug, Clone, Default)]
-pub struct Opening {
-    /// Whether only its end is read: the store has what came before.
-    pub only_end: bool,
-    /// The identity that it has from now on; none: the one that it has, or one that is made.
-    pub identity: Option<String>,
-    /// Numbers that it goes on above, whatever it holds itself.
-    pub above: Counters,
-}
-
 /// The journal, open for appending.
 #[derive(Debug)]
 pub struct Journal {
@@ -158,20 +171,6 @@ impl Journal {
         only_end: bool,
         each: &mut dyn FnMut(Group) -> Result<(), JournalError>,
     ) -> Result<Self, JournalError> {
-        let opening = Opening {
-            only_end,
-            ..Opening::default()
-        };
-        Self::open_as(fs, dir, opening, each)
-    }
-
-    /// The same, of a journal that is to have this identity and these numbers.
-    pub fn open_as(
-        fs: &Fs,
-        dir: &Dir,
-        opening: Opening,
-        each: &mut dyn FnMut(Group) -> Result<(), JournalError>,
-    ) -> Result<Self, JournalError> {
         // What a killed process wrote may not be on the disk yet, and is about to be relied upon.
         fs.sync_file_system(dir)?;
         let mut folder = Folder::list(fs, dir)?;
@@ -188,14 +187,13 @@ impl Journal {
             fs.remove(dir, &folder::segment(last))?;
             folder.segments.pop();
         }
-        let last = match (opening.only_end, folder.segments.last()) {
+        let last = match (only_end, folder.segments.last()) {
             (true, Some(&last)) => Some(segment::read(fs, dir, last, None, &mut |_| Ok(()))?),
             _ => replay(fs, dir, &folder, each)?,
         };
         let counters = last.as_ref().map(|last| last.counters).unwrap_or_default();
-        let counters = counters.at_least(opening.above);
         let had = last.as_ref().and_then(Scanned::journal).map(str::to_owned);
-        let identity = opening.identity.or(had).unwrap_or_else(claim::random);
+        let identity = had.unwrap_or_else(claim::random);
         let going_on = match &last {
             Some(last) => segment::go_on(fs, dir, &identity, counters, last)?,
             None => None,

@@ -134,6 +134,17 @@ pub struct SnapshotHeader {
     pub made: DateTime<Utc>,
 }
 
+impl SnapshotHeader {
+    /// The moves that were still to do as of there.
+    pub fn open_moves(&self) -> OpenMoves {
+        OpenMoves {
+            moves: self.moves.clone(),
+            finished: self.finished,
+            times: self.times.clone(),
+        }
+    }
+}
+
 /// What became of one message.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Message {
@@ -204,7 +215,7 @@ pub enum Place {
 }
 
 /// The moves that the journal orders and does not know to be done, followed entry by entry.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct OpenMoves {
     /// Each with its group.
     pub moves: Vec<(u64, Move)>,

@@ -28,7 +28,7 @@ pub struct Scan {
 }
 
 impl Scan {
-    fn new(number: u64) -> Self {
+    pub(super) fn new(number: u64) -> Self {
         Self {
             number,
             length: 0,
@@ -183,16 +183,24 @@ pub fn go_on(
 
 /// The header of a segment; nothing if it is not whole.
 pub fn header(fs: &Fs, dir: &Dir, number: u64) -> Result<Option<Header>, JournalError> {
-    let mut first = Vec::new();
-    let file = fs.open(dir, &name(number))?;
-    file.take(HEADER_BYTES)
-        .read_to_end(&mut first)
-        .map_err(|source| FsError {
+    let first =
+        first(&mut fs.open(dir, &name(number))?, HEADER_BYTES).map_err(|source| FsError {
             action: "read",
             path: dir.path().join(name(number)),
             source,
         })?;
     Ok(header_of(&first))
+}
+
+/// The bytes of the first entry of a file, at most so many of its content, and no more: hundreds of files are looked at
+/// in a start.
+pub fn first(file: &mut impl Read, most: u64) -> std::io::Result<Vec<u8>> {
+    let mut first = Vec::new();
+    file.by_ref().take(FRAME as u64).read_to_end(&mut first)?;
+    let length = first.get(..4).and_then(|length| length.try_into().ok());
+    let length = u32::from_le_bytes(length.unwrap_or_default());
+    file.take(most.min(length.into())).read_to_end(&mut first)?;
+    Ok(first)
 }
 
 /// The header at the start of these bytes.
@@ -357,9 +365,20 @@ fn first_commit(bytes: &[u8]) -> Option<(Counters, usize)> {
     })
 }
 
-/// The entries that order moves and can be read among bytes that are not whole.
-fn legible(bytes: &[u8]) -> impl Iterator<Item = Entry> {
-    let kinds = [&br#"{"message":"#[..], br#"{"closing":"#, br#"{"changes":"#];
+/// Whether the last entry of a file, of which these bytes are the end, is a commit.
+pub fn ends_with_commit(bytes: &[u8]) -> bool {
+    framed(bytes, br#"{"commit":"#).any(|(_, end)| end == bytes.len())
+}
+
+/// The entries that can be read among bytes that are not whole.
+pub fn legible(bytes: &[u8]) -> impl Iterator<Item = Entry> {
+    let kinds = [
+        &br#"{"header":"#[..],
+        br#"{"message":"#,
+        br#"{"closing":"#,
+        br#"{"changes":"#,
+        br#"{"commit":"#,
+    ];
     let found = kinds.into_iter().flat_map(|kind| framed(bytes, kind));
     found.map(|(entry, _)| entry)
 }

@@ -3,18 +3,20 @@
 //! It is merged from the snapshot before it and the segments since, never from the store, and is written like a
 //! segment: a header, entries of changes, and a commit without which nothing of it counts.
 
-use std::ffi::OsString;
+use std::cmp::Ordering;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Write};
 use std::iter::Peekable;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
 use super::folder;
 use super::segment::{self, FRAME};
-use super::{Entry, JournalError, SnapshotHeader};
+use super::{Counters, Entry, JournalError, SnapshotHeader};
 use crate::model::identifiers::hexadecimal;
-use crate::spool::fs::{Dir, Fs, FsError};
+use crate::spool::fs::{Dir, Fs, FsError, Writing};
 use crate::store::{Changes, KeyChange};
 
 /// So many bytes of keys and values stand in one entry.
@@ -97,7 +99,7 @@ impl Snapshot {
     }
 }
 
-/// The changes of a snapshot, in the portions that they are written in.
+/// Changes in the order of their keys, in the portions that they are written in.
 pub struct Entries(Frames);
 
 impl Iterator for Entries {
@@ -116,26 +118,56 @@ impl Iterator for Entries {
 /// A key with its value.
 pub type Pair = (String, Box<serde_json::value::RawValue>);
 
-/// What a snapshot and the changes after it come to, in the order of the keys.
+type Source = Peekable<Box<dyn Iterator<Item = Result<KeyChange, JournalError>>>>;
+
+/// What several sources of changes come to, in the order of the keys: for each key, the newest source counts.
 pub struct Merged {
-    older: Peekable<Box<dyn Iterator<Item = Result<KeyChange, JournalError>>>>,
-    newer: Peekable<<Changes as IntoIterator>::IntoIter>,
+    /// The oldest first.
+    sources: Vec<Source>,
 }
 
 impl Merged {
-    /// Of a snapshot, if there is one, and what changed since.
-    pub fn new(older: Option<&Snapshot>, newer: Changes) -> Result<Self, JournalError> {
-        let older: Box<dyn Iterator<Item = Result<KeyChange, JournalError>>> = match older {
-            None => Box::new(std::iter::empty()),
-            Some(snapshot) => Box::new(snapshot.entries()?.flat_map(|entry| match entry {
+    /// Of these, the oldest first, and what changed since.
+    pub fn new(older: Vec<Entries>, newest: Changes) -> Self {
+        let of_files = older.into_iter().map(|entries| -> Source {
+            let changes = entries.flat_map(|entry| match entry {
                 Ok(changes) => changes.into_iter().map(Ok).collect(),
                 Err(error) => vec![Err(error)],
-            })),
-        };
-        Ok(Self {
-            older: older.peekable(),
-            newer: newer.into_iter().peekable(),
-        })
+            });
+            let changes: Box<dyn Iterator<Item = _>> = Box::new(changes);
+            changes.peekable()
+        });
+        let newest: Box<dyn Iterator<Item = _>> = Box::new(newest.into_iter().map(Ok));
+        Self {
+            sources: of_files.chain([newest.peekable()]).collect(),
+        }
+    }
+
+    /// The next key of all, as the newest source that has it leaves it.
+    fn next_change(&mut self) -> Option<Result<KeyChange, JournalError>> {
+        let mut first: Option<&str> = None;
+        let mut from = Vec::with_capacity(self.sources.len());
+        for (at, source) in self.sources.iter_mut().enumerate() {
+            let key = match source.peek() {
+                None => continue,
+                Some(Ok((key, _))) => key.as_str(),
+                Some(Err(_)) => return source.next(),
+            };
+            match first.map_or(Ordering::Less, |first| key.cmp(first)) {
+                Ordering::Greater => {}
+                Ordering::Equal => from.push(at),
+                Ordering::Less => {
+                    first = Some(key);
+                    from.clear();
+                    from.push(at);
+                }
+            }
+        }
+        let mut change = None;
+        for at in from {
+            change = self.sources.get_mut(at)?.next();
+        }
+        change
     }
 }
 
@@ -144,20 +176,10 @@ impl Iterator for Merged {
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
-            let newer = self.newer.peek().map(|(key, _)| key);
-            let changed = match (self.older.peek(), newer) {
-                (Some(Err(_)), _) => return self.older.next()?.err().map(Err),
-                (Some(Ok((older, _))), Some(newer)) if older >= newer => {
-                    if older == newer {
-                        self.older.next();
-                    }
-                    self.newer.next()?
-                }
-                (Some(Ok(_)), _) => self.older.next()?.ok()?,
-                (None, _) => self.newer.next()?,
-            };
-            if let (key, Some(value)) = changed {
-                return Some(Ok((key, value)));
+            match self.next_change()? {
+                Ok((key, Some(value))) => return Some(Ok((key, value))),
+                Ok((_, None)) => {}
+                Err(error) => return Some(Err(error)),
             }
         }
     }
@@ -176,46 +198,11 @@ pub fn write(
 ) -> Result<Snapshot, JournalError> {
     let name = folder::snapshot(header.covers.segment);
     let unfinished = folder::unfinished(&name);
-    if fs.exists(dir, &unfinished)? {
-        fs.remove(dir, &unfinished)?;
-    }
-    let mut out = Out {
-        file: BufWriter::new(fs.create(dir, &unfinished)?),
-        hash: Sha256::new(),
-        count: 0,
-    };
-    let failed = |source| FsError {
-        action: "write",
-        path: dir.path().join(&unfinished),
-        source,
-    };
     let counters = header.counters;
-    out.put(&Entry::Snapshot(Box::new(header)), &failed)?;
-    let mut changes = Vec::new();
-    let mut bytes = 0;
-    for pair in pairs {
-        let (key, value) = pair?;
-        bytes += key.len() + value.get().len();
-        changes.push((key, Some(value)));
-        if bytes >= ENTRY_BYTES {
-            out.put(&portion(std::mem::take(&mut changes)), &failed)?;
-            bytes = 0;
-            if stop() {
-                return Err(JournalError::Stopped);
-            }
-        }
-    }
-    out.put(&portion(changes), &failed)?;
-    let commit = Entry::Commit {
-        count: out.count,
-        counters,
-        hash: hexadecimal(&out.hash.clone().finalize()),
-    };
-    out.put(&commit, &failed)?;
-    let file = out
-        .file
-        .into_inner()
-        .map_err(|error| failed(error.into_error()))?;
+    let mut out = Out::create(fs, dir, &unfinished)?;
+    out.put(&Entry::Snapshot(Box::new(header)))?;
+    let puts = pairs.map(|pair| pair.map(|(key, value)| (key, Some(value))));
+    let file = out.finish(puts, counters, stop)?;
     file.sync()?;
     let mut written = Snapshot::open_as(fs, dir, unfinished)?;
     if fs.exists(dir, &name)? {
@@ -228,34 +215,99 @@ pub fn write(
     Ok(written)
 }
 
-fn portion(changes: Vec<KeyChange>) -> Entry {
-    Entry::Changes {
-        what: "snapshot".to_owned(),
-        changes,
-        moves: Vec::new(),
-    }
+/// Writes changes that are in the order of their keys, for this process alone: not synced, without a header.
+pub fn write_run(fs: &Fs, dir: &Dir, name: &OsStr, changes: Changes) -> Result<(), JournalError> {
+    let out = Out::create(fs, dir, name)?;
+    out.finish(changes.into_iter().map(Ok), Counters::default(), &|| false)?;
+    Ok(())
 }
 
-/// A snapshot that is being written.
-struct Out<W> {
-    file: W,
+/// Reads what [`write_run`] wrote.
+pub fn read_run(fs: &Fs, dir: &Dir, name: &OsStr) -> Result<Entries, JournalError> {
+    Frames::open(fs, dir, name).map(Entries)
+}
+
+/// A file of framed entries that is being written.
+struct Out {
+    file: BufWriter<Writing>,
+    path: PathBuf,
     hash: Sha256,
     count: usize,
 }
 
-impl<W: Write> Out<W> {
-    fn put(
-        &mut self,
-        entry: &Entry,
-        failed: &dyn Fn(std::io::Error) -> FsError,
-    ) -> Result<(), JournalError> {
+impl Out {
+    /// In the place of one that was not finished.
+    fn create(fs: &Fs, dir: &Dir, name: &OsStr) -> Result<Self, JournalError> {
+        if fs.exists(dir, name)? {
+            fs.remove(dir, name)?;
+        }
+        Ok(Self {
+            file: BufWriter::new(fs.create(dir, name)?),
+            path: dir.path().join(name),
+            hash: Sha256::new(),
+            count: 0,
+        })
+    }
+
+    /// Writes changes in portions, and the commit. `stop` may end it between two portions.
+    fn finish(
+        mut self,
+        changes: impl Iterator<Item = Result<KeyChange, JournalError>>,
+        counters: Counters,
+        stop: &dyn Fn() -> bool,
+    ) -> Result<Writing, JournalError> {
+        let mut portion = Vec::new();
+        let mut bytes = 0;
+        for change in changes {
+            let (key, value) = change?;
+            bytes += key.len() + value.as_ref().map_or(0, |value| value.get().len());
+            portion.push((key, value));
+            if bytes >= ENTRY_BYTES {
+                self.put_changes(std::mem::take(&mut portion))?;
+                bytes = 0;
+                if stop() {
+                    return Err(JournalError::Stopped);
+                }
+            }
+        }
+        self.put_changes(portion)?;
+        let commit = Entry::Commit {
+            count: self.count,
+            counters,
+            hash: hexadecimal(&self.hash.clone().finalize()),
+        };
+        self.put(&commit)?;
+        let path = self.path;
+        self.file
+            .into_inner()
+            .map_err(|error| write_failed(&path, error.into_error()))
+    }
+
+    fn put_changes(&mut self, changes: Vec<KeyChange>) -> Result<(), JournalError> {
+        self.put(&Entry::Changes {
+            what: "snapshot".to_owned(),
+            changes,
+            moves: Vec::new(),
+        })
+    }
+
+    fn put(&mut self, entry: &Entry) -> Result<(), JournalError> {
         let mut bytes = Vec::new();
         segment::frame(&mut bytes, entry)?;
         self.hash.update(&bytes);
         self.count += 1;
-        self.file.write_all(&bytes).map_err(failed)?;
-        Ok(())
+        self.file
+            .write_all(&bytes)
+            .map_err(|source| write_failed(&self.path, source))
     }
+}
+
+fn write_failed(path: &Path, source: std::io::Error) -> JournalError {
+    JournalError::Disk(FsError {
+        action: "write",
+        path: path.to_owned(),
+        source,
+    })
 }
 
 /// The framed entries of a file, read one after the other.

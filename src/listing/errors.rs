@@ -2,20 +2,29 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use chrono::SecondsFormat;
+use serde_json::{Value, json};
 
 use super::Filter;
 use crate::config::Config;
-use crate::model::refused::RefusedFile;
+use crate::model::refused::{Discarded, Refusals, RefusedFile, TakenSince};
 use crate::model::view::ViewError;
 use crate::spool::claim;
 use crate::spool::finish::ERROR;
 use crate::store::{Overlay, Store, keys};
 
+/// Lies in `error/`, and somebody should do something about it.
+pub const OPEN: &str = "open";
+/// Lies in `error/`, and a later message about the same was taken in since.
+pub const SUPERSEDED: &str = "superseded";
+/// Was put away, to `done/`.
+pub const DISCARDED: &str = "discarded";
+
 /// The refused files, the oldest first: what the sidecar of each says, and `file`, its path, below the spool where it
 /// lies there. In it a `%`, and what is no UTF-8, is written `%xx`.
 ///
-/// Whose it is comes from the folder it lies in. One that somebody removed is left out.
+/// Whose it is comes from the folder it lies in. One that somebody removed is left out, and one that was put away is
+/// only listed where this state is asked for.
 pub fn errors(
     store: &dyn Store,
     config: &Config,
@@ -31,19 +40,78 @@ pub fn errors(
         if !is_asked_for {
             continue;
         }
+        if filter.state.as_deref() == Some(DISCARDED) {
+            let records: Vec<Discarded> = view.all(&keys::discarded_of(station))?;
+            let above = folder.parent().unwrap_or(&folder);
+            for discarded in records {
+                let file = above.join(claim::from_text(&discarded.path));
+                if is_there(&file) {
+                    let mut error = row(discarded.record.sidecar, station, &shown(config, &file));
+                    let time = discarded.time.to_rfc3339_opts(SecondsFormat::Secs, true);
+                    error["state"] = DISCARDED.into();
+                    error["discarded"] = json!({ "time": time, "why": discarded.why });
+                    error["next"] = Value::Null;
+                    errors.push(error);
+                }
+            }
+            continue;
+        }
         let records: Vec<RefusedFile> = view.all(&keys::refused_of(station))?;
         for record in records {
             let file = folder.join(claim::from_text(&record.file));
             if is_there(&file) {
-                let mut error = record.sidecar;
-                error["facility"] = station.into();
-                error["file"] = shown(config, &file).into();
+                let by = superseded_by(&view, station, &record)?;
+                let state = if by.is_some() { SUPERSEDED } else { OPEN };
+                if !filter.has_state(state) {
+                    continue;
+                }
+                let mut error = row(record.sidecar, station, &shown(config, &file));
+                error["state"] = state.into();
+                if let Some(by) = by {
+                    let time = by.taken.to_rfc3339_opts(SecondsFormat::Secs, true);
+                    error["superseded"] = json!({ "time": time, "file": by.file });
+                    error["next"] = NEXT_IF_SUPERSEDED.into();
+                }
                 errors.push(error);
             }
         }
     }
     errors.sort_by_cached_key(|error| (text(error, "time"), text(error, "file")));
     Ok(errors)
+}
+
+/// What to do about a file that is superseded.
+const NEXT_IF_SUPERSEDED: &str =
+    "A later message about the same was taken in: discard this one (`rcpspool discard`).";
+
+/// The last message that came after this refused file and says what its messages wanted to say, if each has one.
+fn superseded_by(
+    view: &Overlay<'_>,
+    station: &str,
+    record: &RefusedFile,
+) -> Result<Option<TakenSince>, ViewError> {
+    let mut last: Option<TakenSince> = None;
+    for about in &record.abouts {
+        let known: Option<Refusals> = view.get(&keys::refusals_about(station, &about.subject))?;
+        let taken = known.and_then(|known| known.taken);
+        let Some(taken) = taken.filter(|taken| taken.is_later(record, about)) else {
+            return Ok(None);
+        };
+        if last
+            .as_ref()
+            .is_none_or(|last| last.sequence < taken.sequence)
+        {
+            last = Some(taken);
+        }
+    }
+    Ok(last)
+}
+
+fn row(sidecar: Value, station: &str, file: &str) -> Value {
+    let mut row = sidecar;
+    row["facility"] = station.into();
+    row["file"] = file.into();
+    row
 }
 
 /// A refused file with whose it is and its path.
@@ -54,9 +122,12 @@ pub struct Newest {
     pub file: String,
     /// What is remembered of it.
     pub record: RefusedFile,
+    /// Whether a later message about the same was taken in since.
+    pub is_superseded: bool,
 }
 
-/// The files that were refused last and still lie in `error/`, the newest first; of places that cannot be reached,
+/// The files that were refused last and still lie in `error/`, the newest first, so many of those that are superseded
+/// and of the others; of places that cannot be reached,
 /// nobody looks whether they do.
 pub fn newest(
     store: &dyn Store,
@@ -74,6 +145,7 @@ pub fn newest(
         looked_at.len() < most
     })?;
     let mut newest = Vec::new();
+    let (mut open, mut superseded) = (0, 0);
     for key in looked_at {
         let station = keys::station_of_refused(&key);
         let folder = folders.iter().find(|(name, _)| *name == station);
@@ -84,12 +156,23 @@ pub fn newest(
         if is_reachable(&station) && !is_there(&file) {
             continue;
         }
+        let is_superseded = superseded_by(&view, &station, &record)?.is_some();
+        let counted = if is_superseded {
+            &mut superseded
+        } else {
+            &mut open
+        };
+        if *counted == count {
+            continue;
+        }
+        *counted += 1;
         newest.push(Newest {
             file: shown(config, &file),
             station,
             record,
+            is_superseded,
         });
-        if newest.len() == count {
+        if open == count {
             break;
         }
     }

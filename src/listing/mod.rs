@@ -65,8 +65,15 @@ impl What {
     /// The states that it can be asked by.
     pub fn states(self) -> &'static [&'static str] {
         match self {
-            What::Cases => &["unscheduled", "scheduled", "completed", "cancelled"],
+            What::Cases => &[
+                "unscheduled",
+                "scheduled",
+                "completed",
+                "cancelled",
+                OUTDATED,
+            ],
             What::Sessions => &["planned", "closed", "cancelled"],
+            What::Errors => &[errors::OPEN, errors::SUPERSEDED, errors::DISCARDED],
             _ => &[],
         }
     }
@@ -134,19 +141,24 @@ pub fn patients(view: &Overlay<'_>, filter: &Filter) -> Result<Vec<Value>, ViewE
     Ok(patients.iter().map(rows::patient).collect())
 }
 
+/// As a state: the completed cases whose report is outdated.
+const OUTDATED: &str = "outdated";
+
 /// The cases; one that waits also tells in `can_be_scheduled` the only planned session that it fits by now, if any.
 pub fn cases(view: &Overlay<'_>, filter: &Filter) -> Result<Vec<Value>, ViewError> {
     let matching = matching(view)?;
     let mut listed: Vec<Case> = view.all_of_patients(&keys::cases(filter.facility.as_ref()))?;
+    let outdated = filter.state.as_deref() == Some(OUTDATED);
     listed.retain(|case| {
         let session = case.state.session();
-        filter.has_state(case.state.word())
+        let word = case.state.word();
+        (filter.has_state(word) || outdated && word == "completed")
             && filter.session.as_ref().is_none_or(|it| session == Some(it))
     });
-    listed
-        .iter()
-        .map(|case| rows::case(view, case, &matching))
-        .collect()
+    let rows = listed.iter().map(|case| rows::case(view, case, &matching));
+    let mut rows = rows.collect::<Result<Vec<Value>, ViewError>>()?;
+    rows.retain(|row| !outdated || row["report_outdated"] == true);
+    Ok(rows)
 }
 
 /// The sessions; `cases` is an array of `{facility, case, state}`, of every facility.
@@ -198,9 +210,10 @@ pub fn documents(view: &Overlay<'_>, filter: &Filter) -> Result<Vec<Value>, View
 pub fn reports(view: &Overlay<'_>, filter: &Filter) -> Result<Vec<Value>, ViewError> {
     let reports: Vec<Report> = view.all(&keys::reports(filter.facility.as_ref()))?;
     let mut listed = Vec::new();
-    for report in &reports {
+    for report in reports {
+        let report = &report.counted();
         if is_in_session(view, filter, &report.facility, Some(&report.case))? {
-            listed.extend(rows::report(report));
+            listed.extend(rows::report(view, report)?);
         }
     }
     Ok(listed)

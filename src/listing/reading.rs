@@ -133,19 +133,16 @@ enum Colour {
     Yellow = 33,
 }
 
-/// The rows of [`row`] as text.
-pub fn render(rows: &[Value], look: &Look) -> String {
+/// A row of [`row`] as text; whether it is the first of all.
+pub fn render(row: &Value, is_first: bool, look: &Look) -> String {
     let mut text = String::new();
-    for (number, row) in rows.iter().enumerate() {
-        if number > 0 {
-            text.push('\n');
-        }
-        let is_first = row["message"] == 1;
-        if is_first {
-            text.push_str(&look.paragraph("", &plain(&row["file"]), Colour::Bold));
-        }
-        text.push_str(&message(row, look));
+    if !is_first {
+        text.push('\n');
     }
+    if row["message"] == 1 {
+        text.push_str(&look.paragraph("", &plain(&row["file"]), Colour::Bold));
+    }
+    text.push_str(&message(row, look));
     text
 }
 
@@ -438,7 +435,7 @@ mod tests {
     #[test]
     fn what_is_wrong_stands_first_and_is_marked_where_it_stands() {
         assert_eq!(
-            render(&[refused()], &Look::of(None)),
+            render(&refused(), true, &Look::of(None)),
             "inbox/bad.hl7\n  \
                1 of 2: ADT^A28 7: would be refused, 1 error\n  \
                ✗ invalid-phone at PID-13.1: \"061\"\n    \
@@ -468,13 +465,13 @@ mod tests {
             letters.retain(|word| !word.is_empty());
             letters
         };
-        let whole = words(&render(&[row.clone()], &Look::of(None)));
+        let whole = words(&render(&row, true, &Look::of(None)));
         for width in [60, 80, 100, 140] {
             let look = Look {
                 width: Some(width),
                 coloured: false,
             };
-            let text = render(&[row.clone()], &look);
+            let text = render(&row, true, &look);
             for line in text.lines() {
                 assert!(letters(line) <= width, "{width}: {line}");
             }
@@ -488,13 +485,13 @@ mod tests {
             width: Some(80),
             coloured,
         };
-        let coloured = render(&[refused()], &look(true));
+        let coloured = render(&refused(), true, &look(true));
         assert!(coloured.contains("\x1b[31m"), "{coloured}");
         let mut plain = String::new();
         for (number, part) in coloured.split("\x1b[").enumerate() {
             let rest = part.split_once('m').map_or(part, |(_, rest)| rest);
             plain.push_str(if number == 0 { part } else { rest });
         }
-        assert_eq!(plain, render(&[refused()], &look(false)));
+        assert_eq!(plain, render(&refused(), true, &look(false)));
     }
 }

@@ -4,14 +4,16 @@ use chrono::SecondsFormat;
 use serde_json::{Value, json};
 
 use super::Matching;
+use crate::intake::reporting;
 use crate::model::case::Case;
 use crate::model::document::{Attached, Document, DocumentKind};
 use crate::model::note::Note;
 use crate::model::outcome::WarningCode;
-use crate::model::patient::{Patient, Physician};
+use crate::model::patient::{Address, Patient, Physician};
 use crate::model::report::Report;
 use crate::model::session::Session;
 use crate::model::view::{View, ViewError};
+use crate::store::Overlay;
 
 pub(super) fn patient(patient: &Patient) -> Value {
     json!({
@@ -27,17 +29,43 @@ pub(super) fn patient(patient: &Patient) -> Value {
         "social_security_number": patient.social_security_number,
         "phone": patient.phone.as_ref().map(|phone| phone.as_str()),
         "email": patient.email.as_ref().map(|email| email.as_str()),
-        "address": patient.address.as_ref().map(|address| json!({
-            "street": address.street,
-            "city": address.city,
-            "postal_code": address.postal_code,
-            "country": address.country,
-        })),
+        "address": patient.address.as_ref().map(address),
         "network": patient.network,
         "identity_status": patient.identity_status,
-        "physician": patient.physician.as_ref().map(|physician| physician.rpps.as_str()),
+        "identity_attributes": patient.identity_attributes,
+        "physician": patient.physician.as_ref().and_then(Physician::known_rpps),
+        "physician_number": patient.physician.as_ref().map(other_number),
         "physician_name": patient.physician.as_ref().and_then(Physician::name),
     })
+}
+
+fn address(address: &Address) -> Value {
+    let mut row = json!({
+        "street": address.street,
+        "city": address.city,
+        "postal_code": address.postal_code,
+        "country": address.country,
+    });
+    if let Some(complement) = &address.complement {
+        row["complement"] = Value::from(complement.as_str());
+    }
+    row
+}
+
+/// A number that is no RPPS, and what it is.
+fn other_number(physician: &Physician) -> Value {
+    physician.other_number().map_or(
+        Value::Null,
+        |number| json!({ "value": number.value, "kind": number.kind }),
+    )
+}
+
+/// Whether a person or a department stands in the place of a physician.
+fn kind(physician: &Physician) -> &'static str {
+    match physician.is_department() {
+        true => "department",
+        false => "person",
+    }
 }
 
 pub(super) fn case(view: &dyn View, case: &Case, matching: &Matching) -> Result<Value, ViewError> {
@@ -49,23 +77,31 @@ pub(super) fn case(view: &dyn View, case: &Case, matching: &Matching) -> Result<
         "session": case.state.session(),
         "can_be_scheduled": matching.get(&key),
         "ipp": case.ipp,
-        "submitter": case.submitter.as_ref().map(|it| it.rpps.as_str()),
+        "submitter": case.submitter.as_ref().and_then(Physician::known_rpps),
+        "submitter_number": case.submitter.as_ref().map(other_number),
         "submitter_name": case.submitter.as_ref().and_then(Physician::name),
-        "lead": case.lead.as_ref().map(|it| it.rpps.as_str()),
+        "submitter_kind": case.submitter.as_ref().map(kind),
+        "lead": case.lead.as_ref().and_then(Physician::known_rpps),
+        "lead_number": case.lead.as_ref().map(other_number),
         "lead_name": case.lead.as_ref().and_then(Physician::name),
         "pathway": case.pathway,
         "date": case.date.map(|date| date.to_string()),
         "network": case.network,
-        "warnings": warnings(case),
+        "warnings": warnings(view, case)?,
         "documents": documents(view, case)?,
         "has_questionnaire": case.has_questionnaire,
+        "report_outdated": !reporting::outdated(view, case)?.is_empty(),
     }))
 }
 
 /// The warnings of the message that last set the scheduling, and those of the identity, each once (SPEC 4).
-fn warnings(case: &Case) -> Vec<&'static str> {
+fn warnings(view: &dyn View, case: &Case) -> Result<Vec<&'static str>, ViewError> {
+    let patient = match &case.ipp {
+        Some(ipp) if case.identity_mismatch => view.patient(&case.facility, ipp)?,
+        _ => None,
+    };
     let identity = case
-        .identity_mismatch
+        .is_identity_in_doubt(patient.as_ref())
         .then_some(WarningCode::IdentityMismatch);
     let mut codes = Vec::new();
     for warning in case.scheduling_warnings.iter().copied().chain(identity) {
@@ -73,20 +109,16 @@ fn warnings(case: &Case) -> Vec<&'static str> {
             codes.push(warning.code());
         }
     }
-    codes
+    Ok(codes)
 }
 
 /// The documents that joined it; a message that is kept on its note is none of them.
 fn documents(view: &dyn View, case: &Case) -> Result<Vec<Value>, ViewError> {
-    let mut rows = Vec::new();
-    for id in &case.documents {
-        if let Some(found) = view.document(&case.facility, id)?
-            && found.kind == DocumentKind::Document
-        {
-            rows.push(document(&found));
-        }
-    }
-    Ok(rows)
+    let documents = view.documents_of_case(&case.facility, &case.id)?;
+    let shown = documents
+        .iter()
+        .filter(|found| found.kind == DocumentKind::Document);
+    Ok(shown.map(document).collect())
 }
 
 pub(super) fn session(session: &Session, cases: &[Case]) -> Value {
@@ -102,7 +134,7 @@ pub(super) fn session(session: &Session, cases: &[Case]) -> Value {
         "start": session.start,
         "pathway_id": session.pathway_id,
         "family_id": session.family_id,
-        "lead_rpps": lead.map(|lead| lead.rpps.as_str()),
+        "lead_rpps": lead.and_then(Physician::known_rpps),
         "lead_family": lead.and_then(|lead| lead.family.as_deref()),
         "lead_given": lead.and_then(|lead| lead.given.as_deref()),
         "state": session.state.word(),
@@ -145,8 +177,14 @@ pub(super) fn document(document: &Document) -> Value {
     })
 }
 
-pub(super) fn report(report: &Report) -> impl Iterator<Item = Value> {
-    report.versions.iter().map(|version| {
+/// A row for each version.
+pub(super) fn report(view: &Overlay<'_>, report: &Report) -> Result<Vec<Value>, ViewError> {
+    let case = view.case(&report.facility, &report.case)?;
+    let outdated = match &case {
+        Some(case) if !reporting::outdated(view, case)?.is_empty() => report.standing(),
+        _ => None,
+    };
+    let versions = view.report_versions(report)?.into_iter().map(|version| {
         json!({
             "facility": report.facility,
             "case": report.case,
@@ -155,6 +193,10 @@ pub(super) fn report(report: &Report) -> impl Iterator<Item = Value> {
             "file_name": version.file_name,
             "batch": version.batch,
             "time": version.time.to_rfc3339_opts(SecondsFormat::Secs, true),
+            "outdated": outdated == Some(version.version),
+            "withdrawn": version.withdrawal.is_some() || report.holds_back(&version),
+            "withdrawal_batch": version.withdrawal.as_ref().and_then(|it| it.batch),
         })
-    })
+    });
+    Ok(versions.collect())
 }

@@ -70,9 +70,16 @@ fn case(
         None => Value::Null,
     };
     shown["completion"] = json!(case.completion);
-    shown["reports"] = report.iter().flat_map(rows::report).collect();
+    shown["reports"] = match &report {
+        Some(report) => rows::report(view, report)?.into(),
+        None => json!([]),
+    };
     let filled = view.questionnaire(facility, id)?;
+    shown["identity_given"] = json!(case.identity_in_doubt(patient.as_ref()));
     shown["questionnaire"] = json!(filled.map(|filled| filled.questionnaire));
+    if let Some(questionnaire) = shown["questionnaire"].as_object_mut() {
+        questionnaire.insert("people".to_owned(), json!(case.people));
+    }
     let subject = change::Subject::Case(facility.clone(), id.clone());
     shown["history"] = history(view, &[subject])?;
     Ok(Some(shown))

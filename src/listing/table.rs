@@ -1,5 +1,6 @@
 //! Listings as text: aligned columns, cut to the terminal's width, plain when piped.
 
+use chrono::{DateTime, Local, Utc};
 use serde_json::Value;
 
 use super::What;
@@ -88,7 +89,13 @@ fn outline(questionnaire: &Value, depth: usize, text: &mut String) {
     let indent = GAP.repeat(depth);
     for section in list(&questionnaire["sections"]) {
         let title = either(&section, "title", "label");
-        text.push_str(&format!("{indent}{title} ({})\n", plain(&section["code"])));
+        let code = plain(&section["code"]);
+        let code = if code.is_empty() {
+            code
+        } else {
+            format!(" ({code})")
+        };
+        text.push_str(&format!("{indent}{title}{code}\n"));
         let statements = list(&section["statements"]);
         match statements.is_empty() {
             true => {
@@ -124,6 +131,16 @@ fn statement_lines(statements: &[Value], depth: usize, text: &mut String) {
         .collect();
         let line = format!("{} {label}: {}", plain(&statement["mood"]), said.join(" "));
         let line = line.trim_end_matches([':', ' ']);
+        let by_hand = match &statement["by_hand"] {
+            Value::Null => String::new(),
+            Value::Object(differs) => format!(
+                " (by hand; the document says {})",
+                plain(differs.get("differs").unwrap_or(&Value::Null))
+            ),
+            Value::String(word) if word == "same" => " (by hand, as the document says)".to_owned(),
+            _ => " (by hand)".to_owned(),
+        };
+        let line = format!("{line}{by_hand}");
         text.push_str(&format!("{}{line}\n", GAP.repeat(depth)));
         let inner = statement["statements"].as_array();
         statement_lines(
@@ -194,7 +211,7 @@ fn columns_of(what: What) -> &'static [Column] {
         What::Cases => &[
             ("FACILITY", |row| plain(&row["facility"])),
             ("CASE", |row| plain(&row["id"])),
-            ("STATE", |row| plain(&row["state"])),
+            ("STATE", state_of_case),
             ("SESSION", session_of_case),
             ("DATE", |row| plain(&row["date"])),
             ("PATIENT", |row| plain(&row["ipp"])),
@@ -232,11 +249,20 @@ fn columns_of(what: What) -> &'static [Column] {
         What::Reports => &[
             ("FACILITY", |row| plain(&row["facility"])),
             ("CASE", |row| plain(&row["case"])),
-            ("VERSION", |row| plain(&row["version"])),
+            ("VERSION", version_of_report),
             ("BATCH", batch),
             ("FILE", |row| plain(&row["file_name"])),
         ],
         What::Errors => &[],
+    }
+}
+
+/// Its state, and whether its report shows what was and is not.
+fn state_of_case(row: &Value) -> String {
+    let state = plain(&row["state"]);
+    match row["report_outdated"] == true {
+        true => format!("{state}, report outdated"),
+        false => state,
     }
 }
 
@@ -264,10 +290,22 @@ fn version(row: &Value) -> String {
     }
 }
 
+fn version_of_report(row: &Value) -> String {
+    let version = plain(&row["version"]);
+    match row["outdated"] == true {
+        true => format!("{version}, outdated"),
+        false => version,
+    }
+}
+
 fn batch(row: &Value) -> String {
-    match &row["batch"] {
-        Value::Null => "waiting".to_owned(),
-        number => number.to_string(),
+    let withdrawn = row["withdrawn"] == true;
+    match (&row["batch"], &row["withdrawal_batch"]) {
+        (Value::Null, _) if withdrawn => "held back".to_owned(),
+        (Value::Null, _) => "waiting".to_owned(),
+        (number, Value::Null) if withdrawn => format!("{number}, withdrawal waiting"),
+        (number, Value::Null) => number.to_string(),
+        (number, withdrawn) => format!("{number}, withdrawn in {withdrawn}"),
     }
 }
 
@@ -296,6 +334,16 @@ fn error(row: &Value) -> String {
         plain(&row["file"]),
         plain(&row["message"])
     );
+    let superseded = &row["superseded"];
+    if !superseded.is_null() {
+        let (time, file) = (plain(&superseded["time"]), plain(&superseded["file"]));
+        text.push_str(&format!("  superseded {time} by {file}\n"));
+    }
+    let discarded = &row["discarded"];
+    if !discarded.is_null() {
+        let (time, why) = (plain(&discarded["time"]), plain(&discarded["why"]));
+        text.push_str(&format!("  discarded {time}: {why}\n"));
+    }
     let next = plain(&row["next"]);
     if !next.is_empty() {
         text.push_str(&format!("  → {next}\n"));
@@ -314,6 +362,21 @@ pub fn plain(value: &Value) -> String {
         Value::Array(list) => join(list.iter()),
         Value::Object(object) => join(object.values()),
     }
+}
+
+/// A time as a person reads it at a terminal: to the second, in the terminal's time zone.
+pub fn when(value: &Value) -> String {
+    let time = value.as_str().and_then(|text| text.parse().ok());
+    match time {
+        Some(time) => local(time),
+        None => plain(value),
+    }
+}
+
+/// The same of a time.
+pub fn local(time: DateTime<Utc>) -> String {
+    let local = time.with_timezone(&Local);
+    local.format("%Y-%m-%d %H:%M:%S %:z").to_string()
 }
 
 fn join<'v>(values: impl Iterator<Item = &'v Value>) -> String {
@@ -410,6 +473,18 @@ mod tests {
     fn note(ipp: &str, name: &str) -> Value {
         json!({ "facility": "demo", "id": "5f00", "ipp": ipp, "case": null, "reason": "no-case",
                 "documents": [{ "file_name": name }] })
+    }
+
+    #[test]
+    fn a_time_is_told_to_the_second_where_the_reader_is() {
+        let text = "2026-11-27T03:33:27.123456789Z";
+        let time: DateTime<Utc> = text.parse().unwrap();
+        let told = when(&text.into());
+        assert!(told.contains(":33:27 ") && !told.contains('.'), "{told}");
+        let read = DateTime::parse_from_str(&told, "%Y-%m-%d %H:%M:%S %z").unwrap();
+        assert_eq!(read.timestamp(), time.timestamp());
+        assert_eq!(when(&"soon".into()), "soon");
+        assert_eq!(when(&Value::Null), "");
     }
 
     #[test]

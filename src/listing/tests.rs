@@ -13,11 +13,11 @@ use crate::store::{MemoryStore, apply_all, to_json};
 const KEYS: [(What, &str); 6] = [
     (
         What::Cases,
-        "facility id state session ipp submitter submitter_name lead lead_name pathway date network warnings documents has_questionnaire",
+        "facility id state session ipp submitter submitter_name lead lead_name pathway date network warnings documents has_questionnaire report_outdated",
     ),
     (
         What::Patients,
-        "facility ipp birth_name usual_name given_name birth_given_name sex birth_date ins phone email address network identity_status",
+        "facility ipp birth_name usual_name given_name birth_given_name sex birth_date ins phone email address network identity_status identity_attributes",
     ),
     (
         What::Sessions,
@@ -61,27 +61,32 @@ fn world() -> World {
         version: 1,
         sequence: 1,
         time: world.now,
+        validated: None,
         file_name: "r.pdf".to_owned(),
         pdf: ContentHash::of(b""),
         size: 0,
         message_before: String::new(),
         message_after: String::new(),
         batch: None,
+        shows: None,
+        questionnaire: None,
+        withdrawal: None,
     };
-    world.put([Record::Report(Report {
-        facility: world.facility.id.clone(),
-        case: CaseId::new("1"),
-        number: 1,
-        document_id: DocumentId::new("d"),
-        versions: vec![
-            version.clone(),
-            ReportVersion {
-                version: 2,
-                batch: Some(7),
-                ..version
-            },
-        ],
-    })]);
+    let mut report = Report::new(
+        world.facility.id.clone(),
+        CaseId::new("1"),
+        1,
+        DocumentId::new("d"),
+    );
+    report.latest = 2;
+    let second = ReportVersion {
+        version: 2,
+        batch: Some(7),
+        ..version.clone()
+    };
+    let versions = [version, second].map(|it| Record::ReportVersion(Box::new(report.of(it))));
+    world.put(versions);
+    world.put([Record::Report(report)]);
     world
 }
 
@@ -170,9 +175,10 @@ fn a_case_is_listed() {
         rows[0],
         json!({
             "facility": "demo", "id": "1", "state": "scheduled", "session": "S-1", "can_be_scheduled": null,
-            "ipp": "19", "submitter": "10100094977", "submitter_name": "DUPONT PAUL", "lead": null, "lead_name": null,
+            "ipp": "19", "submitter": "10100094977", "submitter_number": null,
+            "submitter_name": "DUPONT PAUL", "submitter_kind": "person", "lead": null, "lead_number": null, "lead_name": null,
             "pathway": "P-1", "date": "2025-04-08", "network": "N-1", "warnings": [], "documents": [],
-            "has_questionnaire": false,
+            "has_questionnaire": false, "report_outdated": false,
         })
     );
     assert_eq!(rows[1]["state"], "unscheduled");

@@ -3,11 +3,13 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::date::PartialDate;
 use super::identifiers::{
-    CaseId, DocumentId, FacilityId, Ipp, NetworkId, NoteId, PathwayId, SessionId,
+    CaseId, ContentHash, FacilityId, Ipp, NetworkId, NoteId, PathwayId, SessionId,
 };
+use super::name;
 use super::outcome::WarningCode;
-use super::patient::Physician;
+use super::patient::{Patient, Physician, Sex};
 
 /// A case, known by the facility's case id.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,30 +40,187 @@ pub struct Case {
     /// Warnings of the message that last set the scheduling.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub scheduling_warnings: Vec<WarningCode>,
-    /// Whether an identity in a message differed from the known one (warning `identity-mismatch`).
+    /// Whether an identity in a message differed from the known one (warning `identity-mismatch`), which may agree by
+    /// now ([`Case::is_identity_in_doubt`]).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub identity_mismatch: bool,
+    /// That identity, the last one that differed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity_given: Option<GivenIdentity>,
+    /// Those that messages of other kinds gave before, and that no message of their kind took back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub identities_given_before: Vec<GivenIdentity>,
     /// The session it was in when it was cancelled, for `reopen`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancelled_in: Option<SessionId>,
     /// The note that keeps the message while no session is found.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<NoteId>,
-    /// The documents that joined, in the order they came.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub documents: Vec<DocumentId>,
     /// The time (MSH-7) of the last SIU that was applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub siu_time: Option<DateTime<Utc>>,
     /// The last CDA that was applied.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cda: Option<LastCda>,
+    /// Who its questionnaire names besides submitter and lead: those who present, take part, are told, or treat.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub people: Vec<crate::model::questionnaire::Participant>,
     /// Whether its questionnaire is filled.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub has_questionnaire: bool,
+    /// The hash of what its questionnaire says ([`Questionnaire::hash`]), once the case was completed.
+    ///
+    /// [`Questionnaire::hash`]: super::questionnaire::Questionnaire::hash
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub form: Option<ContentHash>,
     /// What the desk decided, the last time it completed the case; kept while the case is reopened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub completion: Option<Completion>,
+}
+
+/// An identity as a message or document gave it: what of it is compared with the known one (SPEC 3).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenIdentity {
+    /// What gave it: `CDA`, `SIU^S12`.
+    pub by: String,
+    /// Birth name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub birth_name: Option<String>,
+    /// Given name of the birth certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub birth_given_name: Option<String>,
+    /// Date of birth.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub birth_date: Option<PartialDate>,
+    /// Sex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sex: Option<Sex>,
+}
+
+impl Case {
+    /// Whether an identity that a message or document of the case gave differs from that of its patient now.
+    pub fn is_identity_in_doubt(&self, patient: Option<&Patient>) -> bool {
+        let mut given = self.identities_given();
+        let agrees = patient.is_some_and(|patient| {
+            self.identity_given.is_some()
+                && given.all(|given| given.differs_from(patient) == Differing::default())
+        });
+        self.identity_mismatch && !agrees
+    }
+
+    /// The identity that differs from that of its patient now.
+    pub fn identity_in_doubt(&self, patient: Option<&Patient>) -> Option<&GivenIdentity> {
+        let differs = |given: &&GivenIdentity| {
+            patient.is_none_or(|patient| given.differs_from(patient) != Differing::default())
+        };
+        let given = self.identities_given().find(differs);
+        given.filter(|_| self.is_identity_in_doubt(patient))
+    }
+
+    fn identities_given(&self) -> impl Iterator<Item = &GivenIdentity> {
+        self.identity_given
+            .iter()
+            .chain(&self.identities_given_before)
+    }
+
+    /// A message or document gave this identity, which differs from the known one: it takes the place of what one of the
+    /// same kind gave before.
+    pub fn doubt_identity(&mut self, given: GivenIdentity) {
+        self.identity_mismatch = true;
+        let former = self.identity_given.take();
+        self.identities_given_before.splice(..0, former);
+        self.identities_given_before
+            .retain(|before| before.kind() != given.kind());
+        self.identity_given = Some(given);
+    }
+
+    /// Ends the doubt that a message or document left, where this identity, which agrees with the known one, gives all
+    /// that it gave, and comes from the same kind or says the same. Gives the words for that, where it ends.
+    ///
+    /// What another kind says of somebody else leaves the doubt: a questionnaire may still be that of another patient.
+    pub fn end_doubt(&mut self, agreeing: &GivenIdentity) -> Option<String> {
+        let gave = |given: &GivenIdentity| {
+            [
+                given.birth_name.is_some(),
+                given.birth_date.is_some(),
+                given.sex.is_some(),
+            ]
+        };
+        let ends = |former: &mut GivenIdentity| {
+            let mut parts = gave(former).into_iter().zip(gave(agreeing));
+            (former.kind() == agreeing.kind() || former.agrees_with(agreeing))
+                && parts.all(|(before, now)| now || !before)
+        };
+        let before = &mut self.identities_given_before;
+        let mut ended: Vec<GivenIdentity> = self.identity_given.take_if(ends).into_iter().collect();
+        ended.extend(before.extract_if(.., ends));
+        if self.identity_given.is_none() && !before.is_empty() {
+            self.identity_given = Some(before.remove(0));
+        }
+        let first = ended.first()?;
+        if self.identity_given.is_some() {
+            return None;
+        }
+        self.identity_mismatch = false;
+        Some(first.doubt_ended(&agreeing.by))
+    }
+}
+
+/// Which data of two identities differ; what one of them does not give does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Differing {
+    /// The birth names, folded.
+    pub birth_name: bool,
+    /// The dates of birth, to the coarser precision.
+    pub birth_date: bool,
+    /// The sexes.
+    pub sex: bool,
+}
+
+impl GivenIdentity {
+    /// What histories say of the end of the doubt that it left.
+    pub fn doubt_ended(&self, by: &str) -> String {
+        format!(
+            "the identity is in doubt no more: {by} agrees with what is known, after {} gave another",
+            self.by
+        )
+    }
+
+    /// The kind of message that gave it: `CDA`, `SIU`.
+    fn kind(&self) -> &str {
+        self.by.split('^').next().unwrap_or_default()
+    }
+
+    /// Whether it says nothing else than this one does.
+    fn agrees_with(&self, other: &GivenIdentity) -> bool {
+        fn agree<T>(one: Option<&T>, other: Option<&T>, is_same: impl Fn(&T, &T) -> bool) -> bool {
+            one.zip(other)
+                .is_none_or(|(one, other)| is_same(one, other))
+        }
+        agree(
+            self.birth_name.as_ref(),
+            other.birth_name.as_ref(),
+            |one, other| name::same(one, other),
+        ) && agree(
+            self.birth_date.as_ref(),
+            other.birth_date.as_ref(),
+            |one, other| one.agrees_with(other),
+        ) && agree(self.sex.as_ref(), other.sex.as_ref(), |one, other| {
+            one == other
+        })
+    }
+
+    /// Compares it with the known patient (SPEC 3).
+    pub fn differs_from(&self, known: &Patient) -> Differing {
+        let birth_name = self.birth_name.as_ref();
+        Differing {
+            birth_name: birth_name.is_some_and(|given| !name::same(given, &known.birth_name)),
+            birth_date: self
+                .birth_date
+                .is_some_and(|given| !given.agrees_with(&known.birth_date)),
+            sex: self.sex.is_some_and(|given| given != known.sex),
+        }
+    }
 }
 
 /// What the next CDA of a case is compared with, to know whether it is older (SPEC 5).
@@ -124,6 +283,9 @@ pub struct Completion {
     /// Further items of the report.
     #[serde(default)]
     pub items: Vec<ReportItem>,
+    /// Who validated the decision, where the desk says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub validator: Option<Participant>,
     /// The hash of the PDF that came with the command, where one did.
     #[serde(default)]
     pub pdf: Option<super::identifiers::ContentHash>,

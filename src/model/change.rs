@@ -9,7 +9,7 @@ use super::identifiers::{CaseId, ContentHash, FacilityId, Ipp, NoteId, SessionId
 use super::note::Note;
 use super::patient::{Patient, Person};
 use super::questionnaire::FilledQuestionnaire;
-use super::report::{Batch, Cursor, Report};
+use super::report::{Batch, Cursor, Report, VersionOfReport};
 use super::session::Session;
 
 /// A record of the store, whole.
@@ -46,6 +46,10 @@ pub enum Record {
     FormerQuestionnaire(Box<FilledQuestionnaire>),
     /// A report.
     Report(Report),
+    /// A version of a report.
+    ReportVersion(Box<VersionOfReport>),
+    /// That the report of this case is outdated, so that they can be counted.
+    OutdatedReport(FacilityId, CaseId),
     /// What is counted for a facility.
     Cursor(FacilityId, Cursor),
     /// A batch that was written.
@@ -56,6 +60,25 @@ pub enum Record {
     CommandDone(String),
     /// A line in the history of something.
     History(HistoryEntry),
+}
+
+impl Record {
+    /// A report with those of its versions that changed, and those that it still holds itself: each version gets a record
+    /// of its own.
+    pub fn of_report(
+        mut report: Report,
+        changed: impl IntoIterator<Item = VersionOfReport>,
+    ) -> impl Iterator<Item = Record> {
+        let held = report.give_versions().into_iter();
+        let versions = held.chain(changed).map(Record::from);
+        std::iter::once(Record::Report(report)).chain(versions)
+    }
+}
+
+impl From<VersionOfReport> for Record {
+    fn from(version: VersionOfReport) -> Self {
+        Record::ReportVersion(Box::new(version))
+    }
 }
 
 /// One change: the store holds resolved puts and deletions, never decisions to make again.

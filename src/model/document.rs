@@ -10,7 +10,7 @@ use super::identifiers::{CaseId, ContentHash, DocumentId, FacilityId, Ipp, NoteI
 pub struct Document {
     /// The facility.
     pub facility: FacilityId,
-    /// The patient.
+    /// The patient; of what is stored in a case, whoever was when it was written: it is read as the case's patient.
     pub ipp: Ipp,
     /// Made from the facility, the patient and the unique id, or from the message it comes from.
     pub id: DocumentId,
@@ -175,8 +175,19 @@ pub struct DocumentVersion {
     pub time: Option<DateTime<Utc>>,
 }
 
+/// A document as a report names it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Listed {
+    /// The time of the message it came with.
+    pub time: Option<DateTime<Utc>>,
+    /// The name to show.
+    pub name: String,
+    /// What it is.
+    pub content_type: ContentType,
+}
+
 /// The kinds of content that are told apart (SPEC 6).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ContentType {
     /// PDF.

@@ -131,6 +131,16 @@ impl Rpps {
         has_luhn_key(&self.0)
     }
 
+    /// Whether a number that nobody says to be an RPPS could be one: 11 digits, or 12 that begin with `8`.
+    pub fn could_be(sent: &str) -> bool {
+        let sent = sent.trim();
+        let digits = match sent.len() {
+            12 => sent.strip_prefix('8').unwrap_or_default(),
+            _ => sent,
+        };
+        digits.len() == 11 && digits.bytes().all(|digit| digit.is_ascii_digit())
+    }
+
     /// The digits to store, compare and send.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -170,7 +180,15 @@ pub struct Ins {
     pub oid: String,
 }
 
+/// The OID of the provisional kind of INS (NIA): a number that is waiting for its NIR.
+const NIA: &str = "1.2.250.1.213.1.4.9";
+
 impl Ins {
+    /// Whether this is the number that is waiting for its NIR: where both are there, the NIR wins.
+    pub fn is_provisional(&self) -> bool {
+        self.oid == NIA
+    }
+
     /// Whether the last two digits are 97 − (the first 13 mod 97), with Corsica's 2A and 2B counted as 19 and 18.
     pub fn has_valid_key(&self) -> bool {
         if self.value.len() != 15 || !self.value.is_ascii() {

@@ -28,6 +28,120 @@ pub fn same(one: &str, other: &str) -> bool {
     fold(one) == fold(other)
 }
 
+/// Whether a text has these words, folded, one behind the other; what stands between words does not matter.
+pub fn says(text: &str, words: &str) -> bool {
+    let split = |text: &str| -> Vec<String> {
+        let folded = fold(text);
+        let words = folded.split(|letter: char| !letter.is_alphanumeric());
+        let words = words.filter(|word| !word.is_empty());
+        words.map(str::to_owned).collect()
+    };
+    let (text, words) = (split(text), split(words));
+    words.is_empty() || text.windows(words.len()).any(|part| part == words)
+}
+
+/// All given names of somebody, in their order, with a blank between two; those that follow the first may repeat it, as
+/// where a sender gives the whole list behind the one in use.
+pub fn given_names(given: impl IntoIterator<Item = String>) -> Option<String> {
+    /// Each is compared with those before it; nobody has more.
+    const COMPARED: usize = 100;
+    let mut all = String::new();
+    let mut known: Vec<String> = Vec::new();
+    for name in given {
+        let next: Vec<String> = match known.len() < COMPARED {
+            true => name.split_whitespace().map(fold).collect(),
+            false => Vec::new(),
+        };
+        let is_known = known.windows(next.len().max(1)).any(|words| words == next);
+        if is_known || name.trim().is_empty() {
+            continue;
+        }
+        if next.starts_with(&known) {
+            (all, known) = (name, next);
+        } else {
+            all.push(' ');
+            all.push_str(&name);
+            known.extend(next);
+        }
+    }
+    (!all.is_empty()).then_some(all)
+}
+
+/// The given names of somebody as one source gives them, to be compared with those of another.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct GivenNames {
+    all: Vec<GivenName>,
+    /// Where those stand in `all` that somebody is called by: each the first of what the source gives as one text.
+    first: Vec<usize>,
+}
+
+/// A given name in its parts, folded: one, or those of a compound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct GivenName(Vec<Part>);
+
+/// A part of a given name; an abbreviation stands for all that begin with it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Part {
+    letters: String,
+    is_abbreviation: bool,
+}
+
+impl GivenNames {
+    /// Adds the names of one text; `leads` where somebody is called by the first of them.
+    pub fn add(&mut self, names: &str, leads: bool) {
+        let is_between = |letter: char| letter.is_whitespace() || matches!(letter, ',' | ';');
+        let names = names.split(is_between).map(GivenName::of);
+        let mut names = names.filter(|name| !name.0.is_empty());
+        if leads && let Some(first) = names.next() {
+            self.first.push(self.all.len());
+            self.all.push(first);
+        }
+        self.all.extend(names);
+    }
+
+    /// Whether both may be those of one person: one list has a first name of the other, or one of the two has none.
+    pub fn agree_with(&self, other: &Self) -> bool {
+        self.all.is_empty()
+            || other.all.is_empty()
+            || self.has_first_of(other)
+            || other.has_first_of(self)
+    }
+
+    fn has_first_of(&self, other: &Self) -> bool {
+        let mut firsts = other.first.iter().filter_map(|at| other.all.get(*at));
+        firsts.any(|first| self.all.iter().any(|own| own.agrees_with(first)))
+    }
+}
+
+impl GivenName {
+    fn of(name: &str) -> Self {
+        let folded = fold(name);
+        let parts = folded.split_inclusive([' ', '.']).map(|part| {
+            let letters = part.trim_matches(|letter: char| !letter.is_alphanumeric());
+            Part {
+                letters: letters.to_owned(),
+                is_abbreviation: part.ends_with('.') || letters.chars().nth(1).is_none(),
+            }
+        });
+        Self(parts.filter(|part| !part.letters.is_empty()).collect())
+    }
+
+    /// Whether they are the same, or one is what the other begins with.
+    fn agrees_with(&self, other: &Self) -> bool {
+        let begins = |one: &Part, other: &Part| {
+            one.letters == other.letters
+                || one.is_abbreviation && other.letters.starts_with(&one.letters)
+        };
+        let mut both = self.0.iter().zip(&other.0);
+        both.all(|(one, other)| begins(one, other) || begins(other, one))
+    }
+}
+
+/// What names are sorted by, as French does: by their letters, and only where these are the same by accents and case.
+pub fn order(name: &str) -> (String, String) {
+    (fold(name), name.to_uppercase())
+}
+
 /// A name for the name of a file (SPEC 8): folded to the letters `A` to `Z`, every other character `-`.
 pub fn ascii_upper(name: &str) -> String {
     fold(name)
@@ -146,9 +260,118 @@ mod tests {
     }
 
     #[test]
+    fn words_are_found_in_a_text() {
+        for (text, words, is_said) in [
+            ("12, rue de l’Évêché", "12 RUE DE L'EVECHE", true),
+            ("12 rue de la Paix", "de la paix", true),
+            ("112 rue de la Paix", "12", false),
+            ("12 rue de la Paix", "12 Paix", false),
+            ("12", "12 rue", false),
+            ("12", "", true),
+        ] {
+            assert_eq!(says(text, words), is_said, "{text}, {words}");
+        }
+    }
+
+    #[test]
+    fn all_given_names_are_kept_each_once() {
+        for (given, expected) in [
+            (&[][..], None),
+            (&["Jean"], Some("Jean")),
+            (&["Jean", "Paul"], Some("Jean Paul")),
+            (&["Jean-Marc", "Paul", "Luc"], Some("Jean-Marc Paul Luc")),
+            (&["Jean", "Jean Paul"], Some("Jean Paul")),
+            (&["JEAN", "jean"], Some("JEAN")),
+            (&["Jean-Marc", "Marc"], Some("Jean-Marc Marc")),
+            (&["Jean Paul", "Paul"], Some("Jean Paul")),
+            (&["Jean", "Jeanne"], Some("Jean Jeanne")),
+        ] {
+            let all = given_names(given.iter().map(|&it| it.to_owned()));
+            assert_eq!(all.as_deref(), expected, "{given:?}");
+        }
+        // However many there are, none is lost, and the last ones are not compared with all.
+        let many: Vec<String> = (0..20_000).map(|it| format!("N{it}")).collect();
+        assert_eq!(given_names(many.clone()), Some(many.join(" ")));
+    }
+
+    #[test]
+    fn given_names_agree_where_they_may_be_one_persons() {
+        let given = |names: &[&str]| {
+            let mut given = GivenNames::default();
+            for name in names {
+                given.add(name, true);
+            }
+            given
+        };
+        for (one, other, agree) in [
+            (&["Rose"][..], &["ROSE"][..], true),
+            (&["Rose"], &["Rosa"], false),
+            (&["Rose"], &["Marie"], false),
+            (&["Rose Marie"], &["Marie"], true),
+            (&["Rose, Marie"], &["Marie"], true),
+            (&["Rose Marie"], &["Anne Marie"], false),
+            (&["Rose", "Rosie"], &["Rosie"], true),
+            (&["Éléonore"], &["Eleonore"], true),
+            (&["Jean"], &["Jean-Paul"], true),
+            (&["Jean Paul"], &["Jean-Paul"], true),
+            (&["Jean-Pierre"], &["Jean-Paul"], false),
+            (&["Jean"], &["Jeanne"], false),
+            (&["J"], &["Jean-Paul"], true),
+            (&["J.-P."], &["Jean-Paul"], true),
+            (&["J.P."], &["Jean-Marc"], false),
+            (&["Ch."], &["Charles"], true),
+            (&["Ch"], &["Charles"], false),
+            (&["M"], &["Rose"], false),
+            (&[""], &["Rose"], true),
+            (&["-."], &["Rose"], true),
+            (&[], &["Rose"], true),
+        ] {
+            assert_eq!(
+                given(one).agree_with(&given(other)),
+                agree,
+                "{one:?} {other:?}"
+            );
+            assert_eq!(
+                given(other).agree_with(&given(one)),
+                agree,
+                "{other:?} {one:?}"
+            );
+        }
+        // A further name is none that somebody is called by.
+        let mut further = given(&["Rose"]);
+        further.add("Marie", false);
+        assert!(further.agree_with(&given(&["Marie"])));
+        assert!(!further.agree_with(&given(&["Anne Marie"])));
+    }
+
+    #[test]
     fn names_are_the_same_once_folded() {
         assert!(same("Lefèvre-d’Ormesson", "LEFEVRE D ORMESSON"));
         assert!(!same("Lefèvre", "Lefebvre"));
+    }
+
+    #[test]
+    fn names_are_sorted_as_french_does() {
+        let sorted = [
+            "Abbé",
+            "ÉTIENNE",
+            "Etienne-Martin",
+            "Ferré",
+            "Le Goff",
+            "LEFEVRE",
+            "Lefèvre",
+            "OEUVRARD",
+            "œuvrard",
+            "Ouest",
+            "Zoë",
+            "Zola",
+        ];
+        for shift in 0..sorted.len() {
+            let mut names = sorted.to_vec();
+            names.rotate_left(shift);
+            names.sort_by_cached_key(|name| order(name));
+            assert_eq!(names, sorted);
+        }
     }
 
     #[test]

@@ -30,8 +30,10 @@ pub enum NoteReason {
     SessionNotFound,
     /// Several sessions fit.
     SessionAmbiguous,
-    /// The session was cancelled, or the case taken out of it.
+    /// The session was cancelled.
     SessionCancelled,
+    /// The desk took the case out of its session, or opened it again without one.
+    Unscheduled,
     /// A document that names no case.
     NoCase,
     /// A document that names a case which is not known yet.
@@ -47,6 +49,7 @@ impl NoteReason {
             NoteReason::SessionNotFound => "session-not-found",
             NoteReason::SessionAmbiguous => "session-ambiguous",
             NoteReason::SessionCancelled => "session-cancelled",
+            NoteReason::Unscheduled => "unscheduled",
             NoteReason::NoCase => "no-case",
             NoteReason::UnknownCase => "unknown-case",
             NoteReason::IdentityMismatch => "identity-mismatch",
@@ -60,6 +63,7 @@ impl NoteReason {
             NoteReason::SessionNotFound
                 | NoteReason::SessionAmbiguous
                 | NoteReason::SessionCancelled
+                | NoteReason::Unscheduled
         )
     }
 }

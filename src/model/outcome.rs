@@ -18,6 +18,13 @@ pub enum Verdict {
     Ignored,
 }
 
+impl Verdict {
+    /// Whether something of the message counts: something came to be, or was changed.
+    pub fn has_effect(self) -> bool {
+        matches!(self, Verdict::Accepted | Verdict::Updated)
+    }
+}
+
 /// The outcome of one message, as it is journalled, acknowledged and shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -29,6 +36,9 @@ pub enum Outcome {
         /// What the sender should know all the same.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         warnings: Vec<Warning>,
+        /// What the verdict alone would have somebody expect, and is not so: a sentence for a person.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
     },
     /// Refused; the file goes to `error/`.
     Rejected(Refusal),
@@ -98,7 +108,22 @@ pub struct Refusal {
     /// What stood there, cut to 80 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
+    /// What else is wrong with the message.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub further: Option<Box<Further>>,
 }
+
+/// What else is wrong with a refused message, and would refuse it once the first problem is corrected.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Further {
+    /// The first of these problems.
+    pub named: Vec<Refusal>,
+    /// How many more there are.
+    pub unnamed: usize,
+}
+
+/// So many further problems of a message are named; the others are counted.
+const MOST_FURTHER: usize = 9;
 
 impl Refusal {
     /// A refusal with its sentence.
@@ -108,7 +133,25 @@ impl Refusal {
             message: message.into(),
             place: None,
             value: None,
+            further: None,
         }
+    }
+
+    /// Adds what else is wrong: of these, what is another problem than its own.
+    pub fn with_further(mut self, problems: Vec<Refusal>) -> Self {
+        let mut further = Further::default();
+        for problem in problems {
+            let is_same = |it: &Refusal| it.reason == problem.reason && it.place == problem.place;
+            if is_same(&self) || further.named.iter().any(is_same) {
+                continue;
+            }
+            match further.named.len() < MOST_FURTHER {
+                true => further.named.push(problem),
+                false => further.unnamed += 1,
+            }
+        }
+        self.further = (!further.named.is_empty()).then(|| Box::new(further));
+        self
     }
 
     /// Adds where it stands.
@@ -227,6 +270,8 @@ codes! {
         UnknownCase = "unknown-case",
         /// Several patient ids, and nothing says which is the facility's.
         AmbiguousIpp = "ambiguous-ipp",
+        /// The patient id is of another authority than the facility's.
+        IppAuthority = "ipp-authority",
         /// The identity contradicts the known one.
         IdentityMismatch = "identity-mismatch",
         /// The case is another patient's.
@@ -249,6 +294,8 @@ codes! {
         BadCommand = "bad-command",
         /// Something of the facility that a command is about cannot be used.
         FacilityUnreachable = "facility-unreachable",
+        /// The message is of a time that is still far ahead: a clock is wrong.
+        FutureTime = "future-time",
         /// A list of sessions with a line that is wrong.
         BadCsv = "bad-csv",
     }
@@ -259,6 +306,12 @@ codes! {
     WarningCode {
         /// The patient id has no type.
         IppUntyped = "ipp-untyped",
+        /// The patient id is of another authority than the facility's.
+        IppAuthority = "ipp-authority",
+        /// The identity is not verified: no INS is kept.
+        InsUnverified = "ins-unverified",
+        /// The INS that came, or is to be taken away, is not the one that is known or counts, which stays.
+        InsUnknown = "ins-unknown",
         /// The INS has a wrong key and is not kept.
         InsInvalid = "ins-invalid",
         /// The INS is already another patient's and is not kept.
@@ -267,10 +320,18 @@ codes! {
         AddressPartial = "address-partial",
         /// The text is not in the character set that is declared.
         CharsetMismatch = "charset-mismatch",
+        /// The declared character set makes control characters of the text.
+        CharsetControl = "charset-control",
         /// The declared character set is not known.
         CharsetUnknown = "charset-unknown",
+        /// A date and time is not written as HL7 writes it.
+        TimeUntidy = "time-untidy",
         /// The count in a batch trailer is not that of its messages.
         BatchCount = "batch-count",
+        /// A segment is not written as it should be, or may be cut short.
+        SegmentUntidy = "segment-untidy",
+        /// The submitter or the lead physician was told by the order of the AIP.
+        AipNumbering = "aip-numbering",
         /// The RPPS number has a wrong key.
         RppsInvalid = "rpps-invalid",
         /// One of birth name, birth date and sex is not the known one.
@@ -283,6 +344,8 @@ codes! {
         SessionNotFound = "session-not-found",
         /// Several sessions fit: the case waits, unscheduled.
         SessionAmbiguous = "session-ambiguous",
+        /// Planned sessions of one date have one pathway or family: a case cannot tell them apart.
+        SessionsAlike = "sessions-alike",
         /// The named session is on another date.
         SessionDateMismatch = "session-date-mismatch",
         /// The case is cancelled and stays so.
@@ -293,10 +356,20 @@ codes! {
         UnknownDocument = "unknown-document",
         /// The document's id is already used for another patient.
         DocumentIdReused = "document-id-reused",
+        /// An OBX that is not of type ED carries a document.
+        ObxType = "obx-type",
+        /// The end of the document is missing; it is kept.
+        DocumentDamaged = "document-damaged",
+        /// It cannot be told whether texts are documents of their own, or parts of one.
+        DocumentParts = "document-parts",
         /// The document's network is not the patient's.
         NetworkMismatch = "network-mismatch",
         /// The CDA's body is not structured.
         QuestionnaireNotStructured = "questionnaire-not-structured",
+        /// Texts of the questionnaire are too long to be kept whole.
+        QuestionnaireCut = "questionnaire-cut",
+        /// What was written by hand and the document of a case say otherwise of the same.
+        QuestionnaireDiffers = "questionnaire-differs",
         /// The report lacks a datum that it should show.
         ReportIncomplete = "report-incomplete",
     }
@@ -313,12 +386,12 @@ impl Reason {
             | Unauthorised => ("AR", 207),
             MissingSegment => ("AE", 100),
             MissingField | MissingIpp => ("AE", 101),
-            InvalidPhone | InvalidEmail | InvalidDate | BadBase64 => ("AE", 102),
+            InvalidPhone | InvalidEmail | InvalidDate | FutureTime | BadBase64 => ("AE", 102),
             SexNotSupported | DocumentType | UnsupportedDocument => ("AE", 103),
             UnsupportedMessage => ("AR", 200),
             UnsupportedVersion => ("AR", 203),
-            UnknownPatient | UnknownCase | AmbiguousIpp | IdentityMismatch | UnknownSession
-            | UnknownNote => ("AE", 204),
+            UnknownPatient | UnknownCase | AmbiguousIpp | IppAuthority | IdentityMismatch
+            | UnknownSession | UnknownNote => ("AE", 204),
             CasePatientMismatch | CaseCompleted | MergeCycle | MergeConflict
             | SessionNotPlanned => ("AE", 205),
             BadCommand | BadCsv | FacilityUnreachable => ("AE", 207),
@@ -361,6 +434,9 @@ impl Reason {
                 "Correct the e-mail address in the patient's record, or leave it empty, and send the message again."
             }
             InvalidDate => "Send the date as yyyymmdd.",
+            FutureTime => {
+                "A clock is wrong, the sender's or this machine's: set it right. Have the message sent anew with its right time; if it was this machine's clock, retry this file."
+            }
             BadBase64 => {
                 "The document was damaged on its way: encode it anew and send the message again."
             }
@@ -381,6 +457,9 @@ impl Reason {
             UnknownCase => "Check the case id; send the case first (SIU^S12), then try again.",
             AmbiguousIpp => {
                 "Send one PI identifier, or set ipp_authority (ipp_oid for CDA) for this facility."
+            }
+            IppAuthority => {
+                "Check whether the file lies in the right facility's folder. If it does, set ipp_authority to the authority in PID-3.4."
             }
             IdentityMismatch => {
                 "Check whose identifier this is: name and birth date contradict the known patient. Correct the identity by ADT, or the message, then retry."
@@ -415,6 +494,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn further_problems_are_named_once_and_the_rest_counted() {
+        let at = |place: &str| Refusal::new(Reason::BadBase64, "wrong").at(place);
+        let problems = (0..15)
+            .chain([3])
+            .map(|place| at(&place.to_string()))
+            .collect();
+        let refusal = at("0").with_further(problems);
+        let further = refusal.further.as_ref().unwrap();
+        assert_eq!(further.named.len(), MOST_FURTHER);
+        assert_eq!(further.unnamed, 14 - MOST_FURTHER);
+        let json = serde_json::to_string(&refusal).unwrap();
+        assert_eq!(serde_json::from_str::<Refusal>(&json).unwrap(), refusal);
+        let plain = serde_json::to_string(&at("0")).unwrap();
+        assert!(!plain.contains("further"));
+    }
+
+    #[test]
     fn codes_are_unique_and_survive_json() {
         let mut seen = std::collections::BTreeSet::new();
         for reason in Reason::ALL {
@@ -423,8 +519,8 @@ mod tests {
             assert_eq!(json, format!("\"{}\"", reason.code()));
             assert!(!reason.next_step().is_empty());
         }
-        assert_eq!(Reason::ALL.len(), 33);
-        assert_eq!(WarningCode::ALL.len(), 21);
+        assert_eq!(Reason::ALL.len(), 35);
+        assert_eq!(WarningCode::ALL.len(), 34);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The questionnaire (fRCP): what the structured form of a case says (SPEC 5, 12).
 //!
-//! It has the shape of the document that it was filled from: sections, in them statements, in these more statements.
+//! It has the shape of the document that it was filled from: sections, in them statements, in these more statements;
+//! what the desk wrote by hand stands among them, and says so.
 //! No code is expected and none is left out; what has no key of its own stands in `other` as it was written.
 
 use std::collections::BTreeMap;
@@ -19,13 +20,38 @@ pub struct FilledQuestionnaire {
     pub case: CaseId,
     /// From 1, rising with every document that fills it anew.
     pub number: u32,
-    /// The document that filled it, as it lies under `documents/`.
-    pub filled_by: ContentHash,
+    /// The document that filled it, as it lies under `documents/`; none where all of it was written by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filled_by: Option<ContentHash>,
     /// The time of that document.
     #[serde(default)]
     pub time: Option<DateTime<Utc>>,
+    /// What the desk wrote by hand, which stands in `questionnaire` too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_hand: Option<WrittenByHand>,
     /// What it says.
     pub questionnaire: Questionnaire,
+}
+
+/// What the desk wrote of a form by hand.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WrittenByHand {
+    /// When.
+    pub time: DateTime<Utc>,
+    /// The sections, as they were written.
+    pub sections: Vec<Section>,
+}
+
+/// What the document of a case says of something that the desk wrote by hand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ByHand {
+    /// Nothing.
+    Alone,
+    /// The same.
+    Same,
+    /// Something else: this.
+    Differs(String),
 }
 
 /// What the form says.
@@ -36,6 +62,49 @@ pub struct Questionnaire {
     /// What stands beside the sections, as raw XML.
     #[serde(default)]
     pub other: Option<String>,
+    /// How many characters of its texts were not kept, since they were too long; said where each is cut.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub cut: usize,
+}
+
+fn is_none(count: &usize) -> bool {
+    *count == 0
+}
+
+impl Questionnaire {
+    /// The same for all that say the same: ids, templates and what is kept as raw XML, which no reader is shown, play
+    /// no part. A sender's program may make new ids with each version.
+    pub fn hash(&self) -> ContentHash {
+        let mut said = self.clone();
+        said.other = None;
+        said.sections.iter_mut().for_each(forget_ids);
+        ContentHash::of_json(&said)
+    }
+}
+
+fn forget_ids(section: &mut Section) {
+    section.ids.clear();
+    section.template_ids.clear();
+    section.other = None;
+    section
+        .participants
+        .iter_mut()
+        .for_each(|it| it.ids.clear());
+    section
+        .statements
+        .iter_mut()
+        .for_each(forget_ids_of_statement);
+    section.sections.iter_mut().for_each(forget_ids);
+}
+
+fn forget_ids_of_statement(statement: &mut Statement) {
+    statement.ids.clear();
+    statement.template_ids.clear();
+    statement.other = None;
+    statement
+        .statements
+        .iter_mut()
+        .for_each(forget_ids_of_statement);
 }
 
 /// A section of the form.
@@ -50,6 +119,9 @@ pub struct Section {
     pub title: Option<String>,
     /// Its narrative as text: a line for each row, cells divided by ` | `.
     pub text: Option<String>,
+    /// The same in lines and tables, where there is a table.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<Block>,
     /// Its clinical statements.
     pub statements: Vec<Statement>,
     /// The sections in it.
@@ -73,6 +145,29 @@ pub struct Section {
     /// Elements that say only why they say nothing: their names, and the null flavour.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub null_flavors: BTreeMap<String, String>,
+    /// Whether only the desk has it, by hand.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub by_hand: bool,
+}
+
+/// A part of a narrative.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Block {
+    /// A paragraph, an item of a list, or a caption.
+    Line(String),
+    /// A table.
+    Table(Vec<TableRow>),
+}
+
+/// A row of a table of a narrative.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TableRow {
+    /// Whether it says what stands in the columns.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_head: bool,
+    /// Its cells, each in its column; none at the end that are empty.
+    pub cells: Vec<String>,
 }
 
 /// A clinical statement: something observed, done, proposed or planned.
@@ -95,7 +190,8 @@ pub struct Statement {
     pub value_code: Option<String>,
     /// The unit of what it says.
     pub unit: Option<String>,
-    /// When: a date or a time, an interval as `from/to`, open at `..`.
+    /// When: a date or a time, an interval as `from/to`, open at `..`; `>` and `<` before a bound that does not belong to
+    /// it.
     pub time: Option<String>,
     /// What the narrative says of it.
     pub text: Option<String>,
@@ -148,6 +244,9 @@ pub struct Statement {
     /// Amounts that are no value: doses, rates, repeats.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub quantities: Vec<Quantity>,
+    /// The picture that it shows, or something else that is no text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub media: Option<Media>,
     /// Who did it, wrote it, told it, or takes part in it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub participants: Vec<Participant>,
@@ -163,6 +262,27 @@ pub struct Statement {
     /// Elements that say only why they say nothing: their names, and the null flavour.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub null_flavors: BTreeMap<String, String>,
+    /// Whether the desk wrote it by hand, and what the document says of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by_hand: Option<ByHand>,
+}
+
+/// Something that is no text (data type ED).
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Media {
+    /// The `ID` by which the narrative shows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// What it is: `image/png`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub media_type: Option<String>,
+    /// It in base64, without white space.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base64: Option<String>,
+    /// Where it is, outside of the document.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
 }
 
 /// A place in the body.
@@ -175,6 +295,9 @@ pub struct Site {
     pub label: Option<String>,
     /// On which side.
     pub laterality: Option<String>,
+    /// What was written before it was coded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
 }
 
 /// A coded element, whole (data type CD).
@@ -205,10 +328,23 @@ pub struct Concept {
 }
 
 impl Concept {
-    /// It in words: its name, else what was written before it was coded.
+    /// It in words: its name, else what was written before it was coded. What a program writes for nothing is no name.
     pub fn words(&self) -> Option<&str> {
-        self.label.as_deref().or(self.text.as_deref())
+        let label = self.label.as_deref();
+        let label = label.filter(|label| !is_nothing(label, self.code.as_deref()));
+        label.or(self.text.as_deref())
     }
+}
+
+/// Whether a name beside a code is what a program writes for nothing: `None` for stage `IB`. Beside a code in digits,
+/// which says nothing to a reader, it is a name: SNOMED CT has one that is `None`.
+pub fn is_nothing(name: &str, code: Option<&str>) -> bool {
+    let is_of_program = ["none", "null", "undefined", "nil", "nan"]
+        .iter()
+        .any(|word| name.trim().eq_ignore_ascii_case(word));
+    let is_number =
+        code.is_some_and(|code| code.len() > 4 && code.bytes().all(|it| it.is_ascii_digit()));
+    is_of_program && !is_number
 }
 
 /// What makes a code more precise: the side of a site, the version of a classification.
@@ -231,9 +367,18 @@ pub struct Consumable {
     pub code: Option<String>,
     /// The same in words.
     pub label: Option<String>,
+    /// What was written before it was coded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
     /// Its name, where it has one besides.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Who makes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manufacturer: Option<String>,
+    /// The number of its lot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lot: Option<String>,
 }
 
 /// An amount, by the name of its element.
@@ -246,6 +391,12 @@ pub struct Quantity {
     pub value: String,
     /// Of what.
     pub unit: Option<String>,
+    /// How a time is joined to the others, where not as a part of them: `E` where it is taken out of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operator: Option<String>,
+    /// What else such a time is made of.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub with: Vec<Quantity>,
 }
 
 /// Someone, or something, that takes part in a statement.

@@ -31,6 +31,35 @@ pub struct Session {
     pub state: SessionState,
 }
 
+impl Session {
+    /// The id of this kind, by which cases ask for it.
+    pub fn asked_for(&self, by: By) -> Option<&PathwayId> {
+        match by {
+            By::Pathway => self.pathway_id.as_ref(),
+            By::Family => self.family_id.as_ref(),
+        }
+    }
+}
+
+/// By which of its ids a session is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum By {
+    /// The pathway it is about.
+    Pathway,
+    /// The family it is about.
+    Family,
+}
+
+impl By {
+    /// The word for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            By::Pathway => "pathway",
+            By::Family => "family",
+        }
+    }
+}
+
 /// The life of a session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

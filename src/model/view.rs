@@ -3,20 +3,27 @@
 use chrono::NaiveDate;
 
 use super::case::Case;
+use super::change::Change;
 use super::document::Document;
 use super::identifiers::{
-    CaseId, ContentHash, DocumentId, FacilityId, Ins, Ipp, NetworkId, NoteId, SessionId,
+    CaseId, ContentHash, DocumentId, FacilityId, Ins, Ipp, NetworkId, NoteId, PathwayId, SessionId,
 };
 use super::note::Note;
 use super::patient::{Patient, Person};
 use super::questionnaire::FilledQuestionnaire;
-use super::report::{Batch, Cursor, Report};
-use super::session::Session;
+use super::report::{Batch, BatchEntry, Cursor, Report, ReportVersion};
+use super::session::{By, Session};
 
 /// The store could not be read, or holds something that cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("the store cannot be read: {0}. Stop the daemon and run `rcpspool rebuild`")]
 pub struct ViewError(pub String);
+
+/// A view with changes over it that are made one after the other: what a message decided so far counts for its rest.
+pub trait Branch: View {
+    /// Makes changes, which count from then on.
+    fn make(&mut self, changes: &[Change]) -> Result<(), ViewError>;
+}
 
 /// What can be asked. Every answer is that of the store with the group's earlier decisions applied.
 pub trait View {
@@ -40,14 +47,26 @@ pub trait View {
     fn case(&self, facility: &FacilityId, id: &CaseId) -> Result<Option<Case>, ViewError>;
     /// All cases of a patient.
     fn cases_of_patient(&self, facility: &FacilityId, ipp: &Ipp) -> Result<Vec<Case>, ViewError>;
+    /// Some cases of a patient: all, but for a patient who has very many.
+    fn some_cases_of_patient(
+        &self,
+        facility: &FacilityId,
+        ipp: &Ipp,
+    ) -> Result<Vec<Case>, ViewError>;
     /// All cases in a session, of every facility.
     fn cases_of_session(&self, session: &SessionId) -> Result<Vec<Case>, ViewError>;
     /// All cases that wait for a session.
     fn unscheduled_cases(&self) -> Result<Vec<Case>, ViewError>;
     /// The session of this id.
     fn session(&self, id: &SessionId) -> Result<Option<Session>, ViewError>;
-    /// All sessions on this calendar date.
-    fn sessions_on(&self, date: NaiveDate) -> Result<Vec<Session>, ViewError>;
+    /// The sessions of this calendar date that cases can be put into and that have this id; of many, at least `most`.
+    fn planned_sessions(
+        &self,
+        date: NaiveDate,
+        by: By,
+        id: &PathwayId,
+        most: usize,
+    ) -> Result<Vec<Session>, ViewError>;
     /// The note of this id.
     fn note(&self, id: &NoteId) -> Result<Option<Note>, ViewError>;
     /// All notes of a patient.
@@ -58,12 +77,31 @@ pub trait View {
         facility: &FacilityId,
         id: &DocumentId,
     ) -> Result<Option<Document>, ViewError>;
-    /// All documents of a patient, messages kept on notes included.
-    fn documents_of_patient(
+    /// The documents attached to a case, by the time of their current versions, those without one first.
+    fn documents_of_case(
+        &self,
+        facility: &FacilityId,
+        case: &CaseId,
+    ) -> Result<Vec<Document>, ViewError>;
+    /// The documents of a patient that are in no case, messages kept on notes included.
+    fn documents_outside_cases(
         &self,
         facility: &FacilityId,
         ipp: &Ipp,
     ) -> Result<Vec<Document>, ViewError>;
+    /// All documents of a patient, messages kept on notes included, by their ids.
+    fn documents_of_patient(
+        &self,
+        facility: &FacilityId,
+        ipp: &Ipp,
+    ) -> Result<Vec<Document>, ViewError> {
+        let mut documents = self.documents_outside_cases(facility, ipp)?;
+        for case in self.cases_of_patient(facility, ipp)? {
+            documents.extend(self.documents_of_case(facility, &case.id)?);
+        }
+        documents.sort_by(|one, other| one.id.cmp(&other.id));
+        Ok(documents)
+    }
     /// The documents of the facility that answer to this unique id, whoever's they are.
     fn documents_by_unique_id(
         &self,
@@ -82,20 +120,37 @@ pub trait View {
         facility: &FacilityId,
         case: &CaseId,
     ) -> Result<Option<FilledQuestionnaire>, ViewError>;
+    /// The questionnaire of this number, whether another has taken its place or not.
+    fn questionnaire_numbered(
+        &self,
+        facility: &FacilityId,
+        case: &CaseId,
+        number: u32,
+    ) -> Result<Option<FilledQuestionnaire>, ViewError>;
     /// The report of a case.
     fn report(&self, facility: &FacilityId, case: &CaseId) -> Result<Option<Report>, ViewError>;
+    /// This version of a report.
+    fn report_version(
+        &self,
+        report: &Report,
+        version: u32,
+    ) -> Result<Option<ReportVersion>, ViewError>;
+    /// Whether the report of a case was found to be outdated.
+    fn is_report_outdated(&self, facility: &FacilityId, case: &CaseId) -> Result<bool, ViewError>;
     /// What is counted for the facility.
     fn cursor(&self, facility: &FacilityId) -> Result<Cursor, ViewError>;
-    /// The case and version of the report version of this sequence number.
+    /// The report version of this sequence number.
     fn report_in_sequence(
         &self,
         facility: &FacilityId,
         sequence: u64,
-    ) -> Result<Option<(CaseId, u32)>, ViewError>;
+    ) -> Result<Option<BatchEntry>, ViewError>;
     /// The batch of this number.
     fn batch(&self, facility: &FacilityId, number: u64) -> Result<Option<Batch>, ViewError>;
     /// Whether a message of these bytes was applied before.
     fn is_applied(&self, facility: &FacilityId, hash: &ContentHash) -> Result<bool, ViewError>;
     /// Whether the desk's command of this id was done before.
     fn is_command_done(&self, id: &str) -> Result<bool, ViewError>;
+    /// The same view, to make changes over.
+    fn branch(&self) -> Box<dyn Branch + '_>;
 }

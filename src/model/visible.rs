@@ -29,6 +29,12 @@ pub fn is_hidden(character: char) -> bool {
             | '\u{e0000}'..='\u{e0fff}')
 }
 
+/// Whether a reader sees nothing of a text.
+pub fn is_blank(text: &str) -> bool {
+    text.chars()
+        .all(|letter| letter.is_whitespace() || is_hidden(letter) || letter == '\u{2800}')
+}
+
 /// The text in one line, with what is hidden in it shown.
 pub fn visible(text: &str) -> Cow<'_, str> {
     shown(text, |_| None)

@@ -1,26 +1,28 @@
 //! What of a case its PDF shows: all of it, up to a bound that no form of a patient comes near.
 //!
-//! A form may be as large as a message (`intake.max_file`), and its PDF would have ten thousand pages. What is cut is
-//! said in the PDF at its place, and by a warning of the `complete`; the CDA that filled the questionnaire stays whole
-//! among the documents of the case.
+//! A form may be as large as a message (`intake.max_file`), and its PDF would have ten thousand pages. What is cut, also
+//! where the form was read, is said in the PDF at its place, and by a warning of the `complete`; the CDA that filled the
+//! questionnaire stays whole among the documents of the case.
 
-use super::questionnaire::leads_nowhere;
+use super::questionnaire::{is_shown, leads_nowhere};
+use crate::model::excerpt::{LINE, LONGEST_TEXT, cut_name, cut_text, grouped};
 use crate::model::questionnaire::{
-    Concept, Consumable, Participant, Qualifier, Quantity, Questionnaire, Section, Site, Statement,
+    Block, Concept, Consumable, Media, Participant, Qualifier, Quantity, Questionnaire, Section,
+    Site, Statement,
 };
 
-/// So many characters of one text are shown.
-pub const LONGEST_TEXT: usize = 20_000;
 /// So many characters of a whole questionnaire are shown.
 pub const LONGEST_FORM: usize = 100_000;
-/// So many characters of a name, a label or an id are shown.
-pub const LONGEST_NAME: usize = 500;
 /// So many entries of a list that belongs to one statement.
 const LONGEST_LIST: usize = 200;
-/// What takes room on the page counts as so many characters, however short it is: a line, a statement, a section.
-const LINE: usize = 50;
+/// What takes room on the page counts as so many characters, however short it is: a statement, a section.
 const STATEMENT: usize = 100;
 const SECTION: usize = 200;
+
+/// So many pictures of a questionnaire are shown, so many characters of base64 of one, and of all.
+const MOST_PICTURES: usize = 20;
+const LARGEST_PICTURE: usize = 4 << 20;
+const LARGEST_PICTURES: usize = 8 << 20;
 
 /// What a PDF does not show.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -31,52 +33,36 @@ pub struct Cut {
     pub elements: usize,
     /// Characters of names, labels and ids.
     pub of_names: usize,
+    /// Pictures, and what else is no text.
+    pub pictures: usize,
+    /// Documents of the case.
+    pub documents: usize,
 }
 
 /// What is shown of this questionnaire.
 pub fn questionnaire(whole: &Questionnaire, cut: &mut Cut) -> Questionnaire {
+    cut.characters += whole.cut;
     let mut room = Room {
         left: LONGEST_FORM,
+        pictures: MOST_PICTURES,
+        of_pictures: LARGEST_PICTURES,
         cut,
     };
     Questionnaire {
         sections: room.sections(&whole.sections),
-        other: None,
+        ..Questionnaire::default()
     }
 }
 
 /// What is shown of a name, a label or an id.
 pub fn name(text: &str, cut: &mut Cut) -> String {
-    let Some((shown, rest)) = split(text, LONGEST_NAME) else {
-        return text.to_owned();
-    };
-    let rest = rest.chars().count();
-    cut.of_names += rest;
-    format!("{shown}… [coupé ici : encore {} caractères]", grouped(rest))
-}
-
-/// Cuts a text that takes more room than this.
-fn split(text: &str, most: usize) -> Option<(&str, &str)> {
-    // Each character takes a byte at least, and counts as a line at most.
-    if text.len().saturating_mul(LINE) <= most {
-        return None;
-    }
-    let (mut taken, mut in_line) = (0_usize, 0_usize);
-    for (at, character) in text.char_indices() {
-        let is_end = matches!(
-            character,
-            '\n' | '\r' | '\u{B}' | '\u{C}' | '\u{85}' | '\u{2028}' | '\u{2029}'
-        );
-        taken += match is_end {
-            true => LINE.saturating_sub(std::mem::take(&mut in_line)).max(1),
-            false => 1,
-        };
-        in_line += usize::from(!is_end);
-        if taken > most {
-            return text.split_at_checked(at);
+    match cut_name(text) {
+        Some((shown, rest)) => {
+            cut.of_names += rest;
+            shown
         }
+        None => text.to_owned(),
     }
-    None
 }
 
 /// What a text takes that is not cut.
@@ -85,40 +71,43 @@ fn room_of(text: &str) -> usize {
     lines.map(|line| line.chars().count().max(LINE)).sum()
 }
 
-/// A number with its thousands apart, as in French.
-fn grouped(number: usize) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            grouped.push('\u{202F}');
-        }
-        grouped.push(digit);
-    }
-    grouped
+/// What was written by hand in a section that there is no more room for.
+fn by_hand(section: &Section) -> Option<Section> {
+    let written = |statement: &&Statement| statement.by_hand.is_some();
+    let statements: Vec<Statement> = section.statements.iter().filter(written).cloned().collect();
+    let sections: Vec<Section> = section.sections.iter().filter_map(by_hand).collect();
+    let is_any = !statements.is_empty() || !sections.is_empty();
+    is_any.then(|| Section {
+        code: section.code.clone(),
+        label: section.label.clone(),
+        title: section.title.clone(),
+        by_hand: section.by_hand,
+        statements,
+        sections,
+        ..Section::default()
+    })
 }
 
 /// The room that is left in a PDF.
 struct Room<'c> {
     left: usize,
+    /// How many pictures there is room for, and how many characters of base64 in them.
+    pictures: usize,
+    of_pictures: usize,
     cut: &'c mut Cut,
 }
 
 impl Room<'_> {
     fn text(&mut self, text: &str) -> String {
-        match split(text, LONGEST_TEXT.min(self.left)) {
+        match cut_text(text, LONGEST_TEXT.min(self.left)) {
             None => {
                 self.left = self.left.saturating_sub(room_of(text));
                 text.to_owned()
             }
             Some((shown, rest)) => {
                 self.left = self.left.saturating_sub(LONGEST_TEXT);
-                let rest = rest.chars().count();
                 self.cut.characters += rest;
-                format!(
-                    "{shown}… [coupé ici : encore {} caractères, à lire dans le document CDA du dossier]",
-                    grouped(rest)
-                )
+                shown
             }
         }
     }
@@ -160,12 +149,18 @@ impl Room<'_> {
         let mut rest = sections.iter();
         for section in rest.by_ref() {
             if self.left == 0 {
-                let count = count_section(section) + rest.map(count_section).sum::<usize>();
-                shown.push(Section {
-                    title: Some("Coupé ici".to_owned()),
-                    text: Some(self.leave_out(count)),
-                    ..Section::default()
-                });
+                let left = std::iter::once(section).chain(rest);
+                let written: Vec<Section> = left.clone().filter_map(by_hand).collect();
+                let count = left.map(count_section).sum::<usize>();
+                let count = count.saturating_sub(written.iter().map(count_section).sum());
+                if count > 0 {
+                    shown.push(Section {
+                        title: Some("Coupé ici".to_owned()),
+                        text: Some(self.leave_out(count)),
+                        ..Section::default()
+                    });
+                }
+                shown.extend(written);
                 break;
             }
             self.left = self.left.saturating_sub(SECTION);
@@ -183,27 +178,44 @@ impl Room<'_> {
             statements: self.statements(&section.statements),
             text: self.some(&section.text),
             participants: self.list(&section.participants, &mut left_out, Self::participant),
+            null_flavor: self.some(&section.null_flavor),
             ..Section::default()
         };
+        // The tables say what the text says: where that is cut, it stands in lines.
+        if shown.text == section.text {
+            shown.blocks.clone_from(&section.blocks);
+        }
         if left_out > 0 {
             let said = self.leave_out(left_out);
+            if !shown.blocks.is_empty() {
+                shown.blocks.push(Block::Line(said.clone()));
+            }
             shown.text = Some(with_line(shown.text, said));
         }
         shown.sections = self.sections(&section.sections);
         shown
     }
 
+    /// What was written by hand is bounded where it is taken in, and stands nowhere else: it is shown whole.
     fn statements(&mut self, statements: &[Statement]) -> Vec<Statement> {
         let mut shown = Vec::new();
         let mut rest = statements.iter();
         for statement in rest.by_ref() {
+            if statement.by_hand.is_some() {
+                shown.push(statement.clone());
+                continue;
+            }
             if self.left == 0 {
-                let count = count_statement(statement) + rest.map(count_statement).sum::<usize>();
+                let left = std::iter::once(statement).chain(rest);
+                let (written, cut): (Vec<&Statement>, Vec<&Statement>) =
+                    left.partition(|statement| statement.by_hand.is_some());
+                let count = cut.into_iter().map(count_statement).sum();
                 shown.push(Statement {
                     label: Some("Coupé ici".to_owned()),
                     value: Some(self.leave_out(count)),
                     ..Statement::default()
                 });
+                shown.extend(written.into_iter().cloned());
                 break;
             }
             self.left = self.left.saturating_sub(STATEMENT);
@@ -212,11 +224,23 @@ impl Room<'_> {
         shown
     }
 
+    fn quantity(&mut self, quantity: &Quantity) -> Quantity {
+        let with = quantity.with.iter().take(LONGEST_LIST);
+        Quantity {
+            role: quantity.role.clone(),
+            value: self.text(&quantity.value),
+            unit: self.some(&quantity.unit),
+            operator: self.some(&quantity.operator),
+            with: with.map(|part| self.quantity(part)).collect(),
+        }
+    }
+
     fn statement(&mut self, statement: &Statement) -> Statement {
         let mut left_out = 0;
-        // Of the codes, only what was written before a value was coded is shown.
         let written = statement.codes.iter();
-        let written = written.filter(|code| code.role == "value" && code.text.is_some());
+        // That a code is absent is no part of what its statement says, and told apart by it.
+        let written = written
+            .filter(|code| is_shown(code) || code.role == "code" && code.null_flavor.is_some());
         let written: Vec<Concept> = written.take(LONGEST_LIST + 1).cloned().collect();
         let mut shown = Statement {
             kind: self.text(&statement.kind),
@@ -240,16 +264,22 @@ impl Room<'_> {
             consumable: statement.consumable.as_ref().map(|it| Consumable {
                 code: self.some(&it.code),
                 label: self.some(&it.label),
+                text: self.some(&it.text),
                 name: self.some(&it.name),
+                manufacturer: self.some(&it.manufacturer),
+                lot: self.some(&it.lot),
             }),
-            quantities: self.list(&statement.quantities, &mut left_out, |room, it| Quantity {
-                role: it.role.clone(),
-                value: room.text(&it.value),
-                unit: room.some(&it.unit),
-            }),
+            quantities: self.list(&statement.quantities, &mut left_out, Self::quantity),
             participants: self.list(&statement.participants, &mut left_out, Self::participant),
             codes: self.list(&written, &mut left_out, Self::concept),
+            null_flavors: statement
+                .null_flavors
+                .iter()
+                .take(LONGEST_LIST)
+                .map(|(element, flavor)| (element.clone(), self.text(flavor)))
+                .collect(),
             text: self.some(&statement.text),
+            media: statement.media.as_ref().map(|media| self.media(media)),
             ..Statement::default()
         };
         if left_out > 0 {
@@ -261,11 +291,28 @@ impl Room<'_> {
         shown
     }
 
+    /// A picture as far as there is room for it: else without what it shows.
+    fn media(&mut self, media: &Media) -> Media {
+        let size = media.base64.as_ref().map_or(0, String::len);
+        let has_room = self.pictures > 0 && size <= LARGEST_PICTURE.min(self.of_pictures);
+        if has_room && size > 0 {
+            self.pictures -= 1;
+            self.of_pictures -= size;
+        }
+        Media {
+            id: self.some(&media.id),
+            media_type: self.some(&media.media_type),
+            base64: media.base64.clone().filter(|_| has_room),
+            reference: self.some(&media.reference),
+        }
+    }
+
     fn site(&mut self, site: &Site) -> Site {
         Site {
             code: self.some(&site.code),
             label: self.some(&site.label),
             laterality: self.some(&site.laterality),
+            text: self.some(&site.text),
         }
     }
 
@@ -275,6 +322,7 @@ impl Room<'_> {
             code: self.some(&concept.code),
             label: self.some(&concept.label),
             text: self.some(&concept.text),
+            null_flavor: self.some(&concept.null_flavor),
             ..Concept::default()
         }
     }
@@ -290,6 +338,7 @@ impl Room<'_> {
     fn participant(&mut self, participant: &Participant) -> Participant {
         Participant {
             role: participant.role.clone(),
+            participation: participant.participation.clone(),
             label: self.some(&participant.label),
             name: self.some(&participant.name),
             organization: self.some(&participant.organization),
@@ -320,6 +369,7 @@ fn count_statement(statement: &Statement) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::excerpt::LONGEST_NAME;
 
     fn form(statements: Vec<Statement>) -> Questionnaire {
         Questionnaire {
@@ -328,7 +378,7 @@ mod tests {
                 statements,
                 ..Section::default()
             }],
-            other: None,
+            ..Questionnaire::default()
         }
     }
 
@@ -411,6 +461,50 @@ mod tests {
         assert_eq!(cut.elements, 1_000 - LONGEST_LIST);
         let text = shown.sections[0].statements[0].text.as_deref().unwrap();
         assert!(text.starts_with("Coupé ici : encore 800"), "{text}");
+    }
+
+    /// What the desk wrote is never cut, wherever the document leaves no room.
+    #[test]
+    fn what_was_written_by_hand_is_shown_whole() {
+        use crate::model::questionnaire::ByHand;
+        let written = |value: &str| Statement {
+            by_hand: Some(ByHand::Alone),
+            value: Some(value.to_owned()),
+            ..Statement::default()
+        };
+        let section = |statements: Vec<Statement>, sections: Vec<Section>| Section {
+            title: Some("S".to_owned()),
+            statements,
+            sections,
+            ..Section::default()
+        };
+        let long = "é".repeat(30_000);
+        let inner = section(vec![Statement::default(), written("inner")], Vec::new());
+        let mut full = vec![Statement::default(); 2_000];
+        full.push(written(&long));
+        let whole = Questionnaire {
+            sections: vec![
+                section(full, Vec::new()),
+                section(vec![Statement::default(); 3], vec![inner]),
+                section(vec![written("last")], Vec::new()),
+            ],
+            ..Questionnaire::default()
+        };
+        let (shown, cut) = shown(&whole);
+        let mut found = Vec::new();
+        fn values<'s>(sections: &'s [Section], found: &mut Vec<&'s str>) {
+            for section in sections {
+                let by_hand = section.statements.iter().filter(|it| it.by_hand.is_some());
+                found.extend(by_hand.filter_map(|it| it.value.as_deref()));
+                values(&section.sections, found);
+            }
+        }
+        values(&shown.sections, &mut found);
+        assert_eq!(found, [long.as_str(), "inner", "last"]);
+        let said = &shown.sections[0].statements;
+        assert_eq!(said[said.len() - 2].label.as_deref(), Some("Coupé ici"));
+        let left_out = 2_000 + 1 - (said.len() - 1);
+        assert_eq!(cut.elements, left_out + 3 + 1);
     }
 
     #[test]

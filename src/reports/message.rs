@@ -5,11 +5,12 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use crate::config::{Facility, Format, Version};
+use crate::config::{Facility, Format, LeadField, Version};
 use crate::hl7::{self, Builder, Part, SegmentBuilder};
-use crate::model::identifiers::{CaseId, DocumentId};
+use crate::model::country;
+use crate::model::identifiers::{CaseId, ContentHash, DocumentId, FacilityId};
 use crate::model::name;
-use crate::model::patient::{Patient, Physician};
+use crate::model::patient::{Patient, Physician, PhysicianNumber};
 
 /// Stands where the base64 goes. It can stand nowhere else: text with it in is escaped.
 const PDF: &str = "\u{1}";
@@ -35,8 +36,10 @@ pub struct ReportMessage<'a> {
     pub number: u64,
     /// The version of the report: a part of MSH-10.
     pub version: u32,
-    /// The time of this version's `complete`.
+    /// The time of this version's `complete`, or of the message that renewed it.
     pub time: DateTime<Utc>,
+    /// Whether somebody validated this version, as TXA-17 says.
+    pub is_validated: bool,
     /// TXA-16, OBX-3.2 and OBX-5.1, see [`file_name`].
     pub file_name: &'a str,
 }
@@ -48,6 +51,16 @@ pub struct Envelope {
     pub prefix: String,
     /// From the separator after the base64 to the last segment end.
     pub suffix: String,
+}
+
+impl Envelope {
+    /// A message that carries no PDF.
+    pub fn without_pdf(message: String) -> Self {
+        Self {
+            prefix: message,
+            suffix: String::new(),
+        }
+    }
 }
 
 /// The message of a report, without its PDF.
@@ -65,32 +78,103 @@ pub fn envelope(message: &ReportMessage<'_>) -> Envelope {
     }
 }
 
-fn mdm(message: &ReportMessage<'_>, time: &str) -> Builder {
-    let lead = message.facility.reports.lead;
-    let with_lead = |segment: SegmentBuilder, name: &str| match lead.segment == name {
-        true => physician(segment, lead.field, message.lead),
-        false => segment,
+/// The message that withdraws a version of a report: `MDM^T11`, whose TXA-19 is `CA` and TXA-21 the reason; or an
+/// `ORU^R01` whose OBR-25 is `X` and OBX-11 `D`, with the reason as NTE.
+pub fn withdrawal(message: &ReportMessage<'_>, reason: &str) -> String {
+    let time = &hl7::time::write(message.time, message.facility.timezone);
+    let version = format!("{}w", message.version);
+    let builder = Builder::new();
+    let built = match message.facility.reports.format {
+        Format::MdmT02 => builder
+            .segment(header(message, time, &["MDM", "T11", "MDM_T01"], &version))
+            .segment(SegmentBuilder::new("EVN").field(1, "T11").field(2, time))
+            .segment(patient(message))
+            .segment(with_lead(message, visit(message), "PV1"))
+            .segment(with_lead(
+                message,
+                document(message, time, "CA").field(21, reason),
+                "TXA",
+            )),
+        Format::OruR01 => builder
+            .segment(header(message, time, &["ORU", "R01", "ORU_R01"], &version))
+            .segment(patient(message))
+            .segment(visit(message))
+            .segment(order(message, time, "X"))
+            .segment(
+                SegmentBuilder::new("OBX")
+                    .field(1, "1")
+                    .field(2, "ED")
+                    .components(3, &["CR", message.file_name])
+                    .field(11, "D")
+                    .field(14, time),
+            )
+            .segment(SegmentBuilder::new("NTE").field(1, "1").field(3, reason)),
     };
+    built.finish()
+}
+
+/// A segment with the lead physician, where that is its place.
+fn with_lead(message: &ReportMessage<'_>, built: SegmentBuilder, name: &str) -> SegmentBuilder {
+    match message.facility.reports.lead {
+        LeadField::At { segment, field } if segment == name => {
+            physician(built, field, message.lead)
+        }
+        LeadField::At { .. } | LeadField::Off => built,
+    }
+}
+
+fn mdm(message: &ReportMessage<'_>, time: &str) -> Builder {
+    let version = message.version.to_string();
     Builder::new()
-        .segment(header(message, time, &["MDM", "T02", "MDM_T02"]))
+        .segment(header(message, time, &["MDM", "T02", "MDM_T02"], &version))
         .segment(SegmentBuilder::new("EVN").field(1, "T02").field(2, time))
         .segment(patient(message))
-        .segment(with_lead(visit(message), "PV1"))
-        .segment(with_lead(document(message, time), "TXA"))
+        .segment(with_lead(message, visit(message), "PV1"))
+        .segment(with_lead(message, document(message, time, "AV"), "TXA"))
 }
 
 fn oru(message: &ReportMessage<'_>, time: &str) -> Builder {
+    let version = message.version.to_string();
     Builder::new()
-        .segment(header(message, time, &["ORU", "R01", "ORU_R01"]))
+        .segment(header(message, time, &["ORU", "R01", "ORU_R01"], &version))
         .segment(patient(message))
         .segment(visit(message))
-        .segment(order(message, time))
+        .segment(order(message, time, "F"))
+}
+
+/// MSH-10 has at most so many characters (HL7 v2.5, 2.15.9.10).
+const LONGEST_CONTROL_ID: usize = 20;
+/// The digits of a number whose base is a power of two.
+const DIGITS: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
+
+/// The control id of a message about a report: `<facility>-<number>-<version>` where MSH-10 has room for that, else
+/// `R` and 95 bits of its hash: short enough, the same whenever it is made, and nobody else's.
+fn control_id(facility: &FacilityId, number: u64, version: &str) -> String {
+    let whole = format!("{facility}-{number}-{version}");
+    if whole.chars().count() <= LONGEST_CONTROL_ID {
+        return whole;
+    }
+    let hash = ContentHash::of(whole.as_bytes());
+    let bits = hash.as_str().get(..24).unwrap_or_default();
+    let bits = u128::from_str_radix(bits, 16).unwrap_or_default();
+    let digit = |place: usize| {
+        let value = (bits >> (5 * place)) & 31;
+        let digit = usize::try_from(value).ok().and_then(|it| DIGITS.get(it));
+        digit.copied().map_or('0', char::from)
+    };
+    let digits = (0..LONGEST_CONTROL_ID - 1).map(digit);
+    std::iter::once('R').chain(digits).collect()
 }
 
 /// MSH-17 to 19 say France, UTF-8 and, as the documentation's sample, `FRA` for the language.
-fn header(message: &ReportMessage<'_>, time: &str, message_type: &[&str]) -> SegmentBuilder {
+fn header(
+    message: &ReportMessage<'_>,
+    time: &str,
+    message_type: &[&str],
+    version: &str,
+) -> SegmentBuilder {
     let facility = message.facility;
-    let control_id = format!("{}-{}-{}", facility.id, message.number, message.version);
+    let control_id = control_id(&facility.id, message.number, version);
     SegmentBuilder::new("MSH")
         .field(3, &facility.reports.sending_application)
         .field(4, &facility.reports.sending_facility)
@@ -142,7 +226,14 @@ fn patient(message: &ReportMessage<'_>) -> SegmentBuilder {
     let segment = match &patient.address {
         Some(it) => segment.components(
             11,
-            &[&it.street, "", &it.city, "", &it.postal_code, &it.country],
+            &[
+                &it.street,
+                it.complement.as_deref().unwrap_or_default(),
+                &it.city,
+                "",
+                &it.postal_code,
+                country::code(&it.country).unwrap_or(&it.country),
+            ],
         ),
         None => segment.parts(11, &[Part::Raw("^^^^^")]),
     };
@@ -160,7 +251,7 @@ fn visit(message: &ReportMessage<'_>) -> SegmentBuilder {
     physician(segment, 7, message.submitter).up_to(7)
 }
 
-fn document(message: &ReportMessage<'_>, time: &str) -> SegmentBuilder {
+fn document(message: &ReportMessage<'_>, time: &str, availability: &str) -> SegmentBuilder {
     let namespace = &message.facility.reports.sending_application;
     let id = message.document_id.as_str();
     SegmentBuilder::new("TXA")
@@ -174,11 +265,12 @@ fn document(message: &ReportMessage<'_>, time: &str) -> SegmentBuilder {
         .components(12, &["FRCP_ID", namespace, id, "UIID"])
         .components(13, &["RCP_NAME", namespace, message.session_label, "L"])
         .field(16, message.file_name)
-        .field(17, "AU")
-        .field(19, "AV")
+        // HL7 table 0271: authenticated, or documented and no more.
+        .field(17, if message.is_validated { "AU" } else { "DO" })
+        .field(19, availability)
 }
 
-fn order(message: &ReportMessage<'_>, time: &str) -> SegmentBuilder {
+fn order(message: &ReportMessage<'_>, time: &str, status: &str) -> SegmentBuilder {
     let namespace = &message.facility.reports.sending_application;
     let segment = SegmentBuilder::new("OBR")
         .field(1, "1")
@@ -186,25 +278,20 @@ fn order(message: &ReportMessage<'_>, time: &str) -> SegmentBuilder {
         .components(3, &[message.document_id.as_str(), namespace])
         .components(4, &["FRCP", message.session_label])
         .field(7, time)
-        .field(25, "F");
+        .field(25, status);
     let segment = physician(segment, 16, message.submitter);
-    match message.lead {
+    let is_wanted = message.facility.reports.lead != LeadField::Off;
+    match message.lead.filter(|_| is_wanted) {
         // NDL (HL7 v2.5, 2.A.47), whose first component holds the person in subcomponents.
         Some(lead) => {
             let (family, given) = names(lead);
-            let [namespace, oid, kind] = RPPS_AUTHORITY;
+            let (number, _) = number(lead);
+            let [namespace, oid, kind] = match lead.known_rpps() {
+                Some(_) => RPPS_AUTHORITY,
+                None => [""; 3],
+            };
             let person = [
-                lead.rpps.as_str(),
-                family,
-                given,
-                "",
-                "",
-                "",
-                "",
-                "",
-                namespace,
-                oid,
-                kind,
+                number, family, given, "", "", "", "", "", namespace, oid, kind,
             ];
             segment.parts(32, &[Part::Subcomponents(&person)])
         }
@@ -241,9 +328,10 @@ fn physician(segment: SegmentBuilder, field: u32, physician: Option<&Physician>)
         return segment;
     };
     let (family, given) = names(physician);
+    let (number, kind) = number(physician);
     let empty = Part::Text("");
     let parts = [
-        physician.rpps.as_str().into(),
+        number.into(),
         family.into(),
         given.into(),
         empty,
@@ -251,13 +339,25 @@ fn physician(segment: SegmentBuilder, field: u32, physician: Option<&Physician>)
         empty,
         empty,
         empty,
-        Part::Subcomponents(&RPPS_AUTHORITY),
+        match physician.known_rpps() {
+            Some(_) => Part::Subcomponents(&RPPS_AUTHORITY),
+            None => empty,
+        },
         "D".into(),
         empty,
         empty,
-        "RPPS".into(),
+        kind.into(),
     ];
     segment.parts(field, &parts)
+}
+
+/// The number, and what it is: the authority of RPPS numbers goes with no other.
+fn number(physician: &Physician) -> (&str, &str) {
+    match &physician.number {
+        Some(PhysicianNumber::Rpps(rpps)) => (rpps.as_str(), "RPPS"),
+        Some(PhysicianNumber::Other(other)) => (&other.value, &other.kind),
+        None => ("", ""),
+    }
 }
 
 fn names(physician: &Physician) -> (&str, &str) {

@@ -5,20 +5,29 @@
 //! completed, and where the bytes go is decided above this room.
 
 pub mod batch;
+mod changes;
 pub(crate) mod excerpt;
 pub mod frcp;
+mod media;
 pub mod message;
+pub(crate) mod people;
 mod questionnaire;
+mod told;
+mod units;
 
 use self::excerpt::Cut;
 use self::frcp::{
-    Frcp, FrcpError, PatientBlock, PhysicianLine, Quorum, QuorumSource, ReportBlock, SessionBlock,
+    Coded, FacilityBlock, Frcp, FrcpError, MismatchBlock, Participants, PatientBlock,
+    PhysicianLine, Quorum, Replaced, ReportBlock, SessionBlock, Source,
 };
 use self::message::{Envelope, ReportMessage};
+use self::people::{Named, named};
 use crate::config::Facility;
 use crate::config::layout::{Layout, Part};
-use crate::intake::ReportOrder;
-use crate::model::case::Case;
+use crate::intake::{ReportOrder, WithdrawalOrder};
+use crate::model;
+use crate::model::case::{Case, Completion};
+use crate::model::document::ContentType;
 use crate::model::patient::{Patient, Physician};
 use crate::model::questionnaire::Questionnaire;
 use crate::model::session::Session;
@@ -62,7 +71,7 @@ pub fn write(order: &ReportOrder, facility: &Facility) -> Result<Written, FrcpEr
             let mut cut = Cut::default();
             let frcp = document(order, &form, facility, &mut cut);
             let rendered = frcp::render_with(&frcp, &facility.reports.layout)?;
-            lacks.extend(what_is_cut(cut, rendered.coded_marks));
+            lacks.extend(what_is_cut(cut, rendered.coded));
             rendered.pdf
         }
     };
@@ -77,6 +86,7 @@ pub fn write(order: &ReportOrder, facility: &Facility) -> Result<Written, FrcpEr
         number: order.number,
         version: order.version,
         time: order.time,
+        is_validated: order.validated.is_none(),
         file_name: &file_name,
     });
     Ok(Written {
@@ -87,12 +97,40 @@ pub fn write(order: &ReportOrder, facility: &Facility) -> Result<Written, FrcpEr
     })
 }
 
+/// Writes the message that withdraws a report which left before.
+pub fn withdraw(order: &WithdrawalOrder, facility: &Facility) -> String {
+    let form = Form {
+        case: &order.case,
+        patient: &order.patient,
+        session: &order.session,
+        questionnaire: None,
+    };
+    let version = &order.version.version;
+    let message = ReportMessage {
+        facility,
+        patient: &order.patient,
+        case: &order.case.id,
+        submitter: form.submitter(),
+        lead: form.lead(),
+        session_label: &order.session.label,
+        document_id: &order.document_id,
+        number: order.number,
+        version: version.version,
+        time: order.time,
+        is_validated: version.validated.is_none(),
+        file_name: &version.file_name,
+    };
+    message::withdrawal(&message, order.why.words())
+}
+
 /// What a PDF does not show as it came, in words.
-fn what_is_cut(cut: Cut, coded_marks: usize) -> Vec<String> {
+fn what_is_cut(cut: Cut, coded: Coded) -> Vec<String> {
     let Cut {
         characters,
         elements,
         of_names,
+        pictures,
+        documents,
     } = cut;
     let mut lacks = Vec::new();
     if characters + elements > 0 {
@@ -106,9 +144,27 @@ fn what_is_cut(cut: Cut, coded_marks: usize) -> Vec<String> {
             "{of_names} characters of names, labels or ids: its PDF says where they are cut"
         ));
     }
-    if coded_marks > 0 {
+    if pictures > 0 {
         lacks.push(format!(
-            "{coded_marks} combining marks, which stand as codes: no page can show so many on one letter"
+            "{pictures} pictures or other pieces of the questionnaire: its PDF says which and why, and the CDA among \
+             the case's documents has what the sender put into it"
+        ));
+    }
+    if documents > 0 {
+        lacks.push(format!(
+            "{documents} documents of the case in its list: its PDF says how many more there are"
+        ));
+    }
+    if coded.characters > 0 {
+        lacks.push(format!(
+            "{} characters, which stand as codes such as [U+738B]: the report's fonts do not have them",
+            coded.characters
+        ));
+    }
+    let marks = coded.marks;
+    if marks > 0 {
+        lacks.push(format!(
+            "{marks} combining marks, which stand as codes: no page can show so many on one letter"
         ));
     }
     lacks
@@ -120,7 +176,7 @@ pub fn form_pdf(form: &Form<'_>, facility: &Facility) -> Result<Vec<u8>, FrcpErr
         parts: vec![Part::Identity, Part::Physicians, Part::Questionnaire],
         ..facility.reports.layout.clone()
     };
-    let document = form.document(facility, &mut Cut::default());
+    let document = form.document(facility, None, &mut Cut::default());
     Ok(frcp::render_with(&document, &layout)?.pdf)
 }
 
@@ -150,10 +206,27 @@ impl Form<'_> {
         of_session.or(self.case.lead.as_ref())
     }
 
-    fn document(&self, facility: &Facility, cut: &mut Cut) -> Frcp {
+    /// What the document shows of it; once it was discussed, whom the form names as taking part stand among the
+    /// participants, unless the desk said who took part.
+    fn document(
+        &self,
+        facility: &Facility,
+        completion: Option<&Completion>,
+        cut: &mut Cut,
+    ) -> Frcp {
         let sections = self.questionnaire.map(|questionnaire| {
-            questionnaire::sections(&excerpt::questionnaire(questionnaire, cut))
+            questionnaire::sections(&excerpt::questionnaire(questionnaire, cut), cut)
         });
+        let named = named(&self.case.people);
+        let participants = completion
+            .map(|completion| participants(completion, &named, cut))
+            .unwrap_or_default();
+        let people = named
+            .iter()
+            .filter(|person| completion.is_none() || !person.is_only_present)
+            .map(|person| shown(person, cut))
+            .collect();
+        let places = people::places(&self.case.people);
         let mut name = |text: &str| excerpt::name(text, cut);
         let Form {
             case,
@@ -167,6 +240,7 @@ impl Form<'_> {
                 label: name(&session.label),
                 date: session.date,
                 start: session.start.as_deref().map(&mut name),
+                places: places.iter().map(|place| name(place)).collect(),
             },
             patient: PatientBlock {
                 birth_name: name(&patient.birth_name),
@@ -182,14 +256,35 @@ impl Form<'_> {
                     .map(|ins| (name(&ins.value), name(&ins.oid))),
                 ins_status: patient.identity_status.as_deref().map(&mut name),
             },
-            facility_name: name(&facility.name),
+            facility: FacilityBlock {
+                name: name(&facility.name),
+                address: name(facility.address.as_deref().unwrap_or_default()),
+                finess: facility.finess.as_deref().map(&mut name),
+                network: case.network.as_ref().map(|it| name(it.as_str())),
+            },
             case_id: name(case.id.as_str()),
             submitter: self.submitter().map(|it| line(it, &mut name)),
             lead: self.lead().map(|it| line(it, &mut name)),
             sections: sections.unwrap_or_default(),
-            participants: Vec::new(),
+            people,
+            mismatch: case.is_identity_in_doubt(Some(patient)).then(|| {
+                let given = case.identity_in_doubt(Some(patient));
+                let given = given.map(|given| MismatchBlock {
+                    birth_name: given.birth_name.as_deref().map(&mut name),
+                    given_name: given.birth_given_name.as_deref().map(&mut name),
+                    birth_date: given.birth_date.map(|date| date.to_string()),
+                    sex: given.sex.map(|sex| sex.code().to_owned()),
+                    source: Some(name(&given.by)),
+                });
+                given.unwrap_or_default()
+            }),
+            authenticator: people::authenticator(&case.people)
+                .map(|(who, time)| (name(&who), time)),
+            validator: None,
+            participants,
             quorum: Vec::new(),
             items: Vec::new(),
+            documents: Vec::new(),
             decision: String::new(),
             report: None,
         }
@@ -198,22 +293,13 @@ impl Form<'_> {
 
 fn document(order: &ReportOrder, form: &Form<'_>, facility: &Facility, cut: &mut Cut) -> Frcp {
     let completion = &order.completion;
-    let before = form.document(facility, cut);
+    let before = form.document(facility, Some(completion), cut);
     Frcp {
+        documents: documents(order, facility, cut),
         title: match facility.reports.layout.title.trim() {
             "" => frcp::TITLE.to_owned(),
             own => own.to_owned(),
         },
-        participants: completion
-            .participants
-            .iter()
-            .map(|participant| frcp::Participant {
-                rpps: participant.rpps.clone(),
-                family: participant.family.clone(),
-                given: participant.given.clone(),
-                role: participant.role.clone(),
-            })
-            .collect(),
         quorum: quorum(order, cut),
         items: completion
             .items
@@ -221,12 +307,88 @@ fn document(order: &ReportOrder, form: &Form<'_>, facility: &Facility, cut: &mut
             .map(|item| (item.label.clone(), item.value.clone()))
             .collect(),
         decision: completion.decision.clone().unwrap_or_default(),
+        validator: completion.validator.as_ref().map(of_desk),
         report: Some(ReportBlock {
             document_id: order.document_id.to_string(),
             version: order.version,
             completed: order.time.with_timezone(&facility.timezone).fixed_offset(),
+            validated: order
+                .validated
+                .map(|time| time.with_timezone(&facility.timezone).fixed_offset()),
+            replaces: order.former.as_ref().map(|former| Replaced {
+                version: former.version,
+                completed: former.time.with_timezone(&facility.timezone).fixed_offset(),
+                changed: changes::in_words(former, &before.sections),
+            }),
         }),
         ..before
+    }
+}
+
+/// So many documents of a case are listed.
+const MOST_DOCUMENTS: usize = 200;
+
+/// The documents of the case: name, date, and what each is.
+fn documents(order: &ReportOrder, facility: &Facility, cut: &mut Cut) -> Vec<[String; 3]> {
+    let listed = order.documents.iter().take(MOST_DOCUMENTS);
+    let mut shown: Vec<[String; 3]> = listed
+        .map(|document| {
+            let time = document
+                .time
+                .map(|time| time.with_timezone(&facility.timezone));
+            let time = time.map(|time| time.format("%d/%m/%Y %H:%M").to_string());
+            let kind = match document.content_type {
+                ContentType::Jpeg | ContentType::Png | ContentType::Tiff => {
+                    format!("Image {}", document.content_type.word().to_uppercase())
+                }
+                ContentType::Text => "Texte".to_owned(),
+                other => other.word().to_uppercase(),
+            };
+            let name = excerpt::name(&document.name, cut);
+            [name, time.unwrap_or_default(), kind]
+        })
+        .collect();
+    let more = order.documents.len().saturating_sub(MOST_DOCUMENTS);
+    if more > 0 {
+        cut.documents += more;
+        let said = format!("[coupé ici : encore {more} documents]");
+        shown.push([said, String::new(), String::new()]);
+    }
+    shown
+}
+
+/// Someone whom the form names, as the document shows them.
+fn shown(person: &Named, cut: &mut Cut) -> frcp::Participant {
+    frcp::Participant {
+        rpps: person.rpps.clone(),
+        family: excerpt::name(&person.name, cut),
+        given: String::new(),
+        role: excerpt::name(&person.function(), cut),
+    }
+}
+
+/// Someone whom the desk names.
+fn of_desk(person: &model::case::Participant) -> frcp::Participant {
+    frcp::Participant {
+        rpps: person.rpps.clone(),
+        family: person.family.clone(),
+        given: person.given.clone(),
+        role: person.role.clone(),
+    }
+}
+
+/// Who took part: whom the desk names, else whom the form does.
+fn participants(completion: &Completion, people: &[Named], cut: &mut Cut) -> Participants {
+    let present = people.iter().filter(|person| person.is_present);
+    match completion.participants.is_empty() {
+        true => Participants {
+            people: present.map(|person| shown(person, cut)).collect(),
+            source: Source::Questionnaire,
+        },
+        false => Participants {
+            people: completion.participants.iter().map(of_desk).collect(),
+            source: Source::Desk,
+        },
     }
 }
 
@@ -238,7 +400,7 @@ fn quorum(order: &ReportOrder, cut: &mut Cut) -> Vec<Quorum> {
     let items = order.completion.items.iter();
     let of_desk = items
         .filter(|item| questionnaire::is_quorum(item.code.as_deref(), Some(&item.label)))
-        .map(|item| (item.value.clone(), QuorumSource::Desk));
+        .map(|item| (item.value.clone(), Source::Desk));
     let (of_form, more) = order
         .questionnaire
         .as_ref()
@@ -248,7 +410,7 @@ fn quorum(order: &ReportOrder, cut: &mut Cut) -> Vec<Quorum> {
         .chain(
             of_form
                 .into_iter()
-                .map(|said| (said, QuorumSource::Questionnaire)),
+                .map(|said| (said, Source::Questionnaire)),
         )
         .filter(|(said, _)| !said.trim().is_empty())
         .map(|(said, source)| Quorum {
@@ -260,15 +422,23 @@ fn quorum(order: &ReportOrder, cut: &mut Cut) -> Vec<Quorum> {
         cut.elements += more;
         said.push(Quorum {
             said: format!("[coupé ici : encore {more} mentions]"),
-            source: QuorumSource::Questionnaire,
+            source: Source::Questionnaire,
         });
     }
     said
 }
 
 fn line(physician: &Physician, name: &mut impl FnMut(&str) -> String) -> PhysicianLine {
+    let rpps = name(&physician.number().unwrap_or_default());
+    if let Some(department) = physician.name().filter(|_| physician.is_department()) {
+        return PhysicianLine {
+            rpps,
+            family: name(&format!("Service : {department}")),
+            given: String::new(),
+        };
+    }
     PhysicianLine {
-        rpps: name(physician.rpps.as_str()),
+        rpps,
         family: name(physician.family.as_deref().unwrap_or_default()),
         given: name(physician.given.as_deref().unwrap_or_default()),
     }

@@ -3,51 +3,102 @@
 //! What is done, proposed or planned differs only by mood, and a side of the body can decide an operation: both are
 //! always shown.
 
-use super::frcp::{self, Row};
+use super::excerpt::Cut;
+use super::frcp::{self, Narrated, Row};
+use super::media::Pictures;
+use super::people::participant;
+use super::told::{self, Around, Told, as_cell, denies, same};
+use super::units;
 use crate::model::questionnaire::{
-    Concept, Participant, Qualifier, Questionnaire, Section, Statement,
+    ByHand, Concept, Qualifier, Quantity, Questionnaire, Section, Statement, is_nothing,
 };
 
-/// The sections of the form as the report shows them.
-pub(super) fn sections(questionnaire: &Questionnaire) -> Vec<frcp::Section> {
-    questionnaire.sections.iter().map(section).collect()
-}
-
-fn section(section: &Section) -> frcp::Section {
-    let mut rows = Vec::new();
-    for statement in &section.statements {
-        add(statement, 0, &mut rows);
-    }
-    let title = section.title.as_ref().or(section.label.as_ref());
-    frcp::Section {
-        title: title.cloned().unwrap_or_default(),
-        code: section.code.clone(),
-        narrative: narrative(section, &rows),
-        rows,
-        sections: section.sections.iter().map(self::section).collect(),
-    }
-}
-
-/// What the text of a section says and its statements do not, line by line: nothing of it may be missing, and what is
-/// coded is not said twice.
-fn narrative(section: &Section, rows: &[Row]) -> Option<String> {
-    let told: Vec<String> = rows
-        .iter()
-        .map(|row| plain(&format!("{}\n{}", row.label, row.value)))
-        .chain(section.title.as_deref().map(plain))
-        .collect();
-    let is_told = |line: &&str| {
-        let cells: Vec<String> = line.split(" | ").map(plain).collect();
-        told.iter()
-            .any(|row| cells.iter().all(|cell| row.contains(cell)))
+/// The sections of the form as the report shows them, and by `cut` what of its pictures it does not.
+pub(super) fn sections(questionnaire: &Questionnaire, cut: &mut Cut) -> Vec<frcp::Section> {
+    let mut teller = Teller {
+        pictures: Pictures::of(questionnaire),
+        cut,
     };
-    let written = section.text.as_deref().unwrap_or_default().lines();
-    let mut lines: Vec<String> = written
-        .filter(|line| rows.is_empty() || !is_told(line))
-        .map(str::to_owned)
-        .collect();
-    lines.extend(section.participants.iter().filter_map(participant));
-    (!lines.is_empty()).then(|| lines.join("\n"))
+    let sections = questionnaire.sections.iter();
+    sections.map(|section| teller.section(section)).collect()
+}
+
+/// Tells the form from its beginning to its end, so that its pictures have numbers.
+struct Teller<'c> {
+    pictures: Pictures,
+    cut: &'c mut Cut,
+}
+
+impl Teller<'_> {
+    fn section(&mut self, section: &Section) -> frcp::Section {
+        let mut shown = frcp::Section {
+            title: section
+                .title
+                .as_ref()
+                .or(section.label.as_ref())
+                .cloned()
+                .unwrap_or_default(),
+            code: section.code.clone(),
+            ..frcp::Section::default()
+        };
+        let mut told = Vec::new();
+        for statement in &section.statements {
+            self.add(statement, &mut Vec::new(), &mut shown, &mut told);
+        }
+        shown.narrative = told::narrative(section, &told, &self.pictures);
+        let flavor = section.null_flavor.as_deref().map(absence);
+        let people = section.participants.iter().filter_map(participant);
+        shown
+            .narrative
+            .extend(flavor.into_iter().chain(people).map(Narrated::Line));
+        shown.sections = section.sections.iter().map(|it| self.section(it)).collect();
+        shown
+    }
+
+    fn add(
+        &mut self,
+        statement: &Statement,
+        around: &mut Vec<Around>,
+        shown: &mut frcp::Section,
+        told: &mut Vec<Told>,
+    ) {
+        let label = label(statement);
+        let mut value = value(statement, &label);
+        if let Some(media) = &statement.media {
+            let (said, figure) = self.pictures.next(media, &label, self.cut);
+            value = match value.is_empty() {
+                true => said,
+                false => format!("{said}\n{value}"),
+            };
+            shown.figures.extend(figure);
+        }
+        let mut row = Row {
+            value,
+            label,
+            qualifier: qualifier(statement),
+            depth: u8::try_from(around.len()).unwrap_or(u8::MAX),
+        };
+        let by_hand = match &statement.by_hand {
+            // The row of the document says it.
+            Some(ByHand::Same) => return,
+            Some(ByHand::Alone) => "[saisi à la main]".to_owned(),
+            Some(ByHand::Differs(document)) => {
+                format!("[saisi à la main ; diffère du document : {document}]")
+            }
+            None => String::new(),
+        };
+        match by_hand.is_empty() {
+            // A text of the document is compared with its own rows.
+            true => told.push(Told::of(statement, &row, around)),
+            false => row.value = format!("{}\n{by_hand}", row.value),
+        }
+        around.push(Around::of(statement, &row));
+        shown.rows.push(row);
+        for inner in &statement.statements {
+            self.add(inner, around, shown, told);
+        }
+        around.pop();
+    }
 }
 
 /// The code of what is said about the quorum (CI-SIS, `TA_ASIP`).
@@ -65,7 +116,8 @@ pub(super) fn quorum(questionnaire: &Questionnaire, most: usize) -> (Vec<String>
         let mut more = 0;
         for statement in statements {
             let label = statement.label.as_deref();
-            let is_so = matches!(statement.mood.as_deref(), None | Some("EVN"));
+            let is_so = matches!(statement.mood.as_deref(), None | Some("EVN"))
+                && statement.by_hand != Some(ByHand::Same);
             if is_so && is_quorum(statement.code.as_deref(), label) {
                 if said.len() < most {
                     let value = value(statement, label.unwrap_or_default());
@@ -98,53 +150,20 @@ fn starts_plain(text: &str, start: &str) -> bool {
     start.chars().all(|letter| letters.next() == Some(letter))
 }
 
-/// Letters and digits only, in lower case: text as it is compared.
-fn plain(text: &str) -> String {
-    let letters = text.chars().filter(|letter| letter.is_alphanumeric());
-    letters.flat_map(char::to_lowercase).collect()
-}
-
 /// Whether a text is only a reference to a place of the document that is not there. `#2 nodules` is none.
 pub(super) fn leads_nowhere(text: &str) -> bool {
     text.starts_with('#') && !text.contains(char::is_whitespace)
 }
 
-/// Who did, wrote or told something, where there is a name.
-fn participant(participant: &Participant) -> Option<String> {
-    let role = match participant.role.as_str() {
-        "author" => "Auteur",
-        "performer" => "Réalisé par",
-        "informant" => "Informateur",
-        _ => "Participant",
+/// What a statement is about: its code in words, in another system's words, or as it is; else what the statement is.
+fn label(statement: &Statement) -> String {
+    let translated = || {
+        let mut codes = statement.codes.iter();
+        codes.find_map(|it| it.words().filter(|_| it.role == "code/translation"))
     };
-    let whose = [
-        participant.name.as_deref(),
-        participant.label.as_deref(),
-        participant.organization.as_deref(),
-    ];
-    let mut words: Vec<String> = whose.into_iter().flatten().map(str::to_owned).collect();
-    if words.is_empty() {
-        return None;
-    }
-    words.extend(participant.time.as_deref().map(french_date));
-    Some(format!("{role} : {}", words.join(", ")))
-}
-
-fn add(statement: &Statement, depth: u8, rows: &mut Vec<Row>) {
-    let label = statement
-        .label
-        .as_ref()
-        .or(statement.code.as_ref())
-        .map_or_else(|| kind(&statement.kind), String::as_str);
-    rows.push(Row {
-        label: label.to_owned(),
-        value: value(statement, label),
-        qualifier: qualifier(statement),
-        depth,
-    });
-    for inner in &statement.statements {
-        add(inner, depth.saturating_add(1), rows);
-    }
+    let label = statement.label.as_deref().or_else(translated);
+    let label = label.or(statement.code.as_deref());
+    label.unwrap_or_else(|| kind(&statement.kind)).to_owned()
 }
 
 /// What a statement is, where it has no name.
@@ -153,43 +172,111 @@ fn kind(kind: &str) -> &str {
         "act" | "procedure" => "Acte",
         "encounter" => "Rencontre",
         "observation" => "Observation",
+        "observationMedia" => "Image jointe",
         "organizer" => "Ensemble",
+        "regionOfInterest" => "Zone d’intérêt",
         "substanceAdministration" => "Administration",
         "supply" => "Fourniture",
-        other => other,
+        _ => "Élément",
     }
+}
+
+/// Whether a coded element is shown in its own words; of the others, keys of the statement say what they say.
+pub(super) fn is_shown(concept: &Concept) -> bool {
+    match concept.role.as_str() {
+        "value" => concept.text.is_some() || concept.null_flavor.is_some(),
+        "code/translation" | "value/translation" => concept.words().is_some(),
+        "code"
+        | "priorityCode"
+        | "interpretationCode"
+        | "methodCode"
+        | "targetSiteCode"
+        | "statusCode"
+        | "languageCode"
+        | "confidentialityCode"
+        | "realmCode" => false,
+        role if role.ends_with("/translation") => false,
+        "consumable/code" | "product/code" => false,
+        _ => concept.words().is_some() || concept.code.is_some() || concept.null_flavor.is_some(),
+    }
+}
+
+/// The caption of a coded element that has no key of its own.
+fn caption(role: &str) -> &str {
+    match role {
+        "routeCode" => "Voie",
+        "approachSiteCode" => "Voie d’abord",
+        "administrationUnitCode" => "Forme",
+        "effectiveTime/event" => "Moment",
+        "consumable/formCode" | "product/formCode" => "Forme",
+        "statusCode" => "Statut",
+        "effectiveTime" => "Date",
+        "targetSiteCode" => "Localisation",
+        "methodCode" => "Méthode",
+        "interpretationCode" => "Interprétation",
+        "priorityCode" => "Priorité",
+        "doseQuantity" => "Dose",
+        "rateQuantity" => "Débit",
+        "maxDoseQuantity" => "Dose maximale",
+        "repeatNumber" => "Répétitions",
+        "sequenceNumber" => "Ordre",
+        _ => "Précision",
+    }
+}
+
+/// What a null flavour means (HL7 v3, `NullFlavor`).
+pub(super) fn absence(flavor: &str) -> String {
+    let words = match flavor {
+        "NI" => "Non renseigné",
+        "UNK" => "Inconnu",
+        "ASKU" => "Demandé, réponse inconnue",
+        "NAV" => "Pas encore disponible",
+        "NASK" => "Non demandé",
+        "MSK" => "Masqué",
+        "NA" => "Sans objet",
+        "NP" => "Absent",
+        "OTH" => "Autre",
+        "UNC" => "Non codé",
+        "DER" => "À déduire",
+        "INV" => "Non valable",
+        "NINF" => "Moins l’infini",
+        "PINF" => "Plus l’infini",
+        "QS" => "Quantité suffisante",
+        "TRC" => "Traces",
+        other => return format!("Non renseigné ({other})"),
+    };
+    words.to_owned()
 }
 
 /// What a statement says, in lines.
 fn value(statement: &Statement, label: &str) -> String {
     let mut lines: Vec<String> = Vec::new();
     let main = main_value(statement);
+    let has_main = main.is_some();
     match (statement.negated, main) {
         (true, Some(main)) => lines.push(format!("NON : {main}")),
         (true, None) => lines.push("NON".to_owned()),
         (false, Some(main)) => lines.push(main),
-        (false, None) => {
-            let flavor = statement.null_flavor.as_ref();
-            lines.extend(flavor.map(|flavor| format!("Non renseigné ({flavor})")));
-        }
+        (false, None) => {}
+    }
+    if !has_main && let Some(flavor) = value_flavor(statement).or(statement.null_flavor.as_deref())
+    {
+        lines.push(absence(flavor));
     }
     for site in statement.site.iter().chain(&statement.more_sites) {
-        let mut words = with_code(site.label.as_deref(), site.code.as_deref()).unwrap_or_default();
+        let words = site.label.as_deref().or(site.code.as_deref());
+        let mut words = words.unwrap_or_default().to_owned();
         if let Some(side) = &site.laterality {
             words.push_str(&format!(" ({side})"));
         }
+        let words = with_written(words, site.text.as_deref());
         lines.push(format!("Localisation : {}", words.trim()));
     }
     for qualifier in &statement.qualifiers {
-        if is_told_as_side(statement, qualifier) {
+        if is_told_as_side(statement, qualifier) || qualifier.of == "approachSiteCode" {
             continue;
         }
-        let name = qualifier.name.as_ref();
-        let name = name.and_then(|name| name.words().or(name.code.as_deref()));
-        match (name.map(str::to_owned), words(&qualifier.value)) {
-            (Some(name), Some(value)) => lines.push(format!("{name} : {value}")),
-            (one, other) => lines.extend(one.or(other)),
-        }
+        lines.extend(qualified(qualifier));
     }
     if let Some(consumable) = &statement.consumable {
         let mut words: Vec<&str> = [&consumable.label, &consumable.name]
@@ -197,48 +284,268 @@ fn value(statement: &Statement, label: &str) -> String {
             .filter_map(|words| words.as_deref())
             .collect();
         words.dedup();
+        let written = consumable.text.as_deref();
+        let named = words.join(", ");
+        words.extend(written.filter(|it| !leads_nowhere(it) && told::says_more(it, &named)));
         if words.is_empty() {
             words.extend(consumable.code.as_deref());
         }
+        words.extend(consumable.manufacturer.as_deref());
+        let lot = consumable.lot.as_ref().map(|lot| format!("lot {lot}"));
+        words.extend(lot.as_deref());
         if !words.is_empty() {
             lines.push(format!("Produit : {}", words.join(", ")));
         }
     }
-    for quantity in &statement.quantities {
-        let unit = quantity.unit.as_deref().unwrap_or_default();
-        let words = match quantity.role.as_str() {
-            "doseQuantity" => "Dose",
-            "rateQuantity" => "Débit",
-            "maxDoseQuantity" => "Dose maximale",
-            "repeatNumber" => "Répétitions",
-            _ => "Quantité",
-        };
-        lines.push(
-            format!("{words} : {} {unit}", quantity.value)
-                .trim_end()
-                .to_owned(),
-        );
+    let (apart, quantities): (Vec<_>, Vec<_>) = statement
+        .quantities
+        .iter()
+        .partition(|it| it.operator.is_some());
+    lines.extend(quantities.into_iter().map(amount));
+    for concept in statement.codes.iter().filter(|it| is_shown(it)) {
+        if matches!(
+            concept.role.as_str(),
+            "value" | "value/translation" | "code/translation"
+        ) {
+            continue;
+        }
+        let event = concept.code.as_deref().and_then(event);
+        let event =
+            event.filter(|_| concept.role == "effectiveTime/event" && concept.words().is_none());
+        let said = event
+            .map(str::to_owned)
+            .or_else(|| words(&Some(concept.clone())));
+        let said = said.or_else(|| concept.null_flavor.as_deref().map(absence));
+        let Some(mut said) = said else { continue };
+        if concept.role == "approachSiteCode" {
+            let own = statement.qualifiers.iter();
+            for side in own.filter(|it| it.of == "approachSiteCode") {
+                let side = words(&side.value).or_else(|| words(&side.name));
+                said.extend(
+                    side.map(|side| format!(" ({side})"))
+                        .into_iter()
+                        .collect::<Vec<_>>(),
+                );
+            }
+        }
+        let line = format!("{} : {said}", caption(&concept.role));
+        if !lines.contains(&line) && !lines.iter().any(|it| it.ends_with(&format!(" : {said}"))) {
+            lines.push(line);
+        }
     }
+    let interpretation = statement.interpretation.as_deref().map(interpretation);
     for (caption, said) in [
-        ("Méthode", &statement.method),
-        ("Interprétation", &statement.interpretation),
-        ("Priorité", &statement.priority),
+        ("Méthode", statement.method.as_deref()),
+        ("Interprétation", interpretation.as_deref()),
+        ("Priorité", statement.priority.as_deref()),
     ] {
-        lines.extend(said.as_ref().map(|said| format!("{caption} : {said}")));
+        lines.extend(said.map(|said| format!("{caption} : {said}")));
     }
     lines.extend(statement.time.as_deref().map(french_time));
-    lines.extend(statement.participants.iter().filter_map(participant));
-    // A reference that leads nowhere tells a reader nothing.
-    let text = statement.text.as_ref().filter(|text| !leads_nowhere(text));
-    if let Some(text) = text.filter(|text| text.as_str() != label && !lines.contains(text)) {
-        lines.push(text.clone());
+    // What is taken out of a time stands behind it.
+    lines.extend(apart.into_iter().map(taken_out));
+    for (element, flavor) in &statement.null_flavors {
+        if let known @ ("Date" | "Localisation" | "Méthode" | "Interprétation" | "Priorité"
+        | "Statut" | "Dose" | "Débit" | "Dose maximale" | "Répétitions" | "Voie"
+        | "Voie d’abord" | "Forme") = caption(element)
+        {
+            lines.push(format!("{known} : {}", absence(flavor).to_lowercase()));
+        }
     }
+    lines.extend(statement.participants.iter().filter_map(participant));
+    lines.extend(own_text(statement, label, &lines));
     lines.join("\n")
 }
 
+/// What is made of a value, its codes in words where they have no others (HL7 v3, `ObservationInterpretation`).
+fn interpretation(said: &str) -> String {
+    let in_words = said.split("; ").map(|code| match code {
+        "N" => "normal",
+        "A" => "anormal",
+        "AA" => "très anormal",
+        "H" => "élevé",
+        "HH" => "très élevé",
+        "L" => "bas",
+        "LL" => "très bas",
+        "POS" => "positif",
+        "NEG" => "négatif",
+        "IND" => "indéterminé",
+        "S" => "sensible",
+        "I" => "intermédiaire",
+        "R" => "résistant",
+        other => other,
+    });
+    in_words.collect::<Vec<_>>().join("; ")
+}
+
+/// What something is given around, in words (HL7 v3, `TimingEvent`).
+fn event(code: &str) -> Option<&'static str> {
+    Some(match code {
+        "AC" => "avant le repas",
+        "ACM" => "avant le repas du matin",
+        "ACD" => "avant le repas de midi",
+        "ACV" => "avant le repas du soir",
+        "C" => "au repas",
+        "CM" => "au repas du matin",
+        "CD" => "au repas de midi",
+        "CV" => "au repas du soir",
+        "PC" => "après le repas",
+        "PCM" => "après le repas du matin",
+        "PCD" => "après le repas de midi",
+        "PCV" => "après le repas du soir",
+        "IC" => "entre les repas",
+        "ICM" => "entre les repas du matin et de midi",
+        "ICD" => "entre les repas de midi et du soir",
+        "ICV" => "entre le repas du soir et le coucher",
+        "HS" => "au coucher",
+        "WAKE" => "au réveil",
+        _ => return None,
+    })
+}
+
+/// What the text of a statement says besides: a text that a negated statement refers to is never repeated as if it
+/// were so.
+fn own_text(statement: &Statement, label: &str, lines: &[String]) -> Option<String> {
+    // A reference that leads nowhere tells a reader nothing.
+    let text = statement
+        .text
+        .as_ref()
+        .filter(|text| !leads_nowhere(text))?;
+    let text = &told::without_value_sets(text);
+    let main = main_value(statement).unwrap_or_default();
+    let is_known = |part: &str| {
+        let part = as_cell(part);
+        part.is_empty()
+            || same(&part, &as_cell(label))
+            || same(&part, &as_cell(&main))
+            || lines.iter().any(|line| same(&part, &as_cell(line)))
+    };
+    if same(&as_cell(text), &as_cell(&format!("{label} : {main}"))) {
+        return None;
+    }
+    // Of a row of the narrative, what the row of the report does not say yet; a text that has any is shown whole, since
+    // what it repeats may be what its own words are about.
+    let own = text.lines().filter_map(|line| {
+        let cells: Vec<&str> = line.split(" | ").filter(|cell| !is_known(cell)).collect();
+        (!cells.is_empty()).then(|| cells.join(" | "))
+    });
+    let own = own.collect::<Vec<_>>().join("\n");
+    if own.is_empty() {
+        return None;
+    }
+    Some(match statement.negated {
+        true if !denies(&own) => format!("Texte d’origine de ce qui est nié : « {text} »"),
+        false if told::contradict(&own, &main) => format!("{text} {}", told::differs(&main)),
+        _ => text.clone(),
+    })
+}
+
+/// A time that is taken out of the others, or joined to them in a way that is not known.
+fn taken_out(quantity: &Quantity) -> String {
+    let parts = [quantity].into_iter().chain(&quantity.with).map(|part| {
+        let said = amount(part);
+        match said.split_once(" : ") {
+            Some(("Date", date)) => format!("le {date}"),
+            Some(("Rythme", rhythm)) => rhythm.to_owned(),
+            _ => {
+                let mut letters = said.chars();
+                let first = letters.next().into_iter().flat_map(char::to_lowercase);
+                first.chain(letters.clone()).collect()
+            }
+        }
+    });
+    let mut parts = parts.collect::<Vec<String>>();
+    for (said, part) in parts.iter_mut().skip(1).zip(&quantity.with) {
+        if part.operator.is_some() {
+            said.insert_str(0, "sauf ");
+        }
+    }
+    let parts = parts.join(", ");
+    match quantity.operator.as_deref() {
+        Some("E") | None => format!("Sauf {parts}"),
+        Some(operator) => format!("Opérateur {operator} : {parts}"),
+    }
+}
+
+/// An amount with what it is.
+fn amount(quantity: &Quantity) -> String {
+    let with_unit = |unit: Option<&str>| {
+        let unit = unit.map(|unit| units::readable(unit, &quantity.value));
+        let unit = unit.unwrap_or_default();
+        format!("{} {unit}", quantity.value).trim_end().to_owned()
+    };
+    let unit = quantity.unit.as_deref();
+    match quantity.role.as_str() {
+        "effectiveTime" => french_time(&quantity.value),
+        "effectiveTime/period" => {
+            let every = match unit {
+                Some("d" | "mo" | "a") => "tous les",
+                _ => "toutes les",
+            };
+            let unit = unit.map(|unit| units::period(unit, &quantity.value));
+            let period = format!("{} {}", quantity.value, unit.unwrap_or_default());
+            format!("Rythme : {every} {}", period.trim_end())
+        }
+        "effectiveTime/offset" => {
+            let unit = unit.map(|unit| units::period(unit, &quantity.value));
+            format!(
+                "Décalage : {} {}",
+                units::ratio(&quantity.value),
+                unit.unwrap_or_default()
+            )
+            .trim_end()
+            .to_owned()
+        }
+        "effectiveTime/frequency" => format!("Rythme : {}", units::ratio(&quantity.value)),
+        "effectiveTime/width" | "expectedUseTime" => {
+            let unit = unit.map(|unit| units::period(unit, &quantity.value));
+            format!("Durée : {} {}", quantity.value, unit.unwrap_or_default())
+                .trim_end()
+                .to_owned()
+        }
+        "effectiveTime/event" => {
+            format!(
+                "Moment : {}",
+                event(&quantity.value).unwrap_or(&quantity.value)
+            )
+        }
+        "referenceRange" => format!("Valeurs de référence : {}", with_unit(unit)),
+        "precondition/criterion" => format!("Si : {}", with_unit(unit)),
+        "precondition" => format!("Condition : {}", quantity.value),
+        role => {
+            let words = match caption(role) {
+                "Précision" => "Quantité",
+                words => words,
+            };
+            match unit {
+                None => format!("{words} : {}", units::ratio(&quantity.value)),
+                unit => format!("{words} : {}", with_unit(unit)),
+            }
+        }
+    }
+}
+
+/// A name, and behind it what was written before it was coded, where that says more.
+fn with_written(name: String, written: Option<&str>) -> String {
+    match written {
+        Some(written) if !leads_nowhere(written) && told::says_more(written, &name) => {
+            format!("{name} ({written})")
+        }
+        _ => name,
+    }
+}
+
+fn qualified(qualifier: &Qualifier) -> Option<String> {
+    match (words(&qualifier.name), words(&qualifier.value)) {
+        (Some(name), Some(value)) => Some(format!("{name} : {value}")),
+        (one, other) => one.or(other),
+    }
+}
+
+/// A concept in words; its code only where it has no others.
 fn words(part: &Option<Concept>) -> Option<String> {
     let part = part.as_ref()?;
-    let words = with_code(part.words(), part.code.as_deref())?;
+    let words = part.words().or(part.code.as_deref())?.to_owned();
     let written = part
         .text
         .as_ref()
@@ -249,77 +556,143 @@ fn words(part: &Option<Concept>) -> Option<String> {
     })
 }
 
-/// Words with the code that they stand for, where it is one that people say: `T1b`, `C50.2`, `8000/3`.
-fn with_code(words: Option<&str>, code: Option<&str>) -> Option<String> {
-    const SPOKEN: usize = 6;
-    match (words, code) {
-        (Some(words), Some(code)) if code.len() <= SPOKEN && !words.contains(code) => {
-            Some(format!("{words} [{code}]"))
-        }
-        (words, code) => words.or(code).map(str::to_owned),
-    }
-}
-
 /// Whether a qualifier is the side that stands behind its place already.
 fn is_told_as_side(statement: &Statement, qualifier: &Qualifier) -> bool {
     let side = qualifier.value.as_ref();
     let side = side.and_then(|side| side.words().or(side.code.as_deref()));
     let mut sites = statement.site.iter().chain(&statement.more_sites);
-    qualifier.of == "targetSiteCode" && sites.any(|site| site.laterality.as_deref() == side)
+    qualifier.of == "targetSiteCode"
+        && side.is_some()
+        && sites.any(|site| site.laterality.as_deref() == side)
+}
+
+/// Why the value says nothing; that of the code is none of it.
+fn value_flavor(statement: &Statement) -> Option<&str> {
+    let of = |role: &str| {
+        let mut codes = statement.codes.iter().filter(|code| code.role == role);
+        codes.find_map(|code| code.null_flavor.as_deref())
+    };
+    let beside = statement.null_flavors.get("value").map(String::as_str);
+    let own = statement.null_flavor.as_deref();
+    beside
+        .or_else(|| of("value"))
+        .or(own.filter(|own| of("code") != Some(*own)))
 }
 
 /// The value itself, with its unit; beside its code what was written, where that says something else.
-fn main_value(statement: &Statement) -> Option<String> {
-    let value = statement.value.as_ref()?;
+pub(super) fn main_value(statement: &Statement) -> Option<String> {
+    // What fits no code of its system may have one in another.
+    let translated = || {
+        let mut codes = statement.codes.iter();
+        codes.find_map(|it| it.words().filter(|_| it.role == "value/translation"))
+    };
+    let value = statement.value.as_deref().or_else(translated)?;
     let is_boolean = statement
         .value_type
         .as_deref()
         .is_some_and(|it| matches!(it, "BL" | "BN"));
-    let words = match value.as_str() {
+    let words = match value {
         "true" if is_boolean => "Oui",
         "false" if is_boolean => "Non",
+        // What a program wrote for nothing, in what an older version stored.
+        nothing if is_nothing(nothing, statement.value_code.as_deref()) => {
+            statement.value_code.as_deref().unwrap_or(nothing)
+        }
         // Nothing but a reference that leads nowhere.
         unresolved if leads_nowhere(unresolved) => return None,
         other => other,
     };
     let mut words = match statement.value_type.as_deref() {
         Some("TS") => french_date(words),
-        Some("IVL_TS") => words
-            .split(' ')
-            .map(french_date)
-            .collect::<Vec<_>>()
-            .join(" "),
+        Some(kind) if kind.ends_with("TS") => {
+            let (bounds, width) = match words.split_once("étendue ") {
+                Some((bounds, width)) => (bounds, Some(width)),
+                None => (words, None),
+            };
+            let bounds = bounds.trim_end_matches([',', ' ']).split(' ');
+            let bounds = bounds.map(french_part).collect::<Vec<_>>().join(" ");
+            let width = width.map(|width| format!("étendue {}", units::ratio(width)));
+            let parts = [Some(bounds).filter(|it| !it.is_empty()), width];
+            parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+        }
+        Some("PQ" | "IVL_PQ" | "RTO" | "RTO_PQ_PQ") if statement.unit.is_none() => {
+            units::ratio(words)
+        }
         _ => words.to_owned(),
     };
-    if let Some(coded) = with_code(Some(&words), statement.value_code.as_deref()) {
-        words = coded;
+    if let Some(unit) = statement.unit.as_deref() {
+        let unit = units::readable(unit, value);
+        if !unit.is_empty() {
+            words.push(' ');
+            words.push_str(&unit);
+        }
     }
-    // `1` is the unit of what has none.
-    if let Some(unit) = statement.unit.as_deref().filter(|unit| *unit != "1") {
-        words.push(' ');
-        words.push_str(unit);
-    }
+    let of_value = |role: &str| matches!(role, "value" | "value/translation");
     let written = statement
         .codes
         .iter()
-        .filter(|code| code.role == "value")
-        .filter_map(|code| code.text.as_ref())
+        .filter(|code| of_value(&code.role))
+        .filter_map(|code| match code.role.as_str() {
+            "value" => code.text.as_deref(),
+            _ => code.words(),
+        })
         .filter(|text| *text != value && !leads_nowhere(text));
+    let mut beside: Vec<&str> = Vec::new();
     for text in written {
+        if !same(text, &words) && !beside.contains(&text) {
+            beside.push(text);
+        }
+    }
+    for text in beside {
         words.push_str(&format!(" ({text})"));
+    }
+    // A value may have words and yet say that none of its system's fits.
+    let flavor = value_flavor(statement);
+    if let Some(flavor) = flavor.filter(|flavor| *flavor != "OTH") {
+        words.push_str(&format!(" ({})", absence(flavor).to_lowercase()));
     }
     Some(words)
 }
 
+/// The code of a comment (LOINC; IHE PCC 6.3.4.6).
+const COMMENT: &str = "48767-8";
+
+/// Whether it was done, is planned or proposed, and how far it is. That something was done is said only of what could
+/// also be planned.
 fn qualifier(statement: &Statement) -> Option<String> {
-    let mood = statement.mood.as_deref().map(frcp::mood);
+    let is_act = match statement.kind.as_str() {
+        "observation" | "organizer" | "observationMedia" | "regionOfInterest" | "" => false,
+        // One without a code only gathers what stands in it, and a comment is never planned.
+        "act" => statement
+            .code
+            .as_deref()
+            .is_some_and(|code| code != COMMENT),
+        _ => true,
+    };
+    let has_happened = matches!(statement.mood.as_deref(), None | Some("EVN"));
+    // What was called off, interrupted, put off or not begun was not done.
+    let may_be_done = !matches!(
+        statement.status.as_deref(),
+        Some("new" | "held" | "suspended" | "aborted" | "cancelled")
+    );
+    let mood = match statement.mood.as_deref() {
+        Some("EVN") if !is_act => None,
+        Some("EVN") if statement.negated => Some("Non réalisé"),
+        Some("EVN") if !may_be_done => None,
+        mood => mood.map(frcp::mood),
+    };
     let status = match statement.status.as_deref() {
         None | Some("completed") => None,
-        Some("active") => Some("en cours"),
+        Some("active") if has_happened => Some("en cours"),
+        Some("active") => Some("à réaliser"),
+        Some("new") => Some("nouveau"),
         Some("aborted") => Some("interrompu"),
         Some("cancelled") => Some("annulé"),
         Some("suspended") => Some("suspendu"),
         Some("held") => Some("en attente"),
+        Some("nullified") => Some("invalidé (saisi par erreur)"),
+        Some("obsolete") => Some("remplacé"),
+        Some("normal") => Some("normal"),
         other => other,
     };
     let words: Vec<&str> = [mood, status].into_iter().flatten().collect();
@@ -328,16 +701,52 @@ fn qualifier(statement: &Statement) -> Option<String> {
 
 /// A time or an interval of the questionnaire as a French reader expects it.
 fn french_time(time: &str) -> String {
-    match time.split_once('/') {
-        None => format!("Date : {}", french_date(time)),
-        Some((from, "..")) => format!("À partir du {}", french_date(from)),
-        Some(("..", to)) => format!("Jusqu’au {}", french_date(to)),
-        Some((from, to)) => format!("Du {} au {}", french_date(from), french_date(to)),
+    let words = french_interval(time);
+    if !time.contains('/') {
+        return format!("Date : {words}");
+    }
+    let mut letters = words.chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    first.chain(letters.clone()).collect()
+}
+
+/// The same within a line: `du 01/03/2019 au 20/08/2019`. A bound that does not belong to an interval has its sign.
+pub(super) fn french_interval(time: &str) -> String {
+    let Some((from, to)) = time.split_once('/') else {
+        return french_date(time);
+    };
+    let end = |end: &str, sign| match end.strip_prefix(sign) {
+        Some(end) => (french_date(end), true),
+        None => (french_date(end), false),
+    };
+    let ((from, is_after), (to, is_before)) = (end(from, '>'), end(to, '<'));
+    match (from.as_str(), to.as_str()) {
+        (from, "..") if is_after => format!("après le {from}"),
+        (from, "..") => format!("à partir du {from}"),
+        ("..", to) if is_before => format!("avant le {to}"),
+        ("..", to) => format!("jusqu’au {to}"),
+        (from, to) => match (is_after, is_before) {
+            (false, false) => format!("du {from} au {to}"),
+            (false, true) => format!("à partir du {from} et avant le {to}"),
+            (true, false) => format!("après le {from} et jusqu’au {to}"),
+            (true, true) => format!("après le {from} et avant le {to}"),
+        },
     }
 }
 
-/// `2019-02-15T09:30:00+01:00` as `15/02/2019 09:30`; what is no date stays as it is.
-fn french_date(time: &str) -> String {
+/// A part of a value of times: its signs are for amounts.
+fn french_part(part: &str) -> String {
+    match part {
+        ">" => "après le".to_owned(),
+        "<" => "avant le".to_owned(),
+        "≥" => "à partir du".to_owned(),
+        "≤" => "jusqu’au".to_owned(),
+        date => french_date(date),
+    }
+}
+
+/// `2019-02-15T09:30:00+01:00` as `15/02/2019 09:30:00 +01:00`; what is no date stays as it is.
+pub(super) fn french_date(time: &str) -> String {
     let (date, clock) = time.split_once('T').unwrap_or((time, ""));
     let parts: Vec<&str> = date.split('-').collect();
     let is_date = parts.len() <= 3
@@ -349,17 +758,20 @@ fn french_date(time: &str) -> String {
         return time.to_owned();
     }
     let mut words = parts.into_iter().rev().collect::<Vec<_>>().join("/");
-    if let Some(clock) = clock.get(..5) {
-        words.push(' ');
-        words.push_str(clock);
+    if !clock.is_empty() {
+        let (clock, offset) = match clock.find(['+', '-', 'Z']) {
+            Some(at) => clock.split_at_checked(at).unwrap_or((clock, "")),
+            None => (clock, ""),
+        };
+        words.push_str(&format!(" {clock} {offset}"));
     }
-    words
+    words.trim_end().to_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::questionnaire::{Quantity, Site};
+    use crate::model::questionnaire::Site;
 
     fn statement(kind: &str) -> Statement {
         Statement {
@@ -403,7 +815,7 @@ mod tests {
         };
         let questionnaire = Questionnaire {
             sections: vec![outer],
-            other: None,
+            ..Questionnaire::default()
         };
         assert_eq!(
             quorum(&questionnaire, 20),
@@ -424,9 +836,12 @@ mod tests {
                 statements: vec![statement],
                 ..Section::default()
             }],
-            other: None,
+            ..Questionnaire::default()
         };
-        let row = sections(&questionnaire).remove(0).rows.remove(0);
+        let row = sections(&questionnaire, &mut Cut::default())
+            .remove(0)
+            .rows
+            .remove(0);
         (row.label, row.value, row.qualifier.unwrap_or_default())
     }
 
@@ -445,7 +860,27 @@ mod tests {
             ("2", "PQ", Some("1"), "2"),
             ("20190215", "ST", None, "20190215"),
             ("2019-02-15", "TS", None, "15/02/2019"),
+            ("> 2019-02-15", "IVL_TS", None, "après le 15/02/2019"),
+            ("< 2019-02", "IVL_TS", None, "avant le 02/2019"),
+            (
+                "≥ 2019-02-15 et < 2020",
+                "IVL_TS",
+                None,
+                "à partir du 15/02/2019 et avant le 2020",
+            ),
             ("#gone", "ED", None, ""),
+            (
+                "≥ 2019-02-15, étendue 7 d",
+                "IVL_TS",
+                None,
+                "à partir du 15/02/2019, étendue 7 jours",
+            ),
+            (
+                "≥ 2 ug, étendue 3 10*9/L",
+                "IVL_PQ",
+                None,
+                "≥ 2 µg, étendue 3 10⁹/L",
+            ),
         ] {
             let value = with(&|it| {
                 it.value = some(value);
@@ -454,11 +889,7 @@ mod tests {
             });
             assert_eq!(value, told);
         }
-        for (code, told) in [
-            ("T1b", "Tumeur [T1b]"),
-            ("Tum", "Tumeur"),
-            ("76752008", "Tumeur"),
-        ] {
+        for (code, told) in [("T1b", "Tumeur"), ("Tum", "Tumeur"), ("76752008", "Tumeur")] {
             let value = with(&|it| {
                 it.value = some("Tumeur");
                 it.value_code = some(code);
@@ -471,7 +902,12 @@ mod tests {
             ("2019-02-20/2019-08-20", "Du 20/02/2019 au 20/08/2019"),
             ("2019-03-01/..", "À partir du 01/03/2019"),
             ("../2019-03", "Jusqu’au 03/2019"),
-            ("2019-01-15T11:30+01:00", "Date : 15/01/2019 11:30"),
+            (">2019-03-01/..", "Après le 01/03/2019"),
+            ("../<2019-03", "Avant le 03/2019"),
+            ("2019/<2020", "À partir du 2019 et avant le 2020"),
+            (">2019/2020", "Après le 2019 et jusqu’au 2020"),
+            (">2019/<2020", "Après le 2019 et avant le 2020"),
+            ("2019-01-15T11:30+01:00", "Date : 15/01/2019 11:30 +01:00"),
             ("soon", "Date : soon"),
         ] {
             assert_eq!(with(&|it| it.time = some(time)), told);
@@ -480,8 +916,14 @@ mod tests {
         assert_eq!(with(&|it| it.text = some("#gone")), "");
         assert_eq!(with(&|it| it.text = some("said")), "said");
         assert_eq!(with(&|it| it.negated = true), "NON");
-        let unknown = with(&|it| it.null_flavor = some("UNK"));
-        assert_eq!(unknown, "Non renseigné (UNK)");
+        for (flavor, told) in [
+            ("UNK", "Inconnu"),
+            ("NA", "Sans objet"),
+            ("NI", "Non renseigné"),
+            ("XYZ", "Non renseigné (XYZ)"),
+        ] {
+            assert_eq!(with(&|it| it.null_flavor = some(flavor)), told);
+        }
         let value = with(&|it| {
             it.value = some("Carcinome");
             it.negated = true;
@@ -491,9 +933,9 @@ mod tests {
                 ..Concept::default()
             }];
             it.site = Some(Site {
-                code: None,
                 label: some("Sein"),
                 laterality: some("droit"),
+                ..Site::default()
             });
             it.qualifiers = vec![Qualifier {
                 of: "value".to_owned(),
@@ -511,6 +953,7 @@ mod tests {
                 role: "doseQuantity".to_owned(),
                 value: "50".to_owned(),
                 unit: some("mg"),
+                ..Quantity::default()
             }];
         });
         assert_eq!(
@@ -524,7 +967,14 @@ mod tests {
         for (mood, status, told) in [
             ("EVN", "completed", "Réalisé"),
             ("EVN", "active", "Réalisé, en cours"),
-            ("PRP", "active", "Proposé, en cours"),
+            ("PRP", "active", "Proposé, à réaliser"),
+            ("EVN", "new", "nouveau"),
+            ("EVN", "held", "en attente"),
+            ("EVN", "suspended", "suspendu"),
+            ("EVN", "aborted", "interrompu"),
+            ("EVN", "cancelled", "annulé"),
+            ("INT", "cancelled", "Prévu, annulé"),
+            ("EVN", "nullified", "Réalisé, invalidé (saisi par erreur)"),
             ("INT", "cancelled", "Prévu, annulé"),
             ("ARQ", "", "Rendez-vous demandé"),
         ] {
@@ -532,6 +982,228 @@ mod tests {
             statement.mood = some(mood);
             statement.status = some(status).filter(|it| !it.is_empty());
             assert_eq!(row(statement).2, told);
+        }
+    }
+
+    #[test]
+    fn what_is_denied_is_never_told_without_its_denial() {
+        for (text, told) in [
+            ("Métastases", "NON"),
+            ("Pas de métastase", "NON\nPas de métastase"),
+            (
+                "nodule du foie",
+                "NON\nTexte d’origine de ce qui est nié : « nodule du foie »",
+            ),
+        ] {
+            let told_as = row(Statement {
+                label: some("Métastases"),
+                text: some(text),
+                negated: true,
+                ..statement("observation")
+            });
+            assert_eq!(told_as.1, told);
+        }
+    }
+
+    #[test]
+    fn routes_rhythms_and_ranges_are_told_in_words() {
+        let quantity = |role: &str, value: &str, unit: Option<&str>| Quantity {
+            role: role.to_owned(),
+            value: value.to_owned(),
+            unit: unit.map(str::to_owned),
+            ..Quantity::default()
+        };
+        let coded = |role: &str, label: &str| Concept {
+            role: role.to_owned(),
+            code: some("C1"),
+            label: some(label),
+            ..Concept::default()
+        };
+        let told = row(Statement {
+            quantities: vec![
+                quantity("doseQuantity", "50 – 75", Some("mg/m2")),
+                quantity("rateQuantity", "50 ug / 1 h", None),
+                quantity("effectiveTime/period", "3", Some("wk")),
+                quantity("referenceRange", "10 – 20", Some("10*9/L")),
+                quantity("repeatNumber", "4 – 6", None),
+            ],
+            codes: vec![
+                coded("routeCode", "Intraveineuse"),
+                coded("approachSiteCode", "Bras"),
+            ],
+            qualifiers: vec![Qualifier {
+                of: "approachSiteCode".to_owned(),
+                name: Some(coded("name", "Latéralité")),
+                value: Some(coded("value", "Gauche")),
+            }],
+            ..statement("substanceAdministration")
+        });
+        assert_eq!(
+            told.1,
+            "Dose : 50 – 75 mg/m²\nDébit : 50 µg / 1 h\nRythme : toutes les 3 semaines\n\
+             Valeurs de référence : 10 – 20 10⁹/L\nRépétitions : 4 – 6\n\
+             Voie : Intraveineuse\nVoie d’abord : Bras (Gauche)"
+        );
+    }
+
+    #[test]
+    fn what_was_written_is_told_where_it_says_more_than_its_name() {
+        let quantity = |role: &str, value: &str, unit: Option<&str>| Quantity {
+            role: role.to_owned(),
+            value: value.to_owned(),
+            unit: unit.map(str::to_owned),
+            ..Quantity::default()
+        };
+        for (name, written, told) in [
+            (
+                "sein",
+                "sein gauche, quadrant supéro-externe",
+                "sein (sein gauche, quadrant supéro-externe)",
+            ),
+            ("Sein gauche", "sein gauche", "Sein gauche"),
+            ("Sein gauche", "Sein, gauche", "Sein gauche"),
+            ("Sein", "#gone", "Sein"),
+        ] {
+            let at = row(Statement {
+                site: Some(Site {
+                    label: some(name),
+                    text: some(written),
+                    ..Site::default()
+                }),
+                ..statement("observation")
+            });
+            assert_eq!(at.1, format!("Localisation : {told}"));
+        }
+        let given = row(Statement {
+            consumable: Some(crate::model::questionnaire::Consumable {
+                label: some("méthotrexate"),
+                text: some("méthotrexate 2,5 mg comprimé"),
+                ..Default::default()
+            }),
+            quantities: vec![
+                quantity("sequenceNumber", "2", None),
+                quantity(
+                    "precondition/criterion",
+                    "Neutrophiles ≥ 1.5",
+                    Some("10*9/L"),
+                ),
+            ],
+            ..statement("substanceAdministration")
+        });
+        assert_eq!(
+            given.1,
+            "Produit : méthotrexate, méthotrexate 2,5 mg comprimé\nOrdre : 2\n\
+             Si : Neutrophiles ≥ 1.5 10⁹/L"
+        );
+    }
+
+    /// What is taken out of a time stands behind it, in one piece.
+    #[test]
+    fn a_time_that_is_taken_out_is_told_behind_the_time() {
+        let part = |role: &str, value: &str, unit: Option<&str>| Quantity {
+            role: role.to_owned(),
+            value: value.to_owned(),
+            unit: unit.map(str::to_owned),
+            ..Quantity::default()
+        };
+        let interval = || part("effectiveTime", "2025-08-10/2025-08-20", None);
+        for (operator, first, with, told) in [
+            ("E", interval(), None, "Sauf du 10/08/2025 au 20/08/2025"),
+            (
+                "E",
+                part("effectiveTime", "2025-08-10", None),
+                None,
+                "Sauf le 10/08/2025",
+            ),
+            (
+                "E",
+                part("effectiveTime/period", "7", Some("d")),
+                Some(interval()),
+                "Sauf tous les 7 jours, du 10/08/2025 au 20/08/2025",
+            ),
+            (
+                "E",
+                part("effectiveTime", "2025-08-10/..", None),
+                Some(part("effectiveTime/width", "7", Some("d"))),
+                "Sauf à partir du 10/08/2025, durée : 7 jours",
+            ),
+            (
+                "E",
+                part("effectiveTime/event", "HS", None),
+                None,
+                "Sauf moment : au coucher",
+            ),
+            (
+                "X",
+                interval(),
+                None,
+                "Opérateur X : du 10/08/2025 au 20/08/2025",
+            ),
+        ] {
+            let apart = Quantity {
+                operator: some(operator),
+                with: with.into_iter().collect(),
+                ..first
+            };
+            let told_row = row(Statement {
+                quantities: vec![apart, part("doseQuantity", "1", Some("g"))],
+                time: some("2025-08-01/2025-09-01"),
+                ..statement("substanceAdministration")
+            });
+            assert_eq!(
+                told_row.1,
+                format!("Dose : 1 g\nDu 01/08/2025 au 01/09/2025\n{told}")
+            );
+        }
+    }
+
+    #[test]
+    fn a_translation_is_told_where_nothing_else_is() {
+        let other = |label: Option<String>| Statement {
+            null_flavor: some("OTH"),
+            codes: vec![
+                Concept {
+                    role: "value".to_owned(),
+                    null_flavor: some("OTH"),
+                    ..Concept::default()
+                },
+                Concept {
+                    role: "value/translation".to_owned(),
+                    code: some("8500/3"),
+                    label,
+                    ..Concept::default()
+                },
+            ],
+            ..statement("observation")
+        };
+        let translated = other(some("Carcinome canalaire infiltrant"));
+        assert_eq!(row(translated).1, "Carcinome canalaire infiltrant");
+        assert_eq!(row(other(None)).1, "Autre");
+    }
+
+    #[test]
+    fn what_something_is_given_around_is_told_in_words() {
+        for (code, label, told) in [
+            ("ACM", None, "Moment : avant le repas du matin"),
+            ("HS", Some("Nuit"), "Moment : Nuit"),
+            ("X", None, "Moment : X"),
+        ] {
+            let told_row = row(Statement {
+                codes: vec![Concept {
+                    role: "effectiveTime/event".to_owned(),
+                    code: some(code),
+                    label: label.and_then(some),
+                    ..Concept::default()
+                }],
+                quantities: vec![Quantity {
+                    role: "effectiveTime/offset".to_owned(),
+                    value: "30".to_owned(),
+                    unit: some("min"),
+                    ..Quantity::default()
+                }],
+                ..statement("substanceAdministration")
+            });
+            assert_eq!(told_row.1, format!("Décalage : 30 min\n{told}"));
         }
     }
 
@@ -551,16 +1223,17 @@ mod tests {
                 }],
                 ..Section::default()
             }],
-            other: None,
+            ..Questionnaire::default()
         };
-        let sections = sections(&questionnaire);
+        let sections = sections(&questionnaire, &mut Cut::default());
         let depths: Vec<u8> = sections[0].rows.iter().map(|row| row.depth).collect();
         assert_eq!(depths, [0, 1]);
+        let line = |text: &str| Narrated::Line(text.to_owned());
         assert_eq!(
-            sections[0].narrative.as_deref(),
-            Some("l | 12/03\nL | said nowhere else")
+            sections[0].narrative,
+            [line("L"), line("l | 12/03"), line("L | said nowhere else")]
         );
         assert_eq!(sections[0].sections[0].title, "Inner");
-        assert_eq!(sections[0].sections[0].narrative.as_deref(), Some("told"));
+        assert_eq!(sections[0].sections[0].narrative, [line("told")]);
     }
 }

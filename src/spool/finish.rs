@@ -206,8 +206,8 @@ impl Names {
                     may_be_taken.push(path.as_path());
                 }
             }
-            // What is given out has one of the wanted names: the others are made from it.
             if !self.any_given(root, &wanted)
+                && !self.any_given(root, &lies_elsewhere)
                 && !self.any_awaited(root, &wanted)
                 && !self.any_awaited(root, &lies_elsewhere)
                 && !any_lies(fs, folders, root, &may_be_taken)?
@@ -222,6 +222,8 @@ impl Names {
                     }
                 }
                 self.keep_folder(fs, folders, root, day, &folder)?;
+                // The other names are made from these, and nobody else makes such; a sidecar's may be that of a file.
+                wanted.push(named.below(ERROR, SIDECAR));
                 self.give(root, wanted);
                 return Ok(named);
             }
@@ -345,6 +347,10 @@ impl Names {
                 && !self.any_awaited(root, wanted)
                 && !any_lies(fs, folders, root, &[&path])?
             {
+                let of_root = self.lying.iter_mut();
+                for (_, lying) in of_root.filter(|((number, _), _)| *number == root.number()) {
+                    lying.names.insert(bare(&path).to_owned());
+                }
                 self.give(root, vec![path.clone()]);
                 return Ok(path);
             }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat, StatVfsMountFlags,
+    Access, AtFlags, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat, StatVfsMountFlags,
 };
 use rustix::io::Errno;
 
@@ -56,6 +56,18 @@ impl FsError {
             Errno::from_io_error(&self.source),
             Some(Errno::ACCESS | Errno::PERM)
         )
+    }
+}
+
+impl FsError {
+    /// What it says without the path, in which a received name may stand: for logs, and after the folder's name.
+    pub fn without_path(&self) -> String {
+        let mut prepositions = [" at", " for", " of", " over", " to"].iter();
+        let it = match prepositions.any(|word| self.action.ends_with(word)) {
+            true => " it",
+            false => "",
+        };
+        format!("cannot {}{it}: {}", self.action, self.source)
     }
 }
 
@@ -840,6 +852,13 @@ impl Fs {
             |_| None,
         )?;
         Ok(*dir.device.get_or_init(|| device))
+    }
+
+    /// Whether our rights, and its file system, let us put files into this folder, as far as can be told without
+    /// trying.
+    pub fn may_put_into(&self, dir: &Dir) -> bool {
+        let access = Access::WRITE_OK | Access::EXEC_OK;
+        rustix::fs::accessat(&*dir.fd, ".", access, AtFlags::EACCESS).is_ok()
     }
 
     /// Whether two folders that were opened are one and the same.

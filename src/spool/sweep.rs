@@ -199,7 +199,7 @@ pub fn age(moment: i128) -> Option<Duration> {
     u64::try_from(age).ok().map(Duration::from_nanos)
 }
 
-/// Whether a name fits a pattern in which `*` stands for any characters and `?` for one.
+/// Whether a name fits a pattern in which `*` stands for any characters and `?` for one; capitals do not matter.
 fn matches_pattern(pattern: &[u8], name: &[u8]) -> bool {
     fits(pattern, name, &mut 0)
 }
@@ -216,7 +216,12 @@ fn fits(pattern: &[u8], name: &[u8], steps: &mut usize) -> bool {
                 last_star = Some((at, read));
                 at += 1;
             }
-            Some(byte) if *byte == b'?' || name.get(read) == Some(byte) => {
+            Some(byte)
+                if *byte == b'?'
+                    || name
+                        .get(read)
+                        .is_some_and(|it| it.eq_ignore_ascii_case(byte)) =>
+            {
                 at += 1;
                 read += 1;
             }
@@ -244,6 +249,8 @@ mod tests {
             (".*", ".lock", true),
             (".*", "x.hl7", false),
             ("*.tmp", "x.tmp", true),
+            ("*.tmp", "x.TMP", true),
+            ("X*", "x.hl7", true),
             ("*.tmp", "x.tmp.hl7", false),
             ("*~", "x.hl7~", true),
             ("?.hl7", "x.hl7", true),

@@ -18,8 +18,8 @@ use crate::journal::Place;
 pub enum Seen {
     /// Something came by a rename, whole: its path.
     Renamed(PathBuf),
-    /// Something was made, or its writer closed it: it has yet to settle.
-    Written,
+    /// Something was made, or its writer closed it: its path. It has yet to settle.
+    Written(PathBuf),
     /// Events were lost.
     Overflow,
 }
@@ -109,12 +109,11 @@ fn meaning(event: Event) -> Option<Seen> {
     if event.need_rescan() {
         return Some(Seen::Overflow);
     }
+    let path = event.paths.into_iter().next();
     match event.kind {
-        EventKind::Modify(ModifyKind::Name(RenameMode::To)) => {
-            event.paths.into_iter().next().map(Seen::Renamed)
-        }
+        EventKind::Modify(ModifyKind::Name(RenameMode::To)) => path.map(Seen::Renamed),
         EventKind::Access(AccessKind::Close(AccessMode::Write)) | EventKind::Create(_) => {
-            Some(Seen::Written)
+            path.map(Seen::Written)
         }
         _ => None,
     }
@@ -140,7 +139,8 @@ mod tests {
         let next = || seen.recv_timeout(Duration::from_secs(5)).unwrap();
         let inbox = folder.path().join("inbox");
         std::fs::write(inbox.join("a.hl7"), "MSH").unwrap();
-        assert_eq!((next(), next()), (Seen::Written, Seen::Written));
+        let written = Seen::Written(inbox.join("a.hl7"));
+        assert_eq!((next(), next()), (written.clone(), written));
         std::fs::read(inbox.join("a.hl7")).unwrap();
         std::fs::write(folder.path().join("b.hl7"), "MSH").unwrap();
         std::fs::rename(folder.path().join("b.hl7"), inbox.join("b.hl7")).unwrap();

@@ -4,14 +4,16 @@
 //! store: it belongs to the daemon's user alone. Where it is, the daemon writes into the spool, since the environment
 //! of a command may be another than the daemon's.
 
-use std::ffi::OsStr;
-use std::io::{self, BufRead, BufReader, Write};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, channel};
 
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -22,13 +24,16 @@ use crate::model::identifiers::ContentHash;
 use crate::spool::fs::{Dir, Fs};
 use crate::store::Store;
 
-pub use super::listener::serve;
+pub use super::listener::{Renewal, Server};
 
 /// The name in the spool's `status/` under which the daemon writes where its socket is.
 const WHERE: &str = ".socket";
 
 /// The socket's name there, where no folder for sockets can be used.
 const IN_THE_SPOOL: &str = "control.sock";
+
+/// No path is longer, in bytes.
+const LONGEST_PATH: u64 = 4096;
 
 /// What can be asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,6 +98,8 @@ pub fn socket_path(config: &Config) -> PathBuf {
 #[derive(Debug)]
 pub struct Socket {
     path: PathBuf,
+    /// What lies at the path as long as nobody removes it.
+    identity: (u64, u64),
     fs: Fs,
     status: Dir,
 }
@@ -105,36 +112,74 @@ impl Drop for Socket {
     }
 }
 
-/// Listens on the socket, in the place of one that a killed daemon left, and writes into the spool's `status/` where
-/// it is. The spool's lock must be held.
-pub fn listen(config: &Config, fs: &Fs, status: &Dir) -> io::Result<(UnixListener, Socket)> {
-    let wanted = socket_path(config);
-    let (listener, path) = match listen_at(&wanted) {
-        Ok(listener) => (listener, wanted),
-        Err(error) => {
-            let path = std::path::absolute(status.path().join(IN_THE_SPOOL))?;
-            let listener = listen_at(&path).map_err(|second| {
-                io::Error::other(format!(
-                    "{} cannot be used ({error}), nor {} ({second})",
-                    wanted.display(),
-                    path.display()
-                ))
-            })?;
-            (listener, path)
+impl Socket {
+    /// Listens on the socket, in the place of one that a killed daemon left, and writes into the spool's `status/`
+    /// where it is. The spool's lock must be held.
+    pub fn listen(config: &Config, fs: &Fs, status: &Dir) -> io::Result<(UnixListener, Self)> {
+        let (listener, path) = listen_for(config, status)?;
+        let socket = Self {
+            identity: identity(&path)?,
+            path,
+            fs: fs.clone(),
+            status: status.clone(),
+        };
+        socket.tell()?;
+        Ok((listener, socket))
+    }
+
+    /// Makes it again where somebody removed it, or what tells where it is: then gives what is to be listened on.
+    /// `status` is the folder that is the spool's `status/` by now.
+    pub fn renew(&mut self, config: &Config, status: &Dir) -> io::Result<Option<UnixListener>> {
+        self.status = status.clone();
+        let mut renewed = None;
+        if identity(&self.path).ok() != Some(self.identity) {
+            let (listener, path) = listen_for(config, &self.status)?;
+            (self.identity, self.path) = (identity(&path)?, path);
+            renewed = Some(listener);
         }
+        if told(&self.status.path().join(WHERE))
+            .ok()
+            .flatten()
+            .as_ref()
+            != Some(&self.path)
+        {
+            // Who is in the daemon's environment finds the socket without it.
+            if let Err(error) = self.tell() {
+                log::debug!("it cannot be told where the local socket is: {error}");
+            }
+        }
+        Ok(renewed)
+    }
+
+    fn tell(&self) -> io::Result<()> {
+        let path = self.path.as_os_str().as_bytes();
+        let told = self.fs.replace(&self.status, OsStr::new(WHERE), path);
+        told.map_err(io::Error::other)
+    }
+}
+
+/// What lies at a path, told apart from whatever takes its place.
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let there = std::fs::symlink_metadata(path)?;
+    Ok((there.dev(), there.ino()))
+}
+
+/// Listens where the environment says, else in the spool.
+fn listen_for(config: &Config, status: &Dir) -> io::Result<(UnixListener, PathBuf)> {
+    let wanted = std::path::absolute(socket_path(config))?;
+    let error = match listen_at(&wanted) {
+        Ok(listener) => return Ok((listener, wanted)),
+        Err(error) => error,
     };
-    let socket = Socket {
-        path: std::path::absolute(path)?,
-        fs: fs.clone(),
-        status: status.clone(),
-    };
-    fs.replace(
-        status,
-        OsStr::new(WHERE),
-        socket.path.as_os_str().as_bytes(),
-    )
-    .map_err(io::Error::other)?;
-    Ok((listener, socket))
+    let path = std::path::absolute(status.path().join(IN_THE_SPOOL))?;
+    let listener = listen_at(&path).map_err(|second| {
+        io::Error::other(format!(
+            "{} cannot be used ({error}), nor {} ({second})",
+            wanted.display(),
+            path.display()
+        ))
+    })?;
+    Ok((listener, path))
 }
 
 fn listen_at(path: &Path) -> io::Result<UnixListener> {
@@ -153,28 +198,51 @@ fn listen_at(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Connects to the daemon of this spool, if one listens: where it says that it does, or where it would by this
-/// environment.
+/// Connects to the daemon of this spool, if one listens: where it says that it does, where it would by this
+/// environment, or in the spool.
 ///
 /// # Errors
 /// With the path that cannot be used, and why.
 pub fn connect(config: &Config) -> Result<Option<ControlClient>, (PathBuf, io::Error)> {
     let written = config.spool.join("status").join(WHERE);
-    let said = match std::fs::read(&written) {
-        Ok(path) => Some(PathBuf::from(std::ffi::OsString::from_vec(path))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err((written, error)),
-    };
-    // A power cut may have left an empty one.
-    let said = said.filter(|path| path.is_absolute());
-    for path in said.into_iter().chain([socket_path(config)]) {
-        match ControlClient::connect(&path) {
-            Ok(None) => {}
-            Ok(Some(client)) => return Ok(Some(client)),
-            Err(error) => return Err((path, error)),
-        }
+    let said = told(&written).map_err(|error| (written, error))?;
+    // The last is where it is if neither can be used.
+    let in_the_spool = config.spool.join("status").join(IN_THE_SPOOL);
+    let places = [socket_path(config), in_the_spool];
+    if let Some(path) = said
+        && let Some(client) = ControlClient::connect(&path).map_err(|error| (path, error))?
+    {
+        return Ok(Some(client));
     }
-    Ok(None)
+    // Nobody says that the daemon is at one of these: a folder there that is not ours may be another spool's.
+    let mut answering = places
+        .iter()
+        .filter_map(|it| ControlClient::connect(it).ok().flatten());
+    Ok(answering.next())
+}
+
+/// The path that the daemon wrote there, if it did: not where something else than a file lies there, which nobody can
+/// be made to wait for.
+fn told(written: &Path) -> io::Result<Option<PathBuf>> {
+    let opened = File::options()
+        .read(true)
+        .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
+        .open(written);
+    let file = match opened {
+        Ok(file) if file.metadata()?.is_file() => file,
+        Ok(_) => return Ok(None),
+        Err(error) => {
+            return match error.kind() {
+                io::ErrorKind::PermissionDenied => Err(error),
+                _ => Ok(None),
+            };
+        }
+    };
+    let mut path = Vec::new();
+    file.take(LONGEST_PATH).read_to_end(&mut path)?;
+    let path = PathBuf::from(OsString::from_vec(path));
+    // A power cut may have left an empty one.
+    Ok(Some(path).filter(|path| path.is_absolute()))
 }
 
 /// Answers what only needs the store.
@@ -220,14 +288,16 @@ pub struct ControlClient {
 impl ControlClient {
     /// Connects, if a daemon listens there.
     pub fn connect(path: &Path) -> io::Result<Option<Self>> {
-        use io::ErrorKind::{ConnectionRefused, NotFound};
+        use io::ErrorKind::{ConnectionRefused, InvalidInput, NotADirectory, NotFound};
         match UnixStream::connect(path) {
             Ok(stream) => Ok(Some(Self {
                 stream: BufReader::new(stream),
             })),
-            // No socket, or one that a killed daemon left.
-            Err(error) if matches!(error.kind(), ConnectionRefused | NotFound) => Ok(None),
-            Err(error) => Err(error),
+            // No socket, or one that a killed daemon left; or a path at which there can be none, as one too long.
+            Err(error) => match error.kind() {
+                ConnectionRefused | InvalidInput | NotADirectory | NotFound => Ok(None),
+                _ => Err(error),
+            },
         }
     }
 
@@ -290,10 +360,8 @@ mod tests {
         let config = Config::demo(folder.path());
         std::thread::spawn(move || {
             let store = MemoryStore::default();
-            serve(
-                &listener,
-                Arc::new(move |request| answer(request, &store, &config)),
-            )
+            let handler = Arc::new(move |request: &Request| answer(request, &store, &config));
+            Server::new(listener, handler).and_then(Server::serve)
         });
         let mut client = ControlClient::connect(&path).unwrap().unwrap();
         let cases = Request::List {

@@ -33,28 +33,82 @@ const SHORTAGE: Duration = Duration::from_millis(200);
 /// What answers a question.
 pub type Handler = dyn Fn(&Request) -> Response + Send + Sync;
 
-/// Answers everybody who connects, until the socket itself fails.
-pub fn serve(listener: &UnixListener, handler: Arc<Handler>) -> io::Result<()> {
-    listener.set_nonblocking(true)?;
-    let (wake, woken) = UnixStream::pair()?;
-    wake.set_nonblocking(true)?;
-    woken.set_nonblocking(true)?;
-    let (sender, answered) = channel();
-    let mut listening = Listening {
-        handler,
-        open: Vec::new(),
-        answering: 0,
-        sender,
-        answered,
-        wake: Arc::new(wake),
-        shortage: None,
-    };
-    loop {
-        listening.wait(listener, &woken)?;
-        listening.take_back();
-        listening.accept(listener)?;
-        listening.hear();
-        listening.close_silent();
+/// What answers everybody who connects.
+pub struct Server {
+    listener: UnixListener,
+    listening: Listening,
+    woken: UnixStream,
+    renewal: Renewal,
+    renewed: Receiver<UnixListener>,
+}
+
+/// Has a server listen elsewhere, after its socket was removed.
+#[derive(Debug, Clone)]
+pub struct Renewal {
+    sender: Sender<UnixListener>,
+    wake: Arc<UnixStream>,
+}
+
+impl Renewal {
+    /// From now on those who connect here are answered; those who are connected stay so.
+    pub fn listen(&self, listener: UnixListener) -> io::Result<()> {
+        listener.set_nonblocking(true)?;
+        let ended = || io::Error::other("nobody answers on the local socket any more");
+        self.sender.send(listener).map_err(|_| ended())?;
+        // Where the pipe is full, it is woken already.
+        let _ = (&*self.wake).write(&[0]);
+        Ok(())
+    }
+}
+
+impl Server {
+    /// Prepares it.
+    pub fn new(listener: UnixListener, handler: Arc<Handler>) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        let (wake, woken) = UnixStream::pair()?;
+        wake.set_nonblocking(true)?;
+        woken.set_nonblocking(true)?;
+        let wake = Arc::new(wake);
+        let (sender, answered) = channel();
+        let (renewing, renewed) = channel();
+        Ok(Self {
+            listener,
+            listening: Listening {
+                handler,
+                open: Vec::new(),
+                answering: 0,
+                sender,
+                answered,
+                wake: Arc::clone(&wake),
+                shortage: None,
+            },
+            woken,
+            renewal: Renewal {
+                sender: renewing,
+                wake,
+            },
+            renewed,
+        })
+    }
+
+    /// What has it listen elsewhere.
+    pub fn renewal(&self) -> Renewal {
+        self.renewal.clone()
+    }
+
+    /// Answers, until the socket itself fails.
+    pub fn serve(mut self) -> io::Result<()> {
+        loop {
+            self.listening.wait(&self.listener, &self.woken)?;
+            self.listening.take_back();
+            self.listening.accept(&self.listener)?;
+            if let Some(listener) = self.renewed.try_iter().last() {
+                self.listener = listener;
+                self.listening.accept(&self.listener)?;
+            }
+            self.listening.hear();
+            self.listening.close_silent();
+        }
     }
 }
 

@@ -114,6 +114,11 @@ pub(super) fn render(status: &Status) -> String {
         &|it| it.reports_waiting,
     );
     by_facility(
+        "reports_outdated",
+        "Completed cases whose report shows what is another by now",
+        &|it| it.reports_outdated.map(|count| count as u64),
+    );
+    by_facility(
         "unreachable",
         "1 while the folder cannot be reached",
         &|it| Some(it.problem.is_some().into()),

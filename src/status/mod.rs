@@ -140,6 +140,9 @@ pub struct Status {
     pub folders: Vec<Folder>,
     /// The last files that were refused and still lie in `error/`, the newest first.
     pub errors: Vec<Refused>,
+    /// Those of them of which a later message about the same was taken in since.
+    #[serde(default)]
+    pub superseded: Vec<Refused>,
     /// The sessions to come.
     pub sessions: Vec<NextSession>,
     /// What is free.
@@ -176,6 +179,9 @@ pub struct Folder {
     /// How many of them may still be written to, or wait for one that may.
     #[serde(default)]
     pub settling: usize,
+    /// How many of these are newer than our clock.
+    #[serde(default)]
+    pub newer_than_clock: usize,
     /// How many files are taken out of its inbox and not finished.
     #[serde(default)]
     pub in_hand: usize,
@@ -194,6 +200,9 @@ pub struct Folder {
     pub errors: u64,
     /// How many report versions wait for the next batch; the desk has none.
     pub reports_waiting: Option<u64>,
+    /// How many completed cases have a report that shows what is another by now; the desk has none.
+    #[serde(default)]
+    pub reports_outdated: Option<usize>,
     /// How many messages ended how, since the start.
     pub totals: Totals,
 }
@@ -272,7 +281,9 @@ impl Status {
                 config.status.names.then(|| facility.name.clone()),
                 facility.dir.clone(),
             )?;
-            shown.reports_waiting = Some(cursor.versions.saturating_sub(cursor.delivered));
+            shown.reports_waiting = Some(cursor.waiting());
+            let outdated = view.keys(&keys::outdated_reports(&facility.id))?;
+            shown.reports_outdated = Some(outdated.len());
             folders.push(shown);
         }
         let is_reachable = |station: &str| {
@@ -280,9 +291,12 @@ impl Status {
             holds.is_none_or(|it| it.iter().all(|hold| hold.held != Held::Everything))
         };
         let errors = errors::newest(store, config, &is_reachable, SHOWN)?;
-        let errors = errors
-            .into_iter()
-            .map(|newest| refused(newest, config.status.names));
+        let (superseded, errors): (Vec<_>, Vec<_>) =
+            errors.into_iter().partition(|newest| newest.is_superseded);
+        let shown = |newest: Vec<errors::Newest>| -> Vec<Refused> {
+            let newest = newest.into_iter();
+            newest.map(|it| refused(it, config.status.names)).collect()
+        };
         let mut refused_by_reason: BTreeMap<String, u64> = BTreeMap::new();
         for ((_, reason), count) in &figures.counts.refused {
             *refused_by_reason
@@ -299,7 +313,8 @@ impl Status {
             totals: figures.counts.total(),
             refused: refused_by_reason,
             folders,
-            errors: errors.collect(),
+            errors: shown(errors),
+            superseded: shown(superseded),
             sessions: next_sessions(&view, config)?,
             free_space: figures.free_space.clone(),
             moves_waiting: figures.moves_waiting,
@@ -361,6 +376,7 @@ fn folder(
         holds,
         backlog,
         settling,
+        newer_than_clock: inbox.newer_than_clock,
         in_hand,
         held_back,
         blocked_folders: inbox.blocked.len(),
@@ -368,6 +384,7 @@ fn folder(
         strange: inbox.strange,
         errors: errors::count(store, id)?,
         reports_waiting: None,
+        reports_outdated: None,
         totals: figures.counts.totals.get(id).copied().unwrap_or_default(),
     })
 }
@@ -381,6 +398,18 @@ pub fn what_waits(held: Held, place: &str) -> String {
         Held::Reports => format!("the reports of {place} wait"),
         Held::Moves => format!("what was taken in of {place} waits to be moved into place"),
     }
+}
+
+/// Why files whose modification time is ahead of our clock wait, if there are any.
+pub fn newer_sentence(count: u64) -> Option<String> {
+    let files = match count {
+        0 => return None,
+        1 => "1 file is newer than our clock, and is".to_owned(),
+        count => format!("{count} files are newer than our clock, and are each"),
+    };
+    Some(format!(
+        "{files} taken in once nothing changed for intake.settle. Look at the clock of the sender, and at that of this machine."
+    ))
 }
 
 /// What is wrong with the folders of an inbox: a sentence for each kind, with the first folder of it. The folders are
@@ -551,12 +580,53 @@ mod tests {
     }
 
     #[test]
+    fn what_was_corrected_stands_apart() {
+        let (_folder, engine, mut status) = gathered(false);
+        let shown = |status: &Status| {
+            publish(engine.fs(), engine.status_dir(), status).unwrap();
+            std::fs::read_to_string(engine.status_dir().path().join(PAGE)).unwrap()
+        };
+        assert!(!shown(&status).contains("corrected since"));
+        status.superseded = std::mem::take(&mut status.errors);
+        let page = shown(&status);
+        let (before, after) = page
+            .split_once("<h2>Refused, and corrected since</h2>")
+            .unwrap();
+        assert!(
+            before.contains("Nothing that was not corrected since"),
+            "{page}"
+        );
+        assert!(
+            !before.contains("59384") && after.contains("59384"),
+            "{page}"
+        );
+    }
+
+    #[test]
+    fn files_newer_than_the_clock_are_shown() {
+        let (_folder, engine, mut status) = gathered(false);
+        for (count, said) in [
+            (0, ""),
+            (1, "demo: 1 file is newer than our clock"),
+            (7, "demo: 7 files are newer than our clock"),
+        ] {
+            status.folders[1].newer_than_clock = count;
+            publish(engine.fs(), engine.status_dir(), &status).unwrap();
+            let page = std::fs::read_to_string(engine.status_dir().path().join(PAGE)).unwrap();
+            assert_eq!(page.contains("<th>Newer than clock</th>"), count > 0);
+            assert_eq!(page.contains("newer than our clock"), count > 0);
+            assert!(page.contains(said), "{page}");
+        }
+    }
+
+    #[test]
     fn what_is_written_can_be_read_again() {
         let (_folder, _engine, status) = gathered(false);
         let json = serde_json::to_value(&status).unwrap();
         let read: Status = serde_json::from_value(json.clone()).unwrap();
         assert_eq!(serde_json::to_value(read).unwrap(), json);
         assert_eq!(json["folders"][1]["backlog"], 1);
+        assert_eq!(json["folders"][1]["reports_outdated"], 0);
         assert_eq!(
             json["folders"][0]["reports_waiting"],
             serde_json::Value::Null

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::{Folder, Status};
+use super::{Folder, Refused, Status};
 use crate::model::visible::in_html as escape;
 
 const STYLE: &str = include_str!("page.css");
@@ -64,12 +64,18 @@ fn problems(status: &Status) -> Vec<String> {
             format!("{waits}: {}, since {since}. {}", hold.cause, hold.next)
         })
     });
+    let newer = status.folders.iter().filter_map(|folder| {
+        let count = u64::try_from(folder.newer_than_clock).unwrap_or(u64::MAX);
+        let sentence = super::newer_sentence(count)?;
+        Some(format!("{}: {sentence}", folder.id))
+    });
     let mut problems: Vec<String> = status
         .intake_waits
         .iter()
         .cloned()
         .chain(waiting)
         .chain(blocked)
+        .chain(newer)
         .collect();
     problems.extend(status.moves.iter().map(|open| {
         let since = open
@@ -119,6 +125,7 @@ fn folders(page: &mut String, status: &Status) {
                 .backlog
                 .map_or("unknown".to_owned(), |count| count.to_string()),
             some(folder.settling),
+            some(folder.newer_than_clock),
             some(folder.in_hand),
             some(folder.held_back),
             some(folder.blocked_folders),
@@ -128,6 +135,7 @@ fn folders(page: &mut String, status: &Status) {
                 .reports_waiting
                 .map(|count| count.to_string())
                 .unwrap_or_default(),
+            some(folder.reports_outdated.unwrap_or_default()),
             folder.path.to_string_lossy().into_owned(),
         ]
     });
@@ -138,12 +146,14 @@ fn folders(page: &mut String, status: &Status) {
             "State",
             "Waiting",
             "Settling",
+            "Newer than clock",
             "In hand",
             "Held back",
             "Blocked folders",
             "In error",
             "Not files",
             "Reports to leave",
+            "Outdated reports",
             "Folder",
         ],
         rows,
@@ -174,11 +184,22 @@ fn title(folder: &Folder) -> String {
 
 fn errors(page: &mut String, status: &Status) {
     page.push_str("<h2>Last refused</h2>\n");
-    if status.errors.is_empty() {
-        page.push_str("<p>Nothing lies in <code>error/</code>.</p>\n");
-        return;
+    match (status.errors.is_empty(), status.superseded.is_empty()) {
+        (true, true) => page.push_str("<p>Nothing lies in <code>error/</code>.</p>\n"),
+        (true, false) => page.push_str("<p>Nothing that was not corrected since.</p>\n"),
+        (false, _) => refused(page, &status.errors),
     }
-    let rows = status.errors.iter().map(|error| {
+    if !status.superseded.is_empty() {
+        page.push_str(
+            "<h2>Refused, and corrected since</h2>\n<p>A later message about the same was taken in: these can be \
+             discarded.</p>\n",
+        );
+        refused(page, &status.superseded);
+    }
+}
+
+fn refused(page: &mut String, errors: &[Refused]) {
+    let rows = errors.iter().map(|error| {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let what = match &error.message {
             Some(message) => message.clone(),

@@ -7,8 +7,10 @@ use crate::model::case::CaseState;
 use crate::model::change::{HistoryEntry, Record, Subject};
 use crate::model::document::Attached;
 use crate::model::identifiers::{
-    CaseId, ContentHash, DocumentId, FacilityId, Ins, Ipp, NetworkId, NoteId, SessionId,
+    CaseId, ContentHash, DocumentId, FacilityId, Ins, Ipp, NetworkId, NoteId, PathwayId, SessionId,
 };
+use crate::model::report::ReportVersion;
+use crate::model::session::{By, SessionState};
 
 /// Joins words to a key.
 fn key(words: &[&str]) -> String {
@@ -122,8 +124,15 @@ pub fn session(id: &SessionId) -> String {
 /// All sessions.
 pub const SESSIONS: &str = "session/";
 
-pub fn sessions_on(date: chrono::NaiveDate) -> String {
-    prefix(&["session-date", &date.to_string()])
+/// The sessions of a date that cases can be put into, by the pathway or family that cases ask for.
+pub fn planned_sessions(date: chrono::NaiveDate, by: By, id: &PathwayId) -> String {
+    let date = date.to_string();
+    prefix(&["session-planned", &date, by.word(), id.as_str()])
+}
+
+/// By which a session was found before there were [`planned_sessions`].
+pub fn session_by_date(date: chrono::NaiveDate, id: &SessionId) -> String {
+    key(&["session-date", &date.to_string(), id.as_str()])
 }
 
 pub fn note(id: &NoteId) -> String {
@@ -153,8 +162,30 @@ pub fn former_versions(facility: &FacilityId, document: &DocumentId) -> String {
 /// The former versions of all documents.
 pub const FORMER_VERSIONS: &str = "document-version/";
 
-pub fn documents_of_patient(facility: &FacilityId, ipp: &Ipp) -> String {
+/// The documents of a patient that are in no case.
+pub fn documents_outside_cases(facility: &FacilityId, ipp: &Ipp) -> String {
     prefix(&["patient-document", facility.as_str(), ipp.as_str()])
+}
+
+/// Leads from a patient to a document, as only documents outside cases have it.
+pub fn document_outside_cases(facility: &FacilityId, ipp: &Ipp, document: &DocumentId) -> String {
+    let mut of_patient = documents_outside_cases(facility, ipp);
+    of_patient.push_str(&key(&[document.as_str()]));
+    of_patient
+}
+
+pub fn documents_of_case(facility: &FacilityId, case: &CaseId) -> String {
+    prefix(&["case-document", facility.as_str(), case.as_str()])
+}
+
+/// Leads from a case to a document that is attached to it.
+pub fn document_of_case(facility: &FacilityId, case: &CaseId, document: &DocumentId) -> String {
+    key(&[
+        "case-document",
+        facility.as_str(),
+        case.as_str(),
+        document.as_str(),
+    ])
 }
 
 pub fn documents_by_unique_id(facility: &FacilityId, unique_id: &str) -> String {
@@ -179,6 +210,10 @@ pub fn former_questionnaires(facility: &FacilityId, case: &CaseId) -> String {
     prefix(&["questionnaire-version", facility.as_str(), case.as_str()])
 }
 
+pub fn former_questionnaire(facility: &FacilityId, case: &CaseId, number: u32) -> String {
+    format!("{}{number:08}", former_questionnaires(facility, case))
+}
+
 pub fn report(facility: &FacilityId, case: &CaseId) -> String {
     key(&["report", facility.as_str(), case.as_str()])
 }
@@ -187,12 +222,35 @@ pub fn reports(facility: Option<&FacilityId>) -> String {
     by_facility("report", facility)
 }
 
+/// The versions of a report, the oldest first.
+pub fn report_versions(facility: &FacilityId, case: &CaseId) -> String {
+    prefix(&["report-version", facility.as_str(), case.as_str()])
+}
+
+pub fn report_version(facility: &FacilityId, case: &CaseId, version: u32) -> String {
+    format!("{}{version:010}", report_versions(facility, case))
+}
+
+/// The versions of all reports.
+pub const REPORT_VERSIONS: &str = "report-version/";
+
+/// Leads to the version with this place in the order of all versions of the facility.
 pub fn report_in_sequence(facility: &FacilityId, sequence: u64) -> String {
     key(&[
         "report-order",
         facility.as_str(),
         &format!("{sequence:016}"),
     ])
+}
+
+/// A case whose report is outdated.
+pub fn outdated_report(facility: &FacilityId, case: &CaseId) -> String {
+    key(&["outdated-report", facility.as_str(), case.as_str()])
+}
+
+/// The cases of a facility whose reports are outdated.
+pub fn outdated_reports(facility: &FacilityId) -> String {
+    prefix(&["outdated-report", facility.as_str()])
 }
 
 pub fn cursor(facility: &FacilityId) -> String {
@@ -204,6 +262,9 @@ pub const CURSORS: &str = "cursor/";
 
 /// Reports and batches of every facility are numbered above this, since those of a journal that was lost may have left.
 pub const NUMBERS: &str = "numbers";
+
+/// Why a loss was accepted, until reports and batches are numbered for it.
+pub const LOSS: &str = "loss";
 
 pub fn batch(facility: &FacilityId, number: u64) -> String {
     key(&["batch", facility.as_str(), &format!("{number:016}")])
@@ -246,10 +307,28 @@ pub fn refused_of(station: &str) -> String {
 /// All refused files.
 pub const REFUSED: &str = "refused/";
 
+/// A refused file that was put away, by its path below the folder of its facility or the desk.
+pub fn discarded(station: &str, path: &str) -> String {
+    key(&["refused-discarded", station, path])
+}
+
+/// All refused files of a facility or the desk that were put away.
+pub fn discarded_of(station: &str) -> String {
+    prefix(&["refused-discarded", station])
+}
+
+/// All refused files that were put away.
+pub const DISCARDED: &str = "refused-discarded/";
+
 /// Leads to a refused file: the newest comes first.
 pub fn refused_newest(sequence: u64, station: &str, file: &str) -> String {
     let from_the_end = format!("{:016x}", u64::MAX - sequence);
     key(&["refused-newest", &from_the_end, station, file])
+}
+
+/// What is known of a subject of which a facility or the desk has refused files.
+pub fn refusals_about(station: &str, subject: &ContentHash) -> String {
+    key(&["refused-about", station, subject.as_str()])
 }
 
 /// All refused files, the newest first.
@@ -263,10 +342,11 @@ pub fn refused_count(station: &str) -> String {
 /// Whether refused files are remembered since the beginning: a spool of an older version has none of them.
 pub const REFUSED_KNOWN: &str = "refused-known";
 
-/// The station of a key below [`REFUSED`].
+/// The station of a key below [`REFUSED`] or [`DISCARDED`].
 pub fn station_of_refused(key: &str) -> String {
-    let (station, _) = key
-        .strip_prefix(REFUSED)
+    let (station, _) = [REFUSED, DISCARDED]
+        .iter()
+        .find_map(|prefix| key.strip_prefix(prefix))
         .and_then(|words| words.split_once('/'))
         .unwrap_or_default();
     last_word(station)
@@ -279,6 +359,9 @@ pub fn notice(station: &str, folder: &str) -> String {
 
 /// All notices.
 pub const NOTICES: &str = "notice/";
+
+/// Which keys the store has: see `engine/upgrade.rs`.
+pub const LAYOUT: &str = "layout";
 
 /// There where time was counted, and dates in use were noted, before the first file came.
 pub const COUNTED_FROM_BEGINNING: &str = "counted-from-beginning";
@@ -353,11 +436,10 @@ pub fn of(record: &Record) -> String {
             by_unique_id
         }
         Record::Questionnaire(it) => questionnaire(&it.facility, &it.case),
-        Record::FormerQuestionnaire(it) => {
-            let former = former_questionnaires(&it.facility, &it.case);
-            format!("{former}{:08}", it.number)
-        }
+        Record::FormerQuestionnaire(it) => former_questionnaire(&it.facility, &it.case, it.number),
         Record::Report(it) => report(&it.facility, &it.case),
+        Record::ReportVersion(it) => report_version(&it.facility, &it.case, it.version.version),
+        Record::OutdatedReport(facility, case) => outdated_report(facility, case),
         Record::Cursor(facility, _) => cursor(facility),
         Record::Batch(it) => batch(&it.facility, it.number),
         Record::Applied(facility, hash) => applied(facility, hash),
@@ -406,14 +488,26 @@ pub fn indices(record: &Record) -> Vec<(String, String)> {
             }
             keys
         }
-        Record::Session(it) => vec![lead_to(sessions_on(it.date), it.id.as_str())],
+        Record::Session(it) if it.state == SessionState::Planned => [By::Pathway, By::Family]
+            .into_iter()
+            .filter_map(|by| {
+                let asked_for = planned_sessions(it.date, by, it.asked_for(by)?);
+                Some(lead_to(asked_for, it.id.as_str()))
+            })
+            .collect(),
         Record::Note(it) => vec![lead_to(
             notes_of_patient(&it.facility, &it.ipp),
             it.id.as_str(),
         )],
         Record::Document(it) => {
             let id = it.id.as_str();
-            let mut keys = vec![lead_to(documents_of_patient(&it.facility, &it.ipp), id)];
+            // What is in a case is found, and has its patient, through the case: it goes where the case goes.
+            let mut keys = vec![match &it.attached {
+                Attached::Case(case) => {
+                    (document_of_case(&it.facility, case, &it.id), String::new())
+                }
+                Attached::Note(_) => lead_to(documents_outside_cases(&it.facility, &it.ipp), id),
+            }];
             for unique_id in &it.unique_ids {
                 keys.push(lead_to(documents_by_unique_id(&it.facility, unique_id), id));
             }
@@ -422,16 +516,32 @@ pub fn indices(record: &Record) -> Vec<(String, String)> {
             }
             keys
         }
-        Record::Report(it) => it
-            .versions
-            .iter()
-            .map(|version| {
-                let leads_to = format!("{}/{}", version.version, key(&[it.case.as_str()]));
-                (report_in_sequence(&it.facility, version.sequence), leads_to)
-            })
-            .collect(),
+        Record::Report(it) => {
+            let in_sequence = |version| in_sequence(&it.facility, &it.case, version);
+            it.versions.iter().flat_map(in_sequence).collect()
+        }
+        Record::ReportVersion(it) => in_sequence(&it.facility, &it.case, &it.version).collect(),
         _ => Vec::new(),
     }
+}
+
+/// What follows the number of a version where its withdrawal is meant.
+pub const WITHDRAWAL: char = 'w';
+
+/// The places of a version and of its withdrawal in the order of the facility, and what each leads to.
+fn in_sequence(
+    facility: &FacilityId,
+    case: &CaseId,
+    version: &ReportVersion,
+) -> impl Iterator<Item = (String, String)> {
+    let case = key(&[case.as_str()]);
+    let number = version.version;
+    let own = (version.sequence, format!("{number}/{case}"));
+    let withdrawal = version.withdrawal.as_ref();
+    let withdrawal = withdrawal.map(|it| (it.sequence, format!("{number}{WITHDRAWAL}/{case}")));
+    std::iter::once(own)
+        .chain(withdrawal)
+        .map(|(sequence, leads_to)| (report_in_sequence(facility, sequence), leads_to))
 }
 
 #[cfg(test)]

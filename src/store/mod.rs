@@ -28,7 +28,7 @@ pub type KeyChange = (String, Option<Box<RawValue>>);
     "the store cannot be {action}: {message}. It is made again from the journal by `rcpspool rebuild`"
 )]
 pub struct StoreError {
-    /// What was tried: `read`, `written`, `opened`.
+    /// What was tried: `read`, `written`, `opened`, `copied`.
     pub action: &'static str,
     /// What the database said.
     pub message: String,

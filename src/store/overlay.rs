@@ -15,16 +15,16 @@ use serde_json::value::RawValue;
 use super::{KeyChange, Store, StoreError, keys};
 use crate::model::case::Case;
 use crate::model::change::{Change, Record};
-use crate::model::document::Document;
+use crate::model::document::{Attached, Document};
 use crate::model::identifiers::{
-    CaseId, ContentHash, DocumentId, FacilityId, Ins, Ipp, NetworkId, NoteId, SessionId,
+    CaseId, ContentHash, DocumentId, FacilityId, Ins, Ipp, NetworkId, NoteId, PathwayId, SessionId,
 };
 use crate::model::note::Note;
 use crate::model::patient::{Patient, Person};
 use crate::model::questionnaire::FilledQuestionnaire;
-use crate::model::report::{Batch, Cursor, Report};
-use crate::model::session::Session;
-use crate::model::view::{View, ViewError};
+use crate::model::report::{Batch, BatchEntry, Cursor, Report, ReportVersion, VersionOfReport};
+use crate::model::session::{By, Session};
+use crate::model::view::{Branch, View, ViewError};
 
 /// Resolved changes, by key.
 pub type Changes = BTreeMap<String, Option<Box<RawValue>>>;
@@ -45,6 +45,8 @@ pub struct Overlay<'s> {
     store: &'s dyn Store,
     /// What the group before decided, which the store may not have yet.
     decided: Option<Decided>,
+    /// Of a branch, what is changed below it, the older first.
+    below: Vec<&'s Changes>,
     written: Changes,
     /// What the store answered: a decision asks for the same record several times.
     read: RefCell<HashMap<String, Option<Vec<u8>>>>,
@@ -58,6 +60,7 @@ impl<'s> Overlay<'s> {
         Self {
             store,
             decided: None,
+            below: Vec::new(),
             written: Changes::new(),
             read: RefCell::default(),
             few: RefCell::default(),
@@ -132,8 +135,8 @@ impl<'s> Overlay<'s> {
 
     /// The record of a key, read as its type; one that is a patient's by its own method, such as [`View::case`].
     pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, ViewError> {
-        let decided = || self.decided.as_ref()?.get(key);
-        if let Some(written) = self.written.get(key).or_else(decided) {
+        let mut newest_first = self.changes().rev();
+        if let Some(written) = newest_first.find_map(|changes| changes.get(key)) {
             return written
                 .as_deref()
                 .map(|value| from_json(key, value.get().as_bytes()))
@@ -171,13 +174,49 @@ impl<'s> Overlay<'s> {
         Ok(self.pairs(prefix)?.keys().cloned().collect())
     }
 
+    /// All that is changed over the store, the older first.
+    fn changes(&self) -> impl DoubleEndedIterator<Item = &Changes> {
+        let below = self.below.iter().copied();
+        let decided = self.decided.as_deref();
+        below.chain(decided).chain([&self.written])
+    }
+
+    /// The keys that start with this prefix; of many, at least `most`.
+    fn some_keys(&self, prefix: &str, most: usize) -> Result<Vec<String>, ViewError> {
+        if most > FEW_KEYS || self.few(prefix)?.is_some() {
+            return self.keys(prefix);
+        }
+        // The newest first.
+        let layers = || self.changes().rev();
+        let mut found = Vec::new();
+        for (number, layer) in layers().enumerate() {
+            let keys = layer.range::<str, _>((Included(prefix), Unbounded));
+            for (key, value) in keys.take_while(|(key, _)| key.starts_with(prefix)) {
+                let is_known = layers().take(number).any(|over| over.contains_key(key));
+                if !is_known && value.is_some() {
+                    found.push(key.clone());
+                }
+                if found.len() >= most {
+                    return Ok(found);
+                }
+            }
+        }
+        self.store.scan(prefix, &mut |key, _| {
+            if !layers().any(|over| over.contains_key(key)) {
+                found.push(key.to_owned());
+            }
+            found.len() < most
+        })?;
+        Ok(found)
+    }
+
     fn pairs(&self, prefix: &str) -> Result<Pairs, ViewError> {
         Ok(self.changed(self.stored(prefix)?, prefix))
     }
 
     /// What was stored below a prefix, as it was changed since.
     fn changed(&self, mut pairs: Pairs, prefix: &str) -> Pairs {
-        for changes in self.decided.as_deref().into_iter().chain([&self.written]) {
+        for changes in self.changes() {
             let written = changes.range::<str, _>((Included(prefix), Unbounded));
             for (key, value) in written.take_while(|(key, _)| key.starts_with(prefix)) {
                 let pairs = Rc::make_mut(&mut pairs);
@@ -234,6 +273,7 @@ impl<'s> Overlay<'s> {
             Record::Note(_) => self.get(key)?.map(Record::Note),
             Record::Document(_) => self.get(key)?.map(Record::Document),
             Record::Report(_) => self.get(key)?.map(Record::Report),
+            Record::ReportVersion(_) => self.get(key)?.map(Box::new).map(Record::ReportVersion),
             _ => None,
         };
         Ok(before.as_ref().map(keys::indices).unwrap_or_default())
@@ -257,12 +297,17 @@ impl<'s> Overlay<'s> {
         Ok(records)
     }
 
-    /// Has a record name the IPP in use, and not the one under which it is kept.
+    /// Has a record name the IPP in use, and not the one under which it is kept; what is in a case, the case's.
     fn show_ipp(&self, record: &mut impl OfPatient) -> Result<(), ViewError> {
         let Some((facility, ipp)) = record.whose() else {
             return Ok(());
         };
-        let person = self.person(facility, ipp)?;
+        let of_case = match record.in_case() {
+            Some(case) => self.get::<CaseOf>(&keys::case(facility, case))?,
+            None => None,
+        };
+        let of_case = of_case.and_then(|case| case.ipp);
+        let person = self.person(facility, of_case.as_ref().unwrap_or(ipp))?;
         if person.ipp != *ipp {
             record.give_to(person.ipp);
         }
@@ -321,6 +366,15 @@ impl<'s> Overlay<'s> {
         Ok(found)
     }
 
+    /// All versions of a report, the oldest first.
+    pub fn report_versions(&self, report: &Report) -> Result<Vec<ReportVersion>, ViewError> {
+        let mut versions = report.versions.clone();
+        let kept: Vec<VersionOfReport> =
+            self.all(&keys::report_versions(&report.facility, &report.case))?;
+        versions.extend(kept.into_iter().map(|it| it.version));
+        Ok(versions)
+    }
+
     fn case_by_index(&self, prefix: &str) -> Result<Vec<Case>, ViewError> {
         self.led_to(prefix, |key| keys::case_led_to(prefix, key))
     }
@@ -330,6 +384,10 @@ impl<'s> Overlay<'s> {
 pub trait OfPatient: DeserializeOwned {
     /// Whose it is, if that is known.
     fn whose(&self) -> Option<(&FacilityId, &Ipp)>;
+    /// The case that it is in, whose patient is its own.
+    fn in_case(&self) -> Option<&CaseId> {
+        None
+    }
     /// Changes whose it is.
     fn give_to(&mut self, ipp: Ipp);
 }
@@ -359,9 +417,23 @@ impl OfPatient for Document {
         Some((&self.facility, &self.ipp))
     }
 
+    fn in_case(&self) -> Option<&CaseId> {
+        match &self.attached {
+            Attached::Case(case) => Some(case),
+            Attached::Note(_) => None,
+        }
+    }
+
     fn give_to(&mut self, ipp: Ipp) {
         self.ipp = ipp;
     }
+}
+
+/// Whose a case is.
+#[derive(Deserialize)]
+struct CaseOf {
+    #[serde(default)]
+    ipp: Option<Ipp>,
 }
 
 /// What is stored of an IPP that a merge concerned.
@@ -379,7 +451,20 @@ enum Led {
     },
 }
 
+impl Branch for Overlay<'_> {
+    fn make(&mut self, changes: &[Change]) -> Result<(), ViewError> {
+        self.apply(changes).map(drop)
+    }
+}
+
 impl View for Overlay<'_> {
+    fn branch(&self) -> Box<dyn Branch + '_> {
+        Box::new(Overlay {
+            below: self.changes().collect(),
+            ..Overlay::new(self.store)
+        })
+    }
+
     fn patient(&self, facility: &FacilityId, ipp: &Ipp) -> Result<Option<Patient>, ViewError> {
         self.get(&keys::patient(facility, ipp))
     }
@@ -430,6 +515,29 @@ impl View for Overlay<'_> {
         })
     }
 
+    fn some_cases_of_patient(
+        &self,
+        facility: &FacilityId,
+        ipp: &Ipp,
+    ) -> Result<Vec<Case>, ViewError> {
+        let ipp = self.kept_under(facility, ipp)?;
+        let prefix = keys::cases_of_patient(facility, &ipp);
+        let some = match self.few(&prefix)? {
+            Some(few) => few,
+            None => {
+                let mut pairs = BTreeMap::new();
+                self.store.scan(&prefix, &mut |key, value| {
+                    pairs.insert(key.to_owned(), value.to_vec());
+                    pairs.len() < FEW_KEYS
+                })?;
+                Rc::new(pairs)
+            }
+        };
+        self.records_of(&self.changed(some, &prefix), |key| {
+            keys::case(facility, &CaseId::new(keys::last_word(key)))
+        })
+    }
+
     fn cases_of_session(&self, session: &SessionId) -> Result<Vec<Case>, ViewError> {
         self.case_by_index(&keys::cases_of_session(session))
     }
@@ -442,10 +550,16 @@ impl View for Overlay<'_> {
         self.get(&keys::session(id))
     }
 
-    fn sessions_on(&self, date: NaiveDate) -> Result<Vec<Session>, ViewError> {
+    fn planned_sessions(
+        &self,
+        date: NaiveDate,
+        by: By,
+        id: &PathwayId,
+        most: usize,
+    ) -> Result<Vec<Session>, ViewError> {
         let mut sessions = Vec::new();
-        for key in self.pairs(&keys::sessions_on(date))?.keys() {
-            let id = SessionId::new(keys::last_word(key));
+        for key in self.some_keys(&keys::planned_sessions(date, by, id), most)? {
+            let id = SessionId::new(keys::last_word(&key));
             sessions.extend(self.session(&id)?);
         }
         Ok(sessions)
@@ -470,15 +584,27 @@ impl View for Overlay<'_> {
         self.of_patient(&keys::document(facility, id))
     }
 
-    fn documents_of_patient(
+    fn documents_outside_cases(
         &self,
         facility: &FacilityId,
         ipp: &Ipp,
     ) -> Result<Vec<Document>, ViewError> {
         let ipp = self.kept_under(facility, ipp)?;
-        self.led_to(&keys::documents_of_patient(facility, &ipp), |key| {
-            keys::document(facility, &DocumentId::new(keys::last_word(key)))
+        self.led_to(&keys::documents_outside_cases(facility, &ipp), |key| {
+            document_led_to(facility, key)
         })
+    }
+
+    fn documents_of_case(
+        &self,
+        facility: &FacilityId,
+        case: &CaseId,
+    ) -> Result<Vec<Document>, ViewError> {
+        let prefix = keys::documents_of_case(facility, case);
+        let mut documents: Vec<Document> =
+            self.led_to(&prefix, |key| document_led_to(facility, key))?;
+        documents.sort_by_key(|document| document.current().and_then(|current| current.time));
+        Ok(documents)
     }
 
     fn documents_by_unique_id(
@@ -487,7 +613,7 @@ impl View for Overlay<'_> {
         unique_id: &str,
     ) -> Result<Vec<Document>, ViewError> {
         self.led_to(&keys::documents_by_unique_id(facility, unique_id), |key| {
-            keys::document(facility, &DocumentId::new(keys::last_word(key)))
+            document_led_to(facility, key)
         })
     }
 
@@ -511,7 +637,7 @@ impl View for Overlay<'_> {
             None => self.stored(&prefix)?,
         };
         self.records_of(&self.changed(stored, &prefix), |key| {
-            keys::document(facility, &DocumentId::new(keys::last_word(key)))
+            document_led_to(facility, key)
         })
     }
 
@@ -523,8 +649,41 @@ impl View for Overlay<'_> {
         self.get(&keys::questionnaire(facility, case))
     }
 
+    fn questionnaire_numbered(
+        &self,
+        facility: &FacilityId,
+        case: &CaseId,
+        number: u32,
+    ) -> Result<Option<FilledQuestionnaire>, ViewError> {
+        let former = self.get(&keys::former_questionnaire(facility, case, number))?;
+        if former.is_some() {
+            return Ok(former);
+        }
+        let latest = self.questionnaire(facility, case)?;
+        Ok(latest.filter(|latest| latest.number == number))
+    }
+
     fn report(&self, facility: &FacilityId, case: &CaseId) -> Result<Option<Report>, ViewError> {
-        self.get(&keys::report(facility, case))
+        let report: Option<Report> = self.get(&keys::report(facility, case))?;
+        Ok(report.map(Report::counted))
+    }
+
+    fn report_version(
+        &self,
+        report: &Report,
+        version: u32,
+    ) -> Result<Option<ReportVersion>, ViewError> {
+        let key = keys::report_version(&report.facility, &report.case, version);
+        if let Some(VersionOfReport { version, .. }) = self.get(&key)? {
+            return Ok(Some(version));
+        }
+        let held = report.versions.iter().find(|it| it.version == version);
+        Ok(held.cloned())
+    }
+
+    fn is_report_outdated(&self, facility: &FacilityId, case: &CaseId) -> Result<bool, ViewError> {
+        let mark: Option<String> = self.get(&keys::outdated_report(facility, case))?;
+        Ok(mark.is_some())
     }
 
     fn cursor(&self, facility: &FacilityId) -> Result<Cursor, ViewError> {
@@ -543,11 +702,16 @@ impl View for Overlay<'_> {
         &self,
         facility: &FacilityId,
         sequence: u64,
-    ) -> Result<Option<(CaseId, u32)>, ViewError> {
+    ) -> Result<Option<BatchEntry>, ViewError> {
         let leads_to: Option<String> = self.get(&keys::report_in_sequence(facility, sequence))?;
         Ok(leads_to.and_then(|leads_to| {
             let (version, case) = leads_to.split_once('/')?;
-            Some((CaseId::new(keys::last_word(case)), version.parse().ok()?))
+            let number = version.strip_suffix(keys::WITHDRAWAL);
+            Some(BatchEntry {
+                case: CaseId::new(keys::last_word(case)),
+                version: number.unwrap_or(version).parse().ok()?,
+                withdrawal: number.is_some(),
+            })
         }))
     }
 
@@ -572,6 +736,11 @@ impl From<StoreError> for ViewError {
     }
 }
 
+/// The key of the document that a key leads to.
+fn document_led_to(facility: &FacilityId, key: &str) -> String {
+    keys::document(facility, &DocumentId::new(keys::last_word(key)))
+}
+
 fn value_of(record: &Record) -> Result<Box<RawValue>, ViewError> {
     match record {
         Record::Patient(it) => to_json(it),
@@ -586,10 +755,14 @@ fn value_of(record: &Record) -> Result<Box<RawValue>, ViewError> {
         Record::Document(it) => to_json(it),
         Record::Questionnaire(it) | Record::FormerQuestionnaire(it) => to_json(it),
         Record::Report(it) => to_json(it),
+        Record::ReportVersion(it) => to_json(it),
         Record::Cursor(_, it) => to_json(it),
         Record::Batch(it) => to_json(it),
         Record::FormerVersion(it) => to_json(&it.version),
-        Record::Applied(..) | Record::CommandDone(_) | Record::UniqueId(_) => to_json(&""),
+        Record::Applied(..)
+        | Record::CommandDone(_)
+        | Record::UniqueId(_)
+        | Record::OutdatedReport(..) => to_json(&""),
         Record::History(it) => to_json(it),
     }
 }
@@ -601,4 +774,67 @@ pub fn to_json<T: Serialize + ?Sized>(value: &T) -> Result<Box<RawValue>, ViewEr
 
 fn from_json<T: DeserializeOwned>(key: &str, value: &[u8]) -> Result<T, ViewError> {
     serde_json::from_slice(value).map_err(|error| ViewError(format!("{key}: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{MemoryStore, apply_all};
+
+    /// A report as it was written when it held all its versions.
+    const HELD_ALL: &str = r#"{"facility":"demo","case":"C/1","number":4,"document_id":"d","versions":[
+        {"version":1,"sequence":5,"time":"2025-04-08T16:00:00Z","file_name":"r.pdf","pdf":"aa","size":1,
+         "message_before":"a","message_after":"b","batch":2},
+        {"version":2,"sequence":9,"time":"2025-04-09T16:00:00Z","file_name":"r.pdf","pdf":"bb","size":1,
+         "message_before":"c","message_after":"d","batch":null}]}"#;
+
+    #[test]
+    fn the_versions_of_an_old_report_get_records_of_their_own() {
+        let (demo, case) = (FacilityId::new("demo"), CaseId::new("C/1"));
+        let held: Report = serde_json::from_str(HELD_ALL).unwrap();
+        let store = MemoryStore::default();
+        let put = Record::Report(held.clone()).into();
+        let changes = Overlay::new(&store).apply(&[put]).unwrap();
+        apply_all(&store, &changes).unwrap();
+        // Indices are as they were; the value is as it was written then.
+        let value = RawValue::from_string(HELD_ALL.to_owned()).unwrap();
+        apply_all(&store, &[(keys::report(&demo, &case), Some(value))]).unwrap();
+
+        let mut view = Overlay::new(&store);
+        let mut report = view.report(&demo, &case).unwrap().unwrap();
+        assert_eq!(
+            (report.latest, report.left, report.waiting),
+            (2, Some(1), 1)
+        );
+        let before = view.report_versions(&report).unwrap();
+        assert_eq!(before, held.versions);
+        assert_eq!(
+            view.report_version(&report, 2).unwrap().as_ref(),
+            before.last()
+        );
+
+        let versions = report.give_versions().into_iter();
+        let versions = versions.map(|it| Record::ReportVersion(Box::new(it)));
+        let records = [Record::Report(report.clone())].into_iter().chain(versions);
+        let changes: Vec<Change> = records.map(Change::from).collect();
+        let changes = view.apply(&changes).unwrap();
+        apply_all(&store, &changes).unwrap();
+        let view = Overlay::new(&store);
+        let report = view.report(&demo, &case).unwrap().unwrap();
+        assert!(report.versions.is_empty());
+        assert_eq!(
+            (report.latest, report.left, report.waiting),
+            (2, Some(1), 1)
+        );
+        assert_eq!(view.report_versions(&report).unwrap(), before);
+        for (sequence, version) in [(5, 1), (9, 2)] {
+            let found = view.report_in_sequence(&demo, sequence).unwrap();
+            let entry = BatchEntry {
+                case: case.clone(),
+                version,
+                withdrawal: false,
+            };
+            assert_eq!(found, Some(entry));
+        }
+    }
 }

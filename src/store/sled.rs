@@ -32,6 +32,11 @@ impl SledStore {
         }
     }
 
+    /// Copies the files of a database that nobody has open.
+    pub fn copy(from: &Path, to: &Path) -> Result<(), StoreError> {
+        copy_folder(from, to).map_err(|error| failed("copied", error))
+    }
+
     /// Opens the database in this folder, making it where there is none.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let config = sled::Config::new()
@@ -118,6 +123,19 @@ impl Store for SledStore {
             .map(drop)
             .map_err(|error| failed("written", error))
     }
+}
+
+fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let copy = to.join(entry.file_name());
+        match entry.file_type()?.is_dir() {
+            true => copy_folder(&entry.path(), &copy)?,
+            false => drop(std::fs::copy(entry.path(), copy)?),
+        }
+    }
+    Ok(())
 }
 
 fn failed(action: &'static str, error: impl std::fmt::Display) -> StoreError {

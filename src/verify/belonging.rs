@@ -9,20 +9,22 @@ use super::{About, Findings};
 use crate::intake::belonging::{Holder, Misplaced, Wrong};
 use crate::model::case::Case;
 use crate::model::document::{Attached, Document};
-use crate::model::identifiers::{DocumentId, FacilityId, Ipp};
+use crate::model::identifiers::{CaseId, DocumentId, FacilityId, Ipp};
 use crate::model::note::Note;
 use crate::store::{OfPatient, keys};
 
 /// A document of a facility.
 type Key = (FacilityId, DocumentId);
 
-/// What was seen so far of records that come in the order of their keys: IPPs that lead elsewhere, cases, documents,
-/// notes.
+/// What was seen so far of records that come in the order of their keys: IPPs that lead elsewhere, what cases list,
+/// cases, documents, notes.
 #[derive(Default)]
 pub struct Belonging {
     led_away: HashSet<(FacilityId, Ipp)>,
-    /// What cases list, until the document comes.
-    listed: HashMap<Key, Vec<(Holder, Option<Ipp>)>>,
+    /// What cases list, until the case comes.
+    listed: HashMap<(FacilityId, CaseId), Vec<DocumentId>>,
+    /// What is in a case, with the case's patient, until the document comes.
+    in_cases: HashMap<Key, (Holder, Option<Ipp>)>,
     /// What is attached to a note, until the note comes.
     on_notes: HashMap<Key, (Holder, Ipp)>,
     /// All documents that came.
@@ -43,6 +45,16 @@ impl Belonging {
                         .insert((facility, Ipp::new(keys::last_word(key))));
                 }
             }
+            Some(("case-document", rest)) => {
+                let mut words = rest.split('/').map(keys::last_word);
+                if let (Some(facility), Some(case), Some(document)) =
+                    (words.next(), words.next(), words.next())
+                {
+                    let case = (FacilityId::new(facility), CaseId::new(case));
+                    let listed = self.listed.entry(case).or_default();
+                    listed.push(DocumentId::new(document));
+                }
+            }
             Some(("case", _)) => self.case(key, read(value)),
             Some(("document", _)) => self.document(key, read(value)),
             Some(("note", _)) => self.note(key, read(value)),
@@ -52,11 +64,8 @@ impl Belonging {
 
     /// Tells what was found.
     pub fn check(mut self, findings: &mut Findings) {
-        let listed = std::mem::take(&mut self.listed);
-        for ((facility, document), holders) in listed {
-            for (holder, _) in holders {
-                self.misplaced(&facility, &document, holder, Wrong::Unknown);
-            }
+        for ((facility, document), (holder, _)) in std::mem::take(&mut self.in_cases) {
+            self.misplaced(&facility, &document, holder, Wrong::Unknown);
         }
         self.wrong.sort();
         for what in self.wrong {
@@ -67,10 +76,10 @@ impl Belonging {
     fn case(&mut self, key: &str, case: Option<Case>) {
         let Some(case) = case else { return };
         self.is_kept_where_it_is_found(key, &case);
-        for id in case.documents {
-            let holder = Holder::Case(case.id.clone());
-            let listed = self.listed.entry((case.facility.clone(), id)).or_default();
-            listed.push((holder, case.ipp.clone()));
+        let place = (case.facility, case.id);
+        for document in self.listed.remove(&place).unwrap_or_default() {
+            let in_case = (Holder::Case(place.1.clone()), case.ipp.clone());
+            self.in_cases.insert((place.0.clone(), document), in_case);
         }
     }
 
@@ -79,26 +88,23 @@ impl Belonging {
         self.is_kept_where_it_is_found(key, &document);
         let place = (document.facility.clone(), document.id.clone());
         self.known.insert(place.clone());
-        let attached = match &document.attached {
-            Attached::Case(case) => Holder::Case(case.clone()),
+        let in_case = self.in_cases.remove(&place);
+        match document.attached {
+            Attached::Case(case) => {
+                let attached = Holder::Case(case);
+                let wrong = match in_case {
+                    Some((holder, _)) if holder != attached => Wrong::NotHeld,
+                    // It is the case's patient's, whoever that is: but somebody's.
+                    Some((_, None)) => Wrong::OtherPatient,
+                    Some(_) => return,
+                    None => Wrong::NotHeld,
+                };
+                self.misplaced(&place.0, &place.1, attached, wrong);
+            }
             Attached::Note(note) => {
-                let note = Holder::Note(note.clone());
-                let waiting = (note.clone(), document.ipp.clone());
-                self.on_notes.insert(place.clone(), waiting);
-                note
+                let waiting = (Holder::Note(note), document.ipp);
+                self.on_notes.insert(place, waiting);
             }
-        };
-        let listed = self.listed.remove(&place).unwrap_or_default();
-        let is_listed = listed.iter().any(|(holder, _)| *holder == attached);
-        for (holder, ipp) in listed {
-            if ipp.as_ref() != Some(&document.ipp) {
-                self.misplaced(&place.0, &place.1, holder, Wrong::OtherPatient);
-            } else if holder != attached {
-                self.misplaced(&place.0, &place.1, holder, Wrong::AttachedElsewhere);
-            }
-        }
-        if !is_listed && matches!(attached, Holder::Case(_)) {
-            self.misplaced(&place.0, &place.1, attached, Wrong::NotListed);
         }
     }
 
@@ -122,7 +128,7 @@ impl Belonging {
 
     /// Nobody who asks for the things of a person would find it.
     fn is_kept_where_it_is_found(&mut self, key: &str, record: &impl OfPatient) {
-        if let Some((facility, ipp)) = record.whose()
+        if let (Some((facility, ipp)), None) = (record.whose(), record.in_case())
             && self.led_away.contains(&(facility.clone(), ipp.clone()))
         {
             self.wrong.push(format!(
@@ -168,8 +174,7 @@ mod tests {
         findings.differences.into_iter().map(|it| it.what).collect()
     }
 
-    const CASE: &str =
-        r#"{"facility":"f","id":"C","ipp":"A","state":{"state":"unscheduled"},"documents":["D"]}"#;
+    const CASE: &str = r#"{"facility":"f","id":"C","ipp":"A","state":{"state":"unscheduled"}}"#;
     const NOTE: &str =
         r#"{"id":"N","facility":"f","ipp":"A","reason":"no-case","documents":["D"]}"#;
 
@@ -186,12 +191,8 @@ mod tests {
             (true, Some(("A", in_case)), false, None),
             (false, Some(("A", on_note)), true, None),
             (true, Some(("A", in_case)), true, None),
-            (
-                true,
-                Some(("B", in_case)),
-                false,
-                Some("which is another patient's"),
-            ),
+            // It went with its case from B to A.
+            (true, Some(("B", in_case)), false, None),
             (
                 false,
                 Some(("B", on_note)),
@@ -199,23 +200,19 @@ mod tests {
                 Some("which is another patient's"),
             ),
             (
-                true,
-                Some(("A", on_note)),
-                false,
-                Some("attached to something else"),
-            ),
-            (
                 false,
                 Some(("A", in_case)),
                 false,
-                Some("which does not list it"),
+                Some("which is not known or does not list it"),
             ),
             (true, None, false, Some("which is not known")),
             (false, None, true, Some("which is not known")),
         ] {
             let document = document_.map(|(ipp, attached)| document(ipp, attached));
             let mut records = Vec::new();
-            records.extend(case.then_some(("case/f/C", CASE)));
+            if case {
+                records.extend([("case-document/f/C/D", "\"\""), ("case/f/C", CASE)]);
+            }
             records.extend(document.as_deref().map(|it| ("document/f/D", it)));
             records.extend(note.then_some(("note/N", NOTE)));
             let found = found(&records);
@@ -242,5 +239,18 @@ mod tests {
             found(&[away, of_case]),
             ["case/f/C is kept under an IPP that was merged into another"]
         );
+    }
+
+    #[test]
+    fn a_case_of_nobody_holds_nothing() {
+        let nobodys = r#"{"facility":"f","id":"C","state":{"state":"cancelled"}}"#;
+        let document = document("A", r#"{"case":"C"}"#);
+        let records = [
+            ("case-document/f/C/D", "\"\""),
+            ("case/f/C", nobodys),
+            ("document/f/D", document.as_str()),
+        ];
+        let found = found(&records);
+        assert!(found[0].contains("which is another patient's"), "{found:?}");
     }
 }

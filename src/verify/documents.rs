@@ -12,7 +12,7 @@ use super::{About, Findings, VerifyError};
 use crate::journal::{OpenMoves, Place};
 use crate::model::document::{Document, DocumentVersion};
 use crate::model::identifiers::{ContentHash, hexadecimal};
-use crate::model::report::Report;
+use crate::model::report::{Report, VersionOfReport};
 use crate::spool::claim;
 use crate::spool::fs::{Dir, Fs, FsError};
 use crate::spool::layout::document_path;
@@ -51,6 +51,11 @@ impl Documents {
             for version in report.into_iter().flat_map(|it| it.versions) {
                 self.name(&version.pdf, version.size, key);
             }
+        } else if key.starts_with(keys::REPORT_VERSIONS) {
+            let version: Option<VersionOfReport> = serde_json::from_str(value.get()).ok();
+            if let Some(VersionOfReport { version, .. }) = version {
+                self.name(&version.pdf, version.size, key);
+            }
         }
     }
 
@@ -64,12 +69,14 @@ impl Documents {
             });
     }
 
-    /// Looks for each, reads it, and looks for what nobody names.
+    /// Looks for each, reads it, and looks for what nobody names: after a loss that was accepted (`has_lost`), that may
+    /// have been named by what was lost.
     pub fn check(
         &self,
         fs: &Fs,
         dir: &Dir,
         open: &OpenMoves,
+        has_lost: bool,
         findings: &mut Findings,
     ) -> Result<(), VerifyError> {
         let mut prepared = BTreeSet::new();
@@ -88,7 +95,13 @@ impl Documents {
                     let path = format!("{folder}/{}", entry.name.to_string_lossy());
                     if !self.named.contains_key(&path) {
                         let what = format!("documents/{path} is named by nobody");
-                        findings.differs(About::Documents, what);
+                        match has_lost {
+                            true => findings.note(
+                                About::Documents,
+                                format!("{what}: what named it may be lost, and it stays"),
+                            ),
+                            false => findings.differs(About::Documents, what),
+                        }
                     }
                 }
             } else if folder.starts_with(claim::PREPARED) {

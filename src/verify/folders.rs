@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::value::RawValue;
 
-use super::{About, Findings, VerifyError};
+use super::{About, Findings};
 use crate::config::Config;
 use crate::journal::{Entry, Group, Move, OpenMoves, Place};
 use crate::spool::ages::InUse;
 use crate::spool::claim::{self, Claim};
-use crate::spool::finish::{self, ERROR};
-use crate::spool::fs::{Dir, Fs};
+use crate::spool::finish::{self, ERROR, SIDECAR};
+use crate::spool::fs::{Dir, Fs, FsError};
 use crate::spool::layout::{Spool, Station};
 use crate::spool::retention::parse_day;
 use crate::store::keys;
@@ -26,6 +26,8 @@ pub struct Folders {
     work: BTreeMap<Place, Work>,
     /// The files in `done/` and `error/`, as the moves leave them.
     put: BTreeMap<Place, BTreeSet<String>>,
+    /// Those in `error/` that somebody removed, as a start has noticed and journalled, with their sidecars.
+    removed: BTreeMap<Place, BTreeSet<String>>,
     /// Those of them that retention gave up for removal.
     given_up: BTreeMap<Place, BTreeSet<String>>,
     /// The facilities' markers, as the journal has them.
@@ -41,12 +43,7 @@ struct Work {
 
 impl Folders {
     /// Opens the folders of the desk and of each facility.
-    pub fn open(
-        fs: &Fs,
-        config: &Config,
-        spool: &Spool,
-        findings: &mut Findings,
-    ) -> Result<Self, VerifyError> {
+    pub fn open(fs: &Fs, config: &Config, spool: &Spool, findings: &mut Findings) -> Self {
         let mut roots = BTreeMap::from([(Place::Desk, spool.desk.root.clone())]);
         for facility in &config.facilities {
             match fs.open_root(&facility.dir) {
@@ -79,13 +76,14 @@ impl Folders {
                 Err(error) => findings.differs(About::Folders, error.to_string()),
             }
         }
-        Ok(Self {
+        Self {
             roots,
             work,
             put: BTreeMap::new(),
+            removed: BTreeMap::new(),
             given_up: BTreeMap::new(),
             markers: BTreeMap::new(),
-        })
+        }
     }
 
     /// The folder of each place that can be looked at.
@@ -126,8 +124,18 @@ impl Folders {
         }
     }
 
-    /// Before retention removes days of `done/`, the journal says so.
+    /// Before retention removes days of `done/`, the journal says so; and so it does of refused files that were removed.
     fn follow_change(&mut self, key: &str, value: Option<&RawValue>) {
+        if key.starts_with(keys::REFUSED) && value.is_none() {
+            let place = match keys::station_of_refused(key).as_str() {
+                "desk" => Place::Desk,
+                facility => Place::Facility(facility.to_owned()),
+            };
+            let file = format!("{ERROR}/{}", keys::last_word(key));
+            let removed = self.removed.entry(place).or_default();
+            removed.insert(sidecar_of(&file));
+            removed.insert(file);
+        }
         let date = key.strip_prefix(keys::DATES_IN_USE);
         let in_use = value.and_then(|value| serde_json::from_str::<InUse>(value.get()).ok());
         if let (Some(date), Some(InUse { gone: true, .. })) = (date, in_use) {
@@ -145,8 +153,10 @@ impl Folders {
     }
 
     fn follow_move(&mut self, ordered: Move) {
-        if let Some(given_up) = self.given_up.get_mut(&ordered.place) {
-            given_up.remove(&ordered.to);
+        for gone in [&mut self.given_up, &mut self.removed] {
+            if let Some(gone) = gone.get_mut(&ordered.place) {
+                gone.remove(&ordered.to);
+            }
         }
         let put = self.put.entry(ordered.place).or_default();
         put.remove(&ordered.from);
@@ -190,8 +200,8 @@ impl Folders {
         first_day: Option<NaiveDate>,
         since: Option<DateTime<Utc>>,
         findings: &mut Findings,
-    ) -> Result<(), VerifyError> {
-        self.check_markers(fs, findings)?;
+    ) {
+        self.check_markers(fs, findings);
         self.check_work(open, findings);
         let empty = BTreeSet::new();
         for (place, root) in &self.roots {
@@ -202,21 +212,44 @@ impl Folders {
                 .filter(|(_, ordered)| ordered.place == *place)
                 .map(|(_, ordered)| (ordered.to.as_str(), ordered.from.as_str()))
                 .collect();
-            self.check_pending(fs, place, &pending, findings)?;
-            let lies = lying(fs, root)?;
+            // One folder that cannot be looked at says nothing of the others.
+            let looked = self
+                .check_pending(fs, place, &pending, findings)
+                .and_then(|()| lying(fs, root));
+            let lies = match looked {
+                Ok(lies) => lies,
+                Err(error) => {
+                    let what = format!("{} cannot be looked at: {error}", name(place));
+                    findings.differs(About::Folders, what);
+                    continue;
+                }
+            };
+            let in_error = put.iter().filter(|path| is_below(path, ERROR));
+            let sidecars: BTreeSet<String> = in_error.map(|path| sidecar_of(path)).collect();
             for path in put {
+                let is_among = |gone: &BTreeMap<Place, BTreeSet<String>>| {
+                    gone.get(place).is_some_and(|gone| gone.contains(path))
+                };
                 let is_removed = day_of(path).is_some_and(|day| first_day > Some(day))
-                    || self
-                        .given_up
-                        .get(place)
-                        .is_some_and(|given_up| given_up.contains(path));
+                    || is_among(&self.given_up)
+                    || is_among(&self.removed);
                 if is_removed {
                     continue;
                 }
                 findings.checked.files += 1;
-                if !lies.contains(path) && !pending.contains_key(path.as_str()) {
-                    let what = format!("{}: {path} is missing", name(place));
-                    findings.differs(About::Folders, what);
+                if lies.contains(path) || pending.contains_key(path.as_str()) {
+                    continue;
+                }
+                let missing = format!("{}: {path} is missing", name(place));
+                match (is_below(path, ERROR), sidecars.contains(path)) {
+                    (false, _) => findings.differs(About::Folders, missing),
+                    // What was refused is not counted on: whoever corrected it may have removed it.
+                    (true, false) => findings.note(
+                        About::Folders,
+                        format!("{missing}: somebody removed it, and it is forgotten"),
+                    ),
+                    // It tells nothing that the store does not know.
+                    (true, true) => {}
                 }
             }
             for path in lies.difference(put) {
@@ -242,24 +275,23 @@ impl Folders {
                 findings.note(About::Folders, what);
             }
         }
-        Ok(())
     }
 
-    fn check_markers(&self, fs: &Fs, findings: &mut Findings) -> Result<(), VerifyError> {
+    fn check_markers(&self, fs: &Fs, findings: &mut Findings) {
         for (facility, id) in &self.markers {
             let Some(root) = self.roots.get(&Place::Facility(facility.clone())) else {
                 continue;
             };
-            let is_it = Station::read_marker(fs, root)?.is_some_and(|marker| marker.id == *id);
-            if !is_it {
-                let what = format!(
+            let what = match Station::read_marker(fs, root) {
+                Ok(Some(marker)) if marker.id == *id => continue,
+                Ok(_) => format!(
                     "{} is not the folder that {facility} had: its marker is missing or another's",
                     root.path().display()
-                );
-                findings.differs(About::Folders, what);
-            }
+                ),
+                Err(error) => format!("{facility} cannot be looked at: {error}"),
+            };
+            findings.differs(About::Folders, what);
         }
-        Ok(())
     }
 
     fn check_work(&self, open: &OpenMoves, findings: &mut Findings) {
@@ -308,7 +340,7 @@ impl Folders {
         place: &Place,
         pending: &BTreeMap<&str, &str>,
         findings: &mut Findings,
-    ) -> Result<(), VerifyError> {
+    ) -> Result<(), FsError> {
         let Some(root) = self.roots.get(place) else {
             return Ok(());
         };
@@ -328,7 +360,7 @@ impl Folders {
 }
 
 /// The regular files in `done/` and `error/`, as moves write them; one folder is open at a time.
-fn lying(fs: &Fs, root: &Dir) -> Result<BTreeSet<String>, VerifyError> {
+fn lying(fs: &Fs, root: &Dir) -> Result<BTreeSet<String>, FsError> {
     let mut lying = BTreeSet::new();
     let mut folders = vec![PathBuf::from(DONE), PathBuf::from(ERROR)];
     while let Some(folder) = folders.pop() {
@@ -347,6 +379,13 @@ fn lying(fs: &Fs, root: &Dir) -> Result<BTreeSet<String>, VerifyError> {
         }
     }
     Ok(lying)
+}
+
+/// The path of the sidecar of a refused file.
+fn sidecar_of(path: &str) -> String {
+    let path = claim::from_text(path);
+    let name = path.file_name().unwrap_or_default();
+    claim::to_text(&path.with_file_name(claim::derived(name, "", SIDECAR)))
 }
 
 fn is_below(path: &str, folder: &str) -> bool {

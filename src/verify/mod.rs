@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::engine::EngineError;
 use crate::engine::keeping::LastRetention;
 use crate::engine::witness::Witnesses;
-use crate::journal::{End, JournalError, check};
+use crate::journal::{JournalError, check};
 use crate::spool::fs::{Fs, FsError};
 use crate::spool::layout::{LayoutError, Spool};
 use crate::store::{StoreError, keys};
@@ -136,7 +136,7 @@ pub fn verify(fs: &Fs, config: &Config) -> Result<Findings, VerifyError> {
         opened => opened?,
     };
     let mut findings = Findings::default();
-    let mut folders = Folders::open(fs, config, &spool, &mut findings)?;
+    let mut folders = Folders::open(fs, config, &spool, &mut findings);
     let journal = check::check(fs, &spool.journal, &mut |group| {
         folders.follow(group);
         Ok(())
@@ -144,12 +144,11 @@ pub fn verify(fs: &Fs, config: &Config) -> Result<Findings, VerifyError> {
     findings.checked.segments = journal.files;
     findings.checked.snapshots = journal.snapshots;
     for problem in &journal.problems {
-        findings.differs(About::Journal, without_advice(problem));
+        findings.differs(About::Journal, problem.place());
     }
     if !journal.has_gaps {
         let witnesses = Witnesses::read(fs, config, Some(&spool.root))?;
-        let end = End::of(fs, &spool.journal)?;
-        if let Some(loss) = witnesses.judge(fs, config, &spool, end.as_ref())? {
+        if let (_, Some(loss)) = witnesses.judge(fs, config, &spool)? {
             findings.differs(About::Journal, loss.to_string());
         }
     }
@@ -161,9 +160,9 @@ pub fn verify(fs: &Fs, config: &Config) -> Result<Findings, VerifyError> {
             let told = findings
                 .differences
                 .iter()
-                .any(|it| it.what == without_advice(&problem));
+                .any(|it| it.what == problem.place());
             if !told {
-                findings.differs(About::Journal, without_advice(&problem));
+                findings.differs(About::Journal, problem.place());
             }
             // Without the truth there is nothing to compare with.
             return Ok(findings);
@@ -174,6 +173,7 @@ pub fn verify(fs: &Fs, config: &Config) -> Result<Findings, VerifyError> {
     let mut documents = Documents::default();
     let mut reports = Reports::new(&folders);
     let mut retention: Option<LastRetention> = None;
+    let mut has_lost = false;
     let (end, open) = (content.end, content.open);
     store::compare(
         fs,
@@ -186,18 +186,19 @@ pub fn verify(fs: &Fs, config: &Config) -> Result<Findings, VerifyError> {
             documents.take(key, value);
             reports.take(fs, key, value);
             folders.take_marker(key, value);
+            has_lost |= key == keys::NUMBERS;
             if key == keys::RETENTION {
                 retention = serde_json::from_str(value.get()).ok();
             }
         },
     )?;
     belonging.check(&mut findings);
-    documents.check(fs, &spool.documents, &open, &mut findings)?;
+    documents.check(fs, &spool.documents, &open, has_lost, &mut findings)?;
     reports.check(fs, &spool.documents, &mut findings)?;
     match journal.has_gaps {
         false => {
             let first_day = retention.map(|last| last.first_day);
-            folders.check(fs, &open, first_day, journal.since, &mut findings)?;
+            folders.check(fs, &open, first_day, journal.since, &mut findings);
         }
         true => findings.note(
             About::Folders,
@@ -205,16 +206,4 @@ pub fn verify(fs: &Fs, config: &Config) -> Result<Findings, VerifyError> {
         ),
     }
     Ok(findings)
-}
-
-/// What is wrong with the journal; what to do is said once, for all differences.
-fn without_advice(problem: &JournalError) -> String {
-    match problem {
-        JournalError::Damaged {
-            segment,
-            offset,
-            what,
-        } => format!("{segment}, byte {offset}: {what}"),
-        other => other.to_string(),
-    }
 }

@@ -10,7 +10,7 @@ use super::folders::Folders;
 use super::{About, Findings, VerifyError};
 use crate::journal::Place;
 use crate::model::identifiers::{CaseId, ContentHash};
-use crate::model::report::{Batch, Cursor, Report};
+use crate::model::report::{Batch, BatchEntry, Cursor, Report, ReportVersion, VersionOfReport};
 use crate::reports::batch::{self, BatchError};
 use crate::reports::message::Envelope;
 use crate::spool::claim;
@@ -19,7 +19,7 @@ use crate::spool::fs::{Dir, Fs};
 use crate::spool::layout::document_path;
 use crate::store::keys;
 
-/// What is known of each facility's reports. Keys come in order: batches, then cursors, then reports.
+/// What is known of each facility's reports. Keys come in order: batches, then cursors, then versions and reports.
 pub struct Reports {
     /// Where the batches of each facility lie, as far as its folder can be reached.
     outboxes: BTreeMap<String, Dir>,
@@ -34,15 +34,24 @@ struct OfFacility {
     batches: BTreeMap<u64, Batch>,
     /// By their place in the order of the facility.
     versions: BTreeMap<u64, Vec<Version>>,
-    /// The batches whose file is there; of several of one name, the last.
-    shown: Option<BTreeMap<String, u64>>,
-    /// What the versions in those are made of.
-    contents: BTreeMap<(CaseId, u32), (Envelope, ContentHash)>,
+    /// The batches whose file is there.
+    shown: Option<Shown>,
+    /// What the versions in those are made of; a withdrawal has no PDF.
+    contents: BTreeMap<BatchEntry, (Envelope, Option<ContentHash>)>,
+    /// Up to which version each report is held back, as far as it has not left.
+    held: BTreeMap<CaseId, u32>,
+}
+
+#[derive(Default)]
+struct Shown {
+    /// By the name of the file; of several of one name, the last.
+    batches: BTreeMap<String, u64>,
+    /// The versions that stand in them.
+    versions: BTreeSet<BatchEntry>,
 }
 
 struct Version {
-    case: CaseId,
-    number: u32,
+    entry: BatchEntry,
     batch: Option<u64>,
 }
 
@@ -72,13 +81,27 @@ impl Reports {
             if let Ok(cursor) = serde_json::from_str(value.get()) {
                 self.of(&keys::last_word(key)).cursor = cursor;
             }
+        } else if key.starts_with(keys::REPORT_VERSIONS) {
+            if let Ok(version) = serde_json::from_str::<VersionOfReport>(value.get()) {
+                self.take_version(fs, version);
+            }
         } else if key.starts_with(&keys::reports(None))
-            && let Ok(report) = serde_json::from_str::<Report>(value.get())
+            && let Ok(mut report) = serde_json::from_str::<Report>(value.get())
         {
-            let outbox = self.outboxes.get(report.facility.as_str()).cloned();
-            self.of(report.facility.as_str())
-                .take_report(fs, outbox.as_ref(), report);
+            for version in report.give_versions() {
+                self.take_version(fs, version);
+            }
+            if report.held > 0 {
+                let of = self.of(report.facility.as_str());
+                of.held.insert(report.case, report.held);
+            }
         }
+    }
+
+    fn take_version(&mut self, fs: &Fs, version: VersionOfReport) {
+        let outbox = self.outboxes.get(version.facility.as_str()).cloned();
+        let of = self.of(version.facility.as_str());
+        of.take_version(fs, outbox.as_ref(), version.case, version.version);
     }
 
     fn of(&mut self, facility: &str) -> &mut OfFacility {
@@ -102,46 +125,63 @@ impl Reports {
     }
 }
 
-impl OfFacility {
-    fn take_report(&mut self, fs: &Fs, outbox: Option<&Dir>, report: Report) {
-        let shown = self.shown.get_or_insert_with(|| {
-            let mut shown = BTreeMap::new();
-            for batch in self.batches.values() {
-                shown.insert(batch.file_name.clone(), batch.number);
-            }
-            shown.retain(|name, _| {
-                outbox.is_some_and(|outbox| {
-                    let path = Path::new(REPORTS).join(claim::from_text(name));
-                    let folder = path.parent().unwrap_or(Path::new(""));
-                    fs.open_dir(outbox, folder)
-                        .and_then(|dir| fs.exists(&dir, path.file_name().unwrap_or_default()))
-                        // What cannot be looked for may be there: reading it says what is wrong.
-                        .unwrap_or_else(|error| !error.is_absent())
-                })
-            });
-            shown
+impl Shown {
+    fn of(fs: &Fs, outbox: Option<&Dir>, batches: &BTreeMap<u64, Batch>) -> Self {
+        let mut shown = BTreeMap::new();
+        for batch in batches.values() {
+            shown.insert(batch.file_name.clone(), batch.number);
+        }
+        shown.retain(|name, _| {
+            outbox.is_some_and(|outbox| {
+                let path = Path::new(REPORTS).join(claim::from_text(name));
+                let folder = path.parent().unwrap_or(Path::new(""));
+                fs.open_dir(outbox, folder)
+                    .and_then(|dir| fs.exists(&dir, path.file_name().unwrap_or_default()))
+                    // What cannot be looked for may be there: reading it says what is wrong.
+                    .unwrap_or_else(|error| !error.is_absent())
+            })
         });
-        let wanted: BTreeSet<u32> = shown
-            .values()
-            .filter_map(|number| self.batches.get(number))
-            .flat_map(|batch| &batch.versions)
-            .filter(|entry| entry.case == report.case)
-            .map(|entry| entry.version)
-            .collect();
-        for version in report.versions {
-            if wanted.contains(&version.version) {
-                let envelope = Envelope {
-                    prefix: version.message_before,
-                    suffix: version.message_after,
-                };
-                let key = (report.case.clone(), version.version);
-                self.contents.insert(key, (envelope, version.pdf));
+        let there = shown.values().filter_map(|number| batches.get(number));
+        let versions = there.flat_map(|batch| &batch.versions).cloned();
+        Self {
+            versions: versions.collect(),
+            batches: shown,
+        }
+    }
+}
+
+impl OfFacility {
+    fn take_version(
+        &mut self,
+        fs: &Fs,
+        outbox: Option<&Dir>,
+        case: CaseId,
+        version: ReportVersion,
+    ) {
+        let Self { shown, batches, .. } = self;
+        let shown = shown.get_or_insert_with(|| Shown::of(fs, outbox, batches));
+        let entry = |withdrawal| BatchEntry {
+            case: case.clone(),
+            version: version.version,
+            withdrawal,
+        };
+        let mut take = |entry: BatchEntry, sequence, batch, content: &dyn Fn() -> _| {
+            if shown.versions.contains(&entry) {
+                self.contents.insert(entry.clone(), content());
             }
-            let of_sequence = self.versions.entry(version.sequence).or_default();
-            of_sequence.push(Version {
-                case: report.case.clone(),
-                number: version.version,
-                batch: version.batch,
+            let of_sequence = self.versions.entry(sequence).or_default();
+            of_sequence.push(Version { entry, batch });
+        };
+        take(entry(false), version.sequence, version.batch, &|| {
+            let envelope = Envelope {
+                prefix: version.message_before.clone(),
+                suffix: version.message_after.clone(),
+            };
+            (envelope, Some(version.pdf.clone()))
+        });
+        if let Some(withdrawal) = &version.withdrawal {
+            take(entry(true), withdrawal.sequence, withdrawal.batch, &|| {
+                (Envelope::without_pdf(withdrawal.message.clone()), None)
             });
         }
     }
@@ -155,17 +195,16 @@ impl OfFacility {
         for number in self.batches.keys().filter(|it| **it > self.cursor.batches) {
             differs(format!("{facility}: batch {number} was never counted"));
         }
-        let mut left: BTreeMap<(&CaseId, u32), Vec<u64>> = BTreeMap::new();
+        let mut left: BTreeMap<&BatchEntry, Vec<u64>> = BTreeMap::new();
         for batch in self.batches.values().filter(|batch| !batch.repeats) {
             for entry in &batch.versions {
-                let key = (&entry.case, entry.version);
-                left.entry(key).or_default().push(batch.number);
+                left.entry(entry).or_default().push(batch.number);
             }
         }
         for sequence in (1..=self.cursor.versions).filter(|it| !self.versions.contains_key(it)) {
             differs(format!("{facility}: there is no report version {sequence}"));
         }
-        let mut known = 0;
+        let (mut known, mut held) = (0, 0);
         for (sequence, versions) in &self.versions {
             known += versions.len();
             let [version] = versions.as_slice() else {
@@ -174,14 +213,17 @@ impl OfFacility {
                 ));
                 continue;
             };
-            let Version {
-                case,
-                number,
-                batch,
-            } = version;
-            let name = format!("{facility}: version {number} of the report of case {case}");
-            let batches = left.remove(&(case, *number)).unwrap_or_default();
-            match (*sequence <= self.cursor.delivered, batches.as_slice()) {
+            let Version { entry, batch } = version;
+            let name = format!("{facility}: {}", told_of(entry));
+            let is_held = !entry.withdrawal
+                && batch.is_none()
+                && self.held.get(&entry.case) >= Some(&entry.version);
+            if is_held && *sequence > self.cursor.delivered {
+                held += 1;
+            }
+            let batches = left.remove(entry).unwrap_or_default();
+            let has_left = *sequence <= self.cursor.delivered && !is_held;
+            match (has_left, batches.as_slice()) {
                 (true, [one]) if *batch == Some(*one) => {}
                 (false, []) if batch.is_none() => {}
                 (true, []) => differs(format!("{name} left, and stands in no batch")),
@@ -192,10 +234,17 @@ impl OfFacility {
                 )),
             }
         }
-        for ((case, number), batches) in left {
+        if held != self.cursor.held {
             differs(format!(
-                "{facility}: {} holds version {number} of the report of case {case}, which there is not",
-                told(&batches)
+                "{facility}: {held} report versions are held back, and {} are counted",
+                self.cursor.held
+            ));
+        }
+        for (entry, batches) in left {
+            differs(format!(
+                "{facility}: {} holds {}, which there is not",
+                told(&batches),
+                told_of(entry)
             ));
         }
         findings.checked.reports += known as u64;
@@ -211,7 +260,8 @@ impl OfFacility {
         documents: &Dir,
         findings: &mut Findings,
     ) -> Result<(), VerifyError> {
-        for (name, number) in self.shown.iter().flatten() {
+        let shown = self.shown.iter();
+        for (name, number) in shown.flat_map(|shown| &shown.batches) {
             let Some(batch) = self.batches.get(number) else {
                 continue;
             };
@@ -223,11 +273,13 @@ impl OfFacility {
                 opened => opened?,
             };
             let contents = batch.versions.iter().map(|entry| {
-                let key = (entry.case.clone(), entry.version);
                 let (envelope, pdf) = self
                     .contents
-                    .get(&key)
+                    .get(entry)
                     .ok_or_else(|| io::Error::other("it is not known"))?;
+                let Some(pdf) = pdf else {
+                    return Ok((envelope.clone(), Box::new(io::empty()) as Box<dyn Read>));
+                };
                 let path = document_path(pdf);
                 let path = Path::new(&path);
                 let dir = fs
@@ -257,6 +309,15 @@ impl OfFacility {
             }
         }
         Ok(())
+    }
+}
+
+fn told_of(entry: &BatchEntry) -> String {
+    let BatchEntry { case, version, .. } = entry;
+    let version = format!("version {version} of the report of case {case}");
+    match entry.withdrawal {
+        true => format!("the withdrawal of {version}"),
+        false => version,
     }
 }
 

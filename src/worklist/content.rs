@@ -5,16 +5,23 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::folder::{PAGE, readable};
 use super::{Sources, WorklistError, page};
 use crate::config::Facility;
+use crate::intake::reporting;
 use crate::model::case::{Case, CaseState};
 use crate::model::document::DocumentKind;
 use crate::model::identifiers::ContentHash;
+use crate::model::name;
 use crate::model::patient::{Patient, Physician};
-use crate::model::questionnaire::{Questionnaire, Section, Statement};
+use crate::model::questionnaire::{ByHand, Questionnaire, Section, Statement};
 use crate::model::session::Session;
+use crate::model::shown::Part;
 use crate::model::view::{View, ViewError};
 use crate::repeats::{self, Trying};
+use crate::reports::people::named;
 use crate::reports::{self, Form};
 use crate::store::{Overlay, Store, keys};
+
+/// So many people of a form stand on the page; the others in its PDF.
+const MOST_PEOPLE: usize = 30;
 
 /// A shorter list of cases is read before a thread has started.
 const LONG_LIST: usize = 1_000;
@@ -94,11 +101,18 @@ pub(super) struct ShownCase {
     pub submitter: Option<Physician>,
     /// What is asked of the session, in lines.
     pub question: Vec<String>,
+    /// Whom the form names, with what each is there for: the first of so many.
+    pub people: Vec<(String, String)>,
+    pub people_count: usize,
     pub form: FormState,
+    /// Of the questionnaire, by hand.
+    pub written: Written,
     /// Its path.
     pub form_file: Option<String>,
     /// The report, once it is completed: its path, and its version.
     pub report: Option<(String, u32)>,
+    /// What of it is another by now.
+    pub outdated: Vec<Part>,
     pub documents: Vec<ShownDocument>,
 }
 
@@ -135,10 +149,10 @@ impl Content {
         let mut cases = cases_with_patients(sources.store, session)?;
         // By name: that is how a person is looked for on a list.
         cases.sort_by_cached_key(|(case, patient)| {
-            let name = patient
+            let by_name = patient
                 .as_ref()
-                .map(|it| (it.usual_name.to_uppercase(), it.given_name.to_uppercase()));
-            (name, case.facility.clone(), case.id.clone())
+                .map(|it| (name::order(&it.usual_name), name::order(&it.given_name)));
+            (by_name, case.facility.clone(), case.id.clone())
         });
         let mut shown = Vec::with_capacity(cases.len());
         for (case, patient) in cases {
@@ -180,18 +194,18 @@ impl Content {
         let mut report = None;
         if let CaseState::Completed(_) = case.state
             && let Some(known) = view.report(&case.facility, &case.id)?
-            && let Some(last) = known.versions.last()
+            && let Some(last) = view.report_version(&known, known.latest)?
         {
             let path = path_of("compte-rendu", "pdf");
-            let source = Source::Document(last.pdf.clone());
+            let source = Source::Document(last.pdf);
             self.files.insert(path.clone(), source);
             report = Some((path, last.version));
         }
+        let outdated = reporting::outdated(view, &case)?;
         let mut documents = Vec::new();
-        for id in &case.documents {
-            let document = view.document(&case.facility, id)?;
-            let document = document.filter(|it| it.kind == DocumentKind::Document && !it.deleted);
-            let Some(version) = document.as_ref().and_then(|document| document.current()) else {
+        for document in view.documents_of_case(&case.facility, &case.id)? {
+            let is_shown = document.kind == DocumentKind::Document && !document.deleted;
+            let Some(version) = document.current().filter(|_| is_shown) else {
                 continue;
             };
             let stem = version.file_name.rsplit_once('.');
@@ -209,13 +223,22 @@ impl Content {
         let physician = patient
             .as_ref()
             .and_then(|patient| patient.physician.clone());
+        let people = named(&case.people);
         Ok(ShownCase {
             facility: facility.map_or_else(|| case.facility.to_string(), |it| it.name.clone()),
             submitter: case.submitter.clone().or(physician),
             question: questionnaire.as_ref().map(question).unwrap_or_default(),
+            people_count: people.len(),
+            people: people
+                .into_iter()
+                .take(MOST_PEOPLE)
+                .map(|person| (person.function(), person.name))
+                .collect(),
             form: form_state(questionnaire.as_ref()),
+            written: questionnaire.as_ref().map_or(Written::Nothing, written),
             form_file,
             report,
+            outdated,
             documents,
             patient,
             case,
@@ -276,12 +299,17 @@ fn form(
 ) -> Source {
     let made_from = ContentHash::of_json(&(
         env!("CARGO_PKG_VERSION"),
-        &facility.name,
+        (&facility.name, &facility.address, &facility.finess),
         session,
         patient,
         &case.id,
         &case.submitter,
         &case.lead,
+        (&case.network, &case.people),
+        (
+            case.is_identity_in_doubt(Some(patient)),
+            case.identity_in_doubt(Some(patient)),
+        ),
         questionnaire,
     ));
     Source::Form {
@@ -378,14 +406,53 @@ impl FirstLines {
     }
 }
 
+/// The text of a section, and what was written by hand in it.
+fn add_section(section: &Section, lines: &mut FirstLines) {
+    lines.add_text(section.text.as_deref());
+    let by_hand = section.statements.iter();
+    for statement in by_hand.filter(|it| is_written(it)) {
+        lines.add_text(statement.value.as_deref());
+    }
+}
+
+/// Whether a statement was written by hand, and the document does not say the same.
+fn is_written(statement: &Statement) -> bool {
+    matches!(statement.by_hand, Some(ByHand::Alone | ByHand::Differs(_)))
+}
+
+/// What the page says of what was written by hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Written {
+    /// Nothing was.
+    Nothing,
+    /// Something that the document does not have.
+    Something,
+    /// Something of which the document says otherwise.
+    Otherwise,
+}
+
+fn written(questionnaire: &Questionnaire) -> Written {
+    let mut written = Written::Nothing;
+    walk(&questionnaire.sections, &mut |section| {
+        for statement in &section.statements {
+            written = written.max(match statement.by_hand {
+                Some(ByHand::Differs(_)) => Written::Otherwise,
+                Some(ByHand::Alone | ByHand::Same) => Written::Something,
+                None => Written::Nothing,
+            });
+        }
+    });
+    written
+}
+
 /// The reasons that are ticked, else the reason as it was written, and the question.
 fn question(questionnaire: &Questionnaire) -> Vec<String> {
     let (mut ticked, mut reason) = (FirstLines::default(), FirstLines::default());
     let mut asked = FirstLines::default();
     walk(&questionnaire.sections, &mut |section| {
         match section.code.as_deref() {
-            Some(QUESTION) => asked.add_text(section.text.as_deref()),
-            Some(REASON_SECTION) => reason.add_text(section.text.as_deref()),
+            Some(QUESTION) => add_section(section, &mut asked),
+            Some(REASON_SECTION) => add_section(section, &mut reason),
             _ => {}
         }
         for statement in &section.statements {
@@ -423,8 +490,8 @@ fn form_state(questionnaire: Option<&Questionnaire>) -> FormState {
             walk_statements(statement, &mut |statement| {
                 if statement.code.as_deref() == Some(COMPLETE) {
                     state = match (statement.value.as_deref(), statement.negated) {
-                        (Some("true"), false) => FormState::Complete,
-                        (Some("false"), _) | (_, true) => FormState::Incomplete,
+                        (Some("true" | "Oui" | "oui"), false) => FormState::Complete,
+                        (Some("false" | "Non" | "non"), _) | (_, true) => FormState::Incomplete,
                         _ => state,
                     };
                 }

@@ -124,8 +124,9 @@ impl Worklists {
 
     /// Remembers what changed in the store. This is on the way of every message, so nothing is looked up yet.
     pub fn touch<'k>(&self, keys: impl Iterator<Item = &'k String>) {
-        const SHOWN: [&str; 6] = [
+        const SHOWN: [&str; 7] = [
             "case/",
+            "case-document/",
             "document/",
             "patient/",
             "questionnaire/",

@@ -201,6 +201,13 @@ fn sessions_showing(view: &Overlay<'_>, key: &str) -> Result<Vec<SessionId>, Vie
             vec![SessionId::new(keys::last_word(session))]
         }
         "case" => of_case(view.get(key)?).into_iter().collect(),
+        // A document that goes from one case into another is shown in neither by its own record.
+        "case-document" => {
+            let (case, _) = rest.rsplit_once('/').unwrap_or((rest, ""));
+            of_case(view.get(&format!("case/{case}"))?)
+                .into_iter()
+                .collect()
+        }
         "questionnaire" => of_case(view.get(&format!("case/{rest}"))?)
             .into_iter()
             .collect(),

@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use super::content::{FormState, ShownCase};
+use super::content::{FormState, ShownCase, Written};
 use crate::model::case::CaseState;
-use crate::model::patient::{Patient, Sex};
+use crate::model::patient::{Patient, Physician, Sex};
 use crate::model::session::{Session, SessionState};
 use crate::model::visible::in_html;
 use crate::reports::frcp::{french_date, long_date};
@@ -74,12 +74,11 @@ fn heading(page: &mut String, session: &Session) {
     );
     if let Some(lead) = &session.lead {
         let name = lead.name().unwrap_or_default();
-        let _ = write!(
-            page,
-            "<span>Responsable : <b>{}</b> (RPPS {})</span> ",
-            escape(&name),
-            escape(lead.rpps.to_string().as_str()),
-        );
+        let _ = write!(page, "<span>Responsable : <b>{}</b>", escape(&name));
+        if let Some(number) = number(lead) {
+            let _ = write!(page, " ({})", escape(&number));
+        }
+        page.push_str("</span> ");
     }
     let ids = [
         ("Réunion", Some(session.id.as_str())),
@@ -142,7 +141,7 @@ fn table(page: &mut String, cases: &[ShownCase]) {
                 escape(case.case.id.as_str()),
                 escape(case.facility.as_str()),
             ),
-            submitter(case),
+            submitter(case) + &people(case),
             lines(&case.question),
             form(case),
             documents(case),
@@ -173,10 +172,7 @@ fn patient(case: &ShownCase) -> String {
         escape(usual_name.as_str()),
         escape(given_name.as_str())
     );
-    let (sex, born) = match patient.sex {
-        Sex::F => ("Femme", "née"),
-        Sex::M => ("Homme", "né"),
-    };
+    let (sex, born) = sex_in_words(patient.sex);
     if birth_name != usual_name {
         let _ = write!(
             text,
@@ -192,24 +188,79 @@ fn patient(case: &ShownCase) -> String {
         escape(french_date(&birth_date).as_str()),
         escape(patient.ipp.as_str()),
     );
-    if case.case.identity_mismatch {
-        text.push_str("<small class=\"alert\">Identité à vérifier</small>");
+    for mark in patient.identity_marks() {
+        let _ = write!(text, "<small class=\"alert\">{}</small>", escape(mark));
+    }
+    if case.case.is_identity_in_doubt(Some(patient)) {
+        text.push_str("<small class=\"alert\">Identité à vérifier");
+        if let Some(given) = case.case.identity_in_doubt(Some(patient)) {
+            let birth_date = given.birth_date.map(|date| french_date(&date.to_string()));
+            let sex = given.sex.map(|sex| sex_in_words(sex).0.to_owned());
+            let said = [given.birth_name.clone(), birth_date, sex];
+            let said: Vec<String> = said.into_iter().flatten().collect();
+            let said = format!(" : {} ({})", said.join(", "), given.by);
+            text.push_str(&escape(&said));
+        }
+        text.push_str("</small>");
     }
     text
+}
+
+/// The sex, and the word for born.
+fn sex_in_words(sex: Sex) -> (&'static str, &'static str) {
+    match sex {
+        Sex::F => ("Femme", "née"),
+        Sex::M => ("Homme", "né"),
+    }
 }
 
 fn submitter(case: &ShownCase) -> String {
     let Some(submitter) = &case.submitter else {
         return "—".to_owned();
     };
-    let rpps = submitter.rpps.to_string();
-    match submitter.name() {
-        Some(name) => format!(
-            "{}<small>RPPS {}</small>",
-            escape(&name),
-            escape(rpps.as_str())
-        ),
-        None => format!("RPPS {}", escape(rpps.as_str())),
+    let number = number(submitter).unwrap_or_default();
+    let Some(name) = submitter.name() else {
+        return escape(&number).to_string();
+    };
+    let mut text = escape(&name).to_string();
+    if submitter.is_department() {
+        text.push_str("<small>Service, pas un médecin</small>");
+    }
+    if !number.is_empty() {
+        let _ = write!(text, "<small>{}</small>", escape(&number));
+    }
+    text
+}
+
+/// Whom the form names, folded up.
+fn people(case: &ShownCase) -> String {
+    let mut text = String::new();
+    if case.people.is_empty() {
+        return text;
+    }
+    let count = counted(case.people_count, "personne citée", "personnes citées");
+    let _ = write!(text, "<details><summary>{count}</summary><ul>");
+    for (function, name) in &case.people {
+        let _ = write!(
+            text,
+            "<li>{}<small>{}</small></li>",
+            escape(name),
+            escape(function)
+        );
+    }
+    let more = case.people_count.saturating_sub(case.people.len());
+    if more > 0 {
+        let _ = write!(text, "<li>[coupé : encore {more}]</li>");
+    }
+    text.push_str("</ul></details>");
+    text
+}
+
+/// The number of a physician with what it is.
+fn number(physician: &Physician) -> Option<String> {
+    match physician.known_rpps() {
+        Some(rpps) => Some(format!("RPPS {rpps}")),
+        None => physician.number(),
     }
 }
 
@@ -224,6 +275,13 @@ fn form(case: &ShownCase) -> String {
     if let Some(path) = &case.form_file {
         let _ = write!(text, "<small>{}</small>", link(path, "Ouvrir"));
     }
+    text.push_str(match case.written {
+        Written::Nothing => "",
+        Written::Something => "<small>Saisi à la main, en tout ou partie</small>",
+        Written::Otherwise => {
+            "<small class=\"alert\">Saisi à la main : diffère du document</small>"
+        }
+    });
     text
 }
 
@@ -248,6 +306,14 @@ fn state(case: &ShownCase) -> String {
     if let Some((path, version)) = &case.report {
         let words = format!("Compte rendu, v{version}");
         let _ = write!(text, "<small>{}</small>", link(path, &words));
+    }
+    if !case.outdated.is_empty() {
+        let words: Vec<&str> = case.outdated.iter().map(|part| part.words()).collect();
+        let _ = write!(
+            text,
+            "<small class=\"alert\">Compte rendu à renouveler : {}</small>",
+            words.join(", ")
+        );
     }
     text
 }

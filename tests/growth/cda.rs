@@ -1,5 +1,8 @@
 //! What grows in a CDA document.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
 use super::{Dropped, Part, sent};
 use crate::support::session;
 
@@ -38,6 +41,24 @@ fn many(count: usize, make: impl Fn(usize) -> String) -> String {
     (0..count).map(make).collect()
 }
 
+/// A message of a patient, by its head.
+fn message(number: usize, ipp: &str) -> String {
+    format!(
+        "MSH|^~\\&|EHR|HOSPITAL|||20250404100000||ORU^R01^ORU_R01|{number}|P|2.5|||||FR|UTF-8|FRA\r\
+         PID|1||{ipp}^^^CHU-X^PI||LE GOFF^Rose^^^^^L||19600214|F\r"
+    )
+}
+
+/// The document of a case and a patient, in an OBX.
+fn carried(number: usize, ipp: &str) -> String {
+    let document = MEETING
+        .replace("CASE-77", &format!("CASE-{number}"))
+        .replace("\"DOC-1\"", &format!("\"DOC-{number}\""))
+        .replace("P-77", ipp);
+    let content = STANDARD.encode(document);
+    format!("OBX|{number}|ED|{number}^a.xml||^TEXT^XML^Base64^{content}||||||F\r")
+}
+
 pub fn parts() -> Vec<Part> {
     let statements = |count| {
         in_section(&many(count, |n| {
@@ -48,6 +69,17 @@ pub fn parts() -> Vec<Part> {
     };
     // Elements, texts and instructions are bounded together; these stay below.
     let parts = vec![
+        Part::new("CDA: documents in messages, each of a new patient", "accepted", |count| {
+            sent("a.hl7", many(count, |n| {
+                let ipp = format!("P-{n}");
+                message(n, &ipp) + &carried(n, &ipp)
+            }))
+        })
+        .most(3_500)
+        .each(),
+        Part::new("CDA: documents in one message, each of a case", "accepted", |count| {
+            sent("a.hl7", message(1, "P-1") + &many(count, |n| carried(n + 1, "P-1")))
+        }).most(999),
         Part::new("CDA: paragraphs", "accepted", |count| in_text(&"<paragraph>x</paragraph>".repeat(count))),
         Part::new("CDA: line breaks", "accepted", |count| in_text(&"x<br/>".repeat(count))),
         Part::new("CDA: items of a list", "accepted", |count| in_text(&format!("<list>{}</list>", "<item>x</item>".repeat(count)))),
@@ -62,8 +94,24 @@ pub fn parts() -> Vec<Part> {
             let at = "<component>\n        <section>\n          <code code=\"18776-5\"";
             meeting(at, &format!("{}{at}", "<component><section><title>x</title></section></component>".repeat(count)))
         }).most(70_000),
-        Part::new("CDA: statements", "accepted", statements).most(80_000),
-        Part::new("", "", statements).most(80_000).checked("`check` of a CDA with statements"),
+        Part::new("CDA: statements", "accepted", statements).most(50_000),
+        Part::new("", "", statements).most(50_000).checked("`check` of a CDA with statements"),
+        Part::new("CDA: statements of what was written by hand", "updated", |count| {
+            in_section(&many(count, |n| {
+                format!(
+                    "<entry><observation classCode=\"OBS\" moodCode=\"EVN\"><code code=\"H\" codeSystem=\"1.2\"/><value xsi:type=\"PQ\" value=\"{n}\" unit=\"mm\"/></observation></entry>"
+                )
+            }))
+        })
+        .most(50_000)
+        .after(|_| {
+            let entries = many(400, |n| format!(r#",{{"code":"H","label":"L","value":"none {n}"}}"#));
+            let entries = entries.trim_start_matches(',');
+            let form = format!(
+                r#"{{"command":"questionnaire","facility":"demo","case":"CASE-77","sections":[{{"label":"S","entries":[{entries}]}}]}}"#
+            );
+            vec![vec![sent("m.xml", MEETING)], vec![super::desk("q.json", form)]]
+        }),
         Part::new("CDA: statements that refer to one text", "accepted", |count| {
             in_section(&"<entry><act classCode=\"ACT\" moodCode=\"EVN\"><text><reference value=\"#row-1\"/></text></act></entry>".repeat(count))
         }).most(70_000),
@@ -121,6 +169,10 @@ pub fn parts() -> Vec<Part> {
         })
         .most(1_000),
         Part::new("CDA: ids of the patient", "accepted", |count| after_role(&many(count, |n| format!("<id root=\"1.9.{n}\" extension=\"{n}\"/>")))),
+        Part::new("CDA: parts of an address", "accepted", |count| after_role(&format!("<addr><streetName>x</streetName>{}</addr>", "<houseNumber>1</houseNumber><streetAddressLine>1</streetAddressLine><additionalLocator>x</additionalLocator>".repeat(count)))).most(50_000),
+        Part::new("CDA: given names of the submitter", "accepted", |count| {
+            meeting("<given>Julie</given>", &many(count, |n| format!("<given>N{n}</given>")))
+        }),
         Part::new("CDA: addresses of the patient", "accepted", |count| after_role(&"<addr><streetAddressLine>x</streetAddressLine></addr>".repeat(count))).most(95_000),
         Part::new("CDA: telecoms of the patient", "accepted", |count| after_role(&"<telecom value=\"tel:0240000001\" use=\"WP\"/>".repeat(count))),
         Part::new("CDA: names of the patient", "accepted", |count| {
@@ -147,7 +199,7 @@ pub fn parts() -> Vec<Part> {
         .after(|count| vec![vec![super::desk::sessions(count, |_| "2025-04-15".to_owned())]]),
     ];
     let in_full = |part: Part| Part {
-        fixed_mb: 320,
+        fixed_mb: 384,
         ..part
     };
     parts.into_iter().map(in_full).collect()

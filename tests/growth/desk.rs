@@ -3,7 +3,7 @@
 use super::{Dropped, Part, desk, sent};
 use crate::support::{session, siu};
 
-const HEAD: &str =
+pub const HEAD: &str =
     "id,label,date,start,pathway_id,family_id,lead_rpps,lead_family,lead_given,state\n";
 
 /// So many sessions, each on the day that this says.
@@ -49,7 +49,7 @@ pub fn cases(count: usize) -> Vec<Vec<Dropped>> {
     ]
 }
 
-fn list(count: usize, command: impl Fn(usize) -> String) -> Dropped {
+pub fn list(count: usize, command: impl Fn(usize) -> String) -> Dropped {
     let commands: Vec<String> = (0..count).map(command).collect();
     desk("c.json", format!("[{}]", commands.join(",")))
 }
@@ -57,7 +57,9 @@ fn list(count: usize, command: impl Fn(usize) -> String) -> Dropped {
 fn complete(more: &str) -> Dropped {
     desk(
         "c.json",
-        format!(r#"{{"command":"complete","facility":"demo","case":"C1","pdf":"r.pdf",{more}}}"#),
+        format!(
+            r#"{{"command":"complete","facility":"demo","case":"C1","pdf":"r.pdf","force":true,{more}}}"#
+        ),
     )
 }
 
@@ -84,6 +86,13 @@ pub fn parts() -> Vec<Part> {
         })
         .each()
         .after(cases),
+        Part::new("sessions that are alike on one day", "accepted", |count| {
+            let rows: String = (0..count)
+                .map(|n| format!("S{n},RCP {n},2031-04-08,,PATHWAY-1,,,,,planned\n"))
+                .collect();
+            desk("s.csv", format!("{HEAD}{rows}"))
+        })
+        .held(4),
         Part::new("commands of a list, done before", "duplicate", |count| {
             list(count, |_| {
                 r#"{"command":"schedule","facility":"demo","case":"C1","session":"S-1"}"#.to_owned()
@@ -104,6 +113,7 @@ pub fn parts() -> Vec<Part> {
             },
         )
         .each()
+        .held(6)
         .most(99_999)
         .after(|_| one_case()),
         Part::new(
@@ -129,13 +139,15 @@ pub fn parts() -> Vec<Part> {
             with_pdf(complete(&format!(r#""items":[{items}]"#)))
         })
         .with_one_outcome()
-        .after(|_| one_case()),
+        .after(|_| one_case())
+        .most(500),
         Part::files("participants of a `complete`", "updated", |count| {
             let people = vec![r#"{"family":"DURAND","given":"ANNE","role":"r"}"#; count].join(",");
             with_pdf(complete(&format!(r#""participants":[{people}]"#)))
         })
         .with_one_outcome()
-        .after(|_| one_case()),
+        .after(|_| one_case())
+        .most(500),
         Part::files("length of a decision, in tens", "updated", |count| {
             with_pdf(complete(&format!(
                 r#""decision":"{}""#,
@@ -143,7 +155,8 @@ pub fn parts() -> Vec<Part> {
             )))
         })
         .with_one_outcome()
-        .after(|_| one_case()),
+        .after(|_| one_case())
+        .most(2_000),
         Part::new("length of an id", "rejected", |count| {
             desk(
                 "c.json",
@@ -156,12 +169,13 @@ pub fn parts() -> Vec<Part> {
         Part::files("commands of a list, each with a PDF", "updated", |count| {
             let mut files = vec![list(count, |n| {
                 format!(
-                    r#"{{"command":"complete","facility":"demo","case":"C{n}","pdf":"{n}.pdf"}}"#
+                    r#"{{"command":"complete","facility":"demo","case":"C{n}","pdf":"{n}.pdf","force":true}}"#
                 )
             })];
             files.extend((0..count).map(|n| desk(&format!("{n}.pdf"), format!("%PDF-1.4 {n}"))));
             files
         })
+        .held(8)
         .most(10_000)
         .after(cases),
         Part::files("files of commands", "updated", |count| {
@@ -179,10 +193,12 @@ pub fn parts() -> Vec<Part> {
             sessions(count, |n| {
                 format!("2031-{:02}-{:02}", n % 12 + 1, n % 28 + 1)
             })
-        }),
+        })
+        .held(4),
         Part::new("rows of a CSV, all of one day", "accepted", |count| {
             sessions(count, |_| "2031-04-08".to_owned())
-        }),
+        })
+        .held(4),
         Part::new(
             "rows of a CSV, all of one day and label",
             "accepted",
@@ -192,7 +208,8 @@ pub fn parts() -> Vec<Part> {
                     .collect();
                 desk("s.csv", format!("{HEAD}{rows}"))
             },
-        ),
+        )
+        .held(4),
         Part::new("rows of a CSV, wrong from the first", "rejected", |count| {
             desk("s.csv", format!("id\n{}", "a\n".repeat(count * 10)))
         }),
@@ -227,11 +244,13 @@ pub fn parts() -> Vec<Part> {
                 )
             },
         )
-        .after(cases),
+        .after(cases)
+        .held(10),
         Part::new("a session moved, with so many cases", "updated", |count| {
             let _ = count;
             desk("s.csv", session("S-1", "2031-04-09", "PATHWAY-1"))
         })
-        .after(cases),
+        .after(cases)
+        .held(10),
     ]
 }

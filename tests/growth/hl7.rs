@@ -17,6 +17,9 @@ fn one_patient() -> Vec<Vec<Dropped>> {
     vec![vec![sent("p.hl7", patient("1", "20250401120000", ""))]]
 }
 
+/// So many separators lie between PID-9 and the fields that the standard does not know.
+const AFTER_PID_39: usize = 31;
+
 /// A patient whose PID has this after the sex, from PID-9 on, and these segments after it.
 fn with_pid(pid: &str, after: &str) -> String {
     format!("{HEADER}PID|1||1^^^CHU-X^PI||MARTIN^JEANNE^^^^^L||19501104|F|{pid}\r{after}")
@@ -50,7 +53,9 @@ pub fn parts() -> Vec<Part> {
         Part::new("messages of a file, accepted", "accepted", accepted).each(),
 
         Part::new("messages of a file, all refused", "rejected", refused).each(),
-        Part::new("", "", refused).checked("`check` of messages, refused"),
+        Part::new("", "", refused)
+            .checked("`check` of messages, refused")
+            .held(4),
         Part::new("messages of a file, as short as can be", "rejected", |count| {
             sent("a.hl7", "MSH|^~\\&|\r".repeat(count))
         })
@@ -60,7 +65,7 @@ pub fn parts() -> Vec<Part> {
             let others = many(count - 1, |n| patient(&format!("P{n}"), "20250401120000", "").replace("|F|", "|X|"));
             sent("a.hl7", first + &others)
         })
-        ,
+        .held(4),
         Part::new("messages of a file, duplicates", "duplicate", |count| {
             sent("a.hl7", patient("P", "20250401120000", "").repeat(count + 1))
         })
@@ -122,7 +127,8 @@ pub fn parts() -> Vec<Part> {
                 format!("PID|1||S^^^CHU-X^PI||MARTIN^JEANNE^^^^^L||19501104|F\rMRG|P{n}^^^CHU-X^PI\r")
             });
             sent("a.hl7", HEADER.replace("ADT^A28^ADT_A05", "ADT^A40^ADT_A39") + &pairs)
-        }),
+        })
+        .held(10),
         Part::new("segments of a message, unknown", "accepted", |count| {
             sent("a.hl7", with_pid("", &"ZZZ|1|a|b\r".repeat(count)))
         }),
@@ -138,6 +144,17 @@ pub fn parts() -> Vec<Part> {
             sent("a.hl7", scheduling(&many(count, |n| format!("AIP|{n}||10100094977^DUPONT^PAUL\r"))))
         })
         .after(|_| one_session()),
+        Part::new("segments of a message, AIP, each of another number", "accepted", |count| {
+            sent("a.hl7", scheduling(&many(count, |n| format!("AIP|{}||10100094977\r", n + 2))))
+        })
+        .quick([5_000, 40_000])
+        .after(|_| one_session()),
+        Part::new("segments of a message, AIP, without numbers", "accepted", |count| {
+            let message = scheduling(&"AIP|||10100094977\r".repeat(count));
+            sent("a.hl7", message.replace("AIP|1|", "AIP||"))
+        })
+        .quick([5_000, 40_000])
+        .after(|_| one_session()),
         Part::new("segments of a message, AIL", "accepted", |count| {
             sent("a.hl7", scheduling(&many(count, |n| format!("AIL|{n}||8154^^^OTHER-{n}\r"))))
         })
@@ -152,10 +169,10 @@ pub fn parts() -> Vec<Part> {
         Part::new("empty lines of a message", "accepted", |count| {
             sent("a.hl7", with_pid("", &"\r\n".repeat(count)))
         }),
-        Part::new("lines that continue a field", "accepted", |count| {
+        Part::new("lines that continue no document", "rejected", |count| {
             sent("a.hl7", with_pid("", &"text\r".repeat(count)))
         }).most(12_000),
-        Part::new("fields of a segment", "accepted", |count| sent("a.hl7", with_pid(&"a|".repeat(count), ""))).most(30_000),
+        Part::new("fields of a segment", "accepted", |count| sent("a.hl7", with_pid(&("|".repeat(AFTER_PID_39) + &"a|".repeat(count)), ""))).most(30_000),
         Part::new("repetitions of PID-3", "accepted", |count| {
             let ids = many(count, |n| format!("~X{n}^^^OTHER^XX"));
             sent("a.hl7", with_pid("", "").replace("^PI||", &format!("^PI{ids}||")))
@@ -229,7 +246,7 @@ pub fn parts() -> Vec<Part> {
         .most(999)
         .after(|_| one_patient()),
         Part::new("documents of a message, of one unique id", "accepted", |count| {
-            let obx = "OBX|1|ED|11502-2^CR^LN||^AP^PDF^Base64^WA==||||||F\r".repeat(count);
+            let obx = "OBX|1|ED|11502-2^CR^LN||^AP^PDF^Base64^JVBERi0xLjQKJSVFT0YK||||||F\r".repeat(count);
             sent("a.hl7", document("1", "20250401120000", "D", "X") + &obx)
         }).most(999)
         .after(|_| one_patient()),

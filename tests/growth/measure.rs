@@ -25,9 +25,10 @@ pub(crate) struct Measured {
 }
 
 /// The memory that a run may take: that of a run without anything to do, a fixed amount for a group and its report,
-/// and a multiple of its input, which is read whole and of which the larger records are made.
-pub(crate) fn allowed_kb(part: &Part, idle: &Measured, input_bytes: u64) -> u64 {
-    idle.peak_kb + part.fixed_mb * 1024 + 6 * input_bytes / 1024
+/// a multiple of its input, which is read whole and of which the larger records are made, and what each of so many
+/// holds until it is on the disk.
+pub(crate) fn allowed_kb(part: &Part, idle: &Measured, count: usize, input_bytes: u64) -> u64 {
+    idle.peak_kb + part.fixed_mb * 1024 + 6 * input_bytes / 1024 + part.held_kb * count as u64
 }
 
 /// Takes in what the part is taken in after, then measures the part.
@@ -72,8 +73,9 @@ pub(crate) fn measure(part: &Part, count: usize) -> Measured {
     let input = (part.input)(count);
     let input_bytes = input.iter().map(|file| file.content.len() as u64).sum();
     drop_all(&spool, &input);
-    let (mut measured, output) = match (part.checks, input.first()) {
-        (true, Some(file)) => {
+    let (mut measured, output) = match (part.asks, part.checks, input.first()) {
+        (Some(command), ..) => watch(run(command)),
+        (None, true, Some(file)) => {
             let path = spool.join(&file.path);
             watch(run(&["check", "--json", path.to_str().unwrap()]))
         }
@@ -81,7 +83,11 @@ pub(crate) fn measure(part: &Part, count: usize) -> Measured {
     };
     measured.input_bytes = input_bytes;
     let (word, expected) = (part.outcome.0, (part.outcome.1)(count));
-    if !part.checks && measured.wrong.is_empty() {
+    if part.asks.is_some() && output.lines().count() < expected {
+        let start: String = output.chars().take(600).collect();
+        let wrong = format!("with {count}, {expected} lines were to be printed; it says {start}");
+        measured.wrong.push(wrong);
+    } else if !part.checks && part.asks.is_none() && measured.wrong.is_empty() {
         let totals: serde_json::Value = serde_json::from_str(&output).unwrap_or_default();
         if totals[word].as_u64().unwrap_or_default() < expected as u64 {
             let first = first_refusal(&spool);

@@ -13,8 +13,9 @@ use rcpspool::config::Config;
 use rcpspool::engine::{Arrival, Engine, EngineError, OpenStore, Totals};
 use rcpspool::journal::Place;
 use rcpspool::spool::fs::Fs;
+use rcpspool::spool::layout::LayoutError;
 use rcpspool::store::Store;
-use rcpspool::verify;
+use rcpspool::verify::{self, VerifyError};
 
 /// Tells a figure of the README's table on reliability: prints it, and adds it to the file that `FIGURES` names, from
 /// which `tests/reliability.sh` makes the table. Told last, when everything that the row promises was asserted.
@@ -27,6 +28,28 @@ pub fn figure(what: &str, count: u64) {
         file.write_all(format!("{what}\t{count}\n").as_bytes())
             .unwrap();
     }
+}
+
+/// Tries again while the spool is in use: a process that another test starts at this moment has its lock too, until it
+/// begins its own program.
+pub fn patiently<T, E>(
+    mut attempt: impl FnMut() -> Result<T, E>,
+    is_in_use: impl Fn(&E) -> bool,
+) -> Result<T, E> {
+    for _ in 0..100 {
+        match attempt() {
+            Err(error) if is_in_use(&error) => {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+            tried => return tried,
+        }
+    }
+    attempt()
+}
+
+/// Whether somebody else has the spool.
+pub fn is_in_use(error: &EngineError) -> bool {
+    matches!(error, EngineError::Layout(LayoutError::InUse(_)))
 }
 
 /// A spool with one facility, `demo`.
@@ -83,7 +106,8 @@ impl World {
     }
 
     pub fn open(&self) -> Engine {
-        self.open_on(Fs::new()).unwrap()
+        let open = || self.open_on(Fs::new());
+        patiently(open, is_in_use).unwrap()
     }
 
     pub fn open_on(&self, fs: Fs) -> Result<Engine, EngineError> {
@@ -92,12 +116,14 @@ impl World {
 
     /// With the database that the program uses.
     pub fn open_sled(&self) -> Engine {
-        Engine::open(Arc::clone(&self.config), Fs::new(), OpenStore::Sled).unwrap()
+        let open = || Engine::open(Arc::clone(&self.config), Fs::new(), OpenStore::Sled);
+        patiently(open, is_in_use).unwrap()
     }
 
     /// Journal, store, documents and folders say the same; nothing may have the spool open.
     pub fn assert_verified(&self, what: &str) {
-        let findings = verify::verify(&Fs::new(), &self.config).unwrap();
+        let verify = || verify::verify(&Fs::new(), &self.config);
+        let findings = patiently(verify, |error| matches!(error, VerifyError::InUse(_))).unwrap();
         assert!(
             findings.differences.is_empty(),
             "{what}: {:#?}",

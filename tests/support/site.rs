@@ -1,10 +1,35 @@
 //! A spool whose daemon runs as a process, watched from outside.
 
 use std::fs::{self, File};
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
+
+/// `nobody`, whom rights hold back as they do not hold back root.
+pub const NOBODY: u32 = 65_534;
+
+/// A site whose daemon and commands run as a user whom rights hold back: as the owner of `journal/`.
+pub fn start_without_root(settings: &str, facilities: &[&str]) -> Site {
+    let folder = tempfile::tempdir().unwrap();
+    mode(folder.path(), 0o777);
+    let journal = folder.path().join("spool/journal");
+    fs::create_dir_all(&journal).unwrap();
+    give(&folder.path().join("spool"));
+    give(&journal);
+    Site::start(folder, settings, facilities)
+}
+
+pub fn give(path: &Path) {
+    if rustix::process::geteuid().is_root() {
+        chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+}
+
+pub fn mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
 
 /// A running daemon with its spool; it ends with this.
 pub struct Site {

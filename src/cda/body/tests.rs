@@ -202,7 +202,7 @@ fn a_value_is_read_by_its_type() {
             "",
             "",
             "",
-            true,
+            false,
         ),
         (
             "<value xsi:type='ED'>a<thumbnail>b</thumbnail></value>",
@@ -214,7 +214,7 @@ fn a_value_is_read_by_its_type() {
         ),
         (
             "<value xsi:type='SLIST_PQ'><origin value='0' unit='s'/><digits>1 2</digits></value>",
-            "1 2",
+            "1 2 (origine 0 s)",
             "",
             "",
             "",
@@ -295,6 +295,18 @@ fn a_time_is_a_point_or_an_interval() {
         ),
         (
             "<effectiveTime><low value='2024' inclusive='false'/></effectiveTime>",
+            ">2024/..",
+            "2024/..",
+            true,
+        ),
+        (
+            "<effectiveTime><low value='2024'/><high value='202503' inclusive='0'/></effectiveTime>",
+            "2024/<2025-03",
+            "2024/202503",
+            true,
+        ),
+        (
+            "<effectiveTime><low value='2024' inclusive='true'/><high nullFlavor='UNK' inclusive='false'/></effectiveTime>",
             "2024/..",
             "2024/..",
             true,
@@ -332,6 +344,37 @@ fn a_time_is_a_point_or_an_interval() {
     }
     let read = observation("<effectiveTime nullFlavor='NAV'/>");
     assert_eq!(read.null_flavors["effectiveTime"], "NAV");
+}
+
+#[test]
+fn code_and_value_both_say_why_they_are_absent() {
+    for code in [
+        "<code nullFlavor='UNK'/>",
+        "<code nullFlavor='UNK'><originalText>Stade</originalText></code>",
+        "<code code='1' nullFlavor='UNK'/>",
+    ] {
+        for value in [
+            "<value xsi:type='CD' nullFlavor='NA'/>",
+            "<value xsi:type='PQ' nullFlavor='NA'/>",
+            "<value xsi:type='ST' nullFlavor='NA'/>",
+            "<value nullFlavor='NA'/>",
+            "<value xsi:type='CD' nullFlavor='NA'><originalText>sans</originalText></value>",
+        ] {
+            let read = observation(&format!("{code}{value}"));
+            let all = read.null_flavor.iter().chain(read.null_flavors.values());
+            let all: Vec<&str> = all.map(String::as_str).collect();
+            assert!(
+                all.contains(&"UNK") && all.contains(&"NA"),
+                "{code}{value}: {all:?}"
+            );
+        }
+    }
+    let read = observation(
+        "<code nullFlavor='UNK'><originalText>Stade</originalText></code>\
+         <value xsi:type='PQ' nullFlavor='NA'/><value xsi:type='PQ' nullFlavor='MSK'/>",
+    );
+    assert_eq!(read.null_flavors["value"], "NA");
+    assert!(read.other.unwrap().contains("MSK"));
 }
 
 #[test]
@@ -404,6 +447,78 @@ fn what_stands_on_a_statement_is_read() {
     assert_eq!(
         text(&statement.other),
         "<entryRelationship typeCode='COMP'><negationThing/></entryRelationship>"
+    );
+}
+
+#[test]
+fn amounts_and_rhythms_are_read_in_every_form() {
+    for (xml, role, value, unit) in [
+        (
+            "<doseQuantity value='5' unit='mg'/>",
+            "doseQuantity",
+            "5",
+            "mg",
+        ),
+        (
+            "<doseQuantity><low value='50' unit='mg'/><high value='75' unit='mg'/></doseQuantity>",
+            "doseQuantity",
+            "50 – 75",
+            "mg",
+        ),
+        (
+            "<maxDoseQuantity><numerator value='3' unit='g'/><denominator value='1' unit='d'/></maxDoseQuantity>",
+            "maxDoseQuantity",
+            "3 g / 1 d",
+            "",
+        ),
+        (
+            "<repeatNumber><low value='4'/></repeatNumber>",
+            "repeatNumber",
+            "≥ 4",
+            "",
+        ),
+        (
+            "<quantity value='30' unit='{tablet}'/>",
+            "quantity",
+            "30",
+            "{tablet}",
+        ),
+        (
+            "<effectiveTime xsi:type='PIVL_TS'><period value='3' unit='wk'/></effectiveTime>",
+            "effectiveTime/period",
+            "3",
+            "wk",
+        ),
+        (
+            "<referenceRange><observationRange><value xsi:type='IVL_PQ'><low value='1' unit='g'/><high value='2' unit='g'/></value></observationRange></referenceRange>",
+            "referenceRange",
+            "1 – 2",
+            "g",
+        ),
+    ] {
+        let statement = observation(xml);
+        let [quantity] = &statement.quantities[..] else {
+            panic!("{xml}: {:?}", statement.quantities);
+        };
+        assert_eq!(
+            (&*quantity.role, &*quantity.value, text(&quantity.unit)),
+            (role, value, unit),
+            "{xml}"
+        );
+    }
+    let rhythm = "<effectiveTime xsi:type='PIVL_TS'><period value='8' unit='h'/></effectiveTime>";
+    let period = "<effectiveTime xsi:type='IVL_TS'><low value='20250101'/></effectiveTime>";
+    for xml in [format!("{rhythm}{period}"), format!("{period}{rhythm}")] {
+        let statement = observation(&xml);
+        assert_eq!(text(&statement.time), "2025-01-01/..");
+        assert_eq!(statement.quantities.len(), 1);
+    }
+    let values = observation(
+        "<value xsi:type='PQ' value='1' unit='mm'/><value xsi:type='PQ' value='2' unit='cm'/>",
+    );
+    assert_eq!(
+        (text(&values.value), text(&values.unit)),
+        ("1 mm; 2 cm", "")
     );
 }
 
@@ -483,7 +598,8 @@ fn the_deepest_document_can_be_stored_and_read_back() {
         facility: crate::model::identifiers::FacilityId::new("demo"),
         case: crate::model::identifiers::CaseId::new("C"),
         number: 1,
-        filled_by: crate::model::identifiers::ContentHash::of(b""),
+        filled_by: Some(crate::model::identifiers::ContentHash::of(b"")),
+        by_hand: None,
         time: None,
         questionnaire: read,
     };
@@ -493,4 +609,401 @@ fn the_deepest_document_can_be_stored_and_read_back() {
         serde_json::from_str::<crate::model::questionnaire::FilledQuestionnaire>(&json).unwrap(),
         filled
     );
+}
+
+#[test]
+fn what_is_no_text_is_kept_as_such() {
+    for (xml, kind, base64, reference) in [
+        (
+            "<value xsi:type='ED' mediaType='image/png' representation='B64'>AA AA\n</value>",
+            "image/png",
+            "AAAA",
+            "",
+        ),
+        (
+            "<value mediaType='image/jpeg'>AAAA</value>",
+            "image/jpeg",
+            "AAAA",
+            "",
+        ),
+        (
+            "<value mediaType='image/gif'><reference value='scan.gif'/></value>",
+            "image/gif",
+            "",
+            "scan.gif",
+        ),
+    ] {
+        let media = observation(xml).media.unwrap();
+        assert_eq!(text(&media.media_type), kind, "{xml}");
+        assert_eq!(text(&media.base64), base64, "{xml}");
+        assert_eq!(text(&media.reference), reference, "{xml}");
+    }
+    for xml in [
+        "<value xsi:type='ED'><reference value='#t'/></value>",
+        "<value xsi:type='ED' mediaType='text/plain'>AAAA</value>",
+        "<value xsi:type='ED' representation='B64'/>",
+    ] {
+        assert_eq!(observation(xml).media, None, "{xml}");
+    }
+}
+
+/// An interval says whether its bounds are in it, as a value and as a dose.
+#[test]
+fn bounds_that_are_not_included_are_told() {
+    let (in_it, out) = ("", " inclusive='false'");
+    for (low, high, told) in [
+        (Some(out), None, "> 1"),
+        (Some(" inclusive='true'"), None, "≥ 1"),
+        (None, Some(out), "< 2"),
+        (None, Some(" inclusive='0'"), "< 2"),
+        (Some(in_it), Some(in_it), "1 – 2"),
+        (Some(in_it), Some(out), "≥ 1 et < 2"),
+        (Some(out), Some(in_it), "> 1 et ≤ 2"),
+        (Some(out), Some(out), "> 1 et < 2"),
+    ] {
+        let low = low.map(|it| format!("<low value='1' unit='mg'{it}/>"));
+        let high = high.map(|it| format!("<high value='2' unit='mg'{it}/>"));
+        let ends = [low, high].into_iter().flatten().collect::<String>();
+        let value = format!("<value xsi:type='IVL_PQ'>{ends}</value>");
+        assert_eq!(text(&observation(&value).value), told, "{ends}");
+        let dose = observation(&format!("<doseQuantity>{ends}</doseQuantity>"));
+        assert_eq!(dose.quantities[0].value, told, "{ends}");
+    }
+    for (low, told) in [(in_it, "30"), (out, "> 30")] {
+        let offset = format!("<offset><low value='30' unit='min'{low}/></offset>");
+        let when = format!(
+            "<effectiveTime value='2024'/><effectiveTime><event code='AC'/>{offset}</effectiveTime>"
+        );
+        let read = observation(&when);
+        let mut quantities = read.quantities.iter();
+        let found = quantities.find(|it| it.role == "effectiveTime/offset");
+        assert_eq!(found.unwrap().value, told);
+    }
+    let read = observation(
+        "<performer><time><low value='2024'/><high value='2025' inclusive='false'/></time>\
+         <assignedEntity><id root='1'/><assignedPerson><name>A B</name></assignedPerson></assignedEntity></performer>",
+    );
+    assert_eq!(text(&read.participants[0].time), "2024/<2025");
+}
+
+#[test]
+fn values_of_several_parts_keep_them_apart() {
+    for (xml, told) in [
+        (
+            "<value xsi:type='AD'><streetAddressLine>7 rue Haute</streetAddressLine><city>Lyon</city></value>",
+            "7 rue Haute Lyon",
+        ),
+        (
+            "<value xsi:type='PN'><given>Paul</given><family>DURAND</family></value>",
+            "Paul DURAND",
+        ),
+        (
+            "<value xsi:type='ON'>CHU <prefix>H</prefix></value>",
+            "CHU H",
+        ),
+        (
+            "<value xsi:type='II' root='1.2.3' extension='LAME-778'/>",
+            "LAME-778",
+        ),
+        (
+            "<value xsi:type='SLIST_PQ'><origin value='0' unit='mV'/><scale value='0.5' unit='mV'/><digits>1 2 3</digits></value>",
+            "1 2 3 (origine 0 mV) (échelle 0.5 mV)",
+        ),
+        (
+            "<value xsi:type='PQ' nullFlavor='OTH'><translation value='3' unit='cp'/></value>",
+            "3",
+        ),
+    ] {
+        assert_eq!(text(&observation(xml).value), told, "{xml}");
+    }
+    let name = observation(
+        "<performer><assignedEntity><id root='1'/><assignedPerson><name><prefix>Dr</prefix><suffix>X</suffix></name></assignedPerson></assignedEntity></performer>",
+    );
+    assert_eq!(text(&name.participants[0].name), "Dr X");
+}
+
+/// As a time of a statement and as a value of one.
+#[test]
+fn each_part_of_a_rhythm_is_read() {
+    let pivl = "<period value='21' unit='d'/>";
+    for (kind, inside, told) in [
+        ("PIVL_TS", pivl.to_owned(), vec!["period 21 d"]),
+        (
+            "PIVL_TS",
+            format!("<phase><low value='20261215'/><high value='20270315'/></phase>{pivl}"),
+            vec!["period 21 d", " 2026-12-15/2027-03-15 "],
+        ),
+        (
+            "PIVL_TS",
+            format!("<phase><low value='20261215'/><width value='2' unit='h'/></phase>{pivl}"),
+            vec!["period 21 d", "width 2 h", " 2026-12-15/.. "],
+        ),
+        (
+            "EIVL_TS",
+            "<event code='ACM'/><offset><low value='30' unit='min'/></offset>".to_owned(),
+            vec!["offset 30 min", "event ACM"],
+        ),
+        (
+            "EIVL_TS",
+            "<event code='PC'/><offset><low value='1' unit='h'/><high value='2' unit='h'/></offset>"
+                .to_owned(),
+            vec!["offset 1 – 2 h", "event PC"],
+        ),
+        (
+            "SXPR_TS",
+            format!("<comp xsi:type='PIVL_TS'>{pivl}</comp><comp xsi:type='EIVL_TS'><event code='HS'/></comp>"),
+            vec!["period 21 d", "event HS"],
+        ),
+    ] {
+        for element in ["effectiveTime", "value"] {
+            let statement = observation(&format!("<{element} xsi:type='{kind}'>{inside}</{element}>"));
+            let quantities = statement.quantities.iter().map(|it| {
+                let role = it.role.trim_start_matches("effectiveTime");
+                format!("{} {} {}", role.trim_start_matches('/'), it.value, text(&it.unit))
+            });
+            let events = statement.codes.iter().filter(|it| it.role.ends_with("/event"));
+            let events = events.map(|it| format!("event {}", text(&it.code)));
+            let found: Vec<String> = quantities.chain(events).collect();
+            assert_eq!(found, told, "{element} {inside}");
+        }
+    }
+}
+
+/// An amount keeps its own value whatever stands in it, and has that of its translation where it has none.
+#[test]
+fn an_amount_that_is_translated_keeps_its_value() {
+    let translation = "<translation value='500' unit='mg' code='x' codeSystem='1.2'/>";
+    for role in ["doseQuantity", "rateQuantity", "quantity"] {
+        for (attributes, inside, value, unit) in [
+            ("value='1' unit='g'", translation, "1", "g"),
+            (
+                "value='1' unit='g'",
+                "<originalText>un</originalText>",
+                "1",
+                "g",
+            ),
+            ("nullFlavor='OTH'", translation, "500", "mg"),
+            (
+                "",
+                "<low value='1' unit='g'/><high value='2' unit='g'/><translation code='x'/>",
+                "1 – 2",
+                "g",
+            ),
+        ] {
+            let read = observation(&format!("<{role} {attributes}>{inside}</{role}>"));
+            let [quantity] = &read.quantities[..] else {
+                panic!("{role} {attributes} {inside}: {:?}", read.quantities);
+            };
+            assert_eq!(
+                (&*quantity.role, &*quantity.value, text(&quantity.unit)),
+                (role, value, unit)
+            );
+            assert!(text(&read.other).contains(inside));
+        }
+    }
+}
+
+#[test]
+fn a_negation_is_read_wherever_and_however_it_is_written() {
+    for (written, is_negated) in [
+        ("true", true),
+        ("True", true),
+        ("TRUE", true),
+        ("1", true),
+        (" yes ", true),
+        ("false", false),
+        ("FALSE", false),
+        ("0", false),
+        ("no", false),
+        ("", false),
+    ] {
+        let own = format!("negationInd='{written}'");
+        let of_value = format!("s:valueNegationInd='{written}'");
+        for (entry, statement, relation, component) in [
+            (&*own, "", "", ""),
+            ("", &*own, "", ""),
+            ("", &*of_value, "", ""),
+            ("", "", &*own, ""),
+            ("", "", "", &*own),
+        ] {
+            let read = read_in(&format!(
+                "<entry {entry}><observation xmlns:s='urn:hl7-org:sdtc' classCode='OBS' moodCode='EVN' {statement}>\
+                 <entryRelationship {relation}><organizer classCode='BATTERY' moodCode='EVN'><component {component}>\
+                 <observation classCode='OBS' moodCode='EVN'/></component></organizer></entryRelationship>\
+                 </observation></entry>"
+            ));
+            let outer = &read.sections[0].statements[0];
+            let organizer = &outer.statements[0];
+            let told = [outer, organizer, &organizer.statements[0]].map(|it| it.negated);
+            let meant = [
+                !entry.is_empty() || !statement.is_empty(),
+                !relation.is_empty(),
+                !component.is_empty(),
+            ];
+            assert_eq!(told, meant.map(|it| it && is_negated), "{written:?}");
+        }
+    }
+}
+
+/// A time that is taken out of the others is none of them, wherever it stands.
+#[test]
+fn a_time_that_is_taken_out_is_not_the_time() {
+    let main = "<effectiveTime value='20250801'/>";
+    for (inside, told) in [
+        (
+            "xsi:type='IVL_TS' operator='E'><low value='20250810'/><high value='20250820'/>",
+            "E: 2025-08-10/2025-08-20",
+        ),
+        (
+            "xsi:type='IVL_TS' operator='E'><low value='20250810'/><width value='7' unit='d'/>",
+            "E: 2025-08-10/.. | 7 d",
+        ),
+        (
+            "xsi:type='PIVL_TS' operator='E'><period value='7' unit='d'/>",
+            "E: 7 d",
+        ),
+        (
+            "xsi:type='SXCM_TS' operator='E' value='20250810'>",
+            "E: 2025-08-10",
+        ),
+        (
+            "xsi:type='EIVL_TS' operator='E'><event code='HS'/>",
+            "E: HS",
+        ),
+        ("operator='X' value='20250810'>", "X: 2025-08-10"),
+        (
+            "xsi:type='SXPR_TS'><comp operator='E' value='20250810'/>",
+            "E: 2025-08-10",
+        ),
+        (
+            "xsi:type='SXPR_TS' operator='E'><comp value='20250810'/><comp value='20250812'/>",
+            "E: 2025-08-10 | 2025-08-12",
+        ),
+        ("operator='A' value='20250810'>", ": 2025-08-10"),
+        ("operator='I' value='20250810'>", ": 2025-08-10"),
+    ] {
+        let beside = format!("<effectiveTime {inside}</effectiveTime>");
+        let mut orders = vec![format!("{main}{beside}")];
+        if !told.starts_with(':') {
+            orders.push(format!("{beside}{main}"));
+        }
+        for xml in orders {
+            let read = observation(&xml);
+            assert_eq!(text(&read.time), "2025-08-01", "{xml}");
+            let [first] = &read.quantities[..] else {
+                panic!("{xml}: {:?}", read.quantities);
+            };
+            let parts = [first].into_iter().chain(&first.with);
+            let parts = parts.map(|it| format!("{} {}", it.value, text(&it.unit)));
+            let parts: Vec<String> = parts.map(|it| it.trim().to_owned()).collect();
+            let found = format!("{}: {}", text(&first.operator), parts.join(" | "));
+            assert_eq!(found, told, "{xml}");
+        }
+    }
+}
+
+/// An interval has its other bound where that is certain; else it says both of what it was given.
+#[test]
+fn an_interval_with_a_width_is_told_whole() {
+    let part =
+        |role: &str, value: &str, unit: &str| format!("<{role} value='{value}' unit='{unit}'/>");
+    for (parts, told, unit) in [
+        ([("low", "2", "mg"), ("width", "3", "mg")], "2 – 5", "mg"),
+        (
+            [("low", "0.1", "mg"), ("width", "0.2", "mg")],
+            "0.1 – 0.3",
+            "mg",
+        ),
+        ([("width", "3", "mg"), ("high", "5", "mg")], "2 – 5", "mg"),
+        (
+            [("width", "3", "mg"), ("high", "2.50", "mg")],
+            "-0.5 – 2.50",
+            "mg",
+        ),
+        (
+            [("center", "10", "mg"), ("width", "3", "mg")],
+            "8.5 – 11.5",
+            "mg",
+        ),
+        (
+            [("low", "2", "g"), ("width", "3", "mg")],
+            "≥ 2 g, étendue 3 mg",
+            "",
+        ),
+        (
+            [("width", "3", "mg"), ("high", "5", "g")],
+            "≤ 5 g, étendue 3 mg",
+            "",
+        ),
+        (
+            [("center", "1e3", "mg"), ("width", "3", "mg")],
+            "1e3 mg, étendue 3 mg",
+            "",
+        ),
+    ] {
+        let inside: String = parts
+            .iter()
+            .map(|(role, value, unit)| part(role, value, unit))
+            .collect();
+        let value = observation(&format!("<value xsi:type='IVL_PQ'>{inside}</value>"));
+        assert_eq!(
+            (text(&value.value), text(&value.unit)),
+            (told, unit),
+            "{inside}"
+        );
+        for role in ["doseQuantity", "rateQuantity"] {
+            let read = observation(&format!("<{role}>{inside}</{role}>"));
+            let dose = &read.quantities[0];
+            assert_eq!((&*dose.value, text(&dose.unit)), (told, unit), "{inside}");
+        }
+    }
+    let excluded = "<low value='2' unit='mg' inclusive='false'/><width value='3' unit='mg'/>";
+    let read = observation(&format!("<value xsi:type='IVL_PQ'>{excluded}</value>"));
+    assert_eq!(text(&read.value), "> 2 et ≤ 5");
+    let times = "<low value='20250101'/><width value='7' unit='d'/>";
+    let read = observation(&format!("<value xsi:type='IVL_TS'>{times}</value>"));
+    assert_eq!(text(&read.value), "≥ 2025-01-01, étendue 7 d");
+}
+
+#[test]
+fn what_was_written_conditions_and_places_in_a_row_are_read() {
+    let read = read_in(
+        "<entry><organizer classCode='BATTERY' moodCode='EVN'><component><sequenceNumber value='2'/>\
+         <substanceAdministration classCode='SBADM' moodCode='RQO'>\
+         <approachSiteCode code='B'/><targetSiteCode code='T' displayName='sein'><originalText>sein gauche</originalText></targetSiteCode>\
+         <consumable><manufacturedProduct><manufacturedMaterial><code code='M' displayName='m'><originalText>m 2,5 mg</originalText></code>\
+         </manufacturedMaterial></manufacturedProduct></consumable></substanceAdministration></component></organizer></entry>",
+    );
+    let given = &read.sections[0].statements[0].statements[0];
+    assert_eq!(text(&given.site.as_ref().unwrap().text), "sein gauche");
+    assert_eq!(text(&given.consumable.as_ref().unwrap().text), "m 2,5 mg");
+    assert_eq!(
+        (&*given.quantities[0].role, &*given.quantities[0].value),
+        ("sequenceNumber", "2")
+    );
+    for (criterion, told, unit) in [
+        (
+            "<code code='N' displayName='Neutrophiles'/><value xsi:type='IVL_PQ'><low value='1.5' unit='10*9/L'/></value>",
+            "Neutrophiles ≥ 1.5",
+            "10*9/L",
+        ),
+        (
+            "<code code='F' displayName='Fièvre'/><value xsi:type='BL' value='true'/>",
+            "Fièvre oui",
+            "",
+        ),
+        (
+            "<code code='P' displayName='Stade'/><value xsi:type='CD' code='3' displayName='III'/>",
+            "Stade III",
+            "",
+        ),
+        ("<code code='P' displayName='Douleur'/>", "Douleur", ""),
+    ] {
+        let read = observation(&format!(
+            "<precondition><criterion>{criterion}</criterion></precondition>"
+        ));
+        let quantity = &read.quantities[0];
+        assert_eq!(quantity.role, "precondition/criterion");
+        assert_eq!((&*quantity.value, text(&quantity.unit)), (told, unit));
+    }
 }

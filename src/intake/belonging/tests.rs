@@ -23,7 +23,7 @@ fn document(minute: u32, ipp: &str, unique: &str, case: &str) -> String {
     format!(
         "MSH|^~\\&|||||202504021{minute:03}||MDM^T02|1|P|2.5\r{}\
          TXA|1|CR||||||||||{unique}||{case}||a.pdf\r\
-         OBX|1|ED|CR||^^PDF^Base64^JVBERi0xLjQK||||||F\r",
+         OBX|1|ED|CR||^^PDF^Base64^JVBERi0xLjQKJSVFT0YK||||||F\r",
         pid(ipp)
     )
 }
@@ -108,7 +108,7 @@ fn a_cda_leaves_the_document_alone_that_went_into_another_case() {
     let mut world = World::new();
     world.session("S-1", "2025-04-15", "THORAX", "PATH");
     assert_eq!(told(&world.receive_cda(CDA)), "accepted");
-    let [first] = &world.case("CASE-77").unwrap().documents[..] else {
+    let [first] = &world.documents_of("CASE-77")[..] else {
         panic!()
     };
     let first = world
@@ -123,23 +123,23 @@ fn a_cda_leaves_the_document_alone_that_went_into_another_case() {
     let claims = document(1, "P-77", unique, "CASE-78").replace(&pid("P-77"), rose);
     assert_eq!(told(&world.receive(&claims)), "updated");
     assert_eq!(
-        world.case("CASE-78").unwrap().documents,
+        world.documents_of("CASE-78"),
         std::slice::from_ref(&first.id)
     );
     let later = CDA.replace("20250403101500+0200", "20250404101500+0200");
     assert_eq!(told(&world.receive_cda(&later)), "updated");
     assert_eq!(all_misplaced(&world), None);
     assert_eq!(
-        world.case("CASE-78").unwrap().documents,
+        world.documents_of("CASE-78"),
         std::slice::from_ref(&first.id)
     );
-    let case = world.case("CASE-77").unwrap();
-    assert_eq!(case.documents.len(), 1);
-    assert_ne!(case.documents, [first.id]);
+    let documents = world.documents_of("CASE-77");
+    assert_eq!(documents.len(), 1);
+    assert_ne!(documents, [first.id]);
     // The next one of that document finds its own.
     let last = CDA.replace("20250403101500+0200", "20250405101500+0200");
     assert_eq!(told(&world.receive_cda(&last)), "updated");
-    assert_eq!(world.case("CASE-77").unwrap().documents, case.documents);
+    assert_eq!(world.documents_of("CASE-77"), documents);
     assert_eq!(all_misplaced(&world), None);
 }
 
@@ -471,4 +471,41 @@ fn what_was_written_before_is_read_and_goes_on() {
     assert_eq!(documents_of(&world, "A").len(), 1);
     assert_eq!(world.case("C-C").unwrap().ipp, Some(Ipp::new("A")));
     assert_eq!(all_misplaced(&world), None);
+}
+
+#[test]
+fn a_document_of_a_case_is_its_patients_and_is_not_written_when_the_case_moves() {
+    let mut world = World::new();
+    world.session("S-1", "2025-04-15", "PATH", "");
+    world.receive(&siu("S12", 1, "C-1", "A"));
+    for number in 0..5 {
+        world.receive(&document(1, "A", &format!("U{number}"), "C-1"));
+    }
+    let stored = |world: &World| -> Vec<(String, Vec<u8>)> {
+        let everything = world.everything().into_iter();
+        let of_documents = everything.filter(|(key, _)| key.contains("document"));
+        of_documents.collect()
+    };
+    let before = stored(&world);
+    for (minute, ipp, other) in [(2, "B", "A"), (3, "A", "B"), (4, "B", "A")] {
+        assert_eq!(
+            told(&world.receive(&siu("S14", minute, "C-1", ipp))),
+            "updated"
+        );
+        let documents = documents_of(&world, ipp);
+        assert_eq!(documents.len(), 5);
+        assert!(documents.iter().all(|it| it.ipp == Ipp::new(ipp)));
+        assert!(documents_of(&world, other).is_empty());
+    }
+    assert_eq!(stored(&world), before);
+    assert_eq!(all_misplaced(&world), None);
+
+    // A decision that puts one into the case of somebody else is seen, though it reads as that patient's afterwards.
+    let mut document = documents_of(&world, "B").remove(0);
+    document.ipp = Ipp::new("A");
+    let changes = [Record::Document(document).into()];
+    let mut view = world.view();
+    view.apply(&changes).unwrap();
+    let found = joined_wrongly(&view, &changes).unwrap().unwrap();
+    assert_eq!(found.wrong, Wrong::OtherPatient);
 }

@@ -75,10 +75,10 @@ fn a_whole_document_is_scheduled_with_everything() {
     assert_eq!(case.state, CaseState::Scheduled(SessionId::new("S-1")));
     assert_eq!(case.ipp, Some(Ipp::new("P-77")));
     let submitter = case.submitter.unwrap();
-    assert_eq!(submitter.rpps.as_str(), "10100094977");
+    assert_eq!(submitter.known_rpps().unwrap().as_str(), "10100094977");
     assert_eq!(submitter.name().unwrap(), "DEMANDE Julie");
     let lead = case.lead.unwrap();
-    assert_eq!(lead.rpps.as_str(), "10102078838");
+    assert_eq!(lead.known_rpps().unwrap().as_str(), "10102078838");
     assert_eq!(lead.name().unwrap(), "CHEF Marc");
     assert_eq!(case.network, Some(NetworkId::new("PNEUMO")));
     assert_eq!(case.pathway, Some(PathwayId::new("THORAX")));
@@ -108,8 +108,9 @@ fn a_whole_document_is_scheduled_with_everything() {
     assert_eq!(patient.network, Some(NetworkId::new("PNEUMO")));
     assert_eq!(patient.demographics_time, None);
 
-    let [document] = case.documents.as_slice() else {
-        panic!("{:?}", case.documents);
+    let documents = world.documents_of("CASE-77");
+    let [document] = documents.as_slice() else {
+        panic!("{documents:?}");
     };
     let document = world
         .view()
@@ -243,7 +244,7 @@ fn every_datum_is_read_from_its_place_or_refused() {
         ),
         (
             "19600214",
-            "1960-02-14",
+            "14/02/1960",
             "invalid-date recordTarget/patientRole/patient/birthTime/@value",
         ),
         ("19600214", "196002", "accepted"),
@@ -450,6 +451,109 @@ fn what_is_absent_is_read_from_its_other_place() {
             .map(|address| address.street);
         assert_eq!(found.as_deref(), street, "{addresses}");
     }
+    // What stands besides number and street is the complement, each part once.
+    let street = "<houseNumber>3</houseNumber><streetName>rue A</streetName>";
+    for (parts, complement) in [
+        (
+            "<additionalLocator>Bât B</additionalLocator>",
+            Some("Bât B"),
+        ),
+        (
+            "<careOf>Chez Paul</careOf><unitType>Escalier</unitType><unitID>A</unitID><unitID/>",
+            Some("Chez Paul, Escalier A"),
+        ),
+        (
+            "<unitType>Rez-de-chaussée</unitType>",
+            Some("Rez-de-chaussée"),
+        ),
+        (
+            "<streetAddressLine>3 RUE A</streetAddressLine><streetAddressLine>Bât B</streetAddressLine>",
+            Some("Bât B"),
+        ),
+        (
+            "<postBox>BP 12</postBox><unitID nullFlavor=\"NI\">x</unitID>",
+            Some("BP 12"),
+        ),
+        ("", None),
+    ] {
+        let address = format!(
+            "<addr use=\"H\">{parts}{street}<postalCode>1</postalCode><city>C</city><country>France</country></addr>"
+        );
+        let document = between(WHOLE, "<addr nullFlavor", "</addr>", &address);
+        let found = patient(&read(&document)).address.unwrap();
+        assert_eq!(found.street, "3 rue A", "{parts}");
+        assert_eq!(found.complement.as_deref(), complement, "{parts}");
+        assert_eq!(crate::model::country::code(&found.country), Some("FRA"));
+    }
+    // Nothing that is written is lost, whatever it stands in, and nothing is said twice.
+    for (parts, street, complement) in [
+        (
+            "<houseNumber>3</houseNumber><houseNumberSuffix>bis</houseNumberSuffix><streetNameType>rue</streetNameType><streetNameBase>A</streetNameBase>",
+            "3 bis rue A",
+            None,
+        ),
+        (
+            "<houseNumberNumeric>3</houseNumberNumeric><buildingNumberSuffix>B</buildingNumberSuffix><direction>N</direction><streetName>rue A</streetName>",
+            "3 B N rue A",
+            None,
+        ),
+        (
+            "<houseNumber>3</houseNumber><streetAddressLine>rue A</streetAddressLine>",
+            "3 rue A",
+            None,
+        ),
+        (
+            "<houseNumber>3</houseNumber><streetAddressLine>3, rue A</streetAddressLine><unitID>12</unitID>",
+            "3, rue A",
+            Some("12"),
+        ),
+        (
+            "<streetAddressLine>3 bis rue A</streetAddressLine><streetAddressLine>Hameau B</streetAddressLine><houseNumber>3</houseNumber><streetName>rue A</streetName>",
+            "3 bis rue A",
+            Some("Hameau B"),
+        ),
+        (
+            "<streetAddressLine>3, rue A</streetAddressLine><houseNumber>3</houseNumber><streetName>rue A</streetName>",
+            "3 rue A",
+            None,
+        ),
+        (
+            "<streetAddressLine>Chez Paul</streetAddressLine><houseNumber>3</houseNumber><streetName>rue A</streetName><state>IDF</state><county>Seine</county><censusTract>7</censusTract>",
+            "3 rue A",
+            Some("Chez Paul, IDF, Seine, 7"),
+        ),
+        (
+            "<deliveryAddressLine>Poste restante</deliveryAddressLine><deliveryMode>CEDEX</deliveryMode><deliveryModeIdentifier>9</deliveryModeIdentifier>",
+            "Poste restante",
+            Some("CEDEX, 9"),
+        ),
+        (
+            "<streetName>rue A</streetName><delimiter>, </delimiter>lieu-dit B<city>c</city><city>D</city>",
+            "rue A",
+            Some("lieu-dit B, D"),
+        ),
+    ] {
+        let address = format!(
+            "<addr use=\"H\"><postalCode>1</postalCode><city>C</city>{parts}<country>France</country></addr>"
+        );
+        let document = between(WHOLE, "<addr nullFlavor", "</addr>", &address);
+        let found = patient(&read(&document)).address.unwrap();
+        assert_eq!(found.street, street, "{parts}");
+        assert_eq!(found.complement.as_deref(), complement, "{parts}");
+        assert_eq!(found.city, "C");
+    }
+    // However many parts there are, none is lost.
+    let many: Vec<String> = (0..5_000).map(|it| format!("Bât {it}")).collect();
+    let parts: String = many
+        .iter()
+        .map(|it| format!("<additionalLocator>{it}</additionalLocator>"))
+        .collect();
+    let address = format!(
+        "<addr use=\"H\"><streetName>A</streetName><postalCode>1</postalCode><city>C</city><country>F</country>{parts}</addr>"
+    );
+    let document = between(WHOLE, "<addr nullFlavor", "</addr>", &address);
+    let found = patient(&read(&document)).address.unwrap();
+    assert_eq!(found.complement, Some(many.join(", ")));
     let ins = with(&[(
         "<id root=\"1.2.250.1.213.1.4.8\" nullFlavor=\"UNK\"/>",
         "<id root=\"1.2.250.1.213.1.4.10\" extension=\"279035121518989\"/>",
@@ -648,8 +752,8 @@ fn without_a_session_the_document_waits_on_a_note() {
         WHOLE.as_bytes()
     );
     // It is in the case besides.
-    assert_eq!(case(&world).documents.len(), 1);
-    assert_ne!(case(&world).documents[0], kept.id);
+    assert_eq!(world.documents_of("CASE-77").len(), 1);
+    assert_ne!(world.documents_of("CASE-77")[0], kept.id);
     // The next version finds the session.
     world.session("S-1", "2025-04-15", "THORAX", "");
     let next = with(&[(
@@ -658,7 +762,7 @@ fn without_a_session_the_document_waits_on_a_note() {
     )]);
     assert_eq!(told(&world.receive_cda(&next)), "updated");
     assert!(world.notes("P-77").is_empty());
-    let id = &case(&world).documents[0];
+    let id = &world.documents_of("CASE-77")[0];
     let document = world
         .view()
         .document(&world.facility.id, id)
@@ -714,6 +818,58 @@ fn a_later_document_replaces_the_questionnaire_and_an_older_one_is_stale() {
     }
 }
 
+/// Whatever came first, the document and what was written by hand stand together.
+#[test]
+fn a_document_and_what_was_written_by_hand_stand_together() {
+    const BY_HAND: &str = r#"{"command":"questionnaire","facility":"demo","case":"CASE-77","sections":[
+        {"code":"10164-2","label":"Histoire","entries":[{"label":"Profession","value":"Maçon"}]},
+        {"label":"Imagerie","entries":[{"label":"taille à l'imagerie","value":"16","unit":"mm"}]}]}"#;
+    let mut hand_first = world();
+    hand_first.receive(&siu("S12", "20250401120000", "20250415", "THORAX"));
+    assert_eq!(told(&hand_first.command(BY_HAND)), "updated");
+    assert_eq!(
+        told(&hand_first.receive_cda(WHOLE)),
+        "updated questionnaire-differs"
+    );
+    let mut document_first = world();
+    document_first.receive_cda(WHOLE);
+    assert_eq!(
+        told(&document_first.command(BY_HAND)),
+        "updated questionnaire-differs"
+    );
+    let (one, other) = (
+        questionnaire(&hand_first, "CASE-77").unwrap(),
+        questionnaire(&document_first, "CASE-77").unwrap(),
+    );
+    assert_eq!(one.questionnaire, other.questionnaire);
+    assert!(one.filled_by.is_some() && one.filled_by == other.filled_by);
+    assert_eq!((one.number, other.number), (2, 2));
+
+    // The document alone says what it says without a hand, and so it does once that is taken away.
+    let mut alone = world();
+    alone.receive_cda(WHOLE);
+    let document = questionnaire(&alone, "CASE-77").unwrap().questionnaire;
+    assert_ne!(one.questionnaire, document);
+    let erase = r#"{"command":"questionnaire","facility":"demo","case":"CASE-77","sections":[]}"#;
+    assert_eq!(told(&hand_first.command(erase)), "updated");
+    let left = questionnaire(&hand_first, "CASE-77").unwrap();
+    assert_eq!((left.questionnaire, left.by_hand), (document, None));
+
+    // A later document is compared anew, and one without a structured body takes nothing away.
+    let agreeing = WHOLE
+        .replace("value=\"14\" unit=\"mm\"", "value=\"16\" unit=\"mm\"")
+        .replace("versionNumber value=\"1\"", "versionNumber value=\"2\"");
+    assert_eq!(told(&document_first.receive_cda(&agreeing)), "updated");
+    let again = questionnaire(&document_first, "CASE-77").unwrap();
+    let written = serde_json::to_string(&again.questionnaire).unwrap();
+    assert!(
+        written.contains("Maçon") && written.contains(r#""by_hand":"same""#),
+        "{written}"
+    );
+    assert!(!written.contains("differs"), "{written}");
+    assert_eq!(again.number, 3);
+}
+
 fn questionnaire(world: &World, case: &str) -> Option<FilledQuestionnaire> {
     world
         .view()
@@ -764,7 +920,7 @@ fn a_cancelled_case_stays_cancelled_and_a_completed_one_closed() {
     assert_eq!(told(&world.receive_cda(WHOLE)), "updated case-cancelled");
     assert_eq!(case(&world).state, CaseState::Cancelled);
     assert!(questionnaire(&world, "CASE-77").is_some());
-    assert_eq!(case(&world).documents.len(), 1);
+    assert_eq!(world.documents_of("CASE-77").len(), 1);
     assert!(world.notes("P-77").is_empty());
     // A later appointment revives it.
     assert_eq!(
@@ -788,9 +944,19 @@ fn a_cancelled_case_stays_cancelled_and_a_completed_one_closed() {
         "<versionNumber value=\"1\"/>",
         "<versionNumber value=\"2\"/>",
     )]);
+    let before = case(&world);
+    assert_eq!(told(&world.receive_cda(&next)), "updated");
+    let after = case(&world);
     assert_eq!(
-        told(&world.receive_cda(&next)),
-        "case-completed inFulfillmentOf/order/id"
+        (&after.state, after.date, &after.pathway),
+        (&before.state, before.date, &before.pathway),
+        "where and when it was discussed stays"
+    );
+    assert_eq!(after.cda.unwrap().version, Some(2));
+    assert_eq!(
+        told(&world.receive_cda(WHOLE)),
+        "duplicate",
+        "the first document"
     );
 }
 
@@ -842,6 +1008,9 @@ fn identities_are_compared_and_known_patients_not_changed() {
         assert_eq!(patient(&world), known);
         let differs = expected.ends_with("updated identity-mismatch");
         assert_eq!(case(&world).identity_mismatch, differs);
+        let given = case(&world).identity_given;
+        assert_eq!(given.is_some(), differs);
+        assert!(given.is_none_or(|given| given.by == "CDA" && given.birth_name.is_some()));
         assert!(case(&world).scheduling_warnings.is_empty());
     }
     // A merged patient id leads to the survivor.
@@ -854,6 +1023,25 @@ fn identities_are_compared_and_known_patients_not_changed() {
     world.receive(&adt("P-1", "P-77"));
     assert_eq!(told(&world.receive_cda(WHOLE)), "accepted");
     assert_eq!(case(&world).ipp, Some(Ipp::new("P-1")));
+}
+
+#[test]
+fn the_next_version_that_agrees_ends_a_doubt_of_identity() {
+    let mut world = world();
+    world.receive_cda(WHOLE);
+    for (version, name, differs) in [("2", "DUPONX", true), ("3", "LE GOFF", false)] {
+        let number = format!("<versionNumber value=\"{version}\"/>");
+        let document = with(&[
+            ("<versionNumber value=\"1\"/>", &*number),
+            (
+                "<family qualifier=\"BR\">LE GOFF</family>",
+                &*format!("<family qualifier=\"BR\">{name}</family>"),
+            ),
+        ]);
+        world.receive_cda(&document);
+        assert_eq!(case(&world).identity_mismatch, differs);
+        assert_eq!(case(&world).identity_given.is_some(), differs);
+    }
 }
 
 #[test]
@@ -874,7 +1062,7 @@ fn a_body_that_is_not_structured_schedules_all_the_same() {
             "accepted questionnaire-not-structured"
         );
         assert!(!case(&world).has_questionnaire);
-        assert_eq!(case(&world).documents.len(), 1);
+        assert_eq!(world.documents_of("CASE-77").len(), 1);
     }
     // What was filled before stays.
     let mut world = world();
@@ -901,11 +1089,14 @@ fn the_document_that_came_before_the_case_joins_it() {
     let oru = format!(
         "MSH|^~\\&|||||20250402||ORU^R01|1|P|2.5\rPID|1||P-77^^^^PI\rORC|NW|CASE-77\rOBR|1\rOBX|1|ED|CR||^^^Base64^{encoded}\r"
     );
+    // Kept as a document only, when its kind scheduled nothing yet.
+    let codes = std::mem::take(&mut world.facility.cda.document_codes);
     assert_eq!(told(&world.receive(&oru)), "accepted");
+    world.facility.cda.document_codes = codes;
     assert_eq!(world.notes("P-77").len(), 1);
     assert_eq!(told(&world.receive_cda(WHOLE)), "accepted");
     assert!(world.notes("P-77").is_empty());
-    let documents = case(&world).documents;
+    let documents = world.documents_of("CASE-77");
     assert_eq!(documents.len(), 1);
     let document = world
         .view()
@@ -918,10 +1109,7 @@ fn the_document_that_came_before_the_case_joins_it() {
     // The same unique id in another case and of another patient.
     let other = with(&[("CASE-77", "CASE-78")]);
     assert_eq!(told(&world.receive_cda(&other)), "accepted");
-    assert_ne!(
-        world.case("CASE-78").unwrap().documents,
-        case(&world).documents
-    );
+    assert_ne!(world.documents_of("CASE-78"), world.documents_of("CASE-77"));
     let other = with(&[
         ("CASE-77", "CASE-79"),
         ("extension=\"P-77\"", "extension=\"P-79\""),
@@ -939,8 +1127,14 @@ fn the_other_document_of_ours_is_scheduled_too() {
     let document = include_str!("../../../fixtures/cda/values.xml");
     assert_eq!(told(&world.receive_cda(document)), "accepted");
     let case = world.case("3BBF7D3C-6A43-47CF-8F3A-5D52F8C1E001").unwrap();
-    assert_eq!(case.submitter.unwrap().rpps.as_str(), "10100094977");
-    assert_eq!(case.lead.unwrap().rpps.as_str(), "10102078838");
+    assert_eq!(
+        case.submitter.unwrap().known_rpps().unwrap().as_str(),
+        "10100094977"
+    );
+    assert_eq!(
+        case.lead.unwrap().known_rpps().unwrap().as_str(),
+        "10102078838"
+    );
     let patient = world.patient("P-78").unwrap();
     assert_eq!(
         (patient.birth_name.as_str(), patient.usual_name.as_str()),
@@ -966,7 +1160,10 @@ fn the_sample_is_scheduled_in_the_session_it_names() {
         case.state,
         CaseState::Scheduled(SessionId::new("234567890"))
     );
-    assert_eq!(case.submitter.unwrap().rpps.as_str(), "01234567897");
+    assert_eq!(
+        case.submitter.unwrap().known_rpps().unwrap().as_str(),
+        "01234567897"
+    );
     let patient = world.patient("1234567890121").unwrap();
     assert_eq!(patient.phone.unwrap().as_str(), "+33647151010");
     assert_eq!(patient.ins.unwrap().value, "279035121518989");
@@ -1000,5 +1197,114 @@ proptest! {
             Outcome::Rejected(_) => prop_assert_eq!(again, told(&outcome)),
             Outcome::Taken { .. } => prop_assert_eq!(again, "duplicate"),
         }
+    }
+}
+
+#[test]
+fn a_patient_named_by_an_ins_alone_is_found() {
+    const NO_INS: &str = "<id root=\"1.2.250.1.213.1.4.8\" nullFlavor=\"UNK\"/>";
+    const INS: &str = "<id root=\"1.2.250.1.213.1.4.8\" extension=\"279035121518989\"/>";
+    const OWN: &str = "<id root=\"1.2.250.1.999.1\" extension=\"P-77\"/>";
+    let known = with(&[(NO_INS, INS)]);
+    let alone = known.replace(OWN, "").replace("CASE-77", "CASE-78");
+    for (from, to, expected) in [
+        ("", "", "accepted"),
+        (
+            "19600214",
+            "19600215",
+            "unknown-patient recordTarget/patientRole/id",
+        ),
+        (
+            "<given>Rose Marie</given><given qualifier=\"BR\">Rose</given><given qualifier=\"CL\">Rosie</given>",
+            "<given>Paule</given>",
+            "unknown-patient recordTarget/patientRole/id",
+        ),
+        (
+            "<given>Rose Marie</given><given qualifier=\"BR\">Rose</given><given qualifier=\"CL\">Rosie</given>",
+            "<given>Rose-Anne</given>",
+            "accepted",
+        ),
+        (
+            "518989",
+            "518988",
+            "missing-ipp recordTarget/patientRole/id",
+        ),
+        (
+            "279035121518989",
+            "179035121518942",
+            "unknown-patient recordTarget/patientRole/id",
+        ),
+    ] {
+        let mut world = world();
+        assert_eq!(told(&world.receive_cda(&known)), "accepted");
+        let outcome = told(&world.receive_cda(&alone.replace(from, to)));
+        assert!(outcome.starts_with(expected), "{from}: {outcome}");
+        let ipp = world.case("CASE-78").and_then(|case| case.ipp);
+        assert_eq!(ipp.is_some(), expected == "accepted", "{from}");
+        assert!(ipp.is_none_or(|ipp| ipp.as_str() == "P-77"));
+    }
+    // The id of one patient with the INS of another.
+    let mut world = world();
+    assert_eq!(told(&world.receive_cda(&known)), "accepted");
+    let second = with(&[("P-77", "P-78"), ("CASE-77", "CASE-79")]);
+    assert!(told(&world.receive_cda(&second)).starts_with("accepted"));
+    let mixed = second.replace("CASE-79", "CASE-80").replace(NO_INS, INS);
+    assert_eq!(
+        told(&world.receive_cda(&mixed)),
+        "identity-mismatch recordTarget/patientRole/id"
+    );
+    assert!(world.case("CASE-80").is_none());
+    let other_id = alone.replace(INS, &format!("{INS}<id root=\"1.2.3\" extension=\"9\"/>"));
+    let mut world = World::configured("ipp_oid = \"1.2.250.1.999.1\"");
+    let outcome = told(&world.receive_cda(&other_id));
+    assert!(outcome.starts_with("missing-ipp"), "{outcome}");
+}
+
+#[test]
+fn all_given_names_of_a_participant_are_kept() {
+    let mut world = world();
+    let document = with(&[
+        (
+            "<given>Julie</given>",
+            "<given>Julie</given><given>Anne</given>",
+        ),
+        (
+            "<given>Marc</given>",
+            "<given>Marc</given><given nullFlavor=\"UNK\"/><given>Luc</given>",
+        ),
+    ]);
+    world.receive_cda(&document);
+    let case = world.case("CASE-77").unwrap();
+    assert_eq!(
+        case.submitter.unwrap().name().unwrap(),
+        "DEMANDE Julie Anne"
+    );
+    assert_eq!(case.lead.unwrap().name().unwrap(), "CHEF Marc Luc");
+    let names: Vec<String> = case.people.into_iter().filter_map(|it| it.name).collect();
+    for name in ["DEMANDE Julie Anne", "CHEF Marc Luc"] {
+        assert!(names.iter().any(|it| it == name), "{names:?}");
+    }
+}
+
+#[test]
+fn a_time_as_iso_8601_writes_it_is_read_with_a_warning() {
+    for (from, to) in [
+        (
+            "<low value=\"20250415140000+0200\"/>",
+            "<low value=\"2025-04-15T14:00:00+02:00\"/>",
+        ),
+        (
+            "<low value=\"20250415140000+0200\"/>",
+            "<low value=\"2025-04-15\"/>",
+        ),
+    ] {
+        let mut world = world();
+        assert_eq!(told(&world.receive_cda(WHOLE)), "accepted");
+        let before = world.case("CASE-77").unwrap();
+        let mut other = self::world();
+        let told = told(&other.receive_cda(&with(&[(from, to)])));
+        assert_eq!(told, "accepted time-untidy", "{to}");
+        let case = other.case("CASE-77").unwrap();
+        assert_eq!((case.date, case.state), (before.date, before.state));
     }
 }

@@ -1,25 +1,27 @@
 //! What a command of the desk does (SPEC 7).
 
+use chrono::{DateTime, Utc};
+
 use crate::config::Facility;
+use crate::intake::reporting::{self, Reported};
 use crate::intake::scheduling::{self, Found};
 use crate::intake::siu;
 use crate::intake::{
-    Decided, Decision, DeskContext, Order, Redelivery, ReportOrder, Stop, content, made,
+    Decided, Decision, DeskContext, Order, Redelivery, ReportOrder, Stop, Withdrawn, content, made,
 };
 use crate::model::case::{Case, CaseState, Completion};
 use crate::model::change::Record;
 use crate::model::document::{Attached, ContentType, Document, DocumentKind};
-use crate::model::identifiers::{
-    CaseId, ContentHash, DocumentId, FacilityId, Ipp, NoteId, SessionId,
-};
+use crate::model::identifiers::{CaseId, ContentHash, FacilityId, Ipp, NoteId, SessionId};
 use crate::model::note::{Note, NoteReason};
 use crate::model::outcome::{Reason, Refusal, Verdict, Warning, WarningCode};
 use crate::model::patient::Patient;
 use crate::model::session::{Session, SessionState};
 use crate::model::view::{View, ViewError};
+use crate::model::visible::is_blank;
 
-use super::completion;
-use super::{Action, Attach, CaseKey, Command, Complete, Discard, Redeliver, Retry, Schedule};
+use super::{Action, Attach, CaseKey, Command, Complete, Questionnaire, Redeliver, Schedule};
+use super::{completion, form, orders};
 
 /// Decides one command. `pdf` is the content of the file that it names ([`super::pdf_named`]), if it was there.
 pub fn decide(
@@ -34,23 +36,27 @@ pub fn decide(
         return Ok(Decision::unchanged(Verdict::Duplicate));
     }
     let mut decision = match &command.action {
-        Action::Retry(retry) => order_retry(retry)?,
-        Action::Discard(discard) => order_discard(discard),
+        Action::Retry(retry) => orders::retry(retry)?,
+        Action::Discard(discard) => orders::discard(discard)?,
         action => {
             let facility = facility(command, context)?;
             let desk = Desk { view, facility };
             match action {
                 Action::Schedule(it) => desk.schedule(it)?,
                 Action::Unschedule(it) => desk.unschedule(it)?,
-                Action::Reopen(it) => desk.reopen(it)?,
-                Action::Cancel(it) => desk.cancel(it)?,
+                Action::Reopen(it) => desk.reopen(it, command.time.unwrap_or(context.time))?,
+                Action::Renew(it) => desk.renew(it, command.time.unwrap_or(context.time))?,
+                Action::Cancel(it) => desk.cancel(it, command.time.unwrap_or(context.time))?,
                 Action::Attach(it) => desk.attach(it)?,
+                Action::Questionnaire(it) => {
+                    desk.questionnaire(it, command.time.unwrap_or(context.time))?
+                }
                 Action::Complete(it) => {
                     desk.complete(it, pdf, command.time.unwrap_or(context.time))?
                 }
                 Action::Redeliver(it) => desk.redeliver(it)?,
-                Action::Retry(it) => order_retry(it)?,
-                Action::Discard(it) => order_discard(it),
+                Action::Retry(it) => orders::retry(it)?,
+                Action::Discard(it) => orders::discard(it)?,
             }
         }
     };
@@ -79,7 +85,7 @@ fn session_asked_for(view: &dyn View, case: &Case) -> Result<Option<Session>, Vi
         return Ok(None);
     };
     Ok(match scheduling::find_session(view, date, pathway)? {
-        Found::Session(session) => Some(session),
+        Found::Session(session) => Some(*session),
         Found::NotFound | Found::Ambiguous => None,
     })
 }
@@ -97,39 +103,6 @@ fn facility<'c>(command: &Command, context: &DeskContext<'c>) -> Result<&'c Faci
             ))
             .with_value(id)
         })
-}
-
-fn order_retry(retry: &Retry) -> Result<Decision<'static>, Refusal> {
-    if retry.files.is_empty() {
-        return Err(bad_command(
-            "expected at least one file to retry, found an empty list",
-        ));
-    }
-    // Whether it lies in an error/ folder is seen by the engine: a facility's can be anywhere.
-    let leads_away = |file: &&String| file.is_empty() || file.split('/').any(|part| part == "..");
-    if let Some(file) = retry.files.iter().find(leads_away) {
-        return Err(bad_command(
-            "expected paths of refused files as `rcpspool list errors` shows them, found one that is empty or has `..`",
-        )
-        .with_value(file));
-    }
-    Ok(Decision {
-        order: Some(Order::Retry {
-            files: retry.files.clone(),
-        }),
-        ..Decision::unchanged(Verdict::Accepted)
-    })
-}
-
-/// The facility need not be in the configuration: what was taken out of it can never be done.
-fn order_discard(discard: &Discard) -> Decision<'static> {
-    Decision {
-        order: Some(Order::GiveUp {
-            facility: discard.moves.clone(),
-            why: discard.why.clone(),
-        }),
-        ..Decision::unchanged(Verdict::Accepted)
-    }
 }
 
 /// One facility, as the desk sees it.
@@ -172,17 +145,7 @@ impl Desk<'_> {
                 .into());
             }
         };
-        match &case.state {
-            CaseState::Completed(_) => return Err(completed(&case).into()),
-            CaseState::Cancelled => {
-                return Err(bad_command(format!(
-                    "the case {} is cancelled: reopen it, then schedule it",
-                    case.id
-                ))
-                .into());
-            }
-            CaseState::Unscheduled | CaseState::Scheduled(_) => {}
-        }
+        must_be_open(&case, "schedule it")?;
         let before = case.clone();
         if let Some(submitter) = &command.submitter {
             case.submitter = Some(submitter.physician());
@@ -192,10 +155,12 @@ impl Desk<'_> {
         }
         let sent = [("submitter", &command.submitter), ("lead", &command.lead)];
         for (key, person) in sent {
-            if person
-                .as_ref()
-                .is_some_and(|person| !person.physician().rpps.is_valid())
-            {
+            if person.as_ref().is_some_and(|person| {
+                !person
+                    .physician()
+                    .known_rpps()
+                    .is_some_and(|rpps| rpps.is_valid())
+            }) {
                 decision.warnings.push(Warning::new(
                     WarningCode::RppsInvalid,
                     format!(
@@ -296,12 +261,12 @@ impl Desk<'_> {
             return Ok(case);
         }
         decision.verdict = Verdict::Accepted;
-        let mut case = Case {
+        let case = Case {
             ipp: Some(ipp.clone()),
             ..siu::new_case(&self.facility.id, id)
         };
         scheduling::tell(decision, &case, "made by the desk".to_owned());
-        scheduling::join_awaiting(self.view, decision, &mut case)?;
+        scheduling::join_awaiting(self.view, decision, &case)?;
         Ok(case)
     }
 
@@ -339,12 +304,13 @@ impl Desk<'_> {
             }
         }
         let mut decision = Decision::unchanged(Verdict::Updated);
-        leave_session(self.view, &mut decision, &mut case)?;
+        let reason = NoteReason::Unscheduled;
+        leave_session(self.view, &mut decision, &mut case, reason)?;
         decision.changes.push(Record::Case(case).into());
         Ok(decision)
     }
 
-    fn reopen(&self, command: &CaseKey) -> Result<Decision<'static>, Stop> {
+    fn reopen(&self, command: &CaseKey, time: DateTime<Utc>) -> Result<Decision<'static>, Stop> {
         let mut case = self.case(&command.case)?;
         if case.ipp.is_none() {
             return Err(bad_command(format!(
@@ -360,6 +326,10 @@ impl Desk<'_> {
             CaseState::Completed(session) => Some(session),
             CaseState::Cancelled => case.cancelled_in.as_ref(),
         };
+        let reason = match session {
+            Some(_) => NoteReason::SessionCancelled,
+            None => NoteReason::Unscheduled,
+        };
         let session = match session {
             Some(session) => self.view.session(session)?,
             None => None,
@@ -367,27 +337,42 @@ impl Desk<'_> {
         .filter(|session| session.state != SessionState::Cancelled);
         let mut decision = Decision::unchanged(Verdict::Updated);
         scheduling::tell(&mut decision, &case, "reopened by the desk".to_owned());
+        self.withdraw_report(&mut decision, &case, (Withdrawn::Reopened, time))?;
         match session {
             Some(session) => {
                 scheduling::schedule(self.view, &mut decision, &mut case, &session.id, "the desk")?
             }
-            None => leave_session(self.view, &mut decision, &mut case)?,
+            None => leave_session(self.view, &mut decision, &mut case, reason)?,
         }
         decision.changes.push(Record::Case(case).into());
         Ok(decision)
     }
 
-    fn cancel(&self, command: &CaseKey) -> Result<Decision<'static>, Stop> {
+    /// Also of a completed case: its report does not hold any more.
+    fn cancel(&self, command: &CaseKey, time: DateTime<Utc>) -> Result<Decision<'static>, Stop> {
         let mut case = self.case(&command.case)?;
-        match case.state {
-            CaseState::Cancelled => return Ok(Decision::unchanged(Verdict::Duplicate)),
-            CaseState::Completed(_) => return Err(completed(&case).into()),
-            CaseState::Scheduled(_) | CaseState::Unscheduled => {}
+        if case.state == CaseState::Cancelled {
+            return Ok(Decision::unchanged(Verdict::Duplicate));
         }
         let mut decision = Decision::unchanged(Verdict::Updated);
+        self.withdraw_report(&mut decision, &case, (Withdrawn::Cancelled, time))?;
         scheduling::cancel(self.view, &mut decision, &mut case, "the desk")?;
         decision.changes.push(Record::Case(case).into());
         Ok(decision)
+    }
+
+    fn withdraw_report(
+        &self,
+        decision: &mut Decision<'static>,
+        case: &Case,
+        why: (Withdrawn, DateTime<Utc>),
+    ) -> Result<(), ViewError> {
+        match case.state {
+            CaseState::Completed(_) => {
+                reporting::withdraw(self.view, self.facility, decision, case, why)
+            }
+            _ => Ok(()),
+        }
     }
 
     fn attach(&self, command: &Attach) -> Result<Decision<'static>, Stop> {
@@ -417,8 +402,7 @@ impl Desk<'_> {
         let Some(note) = self.view.note(note)? else {
             return Ok(());
         };
-        let mut documents = self.documents_on(&note)?;
-        documents.retain(|document| !case.documents.contains(&document.id));
+        let documents = self.documents_on(&note)?;
         scheduling::join(self.view, decision, case, documents)?;
         Ok(())
     }
@@ -435,11 +419,23 @@ impl Desk<'_> {
         Ok(documents)
     }
 
+    fn questionnaire(
+        &self,
+        command: &Questionnaire,
+        time: chrono::DateTime<chrono::Utc>,
+    ) -> Result<Decision<'static>, Stop> {
+        let sections = form::sections(command)?;
+        let case = self.case(&command.case)?;
+        must_be_open(&case, "fill its questionnaire")?;
+        let former = self.view.questionnaire(&self.facility.id, &case.id)?;
+        Ok(form::fill(case, former, sections, time))
+    }
+
     fn complete(
         &self,
         command: &Complete,
         pdf: Option<&[u8]>,
-        time: chrono::DateTime<chrono::Utc>,
+        time: DateTime<Utc>,
     ) -> Result<Decision<'static>, Stop> {
         completion::check(command)?;
         let case = self.case(&command.case)?;
@@ -454,12 +450,7 @@ impl Desk<'_> {
                 .into());
             }
         };
-        let session = self.view.session(session)?.ok_or_else(|| {
-            Refusal::new(
-                Reason::UnknownSession,
-                format!("the session {session} of the case is not known"),
-            )
-        })?;
+        let session = self.session_of_case(session)?;
         if session.state == SessionState::Cancelled {
             return Err(Refusal::new(
                 Reason::SessionNotPlanned,
@@ -470,74 +461,118 @@ impl Desk<'_> {
             )
             .into());
         }
+        let day = time.with_timezone(&self.facility.timezone).date_naive();
+        completion::check_twice(command, &session, day)?;
         let ipp = case.ipp.as_ref().ok_or_else(|| {
             bad_command(format!("the patient of the case {} is not known", case.id))
         })?;
         let patient = self.patient(ipp)?;
         let pdf = self.checked_pdf(command, pdf)?;
+        let damaged = completion::check_whole(command, pdf)?;
         let completion = Completion {
             decision: command.decision.clone(),
             participants: command.participants.clone(),
+            validator: command.validator.clone(),
             items: command.items.clone(),
             pdf: pdf.map(ContentHash::of),
         };
-        let report = self.view.report(&self.facility.id, &case.id)?;
-        let same = report.is_some() && case.completion.as_ref() == Some(&completion);
-        if same && matches!(case.state, CaseState::Completed(_)) {
-            return Ok(Decision::unchanged(Verdict::Duplicate));
-        }
+        let known = case.completion.clone();
+        let was_completed = matches!(case.state, CaseState::Completed(_));
         let completed = Case {
             state: CaseState::Completed(session.id.clone()),
             completion: Some(completion.clone()),
             ..case
         };
+        let warning = warn_of_no_decision(&completion);
+        let reported = self.reported(completed, patient, session, completion)?;
+        let is_shown = reported.is_shown(known.as_ref());
+        if is_shown && was_completed {
+            return Ok(Decision::unchanged(Verdict::Duplicate));
+        }
         let mut decision = Decision::unchanged(Verdict::Updated);
-        if same {
+        if is_shown {
             scheduling::tell(
                 &mut decision,
-                &completed,
+                &reported.case,
                 "completed again by the desk; the report stays as it is".to_owned(),
             );
-            decision.changes.push(Record::Case(completed).into());
+            decision.note = reported
+                .stands()
+                .map(|stands| still_stands(&reported.case.id, stands));
+            decision.changes.push(Record::Case(reported.case).into());
             return Ok(decision);
         }
-        let filled = self.view.questionnaire(&self.facility.id, &completed.id)?;
-        let cursor = self.view.cursor(&self.facility.id)?;
-        let known = report.as_ref();
-        let version = known
-            .and_then(|report| report.versions.iter().map(|version| version.version).max())
-            .unwrap_or(0)
-            .saturating_add(1);
-        let document_id = known.map_or_else(
-            || {
-                let made = made::made_id("report", &self.facility.id, completed.id.as_str());
-                DocumentId::new(made)
-            },
-            |report| report.document_id.clone(),
-        );
-        decision.warnings.extend(warn_of_no_decision(&completion));
-        scheduling::tell(
-            &mut decision,
-            &completed,
-            format!("completed by the desk: report version {version}"),
-        );
-        decision
-            .changes
-            .push(Record::Case(completed.clone()).into());
-        decision.order = Some(Order::Report(Box::new(ReportOrder {
-            case: completed,
-            patient,
-            session,
-            completion,
-            questionnaire: filled.map(|filled| filled.questionnaire),
-            pdf: pdf.map(<[u8]>::to_vec),
-            number: known.map_or_else(|| cursor.reports.saturating_add(1), |report| report.number),
-            document_id,
-            version,
-            sequence: cursor.versions.saturating_add(1),
-            time,
-        })));
-        Ok(decision)
+        decision.warnings.extend(warning);
+        decision.warnings.extend(damaged);
+        decision.note = known.as_ref().and_then(|known| left_out(known, &reported));
+        let what = format!("completed by the desk: report version {}", reported.next());
+        self.order_report(decision, reported, what, pdf, time)
+    }
+
+    /// Makes the report of a completed case anew: what the desk wrote stays, all else is as it is known by now.
+    fn renew(&self, command: &CaseKey, time: DateTime<Utc>) -> Result<Decision<'static>, Stop> {
+        let case = self.case(&command.case)?;
+        let (CaseState::Completed(session), Some(ipp), Some(completion)) =
+            (&case.state, &case.ipp, &case.completion)
+        else {
+            return Err(bad_command(format!(
+                "expected a completed case, but {} is {}",
+                case.id,
+                case.state.word()
+            ))
+            .into());
+        };
+        if completion.pdf.is_some() {
+            return Err(bad_command(format!(
+                "the report of {} is a PDF of the desk, which nobody else can make: complete the case again with a new one",
+                case.id
+            ))
+            .into());
+        }
+        let session = self.session_of_case(session)?;
+        let patient = self.patient(ipp)?;
+        let completion = completion.clone();
+        let reported = self.reported(case, patient, session, completion)?;
+        if reported.is_same(None) {
+            return Ok(Decision::unchanged(Verdict::Duplicate));
+        }
+        let what = format!("report renewed by the desk: version {}", reported.next());
+        let decision = Decision::unchanged(Verdict::Updated);
+        let case = reported.case.clone();
+        let order = reported.renewal(self.view, time)?;
+        Ok(ordered(decision, case, what, order))
+    }
+
+    fn reported(
+        &self,
+        case: Case,
+        patient: Patient,
+        session: Session,
+        completion: Completion,
+    ) -> Result<Reported, ViewError> {
+        Reported::new(self.view, self.facility, case, patient, session, completion)
+    }
+
+    fn order_report(
+        &self,
+        decision: Decision<'static>,
+        reported: Reported,
+        what: String,
+        pdf: Option<&[u8]>,
+        time: DateTime<Utc>,
+    ) -> Result<Decision<'static>, Stop> {
+        let case = reported.case.clone();
+        let order = reported.order(self.view, pdf, time)?;
+        Ok(ordered(decision, case, what, order))
+    }
+
+    fn session_of_case(&self, id: &SessionId) -> Result<Session, Stop> {
+        Ok(self.view.session(id)?.ok_or_else(|| {
+            Refusal::new(
+                Reason::UnknownSession,
+                format!("the session {id} of the case is not known"),
+            )
+        })?)
     }
 
     fn checked_pdf<'p>(
@@ -660,20 +695,88 @@ pub(super) fn leave_session(
     view: &dyn View,
     decision: &mut Decision<'_>,
     case: &mut Case,
+    reason: NoteReason,
 ) -> Result<(), ViewError> {
-    let reason = NoteReason::SessionCancelled;
     scheduling::leave_unscheduled(view, decision, case, reason, None, "the desk")
+}
+
+/// Orders a version of the report of this case.
+fn ordered(
+    mut decision: Decision<'static>,
+    case: Case,
+    what: String,
+    order: ReportOrder,
+) -> Decision<'static> {
+    scheduling::tell(&mut decision, &case, what);
+    decision.changes.push(Record::Case(case).into());
+    decision.order = Some(Order::Report(Box::new(order)));
+    decision
+}
+
+/// What the completion before said and this one does not: whoever corrects a word may not know that each says all anew.
+fn left_out(known: &Completion, reported: &Reported) -> Option<String> {
+    let now = &reported.completion;
+    let parts = [
+        (
+            "a decision",
+            known.decision.is_some() && now.decision.is_none(),
+        ),
+        (
+            "participants",
+            !known.participants.is_empty() && now.participants.is_empty(),
+        ),
+        ("items", !known.items.is_empty() && now.items.is_empty()),
+        (
+            "a validator",
+            known.validator.is_some() && now.validator.is_none(),
+        ),
+    ];
+    let missing = parts.into_iter().filter(|(_, is_missing)| *is_missing);
+    let missing: Vec<&str> = missing.map(|(what, _)| what).collect();
+    (now.pdf.is_none() && !missing.is_empty()).then(|| {
+        format!(
+            "Case {} of {} is completed again; version {} of its report leaves with the next batch. The version before gave {}, which this one does not: complete the case once more with all of it, if it is to stay.",
+            reported.case.id,
+            reported.case.facility,
+            reported.next(),
+            missing.join(", "),
+        )
+    })
+}
+
+/// That a case is completed again and nothing new leaves, since the version that stands shows all of it.
+fn still_stands(case: &CaseId, (version, batch): (u32, Option<u64>)) -> String {
+    let left = match batch {
+        Some(batch) => format!("left in batch {batch}"),
+        None => "leaves with the next batch".to_owned(),
+    };
+    format!(
+        "The case {case} is completed again with the same content: no new version is made, and nothing new leaves. \
+         Version {version} of its report, which {left}, is valid."
+    )
 }
 
 /// What only the desk can say is missing; who submitted the case is looked for where the report is written (SPEC 8).
 fn warn_of_no_decision(completion: &Completion) -> Option<Warning> {
     let decision = completion.decision.as_deref().unwrap_or_default();
-    (completion.pdf.is_none() && decision.trim().is_empty()).then(|| {
+    (completion.pdf.is_none() && is_blank(decision)).then(|| {
         Warning::new(
             WarningCode::ReportIncomplete,
             "expected the decision of the meeting, found nothing: the report leaves it empty",
         )
     })
+}
+
+/// Refuses what a case that is completed or cancelled has to be reopened for.
+fn must_be_open(case: &Case, then: &str) -> Result<(), Refusal> {
+    match case.state {
+        CaseState::Completed(_) => Err(completed(case)),
+        CaseState::Cancelled => Err(bad_command(format!(
+            "the case {} is cancelled: reopen it, then {then}",
+            case.id
+        ))),
+        CaseState::Unscheduled | CaseState::Scheduled(_) => Ok(()),
+    }
 }
 
 fn completed(case: &Case) -> Refusal {

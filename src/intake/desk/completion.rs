@@ -1,7 +1,13 @@
 //! How much a `complete` may say (SPEC 7): a physician signs all of it, so nothing of it is cut in its report.
 
+use chrono::NaiveDate;
+
 use super::Complete;
-use crate::model::outcome::{Reason, Refusal};
+use crate::intake::content;
+use crate::model::document::ContentType;
+use crate::model::outcome::{Reason, Refusal, Warning, WarningCode};
+use crate::model::session::Session;
+use crate::model::visible::is_blank;
 
 /// A decision has at most so many characters and lines.
 const LONGEST_DECISION: Size = Size {
@@ -50,7 +56,7 @@ pub(super) fn check(command: &Complete) -> Result<(), Refusal> {
         }
     }
     let mut rest = Size::default();
-    for participant in &command.participants {
+    for participant in command.participants.iter().chain(&command.validator) {
         rest.add(participant.rpps.as_deref().unwrap_or_default());
         rest.add(&participant.family);
         rest.add(&participant.given);
@@ -60,7 +66,69 @@ pub(super) fn check(command: &Complete) -> Result<(), Refusal> {
         rest.add(&item.label);
         rest.add(&item.value);
     }
-    check_size("in `participants` and `items`", rest, LONGEST_REST)
+    check_size(
+        "in `participants`, `validator` and `items`",
+        rest,
+        LONGEST_REST,
+    )
+}
+
+/// Asks to be told twice what may be a mistake: that nothing was decided, or a session that is still to come on this
+/// day.
+pub(super) fn check_twice(
+    command: &Complete,
+    session: &Session,
+    day: NaiveDate,
+) -> Result<(), Refusal> {
+    let decision = command.decision.as_deref().unwrap_or_default();
+    let doubt = if command.pdf.is_none() && is_blank(decision) {
+        let found = match decision.is_empty() {
+            true => "found neither",
+            false => "found a `decision` of nothing but blanks and characters that nobody sees",
+        };
+        format!(
+            "expected the decision of the meeting as `decision`, or the finished report as `pdf`, {found}"
+        )
+    } else if day < session.date {
+        format!(
+            "expected a session that has met by {day}, the day of the `complete`, but {} is on {}",
+            session.id, session.date
+        )
+    } else {
+        return Ok(());
+    };
+    match command.force {
+        true => Ok(()),
+        false => Err(unless_forced(&doubt)),
+    }
+}
+
+fn unless_forced(doubt: &str) -> Refusal {
+    Refusal::new(
+        Reason::BadCommand,
+        format!("{doubt}: if that is meant, say so by `\"force\": true`, or `--force`"),
+    )
+}
+
+/// Refuses a finished report whose end is missing: a physician signs it. Where it is meant all the same, warns of it.
+pub(super) fn check_whole(
+    command: &Complete,
+    pdf: Option<&[u8]>,
+) -> Result<Option<Warning>, Refusal> {
+    let Some(pdf) = pdf.filter(|pdf| !content::ends_whole(pdf, ContentType::Pdf)) else {
+        return Ok(None);
+    };
+    let doubt = format!(
+        "expected a whole PDF as `pdf`, found {} bytes without the mark of its end (`%%EOF`): it was cut short on its \
+         way, or is still being written",
+        pdf.len()
+    );
+    if !command.force {
+        let name = command.pdf.as_deref().unwrap_or_default();
+        return Err(unless_forced(&doubt).with_value(name));
+    }
+    let taken = format!("{doubt}; it is the report all the same, since that was asked for");
+    Ok(Some(Warning::new(WarningCode::DocumentDamaged, taken)))
 }
 
 fn check_size(place: &str, size: Size, most: Size) -> Result<(), Refusal> {

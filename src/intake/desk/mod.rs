@@ -5,6 +5,9 @@
 
 mod command;
 mod completion;
+mod csv;
+mod form;
+mod orders;
 mod sessions;
 
 use std::fmt;
@@ -20,9 +23,10 @@ use crate::model::calendar;
 use crate::model::case::{Participant, ReportItem};
 use crate::model::identifiers::{CaseId, FacilityId, Ipp, NoteId, Rpps, SessionId};
 use crate::model::outcome::{Place, Reason, Refusal};
-use crate::model::patient::Physician;
+use crate::model::patient::{Physician, PhysicianNumber};
 
 pub use command::{decide, matching};
+pub use form::{FormEntry, FormSection, from_csv};
 pub use sessions::decide_sessions;
 
 /// One command of a file.
@@ -52,8 +56,10 @@ impl Command {
             Action::Schedule(_) => "schedule",
             Action::Unschedule(_) => "unschedule",
             Action::Reopen(_) => "reopen",
+            Action::Renew(_) => "renew",
             Action::Cancel(_) => "cancel",
             Action::Attach(_) => "attach",
+            Action::Questionnaire(_) => "questionnaire",
             Action::Complete(_) => "complete",
             Action::Redeliver(_) => "redeliver",
             Action::Retry(_) => "retry",
@@ -61,16 +67,20 @@ impl Command {
         }
     }
 
-    /// The facility that it is about; `retry` names files instead.
+    /// The facility that it is about; `retry` and `discard` may name files instead.
     pub fn facility(&self) -> Option<&FacilityId> {
         match &self.action {
             Action::Schedule(it) => Some(&it.facility),
-            Action::Unschedule(it) | Action::Reopen(it) | Action::Cancel(it) => Some(&it.facility),
+            Action::Unschedule(it)
+            | Action::Reopen(it)
+            | Action::Renew(it)
+            | Action::Cancel(it) => Some(&it.facility),
             Action::Attach(it) => Some(&it.facility),
+            Action::Questionnaire(it) => Some(&it.facility),
             Action::Complete(it) => Some(&it.facility),
             Action::Redeliver(it) => Some(&it.facility),
             Action::Retry(_) => None,
-            Action::Discard(it) => Some(&it.moves),
+            Action::Discard(it) => it.moves.as_ref(),
         }
     }
 }
@@ -84,17 +94,21 @@ pub enum Action {
     Unschedule(CaseKey),
     /// Open a completed or cancelled case again.
     Reopen(CaseKey),
+    /// Make the report of a completed case anew, with what is known by now.
+    Renew(CaseKey),
     /// The case is not to be discussed.
     Cancel(CaseKey),
     /// Put the documents of a note into a case.
     Attach(Attach),
+    /// Fill the form of a case by hand.
+    Questionnaire(Questionnaire),
     /// The case was discussed: make its report.
     Complete(Complete),
     /// Let reports leave again.
     Redeliver(Redeliver),
     /// Take refused files in again.
     Retry(Retry),
-    /// Give up what can never be done.
+    /// Give up moves that can never be done, or refused files that nobody will correct.
     Discard(Discard),
 }
 
@@ -139,7 +153,7 @@ keys! {
 }
 
 keys! {
-    /// `unschedule`, `reopen` and `cancel`.
+    /// `unschedule`, `reopen`, `renew` and `cancel`.
     CaseKey {
         /// The facility.
         facility: FacilityId,
@@ -161,6 +175,18 @@ keys! {
 }
 
 keys! {
+    /// `questionnaire`: what was written by hand, whole; it takes the place of what was written before.
+    Questionnaire {
+        /// The facility.
+        facility: FacilityId,
+        /// The case.
+        case: CaseId,
+        /// The sections; none takes away what was written before.
+        sections: Vec<FormSection>,
+    }
+}
+
+keys! {
     /// `complete`.
     Complete {
         /// The facility.
@@ -172,12 +198,17 @@ keys! {
         /// Who took part.
         #[serde(default)]
         participants: Vec<Participant>,
+        /// Who validated the decision.
+        validator: Option<Participant>,
         /// Further lines of the report.
         #[serde(default)]
         items: Vec<ReportItem>,
         /// The bare name of the PDF, in the same inbox, that is the report.
         #[serde(default, deserialize_with = "bare_file_name")]
         pdf: Option<String>,
+        /// Also without a decision, or before the day of the session.
+        #[serde(default)]
+        force: bool,
     }
 }
 
@@ -202,10 +233,12 @@ keys! {
 }
 
 keys! {
-    /// `discard`.
+    /// `discard`: exactly one of `moves` and `files`.
     Discard {
         /// The facility whose files are not to be moved into place any more.
-        moves: FacilityId,
+        moves: Option<FacilityId>,
+        /// The refused files that nobody will correct, each by its path as `list errors` shows it.
+        files: Option<Vec<String>>,
         /// Why, for the record.
         why: Option<String>,
     }
@@ -228,8 +261,9 @@ pub struct Person {
 impl Person {
     fn physician(&self) -> Physician {
         let filled = |text: &Option<String>| text.clone().filter(|text| !text.trim().is_empty());
+        let rpps = Some(Rpps::new(&self.rpps)).filter(|rpps| !rpps.as_str().is_empty());
         Physician {
-            rpps: Rpps::new(&self.rpps),
+            number: rpps.map(PhysicianNumber::Rpps),
             family: filled(&self.family),
             given: filled(&self.given),
         }
@@ -341,7 +375,11 @@ pub fn is_command(path: &Path) -> bool {
 
 /// Whether the command takes the modification time of its file, since it has none of its own.
 pub fn goes_by_file_time(command: &Command) -> bool {
-    command.time.is_none() && matches!(command.action, Action::Complete(_))
+    let takes_time = matches!(
+        command.action,
+        Action::Complete(_) | Action::Renew(_) | Action::Questionnaire(_)
+    );
+    command.time.is_none() && takes_time
 }
 
 /// Refuses such a command where its file has no modification time that is taken.
@@ -479,8 +517,10 @@ fn read(json: &str, start: Start) -> Result<Command, Refusal> {
         "schedule" => Action::Schedule(start.json(json)?),
         "unschedule" => Action::Unschedule(start.json(json)?),
         "reopen" => Action::Reopen(start.json(json)?),
+        "renew" => Action::Renew(start.json(json)?),
         "cancel" => Action::Cancel(start.json(json)?),
         "attach" => Action::Attach(start.json(json)?),
+        "questionnaire" => Action::Questionnaire(start.json(json)?),
         "complete" => Action::Complete(start.json(json)?),
         "redeliver" => Action::Redeliver(start.json(json)?),
         "retry" => Action::Retry(start.json(json)?),
@@ -489,8 +529,8 @@ fn read(json: &str, start: Start) -> Result<Command, Refusal> {
             return Err(Refusal::new(
                 Reason::BadCommand,
                 format!(
-                    "expected schedule, unschedule, reopen, cancel, attach, complete, redeliver, retry or discard \
-                     as `command`, found \"{other}\""
+                    "expected schedule, unschedule, reopen, cancel, attach, questionnaire, complete, renew, redeliver, retry \
+                     or discard as `command`, found \"{other}\""
                 ),
             )
             .at(start.place())
@@ -609,6 +649,7 @@ mod tests {
                 r#"{"command":"reopen","facility":"f","case":"c"}"#,
                 "reopen",
             ),
+            (r#"{"command":"renew","facility":"f","case":"c"}"#, "renew"),
             (
                 r#"{"command":"cancel","facility":"f","case":"c"}"#,
                 "cancel",
@@ -626,6 +667,10 @@ mod tests {
                 "complete",
             ),
             (
+                r#"{"command":"questionnaire","facility":"f","case":"c","sections":[{"code":"1","label":"l","entries":[{"code":"2","label":"m","value":"v","unit":"u"},{"label":"n","value":1.5},{"label":"o","value":true},{"label":"p","value":null}]}]}"#,
+                "questionnaire",
+            ),
+            (
                 r#"{"command":"redeliver","facility":"f","since":"2025-04-01"}"#,
                 "redeliver",
             ),
@@ -634,6 +679,11 @@ mod tests {
                 "redeliver",
             ),
             (r#"{"command":"retry","files":["a.hl7"]}"#, "retry"),
+            (
+                r#"{"command":"discard","files":["a.hl7"],"why":"w"}"#,
+                "discard",
+            ),
+            (r#"{"command":"discard","moves":"f"}"#, "discard"),
         ] {
             let commands = parse(json.as_bytes()).unwrap();
             let command = commands.iter().next().unwrap().command.unwrap();
@@ -691,6 +741,16 @@ mod tests {
                 r#"{"command":"redeliver","facility":"f","since":"soon"}"#,
                 "line 1, column 53",
                 "such as 2025-04-01",
+            ),
+            (
+                r#"{"command":"questionnaire","facility":"f","case":"c","sections":[{"label":"l","entries":[{"label":"m","value":[]}]}]}"#,
+                "line 1, column 113",
+                "a text, a number",
+            ),
+            (
+                r#"{"command":"questionnaire","facility":"f","case":"c","sections":[{"label":"l","rows":[]}]}"#,
+                "line 1, column 84",
+                "unknown field `rows`",
             ),
             (
                 r#"{"command":"retry","files":"a"}"#,

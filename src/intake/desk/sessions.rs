@@ -3,22 +3,25 @@
 //! A list is taken as a whole or not at all: one wrong cell refuses it, with its line and column. Sessions that a list
 //! does not name stay as they are, and so do the data of a known session whose column it does not have.
 
-use std::collections::HashMap;
-use std::iter::Peekable;
-use std::str::Chars;
+use std::collections::{BTreeMap, HashMap};
 
 use chrono::{NaiveDate, NaiveTime};
 
 use super::command::leave_session;
+use super::csv::{Row, Table, bad_csv, lines_in, place};
 use crate::intake::{Decided, Decision, DeskContext};
 use crate::model::calendar;
 use crate::model::case::CaseState;
-use crate::model::change::{Record, Subject};
+use crate::model::change::{Change, Record, Subject};
 use crate::model::identifiers::{PathwayId, Rpps, SessionId};
-use crate::model::outcome::{Place, Reason, Refusal, Verdict, Warning, WarningCode};
-use crate::model::patient::Physician;
-use crate::model::session::{Session, SessionState};
-use crate::model::view::View;
+use crate::model::note::NoteReason;
+use crate::model::outcome::{Refusal, Verdict, Warning, WarningCode};
+use crate::model::patient::{Physician, PhysicianNumber};
+use crate::model::session::{By, Session, SessionState};
+use crate::model::view::{View, ViewError};
+
+/// Of sessions that are alike, so many are named.
+const MOST_NAMED: usize = 10;
 
 /// The columns that a list may have.
 const COLUMNS: [&str; 10] = [
@@ -40,13 +43,13 @@ pub fn decide_sessions(
     view: &dyn View,
     _context: &DeskContext<'_>,
 ) -> Decided<'static> {
-    let table = Table::open(bytes)?;
+    let table = Table::open(text_of(bytes)?, &COLUMNS, "id")?;
     let mut decision = Decision::unchanged(Verdict::Duplicate);
     let mut lines: HashMap<SessionId, usize> = HashMap::new();
     for row in table.rows {
-        let row = row?;
+        let row = Cells(row?);
         let id = SessionId::new(row.required("id")?);
-        if let Some(line) = lines.insert(id.clone(), row.line) {
+        if let Some(line) = lines.insert(id.clone(), row.0.line) {
             return Err(row
                 .refuse(
                     "id",
@@ -71,14 +74,71 @@ pub fn decide_sessions(
         if session.state == SessionState::Cancelled && !was_cancelled {
             for mut case in view.cases_of_session(&session.id)? {
                 if matches!(case.state, CaseState::Scheduled(_)) {
-                    leave_session(view, &mut decision, &mut case)?;
+                    let reason = NoteReason::SessionCancelled;
+                    leave_session(view, &mut decision, &mut case, reason)?;
                     decision.changes.push(Record::Case(case).into());
                 }
             }
         }
         decision.changes.push(Record::Session(session).into());
     }
+    let alike = warn_of_alike(&decision.changes, &lines, view)?;
+    decision.warnings.extend(alike);
     Ok(decision)
+}
+
+/// By what a case finds its session: sessions that have it in common on one date cannot be told apart.
+fn address(session: &Session) -> Option<(By, &PathwayId)> {
+    let by_pathway = session.pathway_id.as_ref().map(|id| (By::Pathway, id));
+    by_pathway.or_else(|| session.family_id.as_ref().map(|id| (By::Family, id)))
+}
+
+/// Warns of each planned session that the list changes and that another one on its date is like, naming all of them.
+fn warn_of_alike(
+    changes: &[Change],
+    lines: &HashMap<SessionId, usize>,
+    view: &dyn View,
+) -> Result<Vec<Warning>, ViewError> {
+    let mut changed: BTreeMap<&SessionId, &Session> = BTreeMap::new();
+    for change in changes {
+        if let Change::Put(Record::Session(session)) = change {
+            changed.insert(&session.id, session);
+        }
+    }
+    let mut listed: BTreeMap<(NaiveDate, By, &PathwayId), Vec<&Session>> = BTreeMap::new();
+    for session in changed.values().copied() {
+        if let (SessionState::Planned, Some((by, id))) = (session.state, address(session)) {
+            let alike = listed.entry((session.date, by, id)).or_default();
+            alike.push(session);
+        }
+    }
+    let mut warnings = Vec::new();
+    for ((date, by, id), listed) in listed {
+        let mut known = view.planned_sessions(date, by, id, usize::MAX)?;
+        known.retain(|it| address(it) == Some((by, id)) && !changed.contains_key(&it.id));
+        let count = known.len() + listed.len();
+        let line = listed.iter().filter_map(|it| lines.get(&it.id)).max();
+        let (Some(line), true) = (line, count > 1) else {
+            continue;
+        };
+        let names = known.iter().chain(listed).take(MOST_NAMED);
+        let names: Vec<&str> = names.map(|it| it.id.as_str()).collect();
+        let names = names.join(", ");
+        let more = match count.saturating_sub(MOST_NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let (what, column) = match by {
+            By::Pathway => ("pathway", "pathway_id"),
+            By::Family => ("family", "family_id"),
+        };
+        let message = format!(
+            "expected one planned session of the {what} {id} on {date}, found {names}{more}: cases that ask for it wait, unscheduled, until the desk chooses"
+        );
+        let warning = Warning::new(WarningCode::SessionsAlike, message);
+        warnings.push(warning.at(place(*line, Some(column))));
+    }
+    Ok(warnings)
 }
 
 fn what_changed(known: Option<&Session>, session: &Session) -> String {
@@ -109,76 +169,25 @@ fn what_changed(known: Option<&Session>, session: &Session) -> String {
     format!("{}, by the desk's list", changed.join(", "))
 }
 
-/// A list with its header understood, whose lines are read one by one: read at once, short ones would take many times
-/// the memory of their text.
-struct Table<'t> {
-    rows: Rows<'t>,
+/// The text of a list.
+fn text_of(bytes: &[u8]) -> Result<&str, Refusal> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    std::str::from_utf8(bytes).map_err(|error| {
+        let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
+        bad_csv(
+            "expected text in UTF-8, found bytes that are not UTF-8: save the list as \"CSV UTF-8\"",
+            lines_in(before),
+            None,
+        )
+    })
 }
 
-struct Rows<'t> {
-    records: Records<'t>,
-    columns: Columns,
-}
+/// The line of a session.
+struct Cells(Row);
 
-impl Iterator for Rows<'_> {
-    type Item = Result<Row, Refusal>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let record = self.records.next()?;
-        Some(record.and_then(|record| record.row(&self.columns)))
-    }
-}
-
-/// Which column each cell of a header names.
-#[derive(Debug)]
-struct Columns {
-    /// The place of each in its line.
-    named: HashMap<usize, &'static str>,
-    /// How many cells the header has.
-    width: usize,
-}
-
-/// One line of a list: its cells by column.
-#[derive(Debug)]
-struct Row {
-    line: usize,
-    cells: HashMap<&'static str, String>,
-}
-
-impl<'t> Table<'t> {
-    fn open(bytes: &'t [u8]) -> Result<Self, Refusal> {
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-        let text = std::str::from_utf8(bytes).map_err(|error| {
-            let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
-            bad_csv(
-                "expected text in UTF-8, found bytes that are not UTF-8: save the list as \"CSV UTF-8\"",
-                lines_in(before),
-                None,
-            )
-        })?;
-        let header = text.lines().find(|line| !line.trim().is_empty());
-        let separator = header
-            .and_then(|header| header.chars().find(|letter| matches!(letter, ';' | ',')))
-            .unwrap_or(',');
-        let mut records = Records::of(text, separator);
-        let Some(header) = records.next() else {
-            return Err(bad_csv(
-                "expected a header line, found an empty file",
-                1,
-                None,
-            ));
-        };
-        let columns = header?.columns()?;
-        Ok(Self {
-            rows: Rows { records, columns },
-        })
-    }
-}
-
-impl Row {
-    /// The cell of a column, without the white space around it; none where the list has no such column.
+impl Cells {
     fn cell(&self, column: &str) -> Option<&str> {
-        self.cells.get(column).map(|cell| cell.trim())
+        self.0.cell(column)
     }
 
     fn required(&self, column: &str) -> Result<&str, Refusal> {
@@ -296,7 +305,7 @@ impl Row {
     }
 
     fn lead(&self, known: Option<&Physician>, warnings: &mut Vec<Warning>) -> Option<Physician> {
-        let known_rpps = known.map(|lead| lead.rpps.clone());
+        let known_rpps = known.and_then(Physician::known_rpps).cloned();
         let rpps = self.optional("lead_rpps", known_rpps, Rpps::new);
         let known_family = known.and_then(|lead| lead.family.clone());
         let family = self.optional("lead_family", known_family, str::to_owned);
@@ -312,18 +321,18 @@ impl Row {
                     WarningCode::RppsInvalid,
                     "expected an RPPS number of 11 digits with a valid key, found another; it is kept as sent",
                 )
-                .at(place(self.line, Some("lead_rpps"))),
+                .at(place(self.0.line, Some("lead_rpps"))),
             );
         }
         Some(Physician {
-            rpps: rpps.unwrap_or_else(|| Rpps::new("")),
+            number: rpps.map(PhysicianNumber::Rpps),
             family,
             given,
         })
     }
 
     fn refuse(&self, column: &str, message: impl Into<String>) -> Refusal {
-        bad_csv(message, self.line, Some(column))
+        self.0.refuse(column, message)
     }
 }
 
@@ -335,194 +344,6 @@ fn is_time(text: &str) -> bool {
     ["%H:%M", "%H:%M:%S"]
         .iter()
         .any(|format| NaiveTime::parse_from_str(&text, format).is_ok())
-}
-
-/// A record as it stands in the file.
-#[derive(Debug)]
-struct RawRecord {
-    line: usize,
-    /// The cells that hold something, with their place in the line: no more than one beyond the columns that there are,
-    /// which is wrong anywhere.
-    filled: Vec<(usize, String)>,
-    /// How many cells there are.
-    width: usize,
-}
-
-impl RawRecord {
-    fn at(line: usize) -> Self {
-        Self {
-            line,
-            filled: Vec::new(),
-            width: 0,
-        }
-    }
-
-    fn push(&mut self, cell: String) {
-        if self.filled.len() <= COLUMNS.len() && !cell.trim().is_empty() {
-            self.filled.push((self.width, cell));
-        }
-        self.width = self.width.saturating_add(1);
-    }
-
-    /// Read as the header: which column each cell names; spreadsheets leave empty ones at the end.
-    fn columns(&self) -> Result<Columns, Refusal> {
-        let mut named = HashMap::new();
-        for (number, cell) in &self.filled {
-            let name = cell.trim();
-            let column = COLUMNS
-                .into_iter()
-                .find(|column| column.eq_ignore_ascii_case(name));
-            let Some(column) = column else {
-                return Err(bad_csv(
-                    format!("expected the columns {}, found another", COLUMNS.join(", ")),
-                    self.line,
-                    Some(name),
-                )
-                .with_value(name));
-            };
-            if named.values().any(|known| *known == column) {
-                return Err(bad_csv(
-                    "the column stands twice in the header",
-                    self.line,
-                    Some(name),
-                ));
-            }
-            named.insert(*number, column);
-        }
-        if !named.values().any(|column| *column == "id") {
-            return Err(bad_csv(
-                "expected a header line with a column id",
-                self.line,
-                Some("id"),
-            ));
-        }
-        Ok(Columns {
-            named,
-            width: self.width,
-        })
-    }
-
-    fn row(self, columns: &Columns) -> Result<Row, Refusal> {
-        let mut cells: HashMap<&'static str, String> = columns
-            .named
-            .values()
-            .map(|column| (*column, String::new()))
-            .collect();
-        for (number, cell) in self.filled {
-            let Some(column) = columns.named.get(&number) else {
-                return Err(bad_csv(
-                    format!(
-                        "expected {} cells as in the header, found more: put a text that has the separator in it in quotes",
-                        columns.width
-                    ),
-                    self.line,
-                    Some(&number.saturating_add(1).to_string()),
-                ));
-            };
-            cells.insert(*column, cell);
-        }
-        Ok(Row {
-            line: self.line,
-            cells,
-        })
-    }
-}
-
-/// The records of a text (RFC 4180), without those that are empty: a quoted cell may hold separators, line breaks and
-/// doubled quotes.
-struct Records<'t> {
-    letters: Peekable<Chars<'t>>,
-    separator: char,
-    line: usize,
-    is_at_end: bool,
-}
-
-impl<'t> Records<'t> {
-    fn of(text: &'t str, separator: char) -> Self {
-        Self {
-            letters: text.chars().peekable(),
-            separator,
-            line: 1,
-            is_at_end: false,
-        }
-    }
-
-    fn record(&mut self) -> Result<RawRecord, Refusal> {
-        let mut record = RawRecord::at(self.line);
-        let mut cell = String::new();
-        let letters = &mut self.letters;
-        loop {
-            if letters.peek() == Some(&'"') && cell.trim().is_empty() {
-                let opened = self.line;
-                letters.next();
-                cell.clear();
-                loop {
-                    match letters.next() {
-                        Some('"') if letters.next_if_eq(&'"').is_some() => cell.push('"'),
-                        Some('"') => break,
-                        Some(letter) => {
-                            self.line = self.line.saturating_add(usize::from(letter == '\n'));
-                            cell.push(letter);
-                        }
-                        None => {
-                            return Err(bad_csv(
-                                "a quote is opened and never closed",
-                                opened,
-                                Some(&record.width.saturating_add(1).to_string()),
-                            ));
-                        }
-                    }
-                }
-            }
-            match letters.next() {
-                Some(letter) if letter == self.separator => record.push(std::mem::take(&mut cell)),
-                end @ (None | Some('\n' | '\r')) => {
-                    if end == Some('\r') {
-                        letters.next_if_eq(&'\n');
-                    }
-                    record.push(cell);
-                    self.is_at_end = end.is_none();
-                    self.line = self.line.saturating_add(1);
-                    return Ok(record);
-                }
-                Some(letter) => cell.push(letter),
-            }
-        }
-    }
-}
-
-impl Iterator for Records<'_> {
-    type Item = Result<RawRecord, Refusal>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        while !self.is_at_end {
-            match self.record() {
-                Ok(record) if record.filled.is_empty() => {}
-                Ok(record) => return Some(Ok(record)),
-                Err(refusal) => {
-                    self.is_at_end = true;
-                    return Some(Err(refusal));
-                }
-            }
-        }
-        None
-    }
-}
-
-/// The number of the line in which the text after these bytes stands.
-fn lines_in(before: &[u8]) -> usize {
-    memchr::memchr_iter(b'\n', before).count().saturating_add(1)
-}
-
-fn bad_csv(message: impl Into<String>, line: usize, column: Option<&str>) -> Refusal {
-    Refusal::new(Reason::BadCsv, message).at(place(line, column))
-}
-
-fn place(line: usize, column: Option<&str>) -> Place {
-    Place::named(match column {
-        Some(column) => format!("line {line}, column {column}"),
-        None => format!("line {line}"),
-    })
 }
 
 #[cfg(test)]
@@ -537,21 +358,23 @@ mod tests {
     use crate::intake::{Stop, siu};
     use crate::model::case::Case;
     use crate::model::identifiers::{CaseId, FacilityId, Ipp};
-    use crate::model::note::NoteReason;
     use crate::model::outcome::Outcome;
 
     const HEADER: &str =
         "id,label,date,start,pathway_id,family_id,lead_rpps,lead_family,lead_given,state";
 
-    fn import(world: &mut World, list: &[u8]) -> String {
+    fn decide(world: &World, list: &[u8]) -> Decided<'static> {
         let config = Config::demo(Path::new("spool"));
         let context = DeskContext {
             config: &config,
             time: DateTime::UNIX_EPOCH,
             now: DateTime::UNIX_EPOCH,
         };
-        let decided = decide_sessions(list, &world.view(), &context);
-        let outcome = match decided {
+        decide_sessions(list, &world.view(), &context)
+    }
+
+    fn import(world: &mut World, list: &[u8]) -> String {
+        let outcome = match decide(world, list) {
             Ok(decision) => {
                 let changes = world.view().apply(&decision.changes).unwrap();
                 crate::store::apply_all(&world.store, &changes).unwrap();
@@ -559,6 +382,7 @@ mod tests {
                 Outcome::Taken {
                     verdict: decision.verdict,
                     warnings: decision.warnings,
+                    note: decision.note,
                 }
             }
             Err(Stop::Refused(refusal)) => Outcome::Rejected(refusal),
@@ -587,7 +411,10 @@ mod tests {
         assert_eq!(first.family_id, Some(PathwayId::new("F1")));
         let lead = first.lead.unwrap();
         assert_eq!(
-            (lead.rpps.as_str(), lead.name().unwrap().as_str()),
+            (
+                lead.known_rpps().unwrap().as_str(),
+                lead.name().unwrap().as_str()
+            ),
             ("10100094977", "MARTIN Zoé")
         );
         assert_eq!(first.state, SessionState::Planned);
@@ -692,6 +519,80 @@ mod tests {
         assert_eq!(import(&mut world, b"id,lead_rpps\nS-1,"), "updated");
         assert_eq!(known(&world, "S-1").lead, None);
         assert_eq!(world.history.len(), 3);
+    }
+
+    #[test]
+    fn sessions_that_cannot_be_told_apart_are_named() {
+        let header = "id,label,date,pathway_id,family_id,state";
+        for (known, list, named) in [
+            // Both new, one known, one changed so that it is like the other, and three.
+            (
+                &[][..],
+                "B,b,2025-04-03,P,,\nA,a,2025-04-03,P,,",
+                "A, B line 3, column pathway_id",
+            ),
+            (
+                &["K"],
+                "B,b,2025-04-03,P1,,",
+                "K, B line 2, column pathway_id",
+            ),
+            (
+                &["K", "L"],
+                "L,l,2025-04-03,P1,,",
+                "K, L line 2, column pathway_id",
+            ),
+            (
+                &["K", "L"],
+                "B,b,2025-04-03,P1,,\nL,l,2025-04-03,P1,,",
+                "K, B, L line 3, column pathway_id",
+            ),
+            // A family alone leads to a session that has no pathway.
+            (
+                &[],
+                "A,a,2025-04-03,,F,\nB,b,2025-04-03,,F,",
+                "A, B line 3, column family_id",
+            ),
+            (&[], "A,a,2025-04-03,P,F,\nB,b,2025-04-03,Q,F,", ""),
+            // Another date, another state, no way to be found, and nothing that is new.
+            (&[], "A,a,2025-04-03,P,,\nB,b,2025-04-04,P,,", ""),
+            (&["K"], "B,b,2025-04-03,P1,,closed", ""),
+            (&[], "A,a,2025-04-03,,,\nB,b,2025-04-03,,,", ""),
+            (&["K"], "K,k,2025-04-05,P1,,\nB,b,2025-04-03,P1,,", ""),
+        ] {
+            let mut world = World::new();
+            for id in known {
+                world.session(id, "2025-04-03", "P1", "F1");
+            }
+            if known.len() == 2 {
+                world.session("L", "2025-04-09", "P1", "F1");
+            }
+            let decided = decide(&world, format!("{header}\n{list}").as_bytes());
+            let warnings = decided.unwrap().warnings;
+            let said: Vec<String> = warnings
+                .iter()
+                .filter(|warning| warning.code == WarningCode::SessionsAlike)
+                .map(|warning| {
+                    let place = &warning.place.as_ref().unwrap().shown;
+                    let (_, rest) = warning.message.split_once("found ").unwrap();
+                    let (names, _) = rest.split_once(':').unwrap();
+                    format!("{names} {place}")
+                })
+                .collect();
+            assert_eq!(said.join(";"), named, "{known:?} {list}");
+        }
+        let mut many = header.to_owned();
+        for number in 10..30 {
+            many.push_str(&format!("\nS-{number},s,2025-04-03,P,,"));
+        }
+        let mut world = World::new();
+        let decided = decide(&world, many.as_bytes()).unwrap();
+        assert_eq!(decided.warnings.len(), 1);
+        assert!(decided.warnings[0].message.contains("S-19 and 10 more:"));
+        assert_eq!(
+            import(&mut world, many.as_bytes()),
+            "accepted sessions-alike"
+        );
+        assert_eq!(import(&mut world, many.as_bytes()), "duplicate");
     }
 
     #[test]

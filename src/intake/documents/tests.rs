@@ -12,7 +12,7 @@ use crate::model::identifiers::{FacilityId, Ins, SessionId};
 use crate::model::outcome::Outcome;
 use crate::model::patient::Sex;
 
-const PDF: &str = "JVBERi0xLjQK";
+const PDF: &str = "JVBERi0xLjQKJSVFT0YK";
 const INS: &str = "279035121518989";
 const INS_OID: &str = "1.2.250.1.213.1.4.10";
 
@@ -38,8 +38,10 @@ fn patient(ipp: &str, birth_name: &str, network: &str) -> Patient {
         address: None,
         network: Some(NetworkId::new(network)),
         identity_status: None,
+        identity_attributes: Vec::new(),
         physician: None,
         demographics_time: None,
+        ins_time: None,
     }
 }
 
@@ -101,7 +103,7 @@ fn mdm(event: &str, time: &str, txa_12: &str, txa_13: &str, txa_14: &str, status
 
 /// A PDF that differs by this text.
 fn pdf(text: &str) -> String {
-    STANDARD.encode(format!("%PDF-1.4 {text}"))
+    STANDARD.encode(format!("%PDF-1.4 {text} %%EOF"))
 }
 
 /// The documents of a patient without the messages that notes keep.
@@ -126,7 +128,7 @@ fn a_file_that_ends_within_its_document_is_told_apart() {
     let whole = oru(
         "20250101",
         "",
-        "OBX|1|ED|CR||^^PDF^Base64^JVBERi0xLjQK||||||F\r",
+        "OBX|1|ED|CR||^^PDF^Base64^JVBERi0xLjQKJSVFT0YK||||||F\r",
     );
     let within = whole.find("LjQK").unwrap();
     let after = whole.find("||||||F").unwrap();
@@ -139,12 +141,12 @@ fn a_file_that_ends_within_its_document_is_told_apart() {
     ] {
         let batch = hl7::split(&whole.as_bytes()[..end]).unwrap();
         let message = Message::parse(batch.messages[0]).unwrap();
-        let is_cut = batch.ends_open && refuse_cut_off(&message).is_err();
+        let is_cut = batch.edges(0).ends_open && refuse_cut_off(&message).is_err();
         assert_eq!(is_cut, is_refused, "{end} of {}", whole.len());
     }
     // Where the sender ended the segment there, nothing is missing.
     let ended = format!("{}\r", &whole[..after]);
-    assert!(!hl7::split(ended.as_bytes()).unwrap().ends_open);
+    assert!(!hl7::split(ended.as_bytes()).unwrap().edges(0).ends_open);
 }
 
 #[test]
@@ -153,22 +155,42 @@ fn a_document_is_kept_under_its_name() {
     for (observation, value, told_as, name) in [
         (
             "CR^Compte rendu",
-            "^^PDF^Base64^JVBERi0xLjQK",
+            "^^PDF^Base64^JVBERi0xLjQKJSVFT0YK",
             "accepted",
             "Compte rendu.pdf",
         ),
-        ("CR", "^^PDF^BASE64^JVBERi0xLjQK", "accepted", "CR.pdf"),
-        ("CR", "JVBERi0xLjQK", "accepted", "CR.pdf"),
-        ("CR", "^^^^JVBERi0x\\.br\\LjQK", "accepted", "CR.pdf"),
-        ("CR", "^^PDF^Base64^JVBERi0x\nLjQK", "accepted", "CR.pdf"),
+        (
+            "CR",
+            "^^PDF^BASE64^JVBERi0xLjQKJSVFT0YK",
+            "accepted",
+            "CR.pdf",
+        ),
+        ("CR", "JVBERi0xLjQKJSVFT0YK", "accepted", "CR.pdf"),
+        (
+            "CR",
+            "^^^^JVBERi0x\\.br\\LjQKJSVFT0YK",
+            "accepted",
+            "CR.pdf",
+        ),
+        (
+            "CR",
+            "^^PDF^Base64^JVBERi0x\nLjQKJSVFT0YK",
+            "accepted",
+            "CR.pdf",
+        ),
         ("CR", "^TEXT^^Base64^Ym9uam91cg==", "accepted", "CR.txt"),
-        ("../a/b.pdf", "JVBERi0xLjQK", "accepted", "b.pdf"),
-        ("", "JVBERi0xLjQK", "missing-field OBX-3.1", ""),
+        ("../a/b.pdf", "JVBERi0xLjQKJSVFT0YK", "accepted", "a-b.pdf"),
+        ("", "JVBERi0xLjQKJSVFT0YK", "missing-field OBX-3.1", ""),
         ("CR", "", "missing-field OBX-5.5", ""),
         ("CR", "\"\"", "missing-field OBX-5.5", ""),
         ("CR", "^^PDF^Base64^\"\"", "missing-field OBX-5.5", ""),
         ("CR", "x^^PDF^Base64^", "missing-field OBX-5.5", ""),
-        ("CR", "^^PDF^A^JVBERi0xLjQK", "bad-base64 OBX-5.4", ""),
+        (
+            "CR",
+            "^^PDF^A^JVBERi0xLjQKJSVFT0YK",
+            "bad-base64 OBX-5.4",
+            "",
+        ),
         ("CR", "^^PDF^Base64^JVBE.i0x", "bad-base64 OBX-5.5", ""),
         ("CR", "JVBERi0xL", "bad-base64 OBX-5.1", ""),
         ("CR", &html, "document-type OBX-5.1", ""),
@@ -213,8 +235,10 @@ fn only_accepted_kinds_are_kept() {
 #[test]
 fn what_is_no_document_is_never_decoded() {
     for observation in [
-        "TX|CR||JVBERi0xLjQK",
-        "|CR||^^PDF^Base64^JVBERi0xLjQK",
+        "TX|CR||JVBE Ri0xLjQK",
+        "TX|CR||une ligne^et^PDF",
+        "|CR||^^TEXT^A^SGVsbG8=",
+        "RP|CR||\\\\share\\x.pdf^APP^application^PDF",
         "ED|CORPSMAIL_PS^Corps du mail^MetaDMPMSS||^^^Base64^Q2h.l",
         "ED|CORPSMAIL_PAT||^^^Base64^!",
         "ED|X^Y^MetaDMPMSS||^^^Base64^!",
@@ -430,7 +454,7 @@ fn a_case_is_claimed_or_hinted_at() {
         match joined {
             Some(case) => {
                 assert_eq!(document.attached, Attached::Case(CaseId::new(case)));
-                assert_eq!(world.case(case).unwrap().documents, [document.id]);
+                assert_eq!(world.documents_of(case), [document.id]);
                 assert!(world.notes("1").is_empty());
             }
             None => {
@@ -467,7 +491,7 @@ fn a_document_waits_for_its_case_unless_the_identity_differs() {
         Attached::Case(CaseId::new("C-9")),
         "whatever the state of the case"
     );
-    assert_eq!(waiting.case("C-9").unwrap().documents, [document.id]);
+    assert_eq!(waiting.documents_of("C-9"), [document.id]);
     let reasons: Vec<_> = waiting.notes("1").iter().map(|note| note.reason).collect();
     assert_eq!(reasons, [NoteReason::SessionNotFound], "its own note ended");
 
@@ -479,7 +503,7 @@ fn a_document_waits_for_its_case_unless_the_identity_differs() {
     );
     assert_eq!(only_document(&doubtful).awaits, None);
     doubtful.receive(&siu);
-    assert!(doubtful.case("C-9").unwrap().documents.is_empty());
+    assert!(doubtful.documents_of("C-9").is_empty());
 }
 
 #[test]
@@ -497,7 +521,7 @@ fn the_configuration_says_where_a_case_id_stands() {
     let visit = "PV1|1||||||||||||||||||C-1^^^CHU\r";
     let outcome = world.receive(&oru("20250102", visit, &obx("CR", PDF, "F")));
     assert_eq!(told(&outcome), "accepted");
-    assert_eq!(world.case("C-1").unwrap().documents.len(), 1);
+    assert_eq!(world.documents_of("C-1").len(), 1);
 }
 
 #[test]
@@ -514,8 +538,8 @@ fn each_document_belongs_to_the_segments_above_it() {
     assert_eq!(told(&world.receive(&message)), "accepted");
     assert_eq!(documents(&world, "1").len(), 2);
     assert_eq!(documents(&world, "2").len(), 1);
-    assert_eq!(world.case("C-1").unwrap().documents.len(), 2);
-    assert_eq!(world.case("C-2").unwrap().documents.len(), 1);
+    assert_eq!(world.documents_of("C-1").len(), 2);
+    assert_eq!(world.documents_of("C-2").len(), 1);
 }
 
 #[test]
@@ -705,9 +729,9 @@ fn a_late_version_becomes_an_older_one() {
     assert_eq!(
         order,
         [
-            "%PDF-1.4 20250101",
-            "%PDF-1.4 20250102",
-            "%PDF-1.4 20250103"
+            "%PDF-1.4 20250101 %%EOF",
+            "%PDF-1.4 20250102 %%EOF",
+            "%PDF-1.4 20250103 %%EOF"
         ]
     );
     assert_eq!(document.current().unwrap().version, 3);
@@ -842,7 +866,7 @@ fn a_doubtful_version_does_not_reach_a_case() {
     world.receive(&mdm("T02", "20250101", "D1", "", "C-1", "F"));
     let message = mdm("T02", "20250102", "D1", "", "C-1", "F").replace("19790328", "19800101");
     assert_eq!(told(&world.receive(&message)), "accepted identity-mismatch");
-    assert_eq!(world.case("C-1").unwrap().documents.len(), 1);
+    assert_eq!(world.documents_of("C-1").len(), 1);
     assert_eq!(documents(&world, "1").len(), 2);
     assert_eq!(world.notes("1").len(), 1);
 }
@@ -859,10 +883,10 @@ fn a_version_with_a_case_takes_the_document_along() {
     assert!(world.notes("1").is_empty());
     world.put([Record::Case(case("C-3", "1"))]);
     world.receive(&mdm("T02", "20250103", "D1", "", "C-3", "F"));
-    assert!(world.case("C-1").unwrap().documents.is_empty());
+    assert!(world.documents_of("C-1").is_empty());
     let document = only_document(&world);
     assert_eq!(
-        world.case("C-3").unwrap().documents,
+        world.documents_of("C-3"),
         std::slice::from_ref(&document.id)
     );
     assert_eq!(world.versions(&document).len(), 3);
@@ -887,7 +911,7 @@ fn a_document_in_a_case_stays_there_when_it_claims_an_unknown_one() {
     let document = only_document(&world);
     assert_eq!(document.attached, Attached::Case(CaseId::new("C-1")));
     assert_eq!(world.versions(&document).len(), 2);
-    assert_eq!(world.case("C-1").unwrap().documents, [document.id]);
+    assert_eq!(world.documents_of("C-1"), [document.id]);
 }
 
 #[test]
@@ -905,7 +929,10 @@ fn the_sample_of_the_interface_documentation_is_taken() {
         birth_date: "1960-08-29".parse().unwrap(),
         ..patient("2345", "XXXX", "665458c6e55fcb3ce37040c6")
     })]);
-    assert_eq!(told(&world.receive(sample)), "accepted ipp-untyped");
+    assert_eq!(
+        told(&world.receive(sample)),
+        "accepted ipp-untyped document-damaged"
+    );
     let [document] = &documents(&world, "2345")[..] else {
         panic!()
     };
@@ -936,7 +963,7 @@ fn no_message_is_too_strange() {
         "\"\"",
         "\r",
         "Base64",
-        "JVBERi0xLjQK",
+        "JVBERi0xLjQKJSVFT0YK",
         "F",
         "C",
         "D",
@@ -962,4 +989,399 @@ fn no_message_is_too_strange() {
             }
         }
     });
+}
+
+/// What a message with these OBX becomes, and the bytes of its documents in the order of their names.
+fn sent(observations: &str) -> (String, Vec<Vec<u8>>) {
+    let mut world = world();
+    let outcome = told(&world.receive(&oru("20250101", "", observations)));
+    let mut found: Vec<(String, Vec<u8>)> = documents(&world, "1")
+        .iter()
+        .map(|document| {
+            let version = document.current().unwrap();
+            let bytes = world.contents[&version.sha256].clone();
+            (version.file_name.clone(), bytes)
+        })
+        .collect();
+    found.sort();
+    (outcome, found.into_iter().map(|(_, bytes)| bytes).collect())
+}
+
+#[test]
+fn each_repetition_is_a_document_or_the_message_is_refused() {
+    let (one, two) = (pdf("one"), pdf("two"));
+    let bytes = |texts: &[&str]| -> Vec<Vec<u8>> {
+        let mut all: Vec<Vec<u8>> = texts
+            .iter()
+            .map(|it| STANDARD.decode(it).unwrap())
+            .collect();
+        all.sort();
+        all
+    };
+    for (value, told_as, kept) in [
+        (
+            format!("^^PDF^Base64^{one}~^^PDF^Base64^{two}"),
+            "accepted",
+            vec![&*one, &*two],
+        ),
+        (format!("{one}~{two}"), "accepted", vec![&*one, &*two]),
+        (
+            format!("^^PDF^Base64^{one}~"),
+            "bad-base64 OBX-5(2)",
+            vec![],
+        ),
+        (
+            format!("^^PDF^Base64^{one}~^^PDF^Base64^JVBERi0x!"),
+            "bad-base64 OBX-5(2).5",
+            vec![],
+        ),
+        (
+            format!("^^PDF^Base64^{one}~^^PDF^Base64^"),
+            "bad-base64 OBX-5(2)",
+            vec![],
+        ),
+    ] {
+        let (outcome, mut documents) = sent(&format!("OBX|1|ED|CR||{value}||||||F\r"));
+        documents.sort();
+        assert_eq!(
+            (outcome.as_str(), documents),
+            (told_as, bytes(&kept)),
+            "{value}"
+        );
+    }
+    // Wherever a separator stands in the base64 of one document, nothing of it is kept.
+    for at in 1..=one.len() {
+        for frame in ["^^PDF^Base64^", ""] {
+            let (before, after) = one.split_at(at);
+            let segment = format!("OBX|1|ED|CR||{frame}{before}~{after}||||||F\r");
+            let (outcome, documents) = sent(&segment);
+            assert!(
+                outcome.starts_with("bad-base64") || outcome.starts_with("document-type"),
+                "{segment}: {outcome}"
+            );
+            assert!(documents.is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_document_in_parts_is_joined_or_refused() {
+    let bytes: Vec<u8> = [
+        b"%PDF-1.4\n".to_vec(),
+        (0..=255).collect(),
+        b"%%EOF\n".to_vec(),
+    ]
+    .concat();
+    let whole = STANDARD.encode(&bytes);
+    let obx = |number: usize, content: &str| {
+        format!("OBX|{number}|ED|CR|{number}|^^PDF^Base64^{content}||||||F\r")
+    };
+    let in_parts = |parts: &[&str]| -> String {
+        parts
+            .iter()
+            .zip(1..)
+            .map(|(part, number)| obx(number, part))
+            .collect()
+    };
+    for first in (12..whole.len() - 20).step_by(7) {
+        for second in [first + 4, first + 7] {
+            let parts = [&whole[..first], &whole[first..second], &whole[second..]];
+            let (outcome, documents) = sent(&in_parts(&parts));
+            assert_eq!(
+                (outcome.as_str(), &documents[..]),
+                ("accepted", std::slice::from_ref(&bytes))
+            );
+            // The last is missing, or one of the others is.
+            let numbered = |numbers: [usize; 2]| -> String {
+                numbers
+                    .map(|number| obx(number, parts[number - 1]))
+                    .concat()
+            };
+            for wrong in [[1, 2], [1, 3]] {
+                let (outcome, documents) = sent(&numbered(wrong));
+                assert!(
+                    outcome.starts_with("bad-base64 OBX") && documents.is_empty(),
+                    "{first} {second} {wrong:?}: {outcome}"
+                );
+            }
+        }
+    }
+    // Each part was encoded by itself.
+    let apart: Vec<String> = bytes
+        .chunks(100)
+        .map(|part| STANDARD.encode(part))
+        .collect();
+    let apart: Vec<&str> = apart.iter().map(String::as_str).collect();
+    assert_eq!(
+        sent(&in_parts(&apart)),
+        ("accepted".to_owned(), vec![bytes])
+    );
+    // Documents of their own are no parts of one; of texts that cannot be told.
+    let (one, two, text) = (pdf("one"), pdf("two"), STANDARD.encode("bonjour"));
+    for (parts, expected) in [
+        ([&*one, &*two], "accepted"),
+        ([&*one, &*text], "accepted"),
+        ([&*text, &*one], "accepted"),
+        ([&*text, &*text], "accepted document-parts"),
+    ] {
+        let (outcome, documents) = sent(&in_parts(&parts));
+        assert_eq!(
+            (outcome.as_str(), documents.len()),
+            (expected, 2),
+            "{parts:?}"
+        );
+    }
+}
+
+/// OBX under one OBX-3 with these OBX-4.
+fn under_one(parts: &[(&str, String)]) -> String {
+    let obx = |(sub_id, part): &(&str, String)| {
+        format!("OBX|1|ED|CR|{sub_id}|^^PDF^Base64^{part}||||||F\r")
+    };
+    parts.iter().map(obx).collect()
+}
+
+/// However its parts are numbered, a document of letters alone is joined whole, or refused.
+#[test]
+fn a_document_of_ascii_in_parts_is_whole_or_refused() {
+    let bytes =
+        b"%PDF-1.4 1 0 obj << /Type /Catalog >> endobj and some more of it %%EOF\n".to_vec();
+    let rich = b"{\\rtf1 {\\b one} {\\i two} three and \\} four and five}".to_vec();
+    for (bytes, at) in [(&bytes, 27), (&bytes, 24), (&rich, 15), (&rich, 22)] {
+        let (one, other) = bytes.split_at(at);
+        let apart = [STANDARD.encode(one), STANDARD.encode(other)];
+        let whole = STANDARD.encode(bytes);
+        let (one, other) = whole.split_at(at + 1);
+        for [one, other] in [apart, [one.to_owned(), other.to_owned()]] {
+            for (first, second, is_joined) in [
+                ("", "", true),
+                ("1", "1", true),
+                ("7", "7", true),
+                ("1", "2", true),
+                ("0", "1", true),
+                ("3", "4", true),
+                ("1.1", "1.2", true),
+                ("1", "3", false),
+                ("2", "1", false),
+                ("1.1", "2.2", false),
+                ("", "1", false),
+                ("A", "B", false),
+            ] {
+                let parts = [(first, one.clone()), (second, other.clone())];
+                let (outcome, documents) = sent(&under_one(&parts));
+                let shown = format!("{at} {first} {second}: {outcome}");
+                match is_joined {
+                    true => {
+                        assert_eq!(outcome, "accepted", "{shown}");
+                        assert_eq!(documents, std::slice::from_ref(bytes), "{shown}");
+                    }
+                    false => {
+                        assert!(outcome.starts_with("bad-base64 OBX"), "{shown}");
+                        assert!(documents.is_empty(), "{shown}");
+                    }
+                }
+                // The end is missing.
+                let (outcome, documents) = sent(&under_one(&[
+                    (first, one.clone()),
+                    (second, STANDARD.encode("and more")),
+                ]));
+                assert!(outcome.starts_with("bad-base64 OBX"), "{shown}, {outcome}");
+                assert!(documents.is_empty(), "{shown}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_text_behind_the_parts_of_a_document_is_not_joined_in_silence() {
+    let [one, other, text] =
+        ["%PDF-1.4 one", " two %%EOF", "bonjour"].map(|it| STANDARD.encode(it));
+    for numbers in [["1", "2", "3"], ["", "", ""]] {
+        let parts = [&one, &other, &text].map(String::as_str);
+        let parts: Vec<(&str, String)> = numbers
+            .into_iter()
+            .zip(parts)
+            .map(|(number, part)| (number, part.to_owned()))
+            .collect();
+        let (outcome, documents) = sent(&under_one(&parts));
+        assert_eq!(outcome, "accepted document-parts");
+        assert_eq!(documents, [b"%PDF-1.4 one two %%EOFbonjour".to_vec()]);
+        let (outcome, _) = sent(&under_one(&parts[..2]));
+        assert_eq!(outcome, "accepted");
+    }
+}
+
+#[test]
+fn a_part_that_is_sent_twice_is_refused() {
+    let [one, middle, end] =
+        ["%PDF-1.4 one.", " middle \u{1}\u{2}\u{3}", " two %%EOF"].map(|it| STANDARD.encode(it));
+    for (parts, place) in [
+        ([("", &one), ("", &middle), ("", &middle), ("", &end)], "3"),
+        (
+            [("1", &one), ("1", &middle), ("1", &middle), ("1", &end)],
+            "3",
+        ),
+        ([("", &one), ("", &one), ("", &middle), ("", &end)], "2"),
+        ([("", &one), ("", &middle), ("", &end), ("", &end)], "4"),
+        (
+            [("1", &one), ("2", &middle), ("3", &middle), ("4", &end)],
+            "",
+        ),
+    ] {
+        let parts = parts.map(|(number, part)| (number, part.clone()));
+        let (outcome, documents) = sent(&under_one(&parts));
+        match place {
+            "" => assert!(!documents.is_empty(), "{parts:?}: {outcome}"),
+            place => assert_eq!(outcome, format!("bad-base64 OBX({place})-5"), "{parts:?}"),
+        }
+    }
+}
+
+#[test]
+fn texts_under_one_obx_3_are_told_apart_or_refused() {
+    let text = |text: &str| STANDARD.encode(text);
+    let (pdf, other_pdf) = (|| pdf("one"), || pdf("two"));
+    for (first, second, expected) in [
+        // Where OBX-4 tells texts apart, they may be documents of their own.
+        (
+            ("1", text("one")),
+            ("2", text("two")),
+            "accepted document-parts",
+        ),
+        (
+            ("0", text("one")),
+            ("1", text("two")),
+            "accepted document-parts",
+        ),
+        (
+            ("1.1", text("one")),
+            ("1.2", text("two")),
+            "accepted document-parts",
+        ),
+        // Where it does not, they are one that was cut.
+        (("", text("one")), ("", text("two")), "bad-base64 OBX(2)-4"),
+        (
+            ("1", text("one")),
+            ("1", text("two")),
+            "bad-base64 OBX(2)-4",
+        ),
+        // A text behind a whole document is no part of it, unless OBX-4 says so.
+        (("", pdf()), ("", text("two")), "accepted document-parts"),
+        (("1", pdf()), ("2", text("two")), "accepted"),
+        (("1", text("one")), ("1", pdf()), "accepted"),
+        // Whole documents are as many as there are.
+        (("", pdf()), ("", other_pdf()), "accepted"),
+        (("1", pdf()), ("1", other_pdf()), "accepted"),
+    ] {
+        let (outcome, documents) = sent(&under_one(&[first.clone(), second.clone()]));
+        assert!(
+            outcome.starts_with(expected),
+            "{first:?} {second:?}: {outcome}"
+        );
+        let kept = if expected.starts_with("bad") { 0 } else { 2 };
+        assert_eq!(documents.len(), kept, "{first:?} {second:?}");
+    }
+}
+
+#[test]
+fn a_document_is_told_from_its_value_where_the_type_does_not_say_so() {
+    let pdf = pdf("one");
+    let text = STANDARD.encode("bonjour");
+    for kind in ["ed", "Ed", "", "ST", "TX", "FT", "RP"] {
+        for (value, is_text) in [
+            (format!("^^PDF^Base64^{pdf}"), false),
+            (format!("^application^PDF^A^{pdf}"), false),
+            (pdf.clone(), false),
+            (format!("^^TEXT^Base64^{text}"), true),
+        ] {
+            let (outcome, documents) = sent(&format!("OBX|1|{kind}|CR||{value}||||||F\r"));
+            match value.contains("^A^") {
+                true => assert_eq!(outcome, "bad-base64 OBX-5.4", "{kind} {value}"),
+                false => {
+                    assert_eq!(outcome, "accepted obx-type", "{kind} {value}");
+                    let expected = if is_text { &text } else { &pdf };
+                    assert_eq!(documents, [STANDARD.decode(expected).unwrap()]);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_document_whose_end_is_missing_is_kept_with_a_warning() {
+    for (bytes, is_damaged) in [
+        (&b"%PDF-1.4 %%EOF"[..], false),
+        (b"%PDF-1.4 %%EO", true),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF..\xff\xd9", false),
+        (b"\xff\xd8\xff\xe0\0\x10JFIF..", true),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\0IEND\xaeB`\x82", false),
+        (b"\x89PNG\r\n\x1a\n\0\0\0\0IE", true),
+        (b"II*\0\x08\0\0\0", true),
+        (b"bonjour", false),
+        (b"<?xml version='1.0'?><d:ClinicalDocument xmlns:d='urn:hl7-org:v3'><b/></d:ClinicalDocument>\r\n", false),
+        (b"<?xml version='1.0'?><d:ClinicalDocument xmlns:d='urn:hl7-org:v3'><b/></d:ClinicalDocument", true),
+        (b"<?xml version='1.0'?><d:ClinicalDocument xmlns:d='urn:hl7-org:v3'><b>", true),
+        (b"<?xml version='1.0'?><d:ClinicalDocument xmlns", true),
+    ] {
+        let (outcome, documents) = sent(&obx("CR", &STANDARD.encode(bytes), "F"));
+        let expected = match is_damaged {
+            true => "accepted document-damaged",
+            false => "accepted",
+        };
+        assert_eq!(
+            (outcome.as_str(), &documents[..]),
+            (expected, &[bytes.to_vec()][..])
+        );
+    }
+}
+
+#[test]
+fn base64_that_a_separator_cuts_is_refused() {
+    let form = STANDARD.encode("<?xml version='1.0'?><d:ClinicalDocument xmlns:d='urn:hl7-org:v3'><b>text of a form</b></d:ClinicalDocument>");
+    let text = STANDARD.encode("Compte rendu d'une consultation, en toutes lettres et sans marque");
+    for whole in [pdf("one"), form, text] {
+        for at in 1..whole.len() {
+            let (before, after) = whole.split_at(at);
+            for separator in ["^", "|"] {
+                let segment =
+                    format!("OBX|1|ED|CR||^^PDF^Base64^{before}{separator}{after}||||||F\r");
+                let (outcome, documents) = sent(&segment);
+                let is_refused = ["bad-base64", "document-type"]
+                    .iter()
+                    .any(|it| outcome.starts_with(it));
+                assert!(is_refused && documents.is_empty(), "{segment}: {outcome}");
+                // Without a status that is shifted, what is left may be a unit.
+                let segment = format!("OBX|1|ED|CR||^^PDF^Base64^{before}{separator}{after}\r");
+                let (outcome, _) = sent(&segment);
+                let may_be_a_unit = after.len() % 4 == 0 && after.len() <= 8;
+                let is_refused = ["bad-base64", "document-type"]
+                    .iter()
+                    .any(|it| outcome.starts_with(it));
+                assert!(is_refused || may_be_a_unit, "{segment}: {outcome}");
+            }
+        }
+        for behind in [
+            "|Ko||||F|F",
+            "|mmHg|normal|N||F|F",
+            "|10E9/L|||12|S|F",
+            "|kUI/m2|||||F",
+            "|octets||HH|0||F",
+            "|Ko|||||F|20250101",
+        ] {
+            let (outcome, _) = sent(&format!("OBX|1|ED|CR||^^PDF^Base64^{whole}^{behind}\r"));
+            assert_eq!(outcome, "accepted", "{behind}");
+        }
+        for behind in [
+            "|dGV4dGUgZGUg|||||F",
+            "||dGV4dGUgZGUg||||F",
+            "|||dGV4|||F",
+            "||||dGV4||F",
+            "|||||dGV4|F",
+            "|Ko|||||F|F",
+            "|Ko||||||F",
+        ] {
+            let (outcome, _) = sent(&format!("OBX|1|ED|CR||^^PDF^Base64^{whole}^{behind}\r"));
+            assert!(outcome.starts_with("bad-base64"), "{behind}: {outcome}");
+        }
+    }
 }

@@ -7,12 +7,17 @@
 mod page;
 mod text;
 
+pub use self::text::Coded;
+
 use chrono::{DateTime, Datelike, FixedOffset, NaiveDate, Offset, Timelike};
 use krilla::error::KrillaError;
+use krilla::image::Image;
 use krilla::metadata::{self, Metadata};
 
 use self::page::{Column, Composer, Edges, Entry, FAINT, Style};
 use crate::config::layout::{Captions, Layout, Part};
+use crate::model::name::fold;
+use crate::model::visible::is_blank;
 
 /// The title of the document, unless the caller gives another.
 pub const TITLE: &str = "Fiche de réunion de concertation pluridisciplinaire";
@@ -26,24 +31,34 @@ pub struct Frcp {
     pub session: SessionBlock,
     /// Whose case it is.
     pub patient: PatientBlock,
-    /// The hospital's name.
-    pub facility_name: String,
+    /// The hospital.
+    pub facility: FacilityBlock,
     /// The facility's id of the case.
     pub case_id: String,
     /// Who submitted the case.
     pub submitter: Option<PhysicianLine>,
     /// The session's lead physician, else the case's.
     pub lead: Option<PhysicianLine>,
-    /// Who took part, as the desk said.
-    pub participants: Vec<Participant>,
+    /// Who took part.
+    pub participants: Participants,
+    /// Whom the form names besides, with what each is there for.
+    pub people: Vec<Participant>,
+    /// The identity that a message or document of the case gave, where it is another than the patient's.
+    pub mismatch: Option<MismatchBlock>,
     /// Everything that was said about the quorum; the document itself never concludes on it.
     pub quorum: Vec<Quorum>,
     /// The questionnaire.
     pub sections: Vec<Section>,
     /// Label and value of what the desk wrote at `complete`.
     pub items: Vec<(String, String)>,
+    /// Name, date and kind of each document of the case besides the form.
+    pub documents: Vec<[String; 3]>,
     /// The decision; may be empty.
     pub decision: String,
+    /// Who validated the decision, where the desk said so.
+    pub validator: Option<Participant>,
+    /// Who answers for the form, and when they signed it.
+    pub authenticator: Option<(String, Option<String>)>,
     /// Which report this is; none for the form of a case that is still to be discussed, which shows no decision.
     pub report: Option<ReportBlock>,
 }
@@ -55,8 +70,23 @@ pub struct ReportBlock {
     pub document_id: String,
     /// The report's version, from 1.
     pub version: u32,
-    /// The time of this version's `complete`, in the facility's time zone.
+    /// The time of this version's `complete`, or of the message that renewed it, in the facility's time zone.
     pub completed: DateTime<FixedOffset>,
+    /// The time of the last `complete`, where a message renewed the report since and nobody validated this version.
+    pub validated: Option<DateTime<FixedOffset>>,
+    /// The version that it takes the place of.
+    pub replaces: Option<Replaced>,
+}
+
+/// A version that another one takes the place of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replaced {
+    /// Its number.
+    pub version: u32,
+    /// The time of its `complete`, in the facility's time zone.
+    pub completed: DateTime<FixedOffset>,
+    /// What has changed since, in words; empty where that is not known.
+    pub changed: Vec<String>,
 }
 
 /// A session, as the document names it.
@@ -68,6 +98,8 @@ pub struct SessionBlock {
     pub date: NaiveDate,
     /// When it starts, as the desk wrote it, e.g. `14:00`.
     pub start: Option<String>,
+    /// Where it meets, as the form says.
+    pub places: Vec<String>,
 }
 
 /// A patient, as the document names them.
@@ -91,6 +123,34 @@ pub struct PatientBlock {
     pub ins: Option<(String, String)>,
     /// The status of the identity as sent (PID-32), e.g. `VALI`.
     pub ins_status: Option<String>,
+}
+
+/// Another identity than the patient's, as far as it is known.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MismatchBlock {
+    /// Birth name.
+    pub birth_name: Option<String>,
+    /// Given name of the civil status.
+    pub given_name: Option<String>,
+    /// As the patient's.
+    pub birth_date: Option<String>,
+    /// As the patient's.
+    pub sex: Option<String>,
+    /// What gave it: `CDA`, `SIU^S12`.
+    pub source: Option<String>,
+}
+
+/// A hospital, as the document names it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FacilityBlock {
+    /// Its name.
+    pub name: String,
+    /// Its address; may be empty.
+    pub address: String,
+    /// Its number in the national register.
+    pub finess: Option<String>,
+    /// The department or service of the case.
+    pub network: Option<String>,
 }
 
 /// A physician with the national number.
@@ -123,15 +183,25 @@ pub struct Quorum {
     /// In their words.
     pub said: String,
     /// Who said it.
-    pub source: QuorumSource,
+    pub source: Source,
 }
 
-/// Who said something about the quorum.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum QuorumSource {
-    /// The desk, in an item of its `complete`.
+/// Who took part, and who says so.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Participants {
+    /// They.
+    pub people: Vec<Participant>,
+    /// Who says so.
+    pub source: Source,
+}
+
+/// Who said something about the session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Source {
+    /// The desk, in its `complete`.
+    #[default]
     Desk,
-    /// The questionnaire.
+    /// The questionnaire, or the document that it came in.
     Questionnaire,
 }
 
@@ -144,10 +214,35 @@ pub struct Section {
     pub code: Option<String>,
     /// Its statements, in the order of the questionnaire.
     pub rows: Vec<Row>,
-    /// Its text for a reader.
-    pub narrative: Option<String>,
+    /// Its text for a reader, as far as its statements do not say it.
+    pub narrative: Vec<Narrated>,
+    /// Its pictures.
+    pub figures: Vec<Figure>,
     /// The sections in it.
     pub sections: Vec<Section>,
+}
+
+/// A part of a section's text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Narrated {
+    /// A line.
+    Line(String),
+    /// A table; its head may be empty, and its rows may end before its last column.
+    Table {
+        /// What stands in the columns.
+        head: Vec<String>,
+        /// The cells of each row.
+        rows: Vec<Vec<String>>,
+    },
+}
+
+/// A picture of the questionnaire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Figure {
+    /// What stands below it.
+    pub caption: String,
+    /// The picture.
+    pub image: Image,
 }
 
 /// A statement of the questionnaire.
@@ -200,6 +295,12 @@ pub fn mood(code: &str) -> &str {
         "PRMS" => "Promis",
         "GOL" => "Objectif",
         "DEF" => "Définition",
+        "CRT" | "EVN.CRT" => "Critère",
+        "EXPEC" => "Attendu",
+        "OPT" => "Option",
+        "SLOT" => "Créneau",
+        "PERMRQ" => "Autorisation demandée",
+        "RSK" => "Risque",
         other => other,
     }
 }
@@ -209,8 +310,8 @@ pub fn mood(code: &str) -> &str {
 pub struct Rendered {
     /// The PDF.
     pub pdf: Vec<u8>,
-    /// How many combining marks it shows as codes: no page can show thousands of them on one letter.
-    pub coded_marks: usize,
+    /// What it shows as codes.
+    pub coded: Coded,
 }
 
 /// The PDF in the built-in layout.
@@ -234,6 +335,7 @@ pub fn render_with(frcp: &Frcp, layout: &Layout) -> Result<Rendered, FrcpError> 
             Part::Decision => decision(&mut page, frcp, captions),
         }
     }
+    documents(&mut page, frcp, captions);
     let patient = &frcp.patient;
     let head = [
         full_name(&patient.usual_name, &patient.given_name),
@@ -247,25 +349,22 @@ pub fn render_with(frcp: &Frcp, layout: &Layout) -> Result<Rendered, FrcpError> 
         Some(report) => [
             format!("{} {}", captions.document, report.document_id),
             format!(
-                "{} {} · {} {} {} {}",
+                "{} {} · {}",
                 captions.version,
                 report.version,
-                captions.completed,
-                report.completed.format("%d/%m/%Y"),
-                captions.at,
-                report.completed.format("%H:%M:%S"),
+                validation(report, &captions.updated, captions, "%H:%M:%S"),
             ),
         ],
         None => [captions.to_discuss.clone(), String::new()],
     };
-    let coded_marks = page.fonts.coded_marks();
+    let coded = page.fonts.coded();
     let pdf = page.finish(Edges {
         head: &head,
         foot: [&foot[0], &foot[1]],
         page: &captions.page,
         metadata: description(frcp),
     })?;
-    Ok(Rendered { pdf, coded_marks })
+    Ok(Rendered { pdf, coded })
 }
 
 /// What the file says about itself; names stay inside the document.
@@ -312,13 +411,25 @@ fn time(time: DateTime<FixedOffset>) -> metadata::DateTime {
 fn title(page: &mut Composer, frcp: &Frcp, layout: &Layout) {
     let captions = &layout.captions;
     page.logo(&captions.logo);
+    let facility = &frcp.facility;
     page.paragraph(
-        &frcp.facility_name,
+        &facility.name,
         Style {
             colour: FAINT,
             ..page.strong()
         },
     );
+    let finess = facility
+        .finess
+        .as_ref()
+        .map(|it| format!("{} {it}", captions.finess));
+    let network = facility
+        .network
+        .as_ref()
+        .map(|it| format!("{} {it}", captions.network));
+    let address = Some(facility.address.trim().to_owned()).filter(|it| !it.is_empty());
+    let about: Vec<String> = [address, finess, network].into_iter().flatten().collect();
+    page.paragraph(&about.join(" · "), page.small());
     page.heading(1, &frcp.title);
     let session = &frcp.session;
     page.paragraph(
@@ -337,8 +448,76 @@ fn title(page: &mut Composer, frcp: &Frcp, layout: &Layout) {
         when.push_str(&format!(", {place}"));
     }
     page.paragraph(&when, page.body());
+    let caption = match place.is_empty() {
+        true => &captions.meeting_place,
+        false => &captions.meeting_place_of_questionnaire,
+    };
+    let is_other = |other: &&String| fold(other) != fold(place);
+    for other in session.places.iter().filter(is_other) {
+        page.paragraph(&format!("{caption} : {other}"), page.body());
+    }
+    if let Some(report) = &frcp.report
+        && let Some(replaced) = &report.replaces
+    {
+        let said = replacement(report.version, replaced, captions);
+        page.paragraph(&said, page.strong());
+    }
     page.below_logo();
     page.space(4.0);
+}
+
+/// `15/04/2025 à 18:00`
+fn moment(time: DateTime<FixedOffset>, captions: &Captions, clock: &str) -> String {
+    let (day, clock) = (time.format("%d/%m/%Y"), time.format(clock));
+    format!("{day} {} {clock}", captions.at)
+}
+
+/// When this version was validated; or when it was renewed, and that it was validated before that.
+fn validation(report: &ReportBlock, updated: &str, captions: &Captions, clock: &str) -> String {
+    let made = moment(report.completed, captions, clock);
+    let said = match report.validated {
+        None => format!("{} {made}", captions.completed),
+        Some(validated) => format!(
+            "{updated} {made} ; {} {} {}",
+            captions.completed,
+            moment(validated, captions, clock),
+            captions.before_update,
+        ),
+    };
+    said.trim().to_owned()
+}
+
+/// The same as a caption and what stands below it.
+fn validated_pair<'c>(report: &ReportBlock, captions: &'c Captions) -> (&'c str, String) {
+    match report.validated {
+        None => (
+            &captions.validated,
+            moment(report.completed, captions, "%H:%M"),
+        ),
+        Some(_) => (&captions.renewed, validation(report, "", captions, "%H:%M")),
+    }
+}
+
+/// Which version it is, of which one it takes the place, and what has changed.
+fn replacement(version: u32, replaced: &Replaced, captions: &Captions) -> String {
+    let mut said = format!(
+        "{} {version} – {} {} {} {} {} {}",
+        captions.version,
+        captions.replaces,
+        replaced.version,
+        captions.of,
+        replaced.completed.format("%d/%m/%Y"),
+        captions.at,
+        replaced.completed.format("%H:%M"),
+    );
+    if !replaced.changed.is_empty() {
+        said.push_str(&format!(
+            " ; {} : {}",
+            captions.changed,
+            replaced.changed.join(", ")
+        ));
+    }
+    said
 }
 
 fn identity(page: &mut Composer, frcp: &Frcp, captions: &Captions) {
@@ -357,14 +536,7 @@ fn identity(page: &mut Composer, frcp: &Frcp, captions: &Captions) {
             &captions.birth_date,
             french_date(&shown(&patient.birth_date)),
         ),
-        (
-            &captions.sex,
-            match patient.sex.as_str() {
-                "M" => captions.male.clone(),
-                "F" => captions.female.clone(),
-                other => shown(other),
-            },
-        ),
+        (&captions.sex, sex(&patient.sex, captions)),
         (&captions.ipp, shown(&patient.ipp)),
         (&captions.case, shown(&frcp.case_id)),
     ];
@@ -387,6 +559,44 @@ fn identity(page: &mut Composer, frcp: &Frcp, captions: &Captions) {
         pairs.push((&captions.identity_status, shown(status)));
     }
     page.card(3, &pairs);
+    if let Some(given) = &frcp.mismatch {
+        page.space(4.0);
+        page.paragraph(&captions.identity_mismatch, page.strong());
+        let given = mismatch(given, captions);
+        if !given.is_empty() {
+            let said = format!("{} {given}", captions.identity_given);
+            page.paragraph(&said, page.strong());
+        }
+    }
+}
+
+/// The other identity in one line.
+fn mismatch(given: &MismatchBlock, captions: &Captions) -> String {
+    let birth_date = given.birth_date.as_deref().map(french_date);
+    let sex = given.sex.as_deref().map(|sex| self::sex(sex, captions));
+    let data = [
+        (&captions.birth_name, given.birth_name.clone()),
+        (&captions.birth_given_name, given.given_name.clone()),
+        (&captions.birth_date, birth_date),
+        (&captions.sex, sex),
+    ];
+    let data: Vec<String> = data
+        .into_iter()
+        .filter_map(|(caption, value)| Some(format!("{caption} : {}", value?)))
+        .collect();
+    let source = given.source.as_ref().map(|source| format!(" ({source})"));
+    match data.is_empty() {
+        true => String::new(),
+        false => data.join(" ; ") + &source.unwrap_or_default(),
+    }
+}
+
+fn sex(code: &str, captions: &Captions) -> String {
+    match code {
+        "M" => captions.male.clone(),
+        "F" => captions.female.clone(),
+        other => shown(other, captions),
+    }
 }
 
 fn physicians(page: &mut Composer, frcp: &Frcp, captions: &Captions) {
@@ -412,20 +622,36 @@ fn physicians(page: &mut Composer, frcp: &Frcp, captions: &Captions) {
         (&captions.rpps, 0.26),
     ];
     people(page, columns, &rows);
+    if !frcp.people.is_empty() {
+        page.heading(3, &captions.people);
+        present(page, &frcp.people, captions);
+    }
 }
 
 fn participants(page: &mut Composer, frcp: &Frcp, captions: &Captions) {
-    if frcp.participants.is_empty() && frcp.quorum.is_empty() {
+    let Participants { people, source } = &frcp.participants;
+    if people.is_empty() && frcp.quorum.is_empty() {
         return;
     }
     page.heading(2, &captions.participants);
-    if !frcp.participants.is_empty() {
-        those_present(page, &frcp.participants, captions);
+    if *source == Source::Questionnaire && !people.is_empty() {
+        page.caption(&captions.participants_of_questionnaire);
     }
+    if !people.is_empty() {
+        present(page, people, captions);
+    }
+    // Whom the form expects to come is not counted as come.
+    if *source == Source::Desk && !people.is_empty() {
+        page.space(4.0);
+        let present = format!("{} : {}", captions.present, count(people));
+        page.paragraph(&present, page.body());
+    }
+    page.space(4.0);
     quorum(page, &frcp.quorum, captions);
 }
 
-fn those_present(page: &mut Composer, participants: &[Participant], captions: &Captions) {
+/// A table of people: what they are there for, name, and number.
+fn present(page: &mut Composer, participants: &[Participant], captions: &Captions) {
     let rows: Vec<_> = participants
         .iter()
         .map(|participant| {
@@ -446,9 +672,6 @@ fn those_present(page: &mut Composer, participants: &[Participant], captions: &C
         (&captions.rpps, 0.26),
     ];
     people(page, columns, &rows);
-    page.space(4.0);
-    let present = format!("{} : {}", captions.present, count(participants));
-    page.paragraph(&present, page.body());
 }
 
 /// How many took part, and what was said about the quorum: whether these people make one is not for the program to
@@ -462,8 +685,8 @@ fn quorum(page: &mut Composer, said: &[Quorum], captions: &Captions) {
     }
     for Quorum { said, source } in said {
         let source = match source {
-            QuorumSource::Desk => &captions.quorum_of_desk,
-            QuorumSource::Questionnaire => &captions.quorum_of_questionnaire,
+            Source::Desk => &captions.quorum_of_desk,
+            Source::Questionnaire => &captions.quorum_of_questionnaire,
         };
         page.paragraph(
             &format!("{} : {said} ({source})", captions.quorum),
@@ -609,21 +832,22 @@ fn section(
             }),
         );
     }
-    if let Some(narrative) = section
-        .narrative
-        .as_deref()
-        .filter(|text| !text.trim().is_empty())
-    {
+    if !section.narrative.is_empty() {
         page.space(4.0);
         if !section.rows.is_empty() {
-            page.keep(page.body().size * 5.0);
-            page.paragraph(&captions.narrative, page.small());
+            page.caption(&captions.narrative);
         }
-        for line in narrative.lines() {
-            page.paragraph(line, page.body());
+        for part in &section.narrative {
+            match part {
+                Narrated::Line(line) => page.paragraph(line, page.body()),
+                Narrated::Table { head, rows } => narrated_table(page, head, rows),
+            }
         }
     } else if section.rows.is_empty() && section.sections.is_empty() {
         page.paragraph(&captions.nothing, page.body());
+    }
+    for Figure { caption, image } in &section.figures {
+        page.figure(caption, image);
     }
     for inner in &section.sections {
         self::section(
@@ -634,6 +858,63 @@ fn section(
             captions,
         );
     }
+}
+
+/// More columns have no room beside each other.
+const MOST_COLUMNS: usize = 8;
+
+/// A table of the text, its columns as wide as what stands in them asks for; one of too many columns in lines.
+fn narrated_table(page: &mut Composer, head: &[String], rows: &[Vec<String>]) {
+    let count = rows.iter().map(Vec::len).chain([head.len()]).max();
+    let count = count.unwrap_or(0);
+    if !(2..=MOST_COLUMNS).contains(&count) {
+        let lines = [head].into_iter().chain(rows.iter().map(Vec::as_slice));
+        for line in lines {
+            page.paragraph(&line.join(" | "), page.body());
+        }
+        return;
+    }
+    let cell = |cells: &'_ [String], column: usize| -> usize {
+        let lines = cells.get(column).map_or("", String::as_str).lines();
+        lines.map(|line| line.chars().count()).max().unwrap_or(0)
+    };
+    let weights: Vec<usize> = (0..count)
+        .map(|column| {
+            let in_rows = rows.iter().map(|row| cell(row, column));
+            in_rows
+                .chain([cell(head, column)])
+                .max()
+                .unwrap_or(0)
+                .clamp(10, 48)
+                // What is left free beside the text.
+                + 3
+        })
+        .collect();
+    let all = weights.iter().sum::<usize>().max(1) as f32;
+    let columns: Vec<Column> = weights
+        .iter()
+        .enumerate()
+        .map(|(column, weight)| Column {
+            title: head.get(column).map_or("", String::as_str),
+            share: *weight as f32 / all,
+        })
+        .collect();
+    let style = page.body();
+    page.space(2.0);
+    page.table(
+        &columns,
+        rows.iter().map(|row| {
+            let cells = (0..count).map(|column| row.get(column).map_or("", String::as_str));
+            cells
+                .map(|text| Entry {
+                    text: if text.trim().is_empty() { BLANK } else { text },
+                    style,
+                    indent: 0.0,
+                })
+                .collect()
+        }),
+    );
+    page.space(4.0);
 }
 
 fn items(page: &mut Composer, frcp: &Frcp, captions: &Captions) {
@@ -671,14 +952,73 @@ fn items(page: &mut Composer, frcp: &Frcp, captions: &Captions) {
     );
 }
 
+/// What came for the case besides its form, which nobody reads in the report itself.
+fn documents(page: &mut Composer, frcp: &Frcp, captions: &Captions) {
+    if frcp.documents.is_empty() {
+        return;
+    }
+    page.heading(2, &captions.documents);
+    let columns = [
+        (&captions.document_name, 0.56),
+        (&captions.document_date, 0.24),
+        (&captions.document_type, 0.20),
+    ];
+    let columns = columns.map(|(title, share)| Column { title, share });
+    let style = page.body();
+    page.table(
+        &columns,
+        frcp.documents.iter().map(|texts| {
+            let cells = texts.iter().map(|text| Entry {
+                text: shown_ref(text, captions),
+                style,
+                indent: 0.0,
+            });
+            cells.collect()
+        }),
+    );
+}
+
 fn decision(page: &mut Composer, frcp: &Frcp, captions: &Captions) {
     let mut style = page.body();
     style.size *= 1.1;
-    if frcp.decision.trim().is_empty() {
+    if is_blank(&frcp.decision) {
         style.colour = FAINT;
         page.framed(&captions.decision, &captions.no_decision, style);
     } else {
         page.framed(&captions.decision, &frcp.decision, style);
+    }
+    if let Some(report) = &frcp.report {
+        page.space(6.0);
+        let lead = frcp.lead.clone().unwrap_or_default();
+        let (caption, when) = validated_pair(report, captions);
+        let mut pairs = vec![(caption, when)];
+        if let Some(validator) = &frcp.validator {
+            let lines = [
+                full_name(&validator.family, &validator.given),
+                validator.role.trim().to_owned(),
+                validator
+                    .rpps
+                    .as_ref()
+                    .map(|it| format!("{} {it}", captions.rpps))
+                    .unwrap_or_default(),
+            ];
+            let lines: Vec<String> = lines.into_iter().filter(|it| !it.is_empty()).collect();
+            pairs.push((&captions.validated_by, lines.join("\n")));
+        }
+        pairs.push((
+            &captions.lead,
+            shown(&full_name(&lead.family, &lead.given), captions),
+        ));
+        // Room for a hand.
+        pairs.push((&captions.signature, format!("\n\n{}", "_".repeat(22))));
+        if let Some((name, time)) = &frcp.authenticator {
+            let time = time.as_deref().unwrap_or_default();
+            pairs.push((
+                &captions.authenticated,
+                format!("{name}\n{time}").trim_end().to_owned(),
+            ));
+        }
+        page.card(3, &pairs);
     }
 }
 

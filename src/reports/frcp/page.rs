@@ -10,6 +10,7 @@ use krilla::color::rgb;
 use krilla::configure::{Archival, ConfigurationBuilder};
 use krilla::destination::XyzDestination;
 use krilla::geom::{PathBuilder, Point, Rect, Size, Transform};
+use krilla::image::Image;
 use krilla::metadata::Metadata;
 use krilla::num::NormalizedF32;
 use krilla::outline::{Outline, OutlineNode};
@@ -39,6 +40,11 @@ const LOGO_TOP: f32 = 40.0;
 const LOGO_WIDTH: f32 = 142.0;
 const LOGO_HEIGHT: f32 = 48.0;
 const BESIDE_LOGO: f32 = 14.0;
+/// A picture of a form is at most so high, and a pixel of it at most so large, as on a screen of 96 to an inch.
+const TALLEST_PICTURE: f32 = 320.0;
+const POINTS_PER_PIXEL: f32 = 0.75;
+/// A head of more lines stands once, as the first row of its table.
+const TALLEST_HEAD: usize = 4;
 /// Line height and the distance of the first baseline, as parts of the type size.
 const LEADING: f32 = 1.42;
 const BASELINE: f32 = 1.06;
@@ -109,13 +115,42 @@ pub(super) struct Entry<'a> {
 /// The head of a table, to be repeated.
 struct Head {
     style: Style,
-    titles: Vec<(f32, String)>,
+    titles: Vec<(f32, Vec<String>)>,
+}
+
+/// What is to stay with what follows it: headings, and the head of a table.
+#[derive(Clone, Copy)]
+struct Held {
+    /// The sheet, and where on it what is held begins.
+    sheet: usize,
+    marks: usize,
+    y: f32,
 }
 
 enum Mark {
-    Line { x: f32, baseline: f32, line: Line },
-    Area { area: [f32; 4], colour: Colour },
-    Logo { area: [f32; 4], node: NodeId },
+    Line {
+        x: f32,
+        baseline: f32,
+        line: Line,
+    },
+    Area {
+        area: [f32; 4],
+        colour: Colour,
+    },
+    Picture {
+        area: [f32; 4],
+        node: NodeId,
+        image: Image,
+    },
+}
+
+impl Mark {
+    fn shift(&mut self, by: f32) {
+        match self {
+            Self::Line { baseline, .. } => *baseline += by,
+            Self::Area { area, .. } | Self::Picture { area, .. } => area[1] += by,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -149,6 +184,7 @@ pub(super) struct Composer<'a> {
     logo: Option<(f32, f32)>,
     /// Whether nothing stands below the last heading yet.
     headed: bool,
+    held: Option<Held>,
     nodes: Vec<Node>,
     bookmarks: Vec<Bookmark>,
 }
@@ -163,6 +199,7 @@ impl<'a> Composer<'a> {
             y: FIRST_TOP,
             logo: None,
             headed: false,
+            held: None,
             nodes: Vec::new(),
             bookmarks: Vec::new(),
         })
@@ -210,17 +247,17 @@ impl<'a> Composer<'a> {
 
     /// The operator's logo, if there is one; text stands beside it until [`Self::below_logo`].
     pub fn logo(&mut self, alternative: &str) {
-        let Some(picture) = &self.layout.picture else {
+        let Some(image) = self.layout.picture.clone() else {
             return;
         };
-        let (width, height) = picture.size();
+        let (width, height) = image.size();
         let (width, height) = (width as f32, height as f32);
         let scale = (LOGO_WIDTH / width).min(LOGO_HEIGHT / height);
         let (width, height) = (width * scale, height * scale);
         let node = self.node(None, Tag::Figure(Some(alternative.to_owned())));
         let left = self.left() + self.width() - width;
         let area = [left, LOGO_TOP, width, height];
-        self.sheet.marks.push(Mark::Logo { area, node });
+        self.sheet.marks.push(Mark::Picture { area, node, image });
         self.logo = Some((width + BESIDE_LOGO, LOGO_TOP + height));
     }
 
@@ -274,8 +311,50 @@ impl<'a> Composer<'a> {
     /// Goes to the next sheet unless `height` is left on this one.
     pub fn keep(&mut self, height: f32) {
         if self.y + height > BOTTOM {
-            self.next_sheet();
+            self.turn(None);
         }
+    }
+
+    /// Holds what stands from here on until something follows it.
+    fn hold(&mut self) -> Held {
+        let here = Held {
+            sheet: self.done.len(),
+            marks: self.sheet.marks.len(),
+            y: self.y,
+        };
+        *self.held.get_or_insert(here)
+    }
+
+    /// Goes on with the next sheet: below what is held, which comes along, else below the head of the table.
+    fn turn(&mut self, head: Option<&Head>) {
+        let held = self.held.take();
+        let held = held.filter(|it| it.sheet == self.done.len() && it.marks > 0);
+        let Some(held) = held else {
+            self.next_sheet();
+            if let Some(head) = head {
+                self.head(head, &[]);
+            }
+            return;
+        };
+        let mut marks = self.sheet.marks.split_off(held.marks);
+        let by = TOP - held.y;
+        marks.iter_mut().for_each(|mark| mark.shift(by));
+        let y = self.y + by;
+        self.next_sheet();
+        self.y = y;
+        self.sheet.marks = marks;
+        for bookmark in self.bookmarks.iter_mut().rev() {
+            if bookmark.sheet != held.sheet || bookmark.y < held.y {
+                break;
+            }
+            bookmark.sheet += 1;
+            bookmark.y += by;
+        }
+        self.held = Some(Held {
+            sheet: self.done.len(),
+            marks: 0,
+            y: TOP,
+        });
     }
 
     fn next_sheet(&mut self) {
@@ -305,6 +384,7 @@ impl<'a> Composer<'a> {
         });
         let body = self.layout.text_size * LEADING;
         self.keep(size * LEADING + 4.0 * body);
+        let held = self.hold();
         if level > 1 {
             self.bookmarks.push(Bookmark {
                 level,
@@ -325,6 +405,36 @@ impl<'a> Composer<'a> {
         }
         self.space(size * 0.3);
         self.headed = true;
+        self.held = Some(held);
+    }
+
+    /// Small print that stays with what follows it.
+    pub fn caption(&mut self, text: &str) {
+        let held = self.hold();
+        self.paragraph(text, self.small());
+        self.held = Some(held);
+    }
+
+    /// A picture as wide as the page lets it, never larger than on a screen, with its caption below.
+    pub fn figure(&mut self, caption: &str, image: &Image) {
+        let (width, height) = image.size();
+        let (width, height) = (width as f32, height as f32);
+        let scale = (self.width() / width)
+            .min(TALLEST_PICTURE / height)
+            .min(POINTS_PER_PIXEL);
+        let (width, height) = (width * scale, height * scale);
+        self.space(6.0);
+        self.keep(height + 4.0 * self.small().size * LEADING);
+        let alternative = caption.chars().take(200).collect();
+        let node = self.node(None, Tag::Figure(Some(alternative)));
+        let area = [self.left(), self.y, width, height];
+        let image = image.clone();
+        self.sheet.marks.push(Mark::Picture { area, node, image });
+        self.y += height + 3.0;
+        self.headed = false;
+        self.held = None;
+        self.paragraph(caption, self.small());
+        self.space(4.0);
     }
 
     /// A line across the page.
@@ -431,14 +541,20 @@ impl<'a> Composer<'a> {
         };
         let mut nodes = Vec::new();
         for (column, (x, width)) in columns.iter().zip(&placed) {
-            let title = self
+            let lines = self
                 .fonts
-                .fit(column.title, style.weight, style.size, *width);
-            head.titles.push((*x, title));
+                .wrap(column.title, style.weight, style.size, *width);
+            head.titles.push((*x, lines));
             nodes.push(self.node(Some(head_row), Tag::TH(TableHeaderScope::Column)));
         }
-        self.keep(self.layout.text_size * LEADING * 4.0);
-        self.head(&head, &nodes);
+        let tallest = head.titles.iter().map(|(_, lines)| lines.len()).max();
+        let has_head = columns.iter().any(|column| !column.title.trim().is_empty());
+        let held = self.hold();
+        if has_head {
+            self.head(&head, &nodes);
+            self.held = Some(held);
+        }
+        let repeated = has_head && tallest.is_some_and(|lines| lines <= TALLEST_HEAD);
 
         let frame = Frame {
             ruled: true,
@@ -462,8 +578,9 @@ impl<'a> Composer<'a> {
                     Some(node),
                 ));
             }
-            self.row(cells, frame, Some(&head));
+            self.row(cells, frame, Some(&head).filter(|_| repeated));
         }
+        self.held = None;
     }
 
     /// The head of a table; without nodes it is a repetition, which a screen reader passes over.
@@ -473,14 +590,17 @@ impl<'a> Composer<'a> {
             .titles
             .iter()
             .zip(nodes.chain(std::iter::repeat(None)))
-            .map(|((x, title), node)| Cell {
+            .map(|((x, lines), node)| Cell {
                 x: *x,
-                lines: vec![Line {
-                    text: title.clone(),
-                    style: head.style,
-                    node,
-                    gap: 0.0,
-                }],
+                lines: lines
+                    .iter()
+                    .map(|text| Line {
+                        text: text.clone(),
+                        style: head.style,
+                        node,
+                        gap: 0.0,
+                    })
+                    .collect(),
             })
             .collect();
         let frame = Frame {
@@ -507,9 +627,15 @@ impl<'a> Composer<'a> {
             .collect();
         let height = |&(size, gap): &(f32, f32)| size * LEADING + gap;
         let whole = lines.iter().map(height).sum::<f32>() + 2.0 * frame.padding;
-        if whole < (BOTTOM - TOP) / 4.0 && self.y + whole > BOTTOM {
-            self.continue_on_next_sheet(head);
+        // A longer row begins here only if some lines of it have room.
+        let start = match whole < (BOTTOM - TOP) / 4.0 {
+            true => whole,
+            false => lines.iter().take(3).map(height).sum::<f32>() + 2.0 * frame.padding,
+        };
+        if self.y + start > BOTTOM {
+            self.turn(head);
         }
+        self.held = None;
         let mut columns: Vec<_> = cells
             .into_iter()
             .map(|cell| (cell.x, cell.lines.into_iter()))
@@ -537,15 +663,8 @@ impl<'a> Composer<'a> {
             self.y = y + frame.padding;
             self.frame(frame, top, frame_at);
             if heights.peek().is_some() {
-                self.continue_on_next_sheet(head);
+                self.turn(head);
             }
-        }
-    }
-
-    fn continue_on_next_sheet(&mut self, head: Option<&Head>) {
-        self.next_sheet();
-        if let Some(head) = head {
-            self.head(head, &[]);
         }
     }
 
@@ -606,18 +725,16 @@ impl<'a> Composer<'a> {
                     fill(surface, area, colour);
                 });
             }
-            Mark::Logo { area, node } => {
+            Mark::Picture { area, node, image } => {
                 let [x, y, width, height] = area;
-                let (Some(picture), Some(size), Some(node)) = (
-                    &self.layout.picture,
-                    Size::from_wh(width, height),
-                    self.nodes.get_mut(node),
-                ) else {
+                let (Some(size), Some(node)) =
+                    (Size::from_wh(width, height), self.nodes.get_mut(node))
+                else {
                     return;
                 };
                 let leaf = surface.start_tagged(ContentTag::Other);
                 surface.push_transform(&Transform::from_translate(x, y));
-                surface.draw_image(picture.clone(), size);
+                surface.draw_image(image, size);
                 surface.pop();
                 surface.end_tagged();
                 node.leaves.push(leaf);
@@ -701,14 +818,19 @@ fn fill(surface: &mut Surface, [x, y, width, height]: [f32; 4], colour: Colour) 
 
 fn write(surface: &mut Surface, fonts: &Fonts, x: f32, y: f32, text: &str, style: Style) {
     set_colour(surface, style.colour);
-    surface.draw_glyphs(
-        Point::from_xy(x, y),
-        &fonts.glyphs(text, style.weight),
-        fonts.font(style.weight),
-        text,
-        style.size,
-        false,
-    );
+    let mut x = x;
+    for run in fonts.runs(text, style.weight) {
+        let width: f32 = run.glyphs.iter().map(|glyph| glyph.x_advance).sum();
+        surface.draw_glyphs(
+            Point::from_xy(x, y),
+            &run.glyphs,
+            run.font,
+            run.text,
+            style.size,
+            false,
+        );
+        x += width * style.size;
+    }
 }
 
 /// The headings of level 2, with the deeper ones below them.

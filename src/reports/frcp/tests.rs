@@ -19,6 +19,19 @@ fn row(label: &str, value: &str, qualifier: &str, depth: u8) -> Row {
     }
 }
 
+fn lines(text: &str) -> Vec<Narrated> {
+    text.lines()
+        .map(|line| Narrated::Line(line.to_owned()))
+        .collect()
+}
+
+fn desk(people: Vec<Participant>) -> Participants {
+    Participants {
+        people,
+        source: Source::Desk,
+    }
+}
+
 /// A case with everything.
 fn full() -> Frcp {
     Frcp {
@@ -27,6 +40,7 @@ fn full() -> Frcp {
             label: "3C – Dermatologie – Oncologie cutanée".into(),
             date: NaiveDate::from_ymd_opt(2025, 4, 1).unwrap(),
             start: Some("14:30".into()),
+            places: vec!["Salle Curie, CHU de Rennes (Centre)".into()],
         },
         patient: PatientBlock {
             birth_name: "LEFÈVRE-D’ARC".into(),
@@ -39,11 +53,16 @@ fn full() -> Frcp {
             ins: Some(("250117511111167".into(), "1.2.250.1.213.1.4.8".into())),
             ins_status: Some("VALI".into()),
         },
-        facility_name: "Hôpital Démo".into(),
+        facility: FacilityBlock {
+            name: "Hôpital Démo".into(),
+            address: "1 rue de l’Exemple, 35000 Rennes".into(),
+            finess: Some("350000741".into()),
+            network: Some("DERMATO".into()),
+        },
         case_id: "59384".into(),
         submitter: physician("10003425302", "MANSION", "Frédéric"),
         lead: physician("10100094977", "FERRY", "Jules"),
-        participants: vec![
+        participants: desk(vec![
             Participant {
                 rpps: Some("10102078838".into()),
                 family: "NGUYỄN".into(),
@@ -56,26 +75,38 @@ fn full() -> Frcp {
                 given: "Zoé".into(),
                 role: "Infirmière coordinatrice".into(),
             },
-        ],
+        ]),
+        people: vec![Participant {
+            rpps: None,
+            family: "ROUX Léa, CHU de Démo".into(),
+            given: String::new(),
+            role: "Correspondant : Médecin généraliste".into(),
+        }],
+        mismatch: Some(MismatchBlock {
+            birth_name: Some("LEFEVRE".into()),
+            given_name: None,
+            birth_date: Some("1950-11-14".into()),
+            sex: Some("M".into()),
+            source: Some("CDA".into()),
+        }),
         quorum: vec![
             Quorum {
                 said: "Atteint".into(),
-                source: QuorumSource::Desk,
+                source: Source::Desk,
             },
             Quorum {
                 said: "Quorum non atteint".into(),
-                source: QuorumSource::Questionnaire,
+                source: Source::Questionnaire,
             },
         ],
         sections: vec![
             Section {
                 title: "Motif de la présentation".into(),
                 code: Some("42349-1".into()),
-                narrative: Some(
+                narrative: lines(
                     "Patiente de 74 ans adressée pour un mélanome du dos découvert en mars 2025 \
                      à l’occasion d’une consultation de dépistage.\nIndice de Breslow : 2,4 mm ; \
-                     pas d’ulcération. Question posée : reprise chirurgicale et ganglion sentinelle ?"
-                        .into(),
+                     pas d’ulcération. Question posée : reprise chirurgicale et ganglion sentinelle ?",
                 ),
                 ..Section::default()
             },
@@ -85,7 +116,12 @@ fn full() -> Frcp {
                     row("Tumeur primitive", "", "", 0),
                     row("Localisation", "Peau du tronc", "Réalisé", 1),
                     row("Latéralité", "Droite", "Réalisé", 1),
-                    row("Type histologique", "Mélanome superficiel extensif (M8743/3)", "Réalisé", 0),
+                    row(
+                        "Type histologique",
+                        "Mélanome superficiel extensif (M8743/3)",
+                        "Réalisé",
+                        0,
+                    ),
                     row("Indice de Breslow", "2,4 mm", "Réalisé", 1),
                     row("Ulcération", "", "", 1),
                     row("Classification TNM", "pT3a cN0 cM0", "Réalisé", 0),
@@ -94,7 +130,12 @@ fn full() -> Frcp {
                 sections: vec![Section {
                     title: "Antécédents".into(),
                     rows: vec![
-                        row("Hypertension artérielle", "traitée depuis 2011", "Réalisé", 0),
+                        row(
+                            "Hypertension artérielle",
+                            "traitée depuis 2011",
+                            "Réalisé",
+                            0,
+                        ),
                         row("Allergie", "aucune connue", "", 0),
                     ],
                     ..Section::default()
@@ -123,6 +164,13 @@ fn full() -> Frcp {
             ("Quorum".into(), "Atteint".into()),
             ("Essai clinique".into(), "Non proposé".into()),
         ],
+        validator: None,
+        authenticator: None,
+        documents: vec![[
+            "Scanner thoracique.pdf".into(),
+            "02/04/2025 10:15".into(),
+            "PDF".into(),
+        ]],
         decision: "Reprise chirurgicale avec marges de 2 cm et recherche du ganglion sentinelle \
                    axillaire droit.\nBilan d’extension par TEP-TDM avant l’intervention.\n\
                    Nouvelle présentation avec les résultats anatomopathologiques."
@@ -131,6 +179,8 @@ fn full() -> Frcp {
             document_id: "67da8696f56896e0720d8bcf".into(),
             version: 2,
             completed: DateTime::parse_from_rfc3339("2025-04-01T15:05:02+02:00").unwrap(),
+            validated: None,
+            replaces: None,
         }),
     }
 }
@@ -143,21 +193,29 @@ fn bare() -> Frcp {
             label: String::new(),
             date: NaiveDate::from_ymd_opt(2025, 4, 2).unwrap(),
             start: None,
+            places: Vec::new(),
         },
         patient: PatientBlock::default(),
-        facility_name: String::new(),
+        facility: FacilityBlock::default(),
         case_id: String::new(),
         submitter: None,
         lead: None,
-        participants: Vec::new(),
+        participants: Participants::default(),
+        people: Vec::new(),
+        mismatch: None,
         quorum: Vec::new(),
         sections: Vec::new(),
         items: Vec::new(),
+        validator: None,
+        authenticator: None,
+        documents: Vec::new(),
         decision: String::new(),
         report: Some(ReportBlock {
             document_id: String::new(),
             version: 1,
             completed: DateTime::parse_from_rfc3339("2025-04-02T00:00:00Z").unwrap(),
+            validated: None,
+            replaces: None,
         }),
     }
 }
@@ -225,6 +283,11 @@ fn everything_is_shown() {
         "59384",
         "MANSION Frédéric 10003425302",
         "FERRY Jules 10100094977",
+        "Correspondant : Médecin généraliste ROUX Léa, CHU de Démo —",
+        "Identité à vérifier",
+        "Compte rendu validé le",
+        "01/04/2025 à 15:05",
+        "Signature",
         "NGUYỄN Thị Hà 10102078838",
         "DUPONT Zoé —",
         "Nombre de participants : 2 (Oncologue médical, Infirmière coordinatrice)",
@@ -249,6 +312,9 @@ fn everything_is_shown() {
 fn before_the_session_has_met_there_is_no_decision() {
     let form = Frcp {
         report: None,
+        validator: None,
+        authenticator: None,
+        documents: Vec::new(),
         decision: String::new(),
         ..full()
     };
@@ -303,7 +369,7 @@ fn long_tables_go_over_the_pages_and_lose_nothing() {
     frcp.sections = vec![Section {
         title: "Mesures".into(),
         rows,
-        narrative: Some("x".repeat(5_000)),
+        narrative: vec![Narrated::Line("x".repeat(5_000))],
         ..Section::default()
     }];
     frcp.decision = "Surveillance.\n".repeat(200);
@@ -420,9 +486,11 @@ fn a_quorum_is_never_claimed() {
         role: role.into(),
         ..Participant::default()
     };
-    frcp.participants = ["Chirurgien", "Oncologue", "Chirurgien", ""]
-        .map(role)
-        .into();
+    frcp.participants = desk(
+        ["Chirurgien", "Oncologue", "Chirurgien", ""]
+            .map(role)
+            .into(),
+    );
     frcp.items.clear();
     let Some(text) = checked(&frcp).1 else { return };
     for shown in [
@@ -439,10 +507,10 @@ fn nothing_leaves_the_margins() {
     let word = "anticonstitutionnellement".repeat(40);
     let mut frcp = full();
     frcp.session.label = word.clone();
-    frcp.facility_name = word.clone();
+    frcp.facility.name = word.clone();
     frcp.patient.usual_name = word.clone();
     frcp.case_id = "2CE71A5B-FD99-4958-ADE4-CA39E86625ED".repeat(3);
-    frcp.participants = (1..=60)
+    let people = (1..=60)
         .map(|number| Participant {
             rpps: Some("10102078838".into()),
             family: "W".repeat(number * 3),
@@ -450,13 +518,17 @@ fn nothing_leaves_the_margins() {
             role: word.chars().take(number * 4).collect(),
         })
         .collect();
+    frcp.participants = desk(people);
     frcp.sections = vec![Section {
         title: word.clone(),
         rows: vec![
             row(&word, &word, &word, 12),
             row("Texte", &"mot ".repeat(1250), "Prévu", 0),
         ],
-        narrative: Some(format!("{word}\n{}", "Texte libre. ".repeat(385))),
+        narrative: vec![
+            Narrated::Line(word.to_string()),
+            Narrated::Line("Texte libre. ".repeat(385)),
+        ],
         ..Section::default()
     }];
     frcp.items = vec![(word.clone(), word.clone())];
@@ -504,4 +576,135 @@ fn dates_are_french() {
     }
     let date = NaiveDate::from_ymd_opt(2024, 8, 31).unwrap();
     assert_eq!(long_date(date), "samedi 31 août 2024");
+}
+
+#[test]
+fn no_heading_and_no_head_of_a_table_stands_alone_at_the_foot_of_a_page() {
+    let long = "Compte rendu de l’intervention : lobectomie et curage. ".repeat(6);
+    for above in 14..44 {
+        let mut frcp = full();
+        frcp.sections = vec![
+            Section {
+                title: "Avant".into(),
+                rows: vec![row("Ligne", "valeur", "", 0); above],
+                ..Section::default()
+            },
+            Section {
+                title: "Titre suivant".into(),
+                rows: vec![row("Opération", &long, "", 0)],
+                narrative: vec![Narrated::Table {
+                    head: vec!["Examen lu".into(), "Résultat lu".into()],
+                    rows: vec![vec!["Scanner".into(), long.clone()]],
+                }],
+                ..Section::default()
+            },
+        ];
+        let pdf = render(&frcp).unwrap();
+        let Some(text) = ask("pdftotext", &["-layout", "-enc", "UTF-8"], &pdf) else {
+            return;
+        };
+        for (heading, first) in [("Titre suivant", "Opération"), ("Examen lu", "Scanner")] {
+            let page = text.split('\u{c}').find(|page| page.contains(heading));
+            let page = page.unwrap();
+            let below = &page[page.find(heading).unwrap()..];
+            assert!(below.contains(first), "{above} rows above: {page}");
+        }
+    }
+}
+
+#[test]
+fn pictures_and_tables_of_the_form_are_shown() {
+    let logo = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/layout/logo.png");
+    let image = crate::picture::read(std::fs::read(logo).unwrap(), 2_000, u64::MAX).unwrap();
+    let wide = |count: usize| Narrated::Table {
+        head: (0..count).map(|at| format!("Colonne {at}")).collect(),
+        rows: vec![(0..count).map(|at| format!("case {at}")).collect()],
+    };
+    let mut frcp = full();
+    frcp.sections = vec![Section {
+        title: "Imagerie".into(),
+        narrative: vec![wide(3), wide(12)],
+        figures: vec![Figure {
+            caption: "Image 1 : scanner".into(),
+            image,
+        }],
+        ..Section::default()
+    }];
+    let pdf = render(&frcp).unwrap();
+    assert!(contains(&pdf, "/Subtype/Image") || contains(&pdf, "/Subtype /Image"));
+    ask("qpdf", &["--check"], &pdf);
+    let Some(text) = ask("pdftotext", &["-layout", "-enc", "UTF-8"], &pdf) else {
+        return;
+    };
+    for said in [
+        "Image 1 : scanner",
+        "Colonne 2",
+        "case 2",
+        "case 10 | case 11",
+    ] {
+        assert!(text.contains(said), "{said}: {text}");
+    }
+}
+
+#[test]
+fn a_version_that_nobody_validated_says_so() {
+    let at = |text: &str| DateTime::parse_from_rfc3339(text).unwrap();
+    let validator = Participant {
+        rpps: None,
+        family: "VALID".into(),
+        given: "Eve".into(),
+        role: String::new(),
+    };
+    for (validated, shown, hidden) in [
+        (
+            None,
+            [
+                "Compte rendu validé le 16/04/2025 à 11:00",
+                "Version 2 · validé le 16/04/2025 à 11:00:05",
+            ],
+            "mise à jour",
+        ),
+        (
+            Some(at("2025-04-15T18:00:00+02:00")),
+            [
+                "Mis à jour le 16/04/2025 à 11:00 ; validé le 15/04/2025 à 18:00 avant cette mise à jour",
+                "Version 2 · mis à jour le 16/04/2025 à 11:00:05 ; validé le 15/04/2025 à 18:00:00 avant cette mise à jour",
+            ],
+            "validé le 16/04/2025",
+        ),
+    ] {
+        let report = ReportBlock {
+            document_id: "d".into(),
+            version: 2,
+            completed: at("2025-04-16T11:00:05+02:00"),
+            validated,
+            replaces: None,
+        };
+        for (number, said) in shown.into_iter().enumerate() {
+            let captions = Captions::default();
+            let text = match number {
+                0 => {
+                    let (caption, when) = validated_pair(&report, &captions);
+                    format!("{caption} {when}")
+                }
+                _ => format!(
+                    "Version 2 · {}",
+                    validation(&report, &captions.updated, &captions, "%H:%M:%S")
+                ),
+            };
+            assert_eq!(text, said);
+        }
+        let frcp = Frcp {
+            report: Some(report),
+            validator: Some(validator.clone()),
+            ..bare()
+        };
+        let pdf = render(&frcp).unwrap();
+        if let Some(text) = ask("pdftotext", &[], &pdf) {
+            let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert!(text.contains("VALID Eve"), "{text}");
+            assert!(text.contains(shown[1]), "{text}");
+            assert!(!text.contains(hidden), "{text}");
+        }
+    }
 }

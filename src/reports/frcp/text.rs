@@ -16,9 +16,8 @@ use super::FrcpError;
 static REGULAR: &[u8] = include_bytes!("../fonts/Inter-Regular.otf");
 static BOLD: &[u8] = include_bytes!("../fonts/Inter-SemiBold.otf");
 
-/// Shown for a character that the fonts do not have. PDF/A forbids the glyph `.notdef`, and
-/// leaving the character out would hide that something stood there.
-const MISSING: char = '\u{25A1}';
+/// Signs, ticked boxes and letters that the other two lack, in one weight.
+static SYMBOLS: &[u8] = include_bytes!("../fonts/DejaVuSans-Symbols.ttf");
 
 /// A longer word may break anywhere, and no more bytes are measured at once: no input needs an unbounded buffer.
 const LONGEST_WORD: usize = 200;
@@ -39,8 +38,24 @@ pub(super) enum Weight {
 pub(super) struct Fonts {
     regular: Typeface,
     bold: Typeface,
-    /// How many combining marks stand as codes.
-    coded: Cell<usize>,
+    symbols: Typeface,
+    coded: Cell<Coded>,
+}
+
+/// What stands on the page as codes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Coded {
+    /// Combining marks beyond what one letter can carry.
+    pub marks: usize,
+    /// Characters that no font has.
+    pub characters: usize,
+}
+
+/// A part of a line in one font.
+pub(super) struct Run<'t> {
+    pub font: Font,
+    pub text: &'t str,
+    pub glyphs: Vec<KrillaGlyph>,
 }
 
 struct Typeface {
@@ -54,7 +69,8 @@ impl Fonts {
         Ok(Self {
             regular: Typeface::load(REGULAR)?,
             bold: Typeface::load(BOLD)?,
-            coded: Cell::new(0),
+            symbols: Typeface::load(SYMBOLS)?,
+            coded: Cell::default(),
         })
     }
 
@@ -65,36 +81,63 @@ impl Fonts {
         }
     }
 
-    /// The font as the PDF embeds it.
-    pub fn font(&self, weight: Weight) -> Font {
-        self.typeface(weight).font.clone()
+    /// The parts of a text that one font each can show, in order.
+    fn parts<'t>(
+        &self,
+        text: &'t str,
+        weight: Weight,
+    ) -> impl Iterator<Item = (&Typeface, &'t str)> {
+        let own = self.typeface(weight);
+        let is_own = move |character: char| {
+            character.is_ascii() || own.has(character) || !self.symbols.has(character)
+        };
+        let mut rest = text;
+        std::iter::from_fn(move || {
+            let of_own = is_own(rest.chars().next()?);
+            let end = rest.find(|character| is_own(character) != of_own);
+            let (part, after) = rest.split_at_checked(end.unwrap_or(rest.len()))?;
+            rest = after;
+            Some((if of_own { own } else { &self.symbols }, part))
+        })
     }
 
-    /// The glyphs of one line.
-    pub fn glyphs(&self, line: &str, weight: Weight) -> Vec<KrillaGlyph> {
-        self.typeface(weight).shape(line)
+    /// One line as it is drawn.
+    pub fn runs<'t>(&self, line: &'t str, weight: Weight) -> Vec<Run<'t>> {
+        self.parts(line, weight)
+            .map(|(typeface, text)| Run {
+                font: typeface.font.clone(),
+                text,
+                glyphs: typeface.shape(text),
+            })
+            .collect()
     }
 
     /// How wide a line is, in points.
     pub fn width(&self, line: &str, weight: Weight, size: f32) -> f32 {
-        self.typeface(weight).advance(line) * size
+        let advances = self
+            .parts(line, weight)
+            .map(|(typeface, text)| typeface.advance(text));
+        advances.sum::<f32>() * size
     }
 
-    /// How many combining marks stand as codes in what was wrapped.
-    pub fn coded_marks(&self) -> usize {
+    /// What stands as codes in what was wrapped.
+    pub fn coded(&self) -> Coded {
         self.coded.get()
     }
 
     /// Breaks text into lines no wider than `width`: at its line ends, between words, after the
     /// hyphens of compounds, and inside a word only where the word alone is too wide.
     pub fn wrap(&self, text: &str, weight: Weight, size: f32, width: f32) -> Vec<String> {
-        let typeface = self.typeface(weight);
         let widest = f64::from(width / size);
         let mut lines = Vec::new();
         let (text, coded) = self.printable(text, weight);
-        self.coded.set(self.coded.get().saturating_add(coded));
+        let before = self.coded.get();
+        self.coded.set(Coded {
+            marks: before.marks.saturating_add(coded.marks),
+            characters: before.characters.saturating_add(coded.characters),
+        });
         for paragraph in text.trim_end().split('\n') {
-            let measured = typeface.measure(paragraph);
+            let measured = self.measure(paragraph, weight);
             let mut line = String::new();
             let mut taken = 0.0;
             let mut start = 0;
@@ -151,7 +194,7 @@ impl Fonts {
             return text;
         }
         let ellipsis = self.width("…", weight, size);
-        let measured = self.typeface(weight).measure(&text);
+        let measured = self.measure(&text, weight);
         let parts = measured.cut(0, text.len(), f64::from((width - ellipsis) / size));
         let part = parts.first().and_then(|(from, to)| text.get(*from..*to));
         let mut line = part.unwrap_or_default().trim_end().to_owned();
@@ -159,12 +202,57 @@ impl Fonts {
         line
     }
 
-    /// The text with one kind of line end, and with only characters that the font can show; and how many combining
-    /// marks stand as codes in it.
-    fn printable(&self, text: &str, weight: Weight) -> (String, usize) {
+    /// Measures a paragraph, piece by piece.
+    fn measure(&self, paragraph: &str, weight: Weight) -> Measured {
+        let mut measured = Measured::default();
+        let (mut start, mut end) = (0, 0);
+        for word in words(paragraph) {
+            end += word.len();
+            if end - start >= MEASURED_AT_ONCE {
+                self.measure_piece(paragraph.get(start..end), start, weight, &mut measured);
+                start = end;
+            }
+        }
+        self.measure_piece(paragraph.get(start..end), start, weight, &mut measured);
+        measured.before.push(measured.total);
+        measured
+    }
+
+    fn measure_piece(
+        &self,
+        piece: Option<&str>,
+        start: usize,
+        weight: Weight,
+        measured: &mut Measured,
+    ) {
+        let Some(piece) = piece.filter(|it| !it.is_empty()) else {
+            return;
+        };
+        measured.before.resize(start + piece.len(), f64::NAN);
+        let mut start = start;
+        for (typeface, part) in self.parts(piece, weight) {
+            let shaped = typeface.shaped(part);
+            for (info, position) in shaped.glyph_infos().iter().zip(shaped.glyph_positions()) {
+                let at = start + info.cluster as usize;
+                if let Some(before) = measured.before.get_mut(at).filter(|it| it.is_nan()) {
+                    *before = measured.total;
+                }
+                measured.total += f64::from(typeface.em(position.x_advance));
+            }
+            start += part.len();
+        }
+    }
+
+    /// The text with one kind of line end, and with only characters that the fonts can show, each other one as its
+    /// code: PDF/A forbids the glyph `.notdef`, and an empty box would look like one that nobody ticked.
+    fn printable(&self, text: &str, weight: Weight) -> (String, Coded) {
         let typeface = self.typeface(weight);
         let mut printable = String::with_capacity(text.len());
-        let (mut marks, mut coded) = (0_usize, 0);
+        let has = |character: char| {
+            !character.is_control() && (typeface.has(character) || self.symbols.has(character))
+        };
+        let mut marks = 0_usize;
+        let mut coded = Coded::default();
         let mut characters = text.chars().peekable();
         while let Some(character) = characters.next() {
             if typeface.is_mark(character) {
@@ -176,7 +264,7 @@ impl Fonts {
                         all_same &= more == character;
                         count += 1;
                     }
-                    coded += count;
+                    coded.marks += count;
                     let more = if all_same { "" } else { "…" };
                     let code = u32::from(character);
                     printable.push_str(&format!("[U+{code:04X}{more} × {count}]"));
@@ -195,14 +283,36 @@ impl Fonts {
                 }
                 '\t' => printable.push_str("    "),
                 invisible if is_invisible(invisible) => {}
-                known if !known.is_control() && typeface.has(known) => printable.push(known),
-                '☐' => printable.push(MISSING),
-                '☑' | '☒' => printable.push('✓'),
-                _ => printable.push(MISSING),
+                known if has(known) => printable.push(known),
+                other => match alike(other) {
+                    Some(sign) => printable.push(sign),
+                    None => {
+                        coded.characters += 1;
+                        printable.push_str(&format!("[U+{:04X}]", u32::from(other)));
+                    }
+                },
             }
         }
         (printable, coded)
     }
+}
+
+/// The sign that looks like one that no font has: those of Wingdings, which word processors put into the private use
+/// area, and coloured ones. A code that means another sign in another such font is none of them.
+fn alike(character: char) -> Option<char> {
+    Some(match character {
+        '\u{F0FC}' | '\u{1F5F8}' => '✔',
+        '\u{2705}' | '\u{F0FE}' | '\u{1F5F9}' => '☑',
+        '\u{F0FD}' | '\u{1F5F7}' => '☒',
+        '\u{F0FB}' | '\u{274C}' | '\u{274E}' => '✘',
+        '\u{F0A8}' | '\u{F06F}' | '\u{F071}' | '\u{F072}' => '☐',
+        '\u{F0A7}' => '▪',
+        '\u{F0B7}' | '\u{F06C}' => '•',
+        '\u{F0D8}' => '➢',
+        '\u{F0E0}' => '→',
+        '\u{2B1B}' => '■',
+        _ => return None,
+    })
 }
 
 /// Characters that steer a layout and show nothing: soft hyphen, joiners, direction and variation
@@ -342,37 +452,6 @@ impl Typeface {
         let glyph = self.face.glyph_index(character);
         is_mark(character) || glyph.and_then(class) == Some(GlyphClass::Mark)
     }
-
-    /// Measures a paragraph, piece by piece.
-    fn measure(&self, paragraph: &str) -> Measured {
-        let mut measured = Measured::default();
-        let (mut start, mut end) = (0, 0);
-        for word in words(paragraph) {
-            end += word.len();
-            if end - start >= MEASURED_AT_ONCE {
-                self.measure_piece(paragraph, start, end, &mut measured);
-                start = end;
-            }
-        }
-        self.measure_piece(paragraph, start, end, &mut measured);
-        measured.before.push(measured.total);
-        measured
-    }
-
-    fn measure_piece(&self, paragraph: &str, start: usize, end: usize, measured: &mut Measured) {
-        let Some(piece) = paragraph.get(start..end).filter(|it| !it.is_empty()) else {
-            return;
-        };
-        let shaped = self.shaped(piece);
-        measured.before.resize(end, f64::NAN);
-        for (info, position) in shaped.glyph_infos().iter().zip(shaped.glyph_positions()) {
-            let at = start + info.cluster as usize;
-            if let Some(before) = measured.before.get_mut(at).filter(|it| it.is_nan()) {
-                *before = measured.total;
-            }
-            measured.total += f64::from(self.em(position.x_advance));
-        }
-    }
 }
 
 /// What a paragraph measures.
@@ -475,11 +554,23 @@ mod tests {
     }
 
     #[test]
-    fn what_the_font_lacks_is_shown_as_a_box() {
-        assert_eq!(
-            wrapped("é≥≤µ°→–—œ✓ 王😀\u{0}\u{AD}\u{202E}\u{FEFF}☑", 500.0),
-            ["é≥≤µ°→–—œ✓ □□□✓"]
-        );
+    fn signs_look_like_what_was_sent_or_stand_as_codes() {
+        for (sent, shown, characters) in [
+            ("é≥≤µ°→–—œ✓", "é≥≤µ°→–—œ✓", 0),
+            ("✔ ☑ ☐ ☒ ✘ ⩾ ⩽ ≧ ≦", "✔ ☑ ☐ ☒ ✘ ⩾ ⩽ ≧ ≦", 0),
+            ("✅ \u{F0FC} \u{F0FE}", "☑ ✔ ☑", 0),
+            ("\u{F0A8} \u{F06F}", "☐ ☐", 0),
+            ("\u{F0FD} \u{F0FB}", "☒ ✘", 0),
+            ("a\u{AD}\u{202E}\u{FEFF}b", "ab", 0),
+            ("王", "[U+738B]", 1),
+            ("a\u{0}b\u{F0A3}", "a[U+0000]b[U+F0A3]", 2),
+        ] {
+            for weight in [Weight::Regular, Weight::Bold] {
+                let fonts = Fonts::load().unwrap();
+                assert_eq!(fonts.wrap(sent, weight, 10.0, 500.0), [shown]);
+                assert_eq!(fonts.coded().characters, characters, "{sent}");
+            }
+        }
     }
 
     #[test]
@@ -491,9 +582,11 @@ mod tests {
                 fonts.printable(&all, weight).0.chars().collect();
             assert!(shown.len() > 2000 && !shown.contains(&'\r'));
             for character in shown.into_iter().filter(|character| *character != '\n') {
-                let glyphs = fonts.glyphs(&character.to_string(), weight);
+                let character = character.to_string();
+                let runs = fonts.runs(&character, weight);
+                let mut glyphs = runs.iter().flat_map(|run| &run.glyphs).peekable();
                 assert!(
-                    !glyphs.is_empty() && glyphs.iter().all(|glyph| glyph.glyph_id.to_u32() != 0),
+                    glyphs.peek().is_some() && glyphs.all(|glyph| glyph.glyph_id.to_u32() != 0),
                     "{character:?}"
                 );
             }
@@ -515,13 +608,16 @@ mod tests {
     #[test]
     fn glyphs_cover_the_whole_text() {
         let fonts = Fonts::load().unwrap();
-        let text = "Cafe\u{301} -> fin 2x3";
-        let glyphs = fonts.glyphs(text, Weight::Regular);
-        let mut covered = 0;
-        for glyph in &glyphs {
-            assert!(glyph.text_range.start <= covered && glyph.text_range.end >= covered);
-            covered = glyph.text_range.end;
+        let text = "Cafe\u{301} -> ☑ fin ☐☒ 2x3 ✔";
+        let runs = fonts.runs(text, Weight::Regular);
+        assert_eq!(runs.iter().map(|run| run.text).collect::<String>(), text);
+        for run in runs {
+            let mut covered = 0;
+            for glyph in &run.glyphs {
+                assert!(glyph.text_range.start <= covered && glyph.text_range.end >= covered);
+                covered = glyph.text_range.end;
+            }
+            assert_eq!(covered, run.text.len());
         }
-        assert_eq!(covered, text.len());
     }
 }

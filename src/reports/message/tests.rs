@@ -14,6 +14,7 @@ struct Given {
     submitter: Option<Physician>,
     lead: Option<Physician>,
     session_label: String,
+    is_validated: bool,
 }
 
 impl Given {
@@ -41,14 +42,17 @@ impl Given {
                 address: None,
                 network: None,
                 identity_status: None,
+                identity_attributes: Vec::new(),
                 physician: None,
                 demographics_time: None,
+                ins_time: None,
             },
             case: CaseId::new("59384"),
             document_id: DocumentId::new("67da8696f56896e0720d8bcf"),
             submitter: physician("10102078838", "Audrey", "Médecin"),
             lead: None,
             session_label: "3C - Dermatologie - Oncologie cutanée".into(),
+            is_validated: true,
         }
     }
 
@@ -64,6 +68,7 @@ impl Given {
             number: 3840,
             version: 1,
             time: "2025-04-01T11:05:02Z".parse().unwrap(),
+            is_validated: self.is_validated,
             file_name: "rcp_questionnaire_DUPONZZZ-F_01042025.pdf",
         })
     }
@@ -85,7 +90,7 @@ impl Given {
 
 fn physician(rpps: &str, family: &str, given: &str) -> Option<Physician> {
     Some(Physician {
-        rpps: Rpps::new(rpps),
+        number: Some(PhysicianNumber::Rpps(Rpps::new(rpps))),
         family: Some(family.into()),
         given: Some(given.into()),
     })
@@ -111,6 +116,21 @@ fn mdm_is_the_documentation_example_field_by_field() {
 }
 
 #[test]
+fn a_lead_that_is_not_wanted_is_in_neither_format() {
+    for format in [Format::MdmT02, Format::OruR01] {
+        let mut given = Given::new();
+        given.lead = lead();
+        given.set_lead_field("off");
+        given.facility.reports.format = format;
+        let lines = given.lines();
+        assert!(
+            !lines.iter().any(|line| line.contains("Ferry")),
+            "{lines:?}"
+        );
+    }
+}
+
+#[test]
 fn patient_and_lead_where_they_are_known() {
     let mut given = Given::new();
     given.patient.authority = Some(Authority {
@@ -119,6 +139,7 @@ fn patient_and_lead_where_they_are_known() {
         universal_id_type: "ISO".into(),
     });
     given.patient.address = Some(Address {
+        complement: None,
         street: "1 rue de l'Église".into(),
         city: "Marseille".into(),
         postal_code: "13005".into(),
@@ -160,6 +181,42 @@ fn the_lead_goes_where_it_is_configured() {
 }
 
 #[test]
+fn the_lead_is_left_out_where_it_is_off() {
+    let mut given = Given::new();
+    given.lead = lead();
+    given.set_lead_field("off");
+    assert!(!given.lines().concat().contains("10100094977"));
+}
+
+#[test]
+fn a_control_id_fits_its_field_and_is_of_one_report_alone() {
+    let long = "centre-hospitalier-universitaire";
+    let facilities = ["demo", "chu-1", "chu-1-1", long, &format!("{long}-2")];
+    let numbers = [1, 11, 1_764_200_000, u64::MAX];
+    let versions = ["1", "2", "12", "4294967295", "1w"];
+    let mut seen = std::collections::BTreeSet::new();
+    for facility in facilities {
+        for number in numbers {
+            for version in versions {
+                let id = control_id(&FacilityId::new(facility), number, version);
+                assert!((3..=20).contains(&id.len()), "{id}");
+                assert!(
+                    id.bytes()
+                        .all(|it| it.is_ascii_alphanumeric() || it == b'-')
+                );
+                assert_eq!(
+                    id,
+                    control_id(&FacilityId::new(facility), number, version),
+                    "the same again"
+                );
+                assert!(seen.insert(id.clone()), "{id}");
+            }
+        }
+    }
+    assert!(seen.contains("chu-1-1764200000-12") && seen.contains("demo-11-1w"));
+}
+
+#[test]
 fn oru_has_an_order_instead_of_event_and_document() {
     let mut given = Given::new();
     given.facility.reports = Reports {
@@ -176,6 +233,48 @@ fn oru_has_an_order_instead_of_event_and_document() {
         lines[3],
         "OBR|1|59384|67da8696f56896e0720d8bcf^ROFIM|FRCP^3C - Dermatologie - Oncologie cutanée|||20250401130502|||||||||10102078838^Audrey^Médecin^^^^^^ASIP-SANTE-PS&1.2.250.1.71.4.2.1&ISO^D^^^RPPS|||||||||F|||||||10100094977&Ferry&Jules&&&&&&ASIP-SANTE-PS&1.2.250.1.71.4.2.1&ISO"
     );
+}
+
+#[test]
+fn an_address_is_sent_whole_with_the_code_of_its_country() {
+    for (complement, country, sent) in [
+        (Some("Bât. B"), "FRANCE", "1 rue A^Bât. B^Metz^^57000^FRA"),
+        (None, "France", "1 rue A^^Metz^^57000^FRA"),
+        (None, "BE", "1 rue A^^Metz^^57000^BEL"),
+        (None, "FRA", "1 rue A^^Metz^^57000^FRA"),
+        (None, "Lotharingie", "1 rue A^^Metz^^57000^Lotharingie"),
+    ] {
+        let mut given = Given::new();
+        given.patient.address = Some(Address {
+            street: "1 rue A".into(),
+            complement: complement.map(str::to_owned),
+            city: "Metz".into(),
+            postal_code: "57000".into(),
+            country: country.into(),
+        });
+        let lines = given.lines();
+        assert_eq!(lines[2].split('|').nth(11), Some(sent), "{country}");
+    }
+}
+
+#[test]
+fn a_number_that_is_no_rpps_is_sent_as_what_it_is() {
+    for (kind, sent) in [
+        ("ADELI", "751234567^Ferry^Jules^^^^^^^D^^^ADELI"),
+        ("", "751234567^Ferry^Jules^^^^^^^D"),
+    ] {
+        let physician = Physician {
+            number: Some(PhysicianNumber::Other(crate::model::patient::OtherNumber {
+                value: "751234567".to_owned(),
+                kind: kind.to_owned(),
+            })),
+            family: Some("Ferry".to_owned()),
+            given: Some("Jules".to_owned()),
+        };
+        let segment = super::physician(SegmentBuilder::new("PV1"), 7, Some(&physician));
+        let written = Builder::new().segment(segment).finish();
+        assert_eq!(written.trim_end(), format!("PV1|||||||{sent}"));
+    }
 }
 
 #[test]
@@ -223,5 +322,16 @@ fn file_names_are_folded() {
             format!("rcp_questionnaire_{expected}_01042025.pdf"),
             "{birth} {given}"
         );
+    }
+}
+
+#[test]
+fn what_nobody_validated_is_not_authenticated() {
+    for (is_validated, status) in [(true, "|AU||AV"), (false, "|DO||AV")] {
+        let mut given = Given::new();
+        given.is_validated = is_validated;
+        let lines = given.lines();
+        let txa = lines.iter().find(|line| line.starts_with("TXA|")).unwrap();
+        assert!(txa.ends_with(status), "{txa}");
     }
 }

@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use libfuzzer_sys::fuzz_target;
 use rcpspool::cda;
-use rcpspool::intake::{content, route};
+use rcpspool::intake::{content, head, route};
 
 mod world;
 use world::World;
@@ -14,7 +14,7 @@ use world::World;
 static WORLD: OnceLock<World> = OnceLock::new();
 
 fuzz_target!(|bytes: &[u8]| {
-    let _ = content::CdaIds::read(bytes);
+    let _ = head::CdaHead::read(bytes);
     let _ = content::content_type(bytes);
     let Ok(document) = cda::parse(bytes) else {
         return;

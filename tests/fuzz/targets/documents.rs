@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use rcpspool::intake::content;
+use rcpspool::intake::{content, head};
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(decoded) = content::decode_base64(bytes) else {
@@ -14,5 +14,5 @@ fuzz_target!(|bytes: &[u8]| {
         let name = content::display_name(&String::from_utf8_lossy(&decoded), kind);
         assert!(!name.starts_with('.') && !name.contains(['/', '\\', '\0', '\n']));
     }
-    let _ = content::CdaIds::read(&decoded);
+    let _ = head::CdaHead::read(&decoded);
 });

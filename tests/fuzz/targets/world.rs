@@ -46,6 +46,7 @@ impl World {
         Context {
             facility: &self.config.facilities[0],
             versions: &self.config.intake.versions,
+            future: self.config.intake.future,
             now: now(),
         }
     }

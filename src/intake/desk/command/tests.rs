@@ -6,13 +6,15 @@ use chrono::{DateTime, Utc};
 
 use super::*;
 use crate::config::Config;
+use crate::intake::ReportOrder;
 use crate::intake::desk::{decide_sessions, parse, pdf_named};
 use crate::intake::testing::{World, session, told};
 use crate::model::date::PartialDate;
 use crate::model::document::DocumentVersion;
-use crate::model::identifiers::{PathwayId, SessionId};
+use crate::model::identifiers::{DocumentId, PathwayId};
 use crate::model::outcome::Outcome;
 use crate::model::patient::Sex;
+use crate::model::questionnaire::FilledQuestionnaire;
 use crate::model::report::{Batch, Cursor, Report, ReportVersion};
 
 const TIME: &str = "2025-04-03T15:00:00Z";
@@ -79,8 +81,10 @@ fn patient(ipp: &str) -> Patient {
         address: None,
         network: None,
         identity_status: None,
+        identity_attributes: Vec::new(),
         physician: None,
         demographics_time: None,
+        ins_time: None,
     }
 }
 
@@ -165,6 +169,7 @@ fn applied(world: &mut World, decided: Decided<'static>) -> (Outcome, Option<Ord
             let outcome = Outcome::Taken {
                 verdict: decision.verdict,
                 warnings: decision.warnings,
+                note: decision.note,
             };
             (outcome, decision.order)
         }
@@ -175,27 +180,37 @@ fn applied(world: &mut World, decided: Decided<'static>) -> (Outcome, Option<Ord
 
 fn put_report(world: &mut World, order: &ReportOrder) {
     let known = world.view().report(&demo(), &order.case.id).unwrap();
-    let mut versions = known.map(|report| report.versions).unwrap_or_default();
-    versions.push(ReportVersion {
+    let number = order.number;
+    let new = || {
+        Report::new(
+            demo(),
+            order.case.id.clone(),
+            number,
+            order.document_id.clone(),
+        )
+    };
+    let mut report = known.unwrap_or_else(new);
+    report.latest = order.version;
+    report.waiting += 1;
+    let version = report.of(ReportVersion {
         version: order.version,
         sequence: order.sequence,
         time: order.time,
+        validated: order.validated,
         file_name: "r.pdf".to_owned(),
         pdf: ContentHash::of(b"r"),
         size: 1,
         message_before: String::new(),
         message_after: String::new(),
         batch: None,
+        shows: Some(order.shows.clone()),
+        questionnaire: order.questionnaire_number,
+        withdrawal: None,
     });
     let cursor = world.view().cursor(&demo()).unwrap();
     world.put([
-        Record::Report(Report {
-            facility: demo(),
-            case: order.case.id.clone(),
-            number: order.number,
-            document_id: order.document_id.clone(),
-            versions,
-        }),
+        Record::Report(report),
+        Record::ReportVersion(Box::new(version)),
         Record::Cursor(
             demo(),
             Cursor {
@@ -283,8 +298,52 @@ fn a_command_is_refused_with_its_reason() {
         ("reopen", r#""case":"C-IN""#, "duplicate"),
         ("reopen", r#""case":"C-NEW""#, "duplicate"),
         ("cancel", r#""case":"X""#, "unknown-case"),
-        ("cancel", r#""case":"C-DONE""#, "case-completed"),
         ("cancel", r#""case":"C-OFF""#, "duplicate"),
+        (
+            "questionnaire",
+            r#""case":"X","sections":[]"#,
+            "unknown-case",
+        ),
+        (
+            "questionnaire",
+            r#""case":"C-DONE","sections":[]"#,
+            "case-completed",
+        ),
+        (
+            "questionnaire",
+            r#""case":"C-OFF","sections":[]"#,
+            "bad-command",
+        ),
+        (
+            "questionnaire",
+            r#""case":"C-UNSEEN","sections":[]"#,
+            "bad-command",
+        ),
+        (
+            "questionnaire",
+            r#""case":"C-IN","sections":[]"#,
+            "duplicate",
+        ),
+        (
+            "questionnaire",
+            r#""case":"C-IN","sections":[{"label":"S","entries":[]}]"#,
+            "bad-command",
+        ),
+        (
+            "questionnaire",
+            r#""case":"C-IN","sections":[{"label":"S","entries":[{"label":"L","value":" "}]}]"#,
+            "bad-command",
+        ),
+        (
+            "questionnaire",
+            r#""case":"C-IN","sections":[{"label":" ","entries":[{"label":"L","value":"v"}]}]"#,
+            "bad-command",
+        ),
+        (
+            "questionnaire",
+            r#""case":"C-IN","sections":[{"label":"S","entries":[{"label":"","value":"v"}]}]"#,
+            "bad-command",
+        ),
         ("attach", r#""note":"X","case":"C-IN""#, "unknown-note"),
         ("attach", r#""note":"N-DOC","case":"X""#, "unknown-case"),
         ("attach", r#""note":"N-CASE","case":"C-IN""#, "bad-command"),
@@ -337,8 +396,11 @@ fn a_case_is_scheduled_by_hand() {
     assert_eq!(give(&mut world, "schedule", keys), "updated rpps-invalid");
     let case = world.case("C-NEW").unwrap();
     assert_eq!(case.state, scheduled("S-2"));
-    assert_eq!(case.submitter.unwrap().rpps.as_str(), "10100094977");
-    assert_eq!(case.lead.unwrap().rpps.as_str(), "5");
+    assert_eq!(
+        case.submitter.unwrap().known_rpps().unwrap().as_str(),
+        "10100094977"
+    );
+    assert_eq!(case.lead.unwrap().known_rpps().unwrap().as_str(), "5");
     assert_eq!(case.scheduling_warnings, [WarningCode::RppsInvalid]);
     assert_eq!(case.note, None);
     assert!(
@@ -427,7 +489,10 @@ fn a_note_is_scheduled() {
         .iter()
         .find(|case| case.id.as_str().starts_with("desk-"))
         .unwrap();
-    assert_eq!(made.documents, [DocumentId::new("D-1")]);
+    assert_eq!(
+        with_document.documents_of(made.id.as_str()),
+        [DocumentId::new("D-1")]
+    );
     let document = with_document
         .view()
         .document(&demo(), &DocumentId::new("D-1"))
@@ -456,7 +521,7 @@ fn a_made_case_takes_the_documents_that_wait_for_its_id() {
         ),
         "accepted"
     );
-    assert_eq!(world.case("Z").unwrap().documents.len(), 1);
+    assert_eq!(world.documents_of("Z").len(), 1);
 }
 
 #[test]
@@ -475,8 +540,22 @@ fn a_case_leaves_its_session_and_comes_back() {
         .unwrap();
     assert_eq!(
         (note.reason, note.documents.len()),
-        (NoteReason::SessionCancelled, 0)
+        (NoteReason::Unscheduled, 0)
     );
+    let told = |what: &str| world.history.iter().any(|(_, line)| line == what);
+    assert!(told("unscheduled by the desk"), "{:?}", world.history);
+    assert!(
+        world
+            .history
+            .iter()
+            .all(|(_, what)| !what.contains("session-cancelled"))
+    );
+    // A case that was cancelled while it waited waits again, and no session was cancelled.
+    give(&mut world, "cancel", r#""case":"C-IN""#);
+    give(&mut world, "reopen", r#""case":"C-IN""#);
+    let waiting = world.case("C-IN").unwrap().note.unwrap();
+    let reason = world.view().note(&waiting).unwrap().unwrap().reason;
+    assert_eq!(reason, NoteReason::Unscheduled);
     give(&mut world, "schedule", r#""case":"C-IN","session":"S-1""#);
     assert!(world.view().note(&note.id).unwrap().is_none());
 
@@ -492,7 +571,11 @@ fn a_case_leaves_its_session_and_comes_back() {
     })]);
     assert_eq!(give(&mut world, "reopen", r#""case":"C-IN""#), "updated");
     assert_eq!(world.case("C-IN").unwrap().state, CaseState::Unscheduled);
-    assert!(world.case("C-IN").unwrap().note.is_some());
+    let waiting = world.case("C-IN").unwrap().note.unwrap();
+    let reason = world.view().note(&waiting).unwrap().unwrap().reason;
+    assert_eq!(reason, NoteReason::SessionCancelled);
+    assert_eq!(give(&mut world, "cancel", r#""case":"C-DONE""#), "updated");
+    assert_eq!(world.case("C-DONE").unwrap().state, CaseState::Cancelled);
     assert_eq!(give(&mut world, "reopen", r#""case":"C-DONE""#), "updated");
     assert_eq!(world.case("C-DONE").unwrap().state, CaseState::Unscheduled);
     assert!(!world.history.is_empty());
@@ -513,10 +596,7 @@ fn documents_are_attached_to_a_case_of_their_patient() {
         give(&mut world, "attach", r#""note":"N-DOC","case":"C-DONE""#),
         "updated"
     );
-    assert_eq!(
-        world.case("C-DONE").unwrap().documents,
-        [DocumentId::new("D-1")]
-    );
+    assert_eq!(world.documents_of("C-DONE"), [DocumentId::new("D-1")]);
     assert!(
         world
             .notes("1")
@@ -541,7 +621,7 @@ fn a_command_with_an_id_is_done_once() {
 
 fn ordered(world: &mut World, keys: &str) -> (String, Option<Box<ReportOrder>>) {
     let json = format!("{{\"command\":\"complete\",\"facility\":\"demo\",{keys}}}");
-    let (outcome, order) = give_with(world, &json, Some(b"%PDF-1.4"));
+    let (outcome, order) = give_with(world, &json, Some(b"%PDF-1.4 %%EOF"));
     let report = match order {
         Some(Order::Report(report)) => Some(report),
         _ => None,
@@ -576,6 +656,14 @@ fn completing_makes_versions_of_one_report() {
         "2025-04-04T08:00:00Z".parse::<DateTime<Utc>>().unwrap()
     );
 
+    // It leaves.
+    let known = world.view().report(&demo(), &CaseId::new("C-IN"));
+    let left = Report {
+        left: Some(2),
+        waiting: 0,
+        ..known.unwrap().unwrap()
+    };
+    world.put([Record::Report(left)]);
     give(&mut world, "reopen", r#""case":"C-IN""#);
     let (told, none) = ordered(&mut world, r#""case":"C-IN","decision":"e""#);
     assert_eq!(
@@ -593,8 +681,11 @@ fn completing_makes_versions_of_one_report() {
     let other = other.unwrap();
     assert_eq!((other.number, other.version, other.sequence), (2, 1, 3));
     assert_ne!(other.document_id, report.document_id);
-    assert_eq!(other.pdf.as_deref(), Some(&b"%PDF-1.4"[..]));
-    assert_eq!(other.completion.pdf, Some(ContentHash::of(b"%PDF-1.4")));
+    assert_eq!(other.pdf.as_deref(), Some(&b"%PDF-1.4 %%EOF"[..]));
+    assert_eq!(
+        other.completion.pdf,
+        Some(ContentHash::of(b"%PDF-1.4 %%EOF"))
+    );
 }
 
 #[test]
@@ -614,9 +705,64 @@ fn a_report_without_decision_is_warned_of() {
         r#""case":"C-IN""#,
         r#""case":"C-IN","decision":" ","items":[{"label":"l","value":"v"}]"#,
     ] {
-        let (told, report) = ordered(&mut world(), keys);
+        let mut world = world();
+        let (told, report) = ordered(&mut world, keys);
+        assert_eq!((told.as_str(), report.is_none()), ("bad-command", true));
+        let (told, report) = ordered(&mut world, &format!("{keys},\"force\":true"));
         assert_eq!(told, "updated report-incomplete");
         assert!(report.is_some());
+    }
+}
+
+/// A decision that nobody can see is none, and a report that is cut short leaves only where that is meant.
+#[test]
+fn what_a_physician_would_sign_unseen_is_asked_about() {
+    let mut world = world();
+    for decision in [
+        "",
+        "  ",
+        "\\u00a0",
+        "\\u200b\\ufeff",
+        "\\u00ad \\u2060\\n",
+        "\\u2800",
+    ] {
+        let keys = format!("\"case\":\"C-IN\",\"decision\":\"{decision}\"");
+        assert_eq!(give(&mut world, "complete", &keys), "bad-command", "{keys}");
+    }
+    let with_pdf = |world: &mut World, force: bool, pdf: &[u8]| {
+        let json = format!(
+            "{{\"command\":\"complete\",\"facility\":\"demo\",\"case\":\"C-IN\",\"pdf\":\"r.pdf\",\"force\":{force}}}"
+        );
+        give_with(world, &json, Some(pdf)).0
+    };
+    let cut_short = b"%PDF-1.4\nbegun";
+    let refused = with_pdf(&mut world, false, cut_short);
+    let refusal = refused.refusal().unwrap();
+    assert_eq!(refusal.reason, Reason::BadCommand);
+    assert!(refusal.message.contains("`%%EOF`"), "{}", refusal.message);
+    assert!(refusal.message.contains("`--force`"), "{}", refusal.message);
+    let taken = with_pdf(&mut world, true, cut_short);
+    assert_eq!(told(&taken), "updated document-damaged");
+    let whole = with_pdf(&mut world, false, b"%PDF-1.4\nwhole\n%%EOF\n");
+    assert_eq!(told(&whole), "updated");
+}
+
+#[test]
+fn a_session_that_is_to_come_is_asked_about() {
+    // The session is on 2025-04-03 in Paris.
+    for (time, expected) in [
+        ("2025-04-02T23:59:59+02:00", "bad-command"),
+        ("2025-04-02T22:00:00Z", "updated"),
+        ("2025-04-03T00:00:00+02:00", "updated"),
+        ("2025-04-09T12:00:00Z", "updated"),
+    ] {
+        let keys = format!(r#""case":"C-IN","decision":"d","time":"{time}""#);
+        let mut world = world();
+        assert_eq!(ordered(&mut world, &keys).0, expected, "{time}");
+        if expected == "bad-command" {
+            let forced = format!("{keys},\"force\":true");
+            assert_eq!(ordered(&mut world, &forced).0, "updated", "{time}");
+        }
     }
 }
 
@@ -702,10 +848,119 @@ fn cases_that_now_match_one_session_are_found() {
     };
     let list = b"id,label,date,pathway_id\nS-9,RCP,2025-05-01,P1\nS-8,RCP,2025-04-03,P1\n";
     let decided = decide_sessions(list, &world.view(), &context);
-    assert_eq!(told(&applied(&mut world, decided).0), "accepted");
+    assert_eq!(
+        told(&applied(&mut world, decided).0),
+        "accepted sessions-alike"
+    );
     assert_eq!(
         found(&world),
         [pair("B", "S-1"), pair("D", "S-9")],
         "A has two to choose from"
     );
+}
+
+#[test]
+fn a_form_is_filled_by_hand() {
+    let mut world = world();
+    let filled = |world: &World| {
+        let case = CaseId::new("C-NEW");
+        world.view().questionnaire(&demo(), &case).unwrap()
+    };
+    let entry = |value: &str| {
+        format!(
+            r#""case":"C-NEW","sections":[{{"code":" S ","label":"Examen","entries":[{{"label":"Poids","value":{value},"unit":"kg"}},{{"label":"Vide","value":""}}]}}]"#
+        )
+    };
+    assert_eq!(give(&mut world, "questionnaire", &entry("70")), "updated");
+    assert!(world.case("C-NEW").unwrap().has_questionnaire);
+    let first = filled(&world).unwrap();
+    assert_eq!((first.number, &first.filled_by), (1, &None));
+    let by_hand = first.by_hand.as_ref().unwrap();
+    assert_eq!(by_hand.time, TIME.parse::<DateTime<Utc>>().unwrap());
+    let section = &first.questionnaire.sections[0];
+    assert_eq!(section.code.as_deref(), Some("S"));
+    let said: Vec<(&str, &str, &str)> = section
+        .statements
+        .iter()
+        .map(|it| {
+            (
+                it.label.as_deref().unwrap(),
+                it.value.as_deref().unwrap(),
+                it.unit.as_deref().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(said, [("Poids", "70", "kg")]);
+    assert_eq!(
+        give(&mut world, "questionnaire", &entry("\"70\"")),
+        "duplicate"
+    );
+    // Each takes the place of the one before, which is kept.
+    assert_eq!(give(&mut world, "questionnaire", &entry("71")), "updated");
+    assert_eq!(
+        give(
+            &mut world,
+            "questionnaire",
+            r#""case":"C-NEW","sections":[]"#
+        ),
+        "updated"
+    );
+    assert!(!world.case("C-NEW").unwrap().has_questionnaire);
+    let last = filled(&world).unwrap();
+    assert_eq!((last.number, last.by_hand), (3, None));
+    assert!(last.questionnaire.sections.is_empty());
+    let former = crate::store::keys::former_questionnaires(&demo(), &CaseId::new("C-NEW"));
+    let former: Vec<FilledQuestionnaire> = world.view().all(&former).unwrap();
+    let values: Vec<Option<&str>> = former
+        .iter()
+        .map(|it| it.questionnaire.sections[0].statements[0].value.as_deref())
+        .collect();
+    assert_eq!(values, [Some("70"), Some("71")]);
+    assert!(
+        world
+            .history
+            .iter()
+            .any(|(_, what)| what == "questionnaire filled by hand")
+    );
+}
+
+#[test]
+fn a_form_by_hand_has_bounds() {
+    let many = |sections: usize, entries: usize, value: usize| {
+        let entry = serde_json::json!({ "label": "l", "value": "v".repeat(value) });
+        let section = serde_json::json!({ "label": "s", "entries": vec![entry; entries] });
+        format!(
+            r#""case":"C-NEW","sections":{}"#,
+            serde_json::json!(vec![section; sections])
+        )
+    };
+    for (sections, entries, value, expected) in [
+        (50, 8, 1, "updated"),
+        (51, 1, 1, "bad-command"),
+        (40, 10, 1, "updated"),
+        (1, 401, 1, "bad-command"),
+        (1, 1, 39_998, "updated"),
+        (1, 1, 39_999, "bad-command"),
+        (1, 2, 20_000, "bad-command"),
+    ] {
+        let keys = many(sections, entries, value);
+        assert_eq!(
+            give(&mut world(), "questionnaire", &keys),
+            expected,
+            "{sections} {entries} {value}"
+        );
+    }
+    for (key, longest) in [("code", 100), ("unit", 100), ("label", 300)] {
+        for (length, expected) in [(longest, "updated"), (longest + 1, "bad-command")] {
+            let mut entry = serde_json::json!({ "label": "l", "value": "v" });
+            entry[key] = "é".repeat(length).into();
+            let section = serde_json::json!({ "label": "s", "entries": [entry] });
+            let keys = format!(r#""case":"C-NEW","sections":[{section}]"#);
+            assert_eq!(
+                give(&mut world(), "questionnaire", &keys),
+                expected,
+                "{key} {length}"
+            );
+        }
+    }
 }

@@ -1,0 +1,290 @@
+//! The text of a document: in the encoding of its byte-order mark, else in that which each value shows (SPEC 2,
+//! "Reading XML").
+//!
+//! As in HL7, one value that is written otherwise than the declaration says is no reason to refuse the others, or to
+//! read them wrongly.
+
+use std::borrow::Cow;
+
+use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
+
+use super::{malformed, place_of};
+use crate::hl7::charset::{Meant, beyond_ascii, has_c1};
+use crate::model::outcome::{Refusal, Warning, WarningCode};
+
+/// What tells values apart: markup, and the quotes around attributes.
+const SEPARATORS: &[u8] = b"<>\"'";
+
+/// A document as text, with what is in doubt about its encoding.
+#[derive(Debug)]
+pub(super) struct Decoded<'a> {
+    pub text: Cow<'a, str>,
+    pub doubts: Vec<Warning>,
+}
+
+/// Reads the bytes of a document as text; only UTF-16 that is none is refused.
+pub(super) fn decode(bytes: &[u8]) -> Result<Decoded<'_>, Refusal> {
+    let mark = Encoding::for_bom(bytes);
+    match mark {
+        Some((encoding, length)) if encoding != UTF_8 => {
+            let text = bytes.get(length..).unwrap_or_default();
+            let text = encoding
+                .decode_without_bom_handling_and_without_replacement(text)
+                .ok_or_else(|| {
+                    malformed(format!(
+                        "expected text in {}, as its byte-order mark says, found bytes that are not",
+                        encoding.name()
+                    ))
+                })?;
+            let says_so = match Declared::of(text.as_bytes()) {
+                Declared::Nothing => true,
+                Declared::Wide => true,
+                Declared::Known(..) | Declared::Unknown => false,
+            };
+            let doubts = match says_so {
+                true => Vec::new(),
+                false => vec![otherwise(Some(encoding.name()), "line 1, column 1")],
+            };
+            Ok(Decoded { text, doubts })
+        }
+        mark => {
+            let length = mark.map_or(0, |(_, length)| length);
+            let text = bytes.get(length..).unwrap_or_default();
+            Ok(by_value(text, Declared::of(text), mark.is_some()))
+        }
+    }
+}
+
+/// Reads each value as UTF-8 where it is that, else as it is declared (where ISO-8859-1 has control characters, as
+/// windows-1252), else as windows-1252.
+fn by_value(bytes: &[u8], declared: Declared, is_marked: bool) -> Decoded<'_> {
+    let (encoding, meant) = match declared {
+        Declared::Known(encoding, meant) if !is_marked => (encoding, meant),
+        _ => (UTF_8, Meant::Whole),
+    };
+    let mut mismatch = None;
+    let mut control = None;
+    let text = match std::str::from_utf8(bytes) {
+        Ok(text) => {
+            if encoding != UTF_8 && !text.is_ascii() {
+                mismatch = beyond_ascii(bytes, SEPARATORS).map(|(at, _)| at).next();
+            }
+            Cow::Borrowed(text)
+        }
+        Err(_) => {
+            let mut text = String::with_capacity(bytes.len().saturating_add(1024));
+            let mut from = 0_usize;
+            for (at, value) in beyond_ascii(bytes, SEPARATORS) {
+                push_ascii(&mut text, bytes.get(from..at).unwrap_or_default());
+                let place = text.len();
+                let (read, is_declared) = read(value, encoding);
+                if is_declared && has_c1(&read) {
+                    control.get_or_insert(place);
+                }
+                if !is_declared || meant.is_not(value, &read) {
+                    mismatch.get_or_insert(place);
+                }
+                text.push_str(&read);
+                from = at.saturating_add(value.len());
+            }
+            push_ascii(&mut text, bytes.get(from..).unwrap_or_default());
+            Cow::Owned(text)
+        }
+    };
+    let mut doubts = Vec::new();
+    if declared == Declared::Unknown && !is_marked {
+        doubts.push(
+            Warning::new(
+                WarningCode::CharsetUnknown,
+                "expected an encoding that is known, such as UTF-8, in the XML declaration, found another; the document was read as UTF-8",
+            )
+            .at("line 1, column 1"),
+        );
+    }
+    let names_another = match declared {
+        Declared::Known(named, _) => is_marked && named != UTF_8 && !text.is_ascii(),
+        Declared::Wide => true,
+        Declared::Nothing | Declared::Unknown => false,
+    };
+    if names_another && mismatch.is_none() {
+        doubts.push(otherwise(Some("UTF-8"), "line 1, column 1"));
+    }
+    if let Some(at) = mismatch {
+        doubts.push(otherwise(None, place_of(&text, at)));
+    }
+    if let Some(at) = control {
+        doubts.push(
+            Warning::new(
+                WarningCode::CharsetControl,
+                format!(
+                    "expected text, found bytes of which the declared encoding ({}) makes control characters; they are kept",
+                    encoding.name()
+                ),
+            )
+            .at(place_of(&text, at)),
+        );
+    }
+    Decoded { text, doubts }
+}
+
+/// A value as text, and whether it is what was declared.
+fn read<'v>(value: &'v [u8], declared: &'static Encoding) -> (Cow<'v, str>, bool) {
+    if let Ok(text) = std::str::from_utf8(value) {
+        return (text.into(), declared == UTF_8);
+    }
+    match declared.decode_without_bom_handling_and_without_replacement(value) {
+        Some(text) if declared != UTF_8 => (text, true),
+        _ => (WINDOWS_1252.decode_without_bom_handling(value).0, false),
+    }
+}
+
+fn push_ascii(text: &mut String, bytes: &[u8]) {
+    text.push_str(&String::from_utf8_lossy(bytes));
+}
+
+fn otherwise(read_as: Option<&str>, place: impl Into<crate::model::outcome::Place>) -> Warning {
+    let sentence = match read_as {
+        Some(encoding) => format!(
+            "expected text in the encoding of the XML declaration, found {encoding}, in which it was read"
+        ),
+        None => "expected text in the encoding of the XML declaration, found values that are not, the first here; each of these was read as UTF-8 where it is that, else as the set of Windows that contains the declared one, else as windows-1252".to_owned(),
+    };
+    Warning::new(WarningCode::CharsetMismatch, sentence).at(place)
+}
+
+/// What the XML declaration says of the encoding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Declared {
+    Nothing,
+    Known(&'static Encoding, Meant),
+    /// One in which a character has several bytes, none of them markup: the declaration itself is not in it.
+    Wide,
+    Unknown,
+}
+
+impl Declared {
+    fn of(bytes: &[u8]) -> Self {
+        let start = bytes.trim_ascii_start();
+        let declaration = start
+            .strip_prefix(b"<?xml")
+            .and_then(|rest| rest.get(..memchr::memmem::find(rest, b"?>")?))
+            .unwrap_or_default();
+        let Some(at) = memchr::memmem::find(declaration, b"encoding") else {
+            return Self::Nothing;
+        };
+        let value = declaration
+            .get(at.saturating_add(b"encoding".len())..)
+            .unwrap_or_default();
+        let label: &[u8] = value
+            .split(|byte| matches!(byte, b'"' | b'\''))
+            .nth(1)
+            .unwrap_or_default();
+        match Encoding::for_label_no_replacement(label) {
+            Some(encoding) if encoding.is_ascii_compatible() => {
+                Self::Known(encoding, Meant::by(label, encoding))
+            }
+            Some(_) => Self::Wide,
+            None => Self::Unknown,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(bytes: &[u8]) -> (String, Vec<String>) {
+        let decoded = decode(bytes).unwrap();
+        let doubts = decoded.doubts.iter().map(|doubt| {
+            let place = doubt.place.as_ref().map(|place| &*place.shown);
+            format!("{} {}", doubt.code.code(), place.unwrap_or_default())
+        });
+        (decoded.text.clone().into_owned(), doubts.collect())
+    }
+
+    /// Every way in which two values can be written, under every declaration.
+    #[test]
+    fn each_value_is_read_by_itself() {
+        let written: [(&[u8], bool); 3] = [
+            (b"Benoit", true),
+            ("Benoît".as_bytes(), true),
+            (b"Beno\xEEt", false),
+        ];
+        for (declared, is_utf8) in [
+            ("", true),
+            (" encoding='UTF-8'", true),
+            (" encoding=\"ISO-8859-1\"", false),
+            (" encoding=\"ISO-8859-15\"", false),
+        ] {
+            for (one, one_is_utf8) in written {
+                for (other, other_is_utf8) in written {
+                    let head = format!("<?xml version=\"1.0\"{declared}?>\n<a b=\"");
+                    let bytes = [head.as_bytes(), one, b"\">\n", other, b"</a>"].concat();
+                    let plain = |value: &[u8]| match value.is_ascii() {
+                        true => "Benoit",
+                        false => "Benoît",
+                    };
+                    let (text, doubts) = told(&bytes);
+                    let expected = format!("{head}{}\">\n{}</a>", plain(one), plain(other));
+                    assert_eq!(text, expected);
+                    let differs = |value: &[u8], is: bool| !value.is_ascii() && is != is_utf8;
+                    let place = match (differs(one, one_is_utf8), differs(other, other_is_utf8)) {
+                        (true, _) => Some("line 2, column 7"),
+                        (false, true) => Some("line 3, column 1"),
+                        (false, false) => None,
+                    };
+                    let expected = place.map(|place| format!("charset-mismatch {place}"));
+                    assert_eq!(doubts, Vec::from_iter(expected), "{declared} {bytes:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_declaration_that_says_otherwise_is_told() {
+        let start = "line 1, column 1";
+        let with = |label: &str| format!("<?xml version='1.0' encoding='{label}'?><a>é</a>");
+        let wide = |text: &str| -> Vec<u8> {
+            let units = std::iter::once(0xfeff).chain(text.encode_utf16());
+            units.flat_map(u16::to_le_bytes).collect()
+        };
+        for (bytes, expected) in [
+            (with("UTF-8").into_bytes(), None),
+            (with("klingon").into_bytes(), Some("charset-unknown")),
+            (with("UTF-16").into_bytes(), Some("charset-mismatch")),
+            (wide(&with("UTF-16")), None),
+            (wide("<a>é</a>"), None),
+            (wide(&with("UTF-8")), Some("charset-mismatch")),
+            (
+                format!("\u{feff}{}", with("ISO-8859-1")).into_bytes(),
+                Some("charset-mismatch"),
+            ),
+            (format!("\u{feff}{}", with("utf-8")).into_bytes(), None),
+        ] {
+            let (text, doubts) = told(&bytes);
+            assert!(text.ends_with("<a>é</a>"));
+            let expected = expected.map(|code| format!("{code} {start}"));
+            assert_eq!(doubts, Vec::from_iter(expected), "{text}");
+        }
+        for (label, byte, read, expected) in [
+            ("ISO-8859-1", 0x8c, 'Œ', Some("charset-mismatch")),
+            ("latin1", 0x8c, 'Œ', Some("charset-mismatch")),
+            ("iso-8859-9", 0x8c, 'Œ', Some("charset-mismatch")),
+            ("US-ASCII", 0xe9, 'é', Some("charset-mismatch")),
+            ("ISO-8859-1", 0x81, '\u{81}', Some("charset-control")),
+            ("ISO-8859-1", 0xe9, 'é', None),
+            ("windows-1252", 0x8c, 'Œ', None),
+        ] {
+            let head = format!("<?xml version='1.0' encoding='{label}'?>\n<a>C");
+            let (text, doubts) = told(&[head.as_bytes(), &[byte], b"ur</a>"].concat());
+            assert!(text.ends_with(&format!("<a>C{read}ur</a>")), "{text}");
+            let expected = expected.map(|code| format!("{code} line 2, column 4"));
+            assert_eq!(doubts, Vec::from_iter(expected), "{label} {byte:x}");
+        }
+        let control = b"<?xml version='1.0' encoding='ISO-8859-15'?><a>l\x92avis</a>";
+        let (text, doubts) = told(control);
+        assert!(text.ends_with("<a>l\u{92}avis</a>"));
+        assert_eq!(doubts, ["charset-control line 1, column 48"]);
+        assert!(decode(&[&wide("<a/>")[..], b"\0"].concat()).is_err());
+    }
+}

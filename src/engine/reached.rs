@@ -1,0 +1,166 @@
+//! Which group was the last to reach the disk, told beside the journal by the names of empty files.
+//!
+//! A file is renamed once the journal's sync has returned, and before the moves that it vouches for. A file system keeps
+//! the order of renames over a power cut, so where one of these moves is seen, so is this name; and a rename costs
+//! little beside a sync.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+use super::place_name;
+use crate::journal::{Counters, Place};
+use crate::spool::fs::{Dir, Fs, FsError};
+
+/// Begins the name in `store/`.
+const REACHED: &str = "REACHED.";
+/// Begins it in a `work/`: what is hidden there is not in hand.
+const HIDDEN: &str = ".reached.";
+
+/// What a name tells.
+#[derive(Debug)]
+pub(super) struct Told {
+    /// The numbers as of that group.
+    pub counters: Counters,
+    /// The identity of the journal; in `store/` its marker has it.
+    pub journal: Option<String>,
+    name: OsString,
+}
+
+impl Told {
+    fn parse(name: OsString) -> Option<Self> {
+        let text = name.to_str()?;
+        let mut words = text
+            .strip_prefix(REACHED)
+            .or_else(|| text.strip_prefix(HIDDEN))?
+            .split('.');
+        let counters = Counters {
+            group: words.next()?.parse().ok()?,
+            order: words.next()?.parse().ok()?,
+            message: words.next()?.parse().ok()?,
+            time: None,
+        };
+        let journal = words.next().map(str::to_owned);
+        Some(Self {
+            counters,
+            journal,
+            name,
+        })
+    }
+}
+
+fn name_of(counters: Counters, journal: Option<&str>) -> OsString {
+    let Counters {
+        group,
+        order,
+        message,
+        ..
+    } = counters;
+    match journal {
+        Some(journal) => format!("{HIDDEN}{group}.{order}.{message}.{journal}").into(),
+        None => format!("{REACHED}{group}.{order}.{message}").into(),
+    }
+}
+
+/// What the names in a folder tell, in the order of their groups.
+pub(super) fn told(fs: &Fs, dir: &Dir) -> Result<Vec<Told>, FsError> {
+    let entries = fs.list(dir)?.into_iter();
+    let mut told: Vec<Told> = entries.filter_map(|it| Told::parse(it.name)).collect();
+    told.sort_by_key(|told| told.counters.group);
+    Ok(told)
+}
+
+/// Has a folder tell this and nothing else.
+fn tell(fs: &Fs, dir: &Dir, name: &OsStr) -> Result<(), FsError> {
+    let mut told = told(fs, dir)?;
+    match told.pop() {
+        Some(newest) if newest.name == name => {}
+        Some(newest) => fs.rename(dir, &newest.name, dir, name)?,
+        None => fs.write_new(dir, name, b"")?,
+    }
+    for older in told {
+        fs.remove(dir, &older.name)?;
+    }
+    Ok(())
+}
+
+/// In `store/`, renamed for each group.
+#[derive(Debug)]
+pub(super) struct Reached {
+    dir: Dir,
+    name: OsString,
+    /// Whether it was said that this cannot be told.
+    said: bool,
+}
+
+impl Reached {
+    /// Tells these numbers from now on.
+    pub fn begin(fs: &Fs, store: &Dir, counters: Counters) -> Result<Self, FsError> {
+        let name = name_of(counters, None);
+        tell(fs, store, &name)?;
+        Ok(Self {
+            dir: store.clone(),
+            name,
+            said: false,
+        })
+    }
+
+    /// A group has reached the disk. It counts also where this cannot be told: then nothing else says so, should the
+    /// journal ever be shorter.
+    pub fn advance(&mut self, fs: &Fs, counters: Counters) {
+        let name = name_of(counters, None);
+        match fs.rename(&self.dir, &self.name, &self.dir, &name) {
+            Ok(()) => self.name = name,
+            Err(error) if !std::mem::replace(&mut self.said, true) => log::error!(
+                "that a group has reached the disk cannot be told beside the journal: {error}"
+            ),
+            Err(_) => {}
+        }
+    }
+}
+
+/// In `work/` of each facility and of the desk, renamed before batches leave and at a clean stop: it outlives `store/`.
+#[derive(Debug)]
+pub(super) struct Left {
+    journal: String,
+    names: BTreeMap<Place, OsString>,
+    said: bool,
+}
+
+impl Left {
+    /// Of the journal with this identity.
+    pub fn new(journal: &str) -> Self {
+        Self {
+            journal: journal.to_owned(),
+            names: BTreeMap::new(),
+            said: false,
+        }
+    }
+
+    /// Tells these numbers in the folder of this place. What leaves it leaves also where this cannot be told.
+    pub fn advance(&mut self, fs: &Fs, place: &Place, root: &Dir, counters: Counters) {
+        let name = name_of(counters, Some(&self.journal));
+        if self.names.get(place) == Some(&name) {
+            return;
+        }
+        let told = fs.open_dir(root, Path::new("work")).and_then(|work| {
+            // Where the folder is another one than before, the name is not there.
+            let is_renamed = self
+                .names
+                .get(place)
+                .is_some_and(|before| fs.rename(&work, before, &work, &name).is_ok());
+            match is_renamed {
+                true => Ok(()),
+                false => tell(fs, &work, &name),
+            }
+        });
+        match told {
+            Ok(()) => drop(self.names.insert(place.clone(), name)),
+            Err(error) if !std::mem::replace(&mut self.said, true) => log::error!(
+                "that batches of {} leave cannot be told beside the journal: {error}",
+                place_name(place)
+            ),
+            Err(_) => {}
+        }
+    }
+}

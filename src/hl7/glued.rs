@@ -1,0 +1,217 @@
+//! Headers in the middle of a line: glued to the message before, or a part of a text; and XML behind messages.
+
+use memchr::{memchr_iter, memchr3_iter};
+
+use super::ReadError;
+use super::batch::{Kind, MAX_MESSAGES, line_at};
+use super::delimiters::{Delimiters, is_delimiter};
+use super::lines::{before_unseen, first_line, is_base64, is_line_end, skip_unseen};
+
+/// Looks once at what stands behind other text on its line: gives where headers were glued to it, and refuses XML that
+/// follows HL7, and what may be a header, or may not.
+///
+/// A glued header is told by the delimiters behind its name, which are those of the first header of the file. Where
+/// they are others, or fewer than four, it may be a text. XML in the value of an OBX is the sender's text.
+pub(super) fn glued_headers(bytes: &[u8], first: &Delimiters) -> Result<Vec<usize>, ReadError> {
+    let mut glued = Vec::new();
+    let mut line = LineStart::default();
+    let mut passed = 0_usize;
+    // Every header has a separator behind its name; one that is not that of the file is looked for by the name.
+    for at in memchr3_iter(b'<', first.field, b'H', bytes) {
+        let found = bytes.get(at..).unwrap_or_default();
+        if found.first() == Some(&first.field) {
+            let Some((kind, start)) = header_before(bytes, at) else {
+                continue;
+            };
+            let header = seen::<12>(bytes.get(start..).unwrap_or_default());
+            let after = bytes.get(at.saturating_sub(3)..).unwrap_or_default();
+            match Glued::of(kind, &header, first) {
+                Glued::Not if kind == Kind::Message && names_message(after, first.field) => {
+                    if !begins_line(bytes, start) {
+                        return Err(ReadError::UnclearHeader(line_at(bytes, start)));
+                    }
+                }
+                Glued::Not => continue,
+                _ if begins_line(bytes, start) => continue,
+                Glued::Header => glued.push(start),
+                Glued::Unclear => return Err(ReadError::UnclearHeader(line_at(bytes, start))),
+            }
+        } else if found.first() == Some(&b'H') {
+            let start = at.saturating_sub(2);
+            let header = bytes.get(start..).unwrap_or_default();
+            let separator = header.get(3).copied().unwrap_or_default();
+            if header.starts_with(b"MSH")
+                && separator != first.field
+                && !is_base64(&[separator])
+                && (count_named(header.get(..12).unwrap_or(header)) >= 4
+                    || names_message(header, separator))
+                && !begins_line(bytes, start)
+            {
+                return Err(ReadError::UnclearHeader(line_at(bytes, start)));
+            }
+        } else if at >= passed && begins_document(found) {
+            let before = bytes.get(line.of(bytes, at)..at).unwrap_or_default();
+            if !is_in_value(before, first.field) {
+                return Err(ReadError::Mixed(line_at(bytes, at)));
+            }
+            let end = memchr::memchr(first.field, found).unwrap_or(found.len());
+            passed = at.saturating_add(end);
+        }
+        if glued.len() > MAX_MESSAGES {
+            return Err(ReadError::TooManyMessages);
+        }
+    }
+    Ok(glued)
+}
+
+/// What a name of a header in the middle of a line is.
+enum Glued {
+    Header,
+    Unclear,
+    Not,
+}
+
+impl Glued {
+    /// By the bytes from the name on, without those that show nothing.
+    fn of(kind: Kind, header: &[u8], first: &Delimiters) -> Self {
+        let after = header.get(4..).unwrap_or_default();
+        let own = [
+            first.component,
+            first.repetition,
+            first.escape,
+            first.subcomponent,
+        ];
+        let own: Vec<u8> = own.into_iter().flatten().collect();
+        let ends_there = after.strip_prefix(&*own).is_some_and(|rest| match rest {
+            [next, ..] if *next == first.field => true,
+            [truncation, next, ..] => is_delimiter(*truncation) && *next == first.field,
+            _ => false,
+        });
+        match (ends_there, own.len()) {
+            (true, 4..) => Self::Header,
+            // A single delimiter is an empty value that has parts.
+            (true, 2..) => Self::Unclear,
+            _ if kind == Kind::Message
+                && header.starts_with(b"MSH")
+                && count_named(header) >= 2 =>
+            {
+                Self::Unclear
+            }
+            _ => Self::Not,
+        }
+    }
+}
+
+/// Whether a type of message, as `ADT^A28`, stands where a header has it, or near: MSH-9, without regard to what separates
+/// its parts.
+fn names_message(header: &[u8], separator: u8) -> bool {
+    const TYPES: [&[u8]; 6] = [b"ADT", b"SIU", b"ORU", b"MDM", b"OUL", b"ACK"];
+    let line = first_line(header).0;
+    let mut fields = line
+        .get(..1024)
+        .unwrap_or(line)
+        .split(|it| *it == separator);
+    fields.by_ref().take(4).count();
+    fields.take(8).any(|field| {
+        let field = field.trim_ascii();
+        let code = field.get(..3).unwrap_or_default().to_ascii_uppercase();
+        let has_event = match field.get(3..) {
+            Some([between, letter, a, b, ..]) => {
+                !between.is_ascii_alphanumeric()
+                    && letter.is_ascii_alphabetic()
+                    && a.is_ascii_digit()
+                    && b.is_ascii_digit()
+            }
+            _ => false,
+        };
+        (has_event && code.iter().all(u8::is_ascii_uppercase))
+            || (TYPES.contains(&&*code) && (field.len() == 3 || has_event))
+    })
+}
+
+/// How many delimiters MSH-2 names in a header that starts these bytes; none where it is not ended by the separator.
+fn count_named(header: &[u8]) -> usize {
+    let Ok(delimiters) = Delimiters::read(header) else {
+        return 0;
+    };
+    let named = header.get(4..).unwrap_or_default();
+    let end = memchr::memchr(delimiters.field, named.get(..6).unwrap_or(named));
+    end.unwrap_or_default()
+}
+
+/// The header whose name ends before this place, and where it begins; bytes that show nothing may stand in it.
+fn header_before(bytes: &[u8], at: usize) -> Option<(Kind, usize)> {
+    let mut name = [0_u8; 3];
+    let mut place = at;
+    for letter in name.iter_mut().rev() {
+        let before = before_unseen(bytes.get(..place)?);
+        *letter = before.last()?.to_ascii_uppercase();
+        if !matches!(letter, b'M' | b'S' | b'H' | b'F' | b'B') {
+            return None;
+        }
+        place = before.len().checked_sub(1)?;
+    }
+    let kind = Kind::named(&name)?.kind;
+    kind.is_header().then_some((kind, place))
+}
+
+/// The first bytes of these that show something, up to the end of the line.
+pub(super) fn seen<const LENGTH: usize>(mut bytes: &[u8]) -> Vec<u8> {
+    let mut seen = Vec::with_capacity(LENGTH);
+    while let [first, rest @ ..] = skip_unseen(bytes)
+        && !is_line_end(*first)
+        && seen.len() < LENGTH
+    {
+        seen.push(*first);
+        bytes = rest;
+    }
+    seen
+}
+
+/// Where the line of a place begins, for places that rise.
+#[derive(Default)]
+struct LineStart {
+    start: usize,
+    looked: usize,
+}
+
+impl LineStart {
+    fn of(&mut self, bytes: &[u8], at: usize) -> usize {
+        let between = bytes.get(self.looked..at).unwrap_or_default();
+        if let Some(end) = between.iter().rposition(|byte| is_line_end(*byte)) {
+            self.start = self.looked.saturating_add(end).saturating_add(1);
+        }
+        self.looked = at;
+        self.start
+    }
+}
+
+/// Whether what stands before a place on its line leads into the value of an OBX.
+fn is_in_value(before: &[u8], separator: u8) -> bool {
+    let before = skip_unseen(before);
+    before
+        .get(..3)
+        .is_some_and(|name| name.eq_ignore_ascii_case(b"OBX"))
+        && memchr_iter(separator, before).take(6).count() == 5
+}
+
+/// Whether an XML document starts these bytes: by its declaration, or by the root of a CDA, or of the stylesheet around
+/// one.
+fn begins_document(bytes: &[u8]) -> bool {
+    let Some(name) = bytes.strip_prefix(b"<") else {
+        return false;
+    };
+    let end = name
+        .iter()
+        .take(64)
+        .position(|byte| byte.is_ascii_whitespace() || matches!(byte, b'>' | b'/'));
+    let name = name.get(..end.unwrap_or(0)).unwrap_or_default();
+    let roots: [&[u8]; 3] = [b":ClinicalDocument", b":stylesheet", b":transform"];
+    name == b"?xml" || name == b"ClinicalDocument" || roots.iter().any(|it| name.ends_with(it))
+}
+
+/// Whether nothing that shows stands before this place on its line.
+fn begins_line(bytes: &[u8], at: usize) -> bool {
+    let before = before_unseen(bytes.get(..at).unwrap_or_default());
+    before.last().is_none_or(|byte| is_line_end(*byte))
+}
