@@ -674,6 +674,12 @@ mod tests {
             "MSH\0|",
             "MSH||a|b|c|d|e|f|g",
             "le MSH|ADT^A28",
+            "voir msh (ADT, ORU)",
+            "le segment MSH de ce message ORU est vide",
+            "le segment msh de ce message ADT est vide",
+            "msh, segment, du, message, ORU, ADT, ACK",
+            "fhs: a",
+            "msh(+/-)",
         ] {
             let file = format!("MSH|^~\\&|1\rNTE|1||{text}\rPID|1\r");
             let batch = split(file.as_bytes()).unwrap();
@@ -699,6 +705,14 @@ mod tests {
             ),
             ("", "|MSH|EHR|HOSPITAL|RCP|DESK|20260101||ORU|B2|P|2.5"),
             ("", "MSH##EHR#HOSPITAL#RCP#DESK#20260101##ADT^A28#B2#P#2.5"),
+            ("", "msh|^~|2"),
+            ("", "Msh|$%*@|2"),
+            ("", "msh$%*@!$2"),
+            ("", "mSh$%*@!$2"),
+            ("|", "MSh$%*@!$2"),
+            ("", "msh##EHR#HOSPITAL#RCP#DESK#20260101##adt^a28#B2#P#2.5"),
+            ("", "fhs$%*@!$2"),
+            ("", "BHS$%*@!$2"),
         ] {
             let file = format!("MSH|^~\\&|1\rPID|1||A|F{between}{header}\rPID|2\r");
             let found = split(file.as_bytes());

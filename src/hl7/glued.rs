@@ -1,6 +1,6 @@
 //! Headers in the middle of a line: glued to the message before, or a part of a text; and XML behind messages.
 
-use memchr::{memchr_iter, memchr3_iter};
+use memchr::{memchr_iter, memchr3_iter, memmem};
 
 use super::ReadError;
 use super::batch::{Kind, MAX_MESSAGES, line_at};
@@ -13,6 +13,7 @@ use super::lines::{before_unseen, first_line, is_base64, is_line_end, skip_unsee
 /// A glued header is told by the delimiters behind its name, which are those of the first header of the file. Where
 /// they are others, or fewer than four, it may be a text. XML in the value of an OBX is the sender's text.
 pub(super) fn glued_headers(bytes: &[u8], first: &Delimiters) -> Result<Vec<usize>, ReadError> {
+    refuse_small_header(bytes, first.field)?;
     let mut glued = Vec::new();
     let mut line = LineStart::default();
     let mut passed = 0_usize;
@@ -37,16 +38,7 @@ pub(super) fn glued_headers(bytes: &[u8], first: &Delimiters) -> Result<Vec<usiz
                 Glued::Unclear => return Err(ReadError::UnclearHeader(line_at(bytes, start))),
             }
         } else if found.first() == Some(&b'H') {
-            let start = at.saturating_sub(2);
-            let header = bytes.get(start..).unwrap_or_default();
-            let separator = header.get(3).copied().unwrap_or_default();
-            if header.starts_with(b"MSH")
-                && separator != first.field
-                && !is_base64(&[separator])
-                && (count_named(header.get(..12).unwrap_or(header)) >= 4
-                    || names_message(header, separator))
-                && !begins_line(bytes, start)
-            {
+            if let Some(start) = own_header(bytes, at, first.field) {
                 return Err(ReadError::UnclearHeader(line_at(bytes, start)));
             }
         } else if at >= passed && begins_document(found) {
@@ -62,6 +54,39 @@ pub(super) fn glued_headers(bytes: &[u8], first: &Delimiters) -> Result<Vec<usiz
         }
     }
     Ok(glued)
+}
+
+/// Refuses a header with delimiters of its own in the middle of a line, whose name ends in small letters.
+fn refuse_small_header(bytes: &[u8], separator: u8) -> Result<(), ReadError> {
+    // All names of headers have an H behind or before an S; two letters are found faster than one that stands in any text.
+    for (pair, place) in [(b"sh", 1), (b"Sh", 1), (b"hs", 0), (b"hS", 0)] {
+        for at in memmem::find_iter(bytes, pair) {
+            if let Some(start) = own_header(bytes, at.saturating_add(place), separator) {
+                return Err(ReadError::UnclearHeader(line_at(bytes, start)));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Where a header begins whose name has its H at this place, in the middle of a line, with another separator than this:
+/// one that names its delimiters, or that has the type of a message where a header has it.
+fn own_header(bytes: &[u8], at: usize, separator: u8) -> Option<usize> {
+    let name_at = |start: usize| {
+        let name = bytes.get(start..)?.first_chunk::<3>()?;
+        let kind = Kind::named(name)?.kind;
+        kind.is_header().then_some((kind, start))
+    };
+    let (kind, start) = name_at(at.checked_sub(2)?).or_else(|| name_at(at.checked_sub(1)?))?;
+    let header = bytes.get(start..)?;
+    let own = *header.get(3)?;
+    // In base64, and in prose, other bytes stand behind a name.
+    let is_one = own != separator
+        && is_delimiter(own)
+        && !is_base64(&[own])
+        && (count_named(header.get(..12).unwrap_or(header)) >= 4
+            || (kind == Kind::Message && names_message(header, own)));
+    (is_one && !begins_line(bytes, start)).then_some(start)
 }
 
 /// What a name of a header in the middle of a line is.
@@ -91,12 +116,7 @@ impl Glued {
             (true, 4..) => Self::Header,
             // A single delimiter is an empty value that has parts.
             (true, 2..) => Self::Unclear,
-            _ if kind == Kind::Message
-                && header.starts_with(b"MSH")
-                && count_named(header) >= 2 =>
-            {
-                Self::Unclear
-            }
+            _ if kind == Kind::Message && count_named(header) >= 2 => Self::Unclear,
             _ => Self::Not,
         }
     }
@@ -112,8 +132,8 @@ fn names_message(header: &[u8], separator: u8) -> bool {
         .unwrap_or(line)
         .split(|it| *it == separator);
     fields.by_ref().take(4).count();
-    fields.take(8).any(|field| {
-        let field = field.trim_ascii();
+    fields.take(8).any(|whole| {
+        let field = whole.trim_ascii();
         let code = field.get(..3).unwrap_or_default().to_ascii_uppercase();
         let has_event = match field.get(3..) {
             Some([between, letter, a, b, ..]) => {
@@ -125,7 +145,7 @@ fn names_message(header: &[u8], separator: u8) -> bool {
             _ => false,
         };
         (has_event && code.iter().all(u8::is_ascii_uppercase))
-            || (TYPES.contains(&&*code) && (field.len() == 3 || has_event))
+            || (TYPES.contains(&&*code) && whole.len() == 3)
     })
 }
 
@@ -141,6 +161,11 @@ fn count_named(header: &[u8]) -> usize {
 
 /// The header whose name ends before this place, and where it begins; bytes that show nothing may stand in it.
 fn header_before(bytes: &[u8], at: usize) -> Option<(Kind, usize)> {
+    // The names of headers end so; hardly any other value does.
+    let last = bytes.get(..at)?.last()?;
+    if !matches!(last, b'H' | b'h' | b'S' | b's' | 0..=b' ' | 0x7f..) {
+        return None;
+    }
     let mut name = [0_u8; 3];
     let mut place = at;
     for letter in name.iter_mut().rev() {

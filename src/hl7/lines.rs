@@ -159,8 +159,7 @@ pub(super) fn survey(bytes: &[u8], delimiters: &Delimiters) -> Result<Survey, Un
             }
             _ => return Err(Unclear::Line(number)),
         }
-        let glued = glued_segment(line, delimiters, is_segment);
-        if let Some(name) = glued.or_else(|| name_as_value(line, delimiters.field)) {
+        if let Some(name) = glued_segment(line, delimiters, is_segment) {
             return Err(Unclear::Glued { line: number, name });
         }
     }
@@ -243,47 +242,105 @@ const NAMES: [&[u8; 3]; 10] = [
 /// one.
 const APPOINTMENT: &[u8; 3] = b"SCH";
 
+/// Whether a value may end in one of [`NAMES`] or in [`APPOINTMENT`], by its last byte: hardly any does, and every value
+/// of every message is asked.
+fn may_end_in_name(value: &[u8]) -> bool {
+    value.last().is_some_and(|last| {
+        matches!(
+            last.to_ascii_uppercase(),
+            b'D' | b'X' | b'R' | b'P' | b'L' | b'S' | b'A' | b'1' | b'G' | b'C' | b'H'
+                | 0..=b' '
+                | 0x7f..
+        )
+    })
+}
+
 /// The name of a segment that seems to begin within this line, since the end of the one before it was lost.
 ///
 /// A name counts as a value, and behind what is left of one (a status, base64). Words end in `PID` or `ORC` too, and a
-/// text may be one, so what follows must look like the segment. A line that goes on with a document has no name.
+/// text or a code may be one, so what follows must look like the segment. A line that goes on with a document has no
+/// name.
 fn glued_segment(line: &[u8], delimiters: &Delimiters, is_segment: bool) -> Option<[u8; 3]> {
-    let own = usize::from(is_segment);
-    for at in memchr_iter(delimiters.field, line).skip(own) {
-        let before = before_unseen(line.get(..at).unwrap_or_default());
-        let Some((before, name)) = before.split_last_chunk::<3>() else {
+    let mut start = 0;
+    for (number, at) in memchr_iter(delimiters.field, line).enumerate() {
+        let value = line.get(start..at).unwrap_or_default();
+        start = at.saturating_add(1);
+        if !may_end_in_name(value) || (is_segment && number == 0) {
+            continue;
+        }
+        let Some((before, written)) = before_unseen(value).split_last_chunk::<3>() else {
             continue;
         };
-        let as_written = *name;
-        let name = name.map(|letter| letter.to_ascii_uppercase());
+        let name = written.map(|letter| letter.to_ascii_uppercase());
         if !NAMES.contains(&&name) && name != *APPOINTMENT {
             continue;
         }
-        let in_front = before_unseen(before).last();
-        let stands_alone = in_front == Some(&delimiters.field);
+        let host = match is_segment {
+            true => Host::of(line),
+            false => Host::Other,
+        };
+        let left = skip_unseen(before_unseen(before));
+        let stands_alone = left.is_empty();
+        let is_behind_status = host == Host::Result && number == 11 && left.len() == 1;
+        let shape = match (stands_alone || is_behind_status, host) {
+            (true, Host::Result) if number == 3 && is_result(line, &name, delimiters) => continue,
+            // A code or a text stands there.
+            (true, Host::Result) if number <= 5 => Shape::Whole,
+            (true, Host::Result | Host::Known) => Shape::OutOfPlace,
+            (true, Host::Other) => Shape::Whole,
+            (false, _) => Shape::Behind,
+        };
         // Small letters within a text are a word.
-        let is_like_name = stands_alone || as_written == name || {
-            let start = before.len().saturating_sub(64);
-            let near = before.get(start..).unwrap_or_default();
+        let is_like_name = stands_alone || *written == name || {
+            let near = before.get(before.len().saturating_sub(64)..);
+            let near = near.unwrap_or_default();
             let is_separator = |byte: &u8| {
-                *byte == delimiters.field
-                    || Some(*byte) == delimiters.component
-                    || Some(*byte) == delimiters.repetition
+                Some(*byte) == delimiters.component || Some(*byte) == delimiters.repetition
             };
             let from = near.iter().rposition(is_separator);
-            let value = near.get(from.map_or(0, |from| from.saturating_add(1))..);
-            is_base64(value.unwrap_or_default())
+            let part = near.get(from.map_or(0, |from| from.saturating_add(1))..);
+            is_base64(part.unwrap_or_default())
         };
-        let after = line.get(at.saturating_add(1)..).unwrap_or_default();
-        let shape = match stands_alone {
-            true => Shape::Whole,
-            false => Shape::Behind,
-        };
+        let after = line.get(start..).unwrap_or_default();
         if is_like_name && looks_like(&name, after, delimiters, shape) {
             return Some(name);
         }
     }
     None
+}
+
+/// In which segment a name stands as a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Host {
+    /// An OBX.
+    Result,
+    /// Another of [`NAMES`], whose values are known: hardly any of them could be the name of a segment.
+    Known,
+    /// Any other.
+    Other,
+}
+
+impl Host {
+    fn of(line: &[u8]) -> Self {
+        let Some(name) = skip_unseen(line).first_chunk::<3>() else {
+            return Self::Other;
+        };
+        let name = name.map(|letter| letter.to_ascii_uppercase());
+        match &name {
+            b"OBX" => Self::Result,
+            known if NAMES.contains(&known) => Self::Known,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// Whether a line, whose OBX-3 is this name, is a result of that code (`AIS`, `PV1`): its status stands where a result has
+/// it, and the segment of this name has no such value.
+fn is_result(line: &[u8], name: &[u8; 3], delimiters: &Delimiters) -> bool {
+    let status = line.split(|byte| *byte == delimiters.field).nth(11);
+    // PID-8 and OBX-8 would stand there.
+    !matches!(name, b"PID" | b"OBX")
+        && matches!(status.map(<[u8]>::trim_ascii), Some([b'A'..=b'Z']))
 }
 
 /// The name that stands at the start of a line with a letter like another, or with two letters changed about, where what
@@ -304,6 +361,9 @@ fn mistyped_segment(line: &[u8], delimiters: &Delimiters) -> Option<[u8; 3]> {
         })
     };
     let upper = written.map(|letter| letter.to_ascii_uppercase());
+    if NAMES.contains(&&upper) {
+        return None;
+    }
     let [a, b, c] = upper;
     let read = alike(&written);
     // Not both at once: AL1 and PD1 are segments too.
@@ -317,8 +377,10 @@ fn mistyped_segment(line: &[u8], delimiters: &Delimiters) -> Option<[u8; 3]> {
 /// How much of a segment must be there to be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Shape {
-    /// Its name is a whole value, as a text may be.
+    /// Its name is a whole value, as a text or a code may be.
     Whole,
+    /// Its name is a whole value where hardly any value is one.
+    OutOfPlace,
     /// Its name stands right behind another value.
     Behind,
 }
@@ -329,6 +391,7 @@ fn looks_like(name: &[u8; 3], after: &[u8], delimiters: &Delimiters, shape: Shap
     let mut fields = after.split(|byte| *byte == delimiters.field);
     let mut next = || fields.next().unwrap_or_default().trim_ascii();
     let is_behind = shape == Shape::Behind;
+    let is_out_of_place = shape == Shape::OutOfPlace;
     let first = next();
     let is_number = (1..=4).contains(&first.len()) && first.iter().all(u8::is_ascii_digit);
     let may_be_number = is_number || first.is_empty();
@@ -370,10 +433,16 @@ fn looks_like(name: &[u8; 3], after: &[u8], delimiters: &Delimiters, shape: Shap
             let (_, seventh) = (next(), next());
             let is_known = [second, third, fourth].into_iter().any(is_identifier);
             let has_id = is_plain_id(third) || has_parts(third);
-            may_be_number && (is_known || (has_id && (is_name(fifth) || is_date(seventh))))
+            let says_id = [second, third, fourth]
+                .into_iter()
+                .any(|id| !id.is_empty() && !is_date(id));
+            may_be_number
+                && (is_known
+                    || (has_id && (is_name(fifth) || is_date(seventh)))
+                    || (is_out_of_place && says_id))
         }
         b"OBX" => {
-            let (second, _, _, fifth) = (next(), next(), next(), next());
+            let (second, third, _, fifth) = (next(), next(), next(), next());
             let is_type = match is_number || is_behind {
                 true => is_code(second),
                 false => is_value_type(second),
@@ -382,26 +451,44 @@ fn looks_like(name: &[u8; 3], after: &[u8], delimiters: &Delimiters, shape: Shap
             let is_document = coding.eq_ignore_ascii_case(b"Base64")
                 || data.starts_with(b"JVBERi0")
                 || fifth.starts_with(b"JVBERi0");
-            may_be_number && (is_type || is_document)
+            let says_what = is_out_of_place && is_number && !third.is_empty();
+            may_be_number && (is_type || is_document || says_what)
         }
         b"OBR" => {
-            let (second, third, fourth) = (next(), next(), next());
-            is_number && (is_behind || [second, third, fourth].into_iter().any(has_parts))
-        }
-        b"TXA" => is_number && (is_behind || is_code(next())),
-        b"PV1" => is_number && (is_behind || matches!(next(), [b'A'..=b'Z'])),
-        b"AIP" | b"AIL" | b"AIS" => {
+            let said = [next(), next(), next()];
             is_number
-                && has_parts({
-                    next();
-                    next()
-                })
+                && (is_behind
+                    || said.into_iter().any(has_parts)
+                    || (is_out_of_place && said.into_iter().any(|it| !it.is_empty())))
         }
-        b"ORC" => is_code(first) && (is_behind || has_parts(next()) || has_parts(next())),
+        b"TXA" => {
+            let second = next();
+            is_number && (is_behind || is_code(second) || (is_out_of_place && !second.is_empty()))
+        }
+        b"PV1" => {
+            let has_class = matches!(next(), [b'A'..=b'Z']);
+            (is_number && (is_behind || has_class))
+                || (is_out_of_place && may_be_number && has_class)
+        }
+        b"AIP" | b"AIL" | b"AIS" => {
+            let (action, resource) = (next(), next());
+            is_number
+                && matches!(action, [] | [b'A'..=b'Z'] | b"\"\"")
+                && (has_parts(resource) || (is_out_of_place && !resource.is_empty()))
+        }
+        b"ORC" => {
+            let said = [next(), next()];
+            let says_order = |id: &&[u8]| !id.is_empty() && !is_date(id);
+            is_code(first)
+                && (is_behind
+                    || said.into_iter().any(has_parts)
+                    || (is_out_of_place && first.len() == 2 && said.iter().any(says_order)))
+        }
         b"MRG" => {
             let is_id =
                 is_plain_id(first) && first.len() >= 3 && first.iter().any(u8::is_ascii_digit);
-            is_identifier(first) || (is_behind && has_parts(first)) || is_id
+            let says_id = is_out_of_place && !first.is_empty() && !is_date(first);
+            is_identifier(first) || (is_behind && has_parts(first)) || is_id || says_id
         }
         b"SCH" => {
             let second = next();
@@ -425,40 +512,6 @@ fn is_value_type(text: &[u8]) -> bool {
         b"TS", b"TX", b"XAD", b"XCN", b"XON", b"XPN", b"XTN",
     ];
     TYPES.iter().any(|it| text.eq_ignore_ascii_case(it))
-}
-
-/// The name of a segment where a value should be, in such a segment: no value is one, but that of a text (OBX-5), so
-/// the end of the segment before it was lost. The status of a result (OBX-11, one letter) may stand right before it.
-fn name_as_value(line: &[u8], separator: u8) -> Option<[u8; 3]> {
-    let name_of = |text: &[u8]| -> Option<[u8; 3]> {
-        let name: [u8; 3] = text.try_into().ok()?;
-        let name = name.map(|letter| letter.to_ascii_uppercase());
-        NAMES.contains(&&name).then_some(name)
-    };
-    let seen = skip_unseen(line);
-    let own = name_of(seen.get(..3)?)?;
-    let mut start = 0;
-    // What has no separator behind it is no segment.
-    for (number, end) in memchr_iter(separator, line).enumerate() {
-        let value = line.get(start..end).unwrap_or_default();
-        start = end.saturating_add(1);
-        if number == 0 || value.len() > 16 {
-            continue;
-        }
-        let value = skip_unseen(value).trim_ascii_end();
-        let found = match (&own, number) {
-            (b"OBX", 5) => None,
-            (b"OBX", 11) => name_of(value).or_else(|| match value {
-                [status, rest @ ..] if status.is_ascii_alphabetic() => name_of(rest),
-                _ => None,
-            }),
-            _ => name_of(value),
-        };
-        if found.is_some() {
-            return found;
-        }
-    }
-    None
 }
 
 /// Whether any byte is a control character that is no part of a text: all but the ends of lines, tabulators, and the
@@ -749,14 +802,31 @@ mod tests {
     }
 
     #[test]
-    fn the_name_of_a_segment_is_no_value() {
+    fn the_name_of_a_segment_is_no_value_where_its_fields_follow() {
         for (line, name) in [
             ("OBX|1|ED|R||x||||||F|PID|||P2", Some("PID")),
             ("OBX|1|ED|R||x||||||F|||20261120|Pid|1||P2", Some("PID")),
             ("OBX|1|ED|R||x||||||Fpid|1||P2", Some("PID")),
             ("OBX|1|ED|R||x||||||FPID |1||P2", Some("PID")),
             ("OBX|1|ED|R||x||||||FPID|||P2", Some("PID")),
-            ("OBX|1|ED|R||x||||||F|PID|\"\"|", Some("PID")),
+            ("OBX|1|ED|R||x||||||F|PID|\"\"|", None),
+            ("OBX|1|ED|R||x||||||F|MRG|P2|", Some("MRG")),
+            ("OBX|1|ED|R||x||||||F|AIL|1||RCP|", Some("AIL")),
+            ("OBX|1|ED|R||x||||||F|ORC|NW|2|", Some("ORC")),
+            ("OBX|1|ED|R||x||||||F|OBX|2||CR|", Some("OBX")),
+            ("OBX|1|ED|PID|1||P-2^^^CHU^PI||A^B||19600101|F", Some("PID")),
+            ("OBX|1|NM|AIS||3||||||F", None),
+            ("OBX|1|NM|AIS|1|3|{score}^^UCUM|||||F", None),
+            ("OBX|1|CE|PV1|1|N|||||P|F|20260101", None),
+            ("OBX|1|TX|TXA|1|OUI||||||F||", None),
+            ("OBX|1|CE|PID|1|Y^Yes||||||F", None),
+            ("OBX|1|NM|a^b|AIS|3||||||F", None),
+            ("OBX|1|NM|a^b||3||||||F|||20260101||1^Durand|AIS||", None),
+            ("OBR|1|A^X|B^Y|AIS|||20260101|||||||", None),
+            ("OBR|1|A^X|B^Y|PID|||20260101|||||||", None),
+            ("OBR|1|A^X|B^Y|ORC|R||20260101|||||||", None),
+            ("TXA|1|ORC|PDF|20260101|", None),
+            ("TXA|1|ORC|TX|20260101|", None),
             ("PID|1||P1|||||||||PV1|1|N", Some("PV1")),
             ("OBR|1||A|X|TXA|1|CR", Some("TXA")),
             ("ORC|NW|OBR|1||A", Some("OBR")),
@@ -768,7 +838,7 @@ mod tests {
             ("ZZZ|PID|1|2", None),
             ("NTE|1|L|OBX|", None),
         ] {
-            let found = name_as_value(line.as_bytes(), b'|');
+            let found = glued_segment(line.as_bytes(), &Delimiters::STANDARD, true);
             let found = found.map(|name| String::from_utf8(name.to_vec()).unwrap());
             assert_eq!(found.as_deref(), name, "{line}");
         }
