@@ -148,8 +148,12 @@ fn change_ins<'m>(
     let (status, attributes) = identity::reliability(&pid, trail);
     let names_known = |ins: &Ins| former.is_empty() || former.contains(&ins.value);
     let by_status = !pid.field(32).is_empty() && !identity::is_verified(&pid);
+    // One that is not kept (of another patient, with a wrong key, or not verified) takes the place of none.
+    let is_kept = said.as_given().is_some();
+    let is_refused = !by_status && !identity::ins_numbers(pid.field(3)).is_empty();
     let ins = match (said, &known.ins) {
         (Said::Given(ins), _) => Some(ins),
+        (_, Some(own)) if is_refused => Some(own.clone()),
         (_, Some(own)) if !by_status && !names_known(own) => {
             decision.warnings.push(
                 Warning::new(
@@ -163,6 +167,7 @@ fn change_ins<'m>(
         _ => None,
     };
     let what = match (&known.ins, &ins) {
+        _ if is_refused && !is_kept => "INS not kept, the known one is left as it was",
         (before, after) if before == after => "INS confirmed",
         (_, None) => "INS taken away",
         (None, Some(_)) => "INS given",
@@ -558,6 +563,30 @@ mod tests {
                 expected,
                 "{ids} {status} {former}"
             );
+        }
+    }
+
+    #[test]
+    fn an_ins_that_a47_gives_and_nobody_keeps_takes_none_away() {
+        let other = "179035121518942^^^ASIP-SANTE-INS-NIR&1.2.250.1.213.1.4.8&ISO^INS";
+        let wrong = other.replace("18942", "18943");
+        for (given, status, outcome) in [
+            (other, "VALI", "updated ins-duplicate"),
+            (&wrong, "VALI", "updated ins-invalid"),
+            (other, "", "updated ins-unverified"),
+        ] {
+            for former in [INS, "", other] {
+                let mut world = World::new();
+                world.receive(&adt("A28", 1, &with_status(&format!("~{INS}"), "VALI")));
+                let second = with_status(&format!("~{other}"), "VALI").replace("P-1", "P-2");
+                world.receive(&adt("A28", 1, &second));
+                let known = ins_of(&world);
+                assert!(known.is_some());
+                let a47 = adt("A47", 3, &with_status(&format!("~{given}"), status));
+                let told = told(&world.receive(&format!("{a47}MRG|{former}\r")));
+                assert_eq!(told, outcome, "{given} {former}");
+                assert_eq!(ins_of(&world), known, "{given} {former}");
+            }
         }
     }
 
