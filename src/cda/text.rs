@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
 
 use super::{malformed, place_of};
-use crate::hl7::charset::{Meant, beyond_ascii, has_c1};
+use crate::hl7::charset::{Meant, beyond_ascii, first_c1};
 use crate::model::outcome::{Refusal, Warning, WarningCode};
 
 /// What tells values apart: markup, and the quotes around attributes.
@@ -41,10 +41,11 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded<'_>, Refusal> {
                 Declared::Wide => true,
                 Declared::Known(..) | Declared::Unknown => false,
             };
-            let doubts = match says_so {
+            let mut doubts = match says_so {
                 true => Vec::new(),
                 false => vec![otherwise(Some(encoding.name()), "line 1, column 1")],
             };
+            doubts.extend(control(&text));
             Ok(Decoded { text, doubts })
         }
         mark => {
@@ -63,7 +64,6 @@ fn by_value(bytes: &[u8], declared: Declared, is_marked: bool) -> Decoded<'_> {
         _ => (UTF_8, Meant::Whole),
     };
     let mut mismatch = None;
-    let mut control = None;
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => {
             if encoding != UTF_8 && !text.is_ascii() {
@@ -78,9 +78,6 @@ fn by_value(bytes: &[u8], declared: Declared, is_marked: bool) -> Decoded<'_> {
                 push_ascii(&mut text, bytes.get(from..at).unwrap_or_default());
                 let place = text.len();
                 let (read, is_declared) = read(value, encoding);
-                if is_declared && has_c1(&read) {
-                    control.get_or_insert(place);
-                }
                 if !is_declared || meant.is_not(value, &read) {
                     mismatch.get_or_insert(place);
                 }
@@ -112,19 +109,36 @@ fn by_value(bytes: &[u8], declared: Declared, is_marked: bool) -> Decoded<'_> {
     if let Some(at) = mismatch {
         doubts.push(otherwise(None, place_of(&text, at)));
     }
-    if let Some(at) = control {
-        doubts.push(
-            Warning::new(
-                WarningCode::CharsetControl,
-                format!(
-                    "expected text, found bytes of which the declared encoding ({}) makes control characters; they are kept",
-                    encoding.name()
-                ),
-            )
-            .at(place_of(&text, at)),
-        );
-    }
+    doubts.extend(control(&text));
     Decoded { text, doubts }
+}
+
+/// The warning of control characters beyond ASCII (C1), also where they are written as XML writes a character by its
+/// number.
+fn control(text: &str) -> Option<Warning> {
+    let bytes = text.as_bytes();
+    let is_c1 = |at: &usize| number_at(text, *at).is_some_and(|it| (0x80..=0x9f).contains(&it));
+    let by_number = memchr::memmem::find_iter(bytes, b"&#").find(is_c1);
+    let at = first_c1(bytes).into_iter().chain(by_number).min()?;
+    Some(
+        Warning::new(
+            WarningCode::CharsetControl,
+            "expected text, found control characters (U+0080 to U+009F), as bytes become that are in another encoding than is declared, the first here; they are kept",
+        )
+        .at(place_of(text, at)),
+    )
+}
+
+/// The number of the character that XML writes so at this place (`&#146;`, `&#x92;`).
+fn number_at(text: &str, at: usize) -> Option<u32> {
+    let number = text.get(at.checked_add(2)?..)?;
+    let end = number.bytes().take(12).position(|it| it == b';')?;
+    let number = number.get(..end)?;
+    let number = match number.strip_prefix('x') {
+        Some(digits) => u32::from_str_radix(digits, 16),
+        None => number.parse(),
+    };
+    number.ok()
 }
 
 /// A value as text, and whether it is what was declared.
@@ -200,6 +214,38 @@ mod tests {
             format!("{} {}", doubt.code.code(), place.unwrap_or_default())
         });
         (decoded.text.clone().into_owned(), doubts.collect())
+    }
+
+    #[test]
+    fn control_characters_are_told_however_they_are_written() {
+        let expected = |column: u32| vec![format!("charset-control line 1, column {column}")];
+        for (text, column) in [
+            ("<a>l\u{92}avis</a>", Some(5)),
+            ("<a b='é\u{80}'/>", Some(8)),
+            ("<a>l&#146;avis</a>", Some(5)),
+            ("<a>l&#x92;avis\u{92}</a>", Some(5)),
+            ("<a>\u{a0}«é» &#233; &#x2019; &#13; & &#</a>", None),
+        ] {
+            let (read, doubts) = told(text.as_bytes());
+            assert_eq!(read, text);
+            assert_eq!(doubts, column.map(expected).unwrap_or_default(), "{text}");
+            let units = std::iter::once(0xfeff).chain(text.encode_utf16());
+            let wide: Vec<u8> = units.flat_map(u16::to_le_bytes).collect();
+            assert_eq!(told(&wide).1, column.map(expected).unwrap_or_default());
+        }
+        let mixed = [
+            &b"<?xml version='1.0' encoding='ISO-8859-1'?><a>\xe9<b>l"[..],
+            "\u{92}".as_bytes(),
+            b"a</b></a>",
+        ];
+        let (_, doubts) = told(&mixed.concat());
+        assert_eq!(
+            doubts,
+            [
+                "charset-mismatch line 1, column 51",
+                "charset-control line 1, column 52"
+            ]
+        );
     }
 
     /// Every way in which two values can be written, under every declaration.
@@ -278,13 +324,14 @@ mod tests {
             let head = format!("<?xml version='1.0' encoding='{label}'?>\n<a>C");
             let (text, doubts) = told(&[head.as_bytes(), &[byte], b"ur</a>"].concat());
             assert!(text.ends_with(&format!("<a>C{read}ur</a>")), "{text}");
-            let expected = expected.map(|code| format!("{code} line 2, column 4"));
+            let column = if read == '\u{81}' { 5 } else { 4 };
+            let expected = expected.map(|code| format!("{code} line 2, column {column}"));
             assert_eq!(doubts, Vec::from_iter(expected), "{label} {byte:x}");
         }
         let control = b"<?xml version='1.0' encoding='ISO-8859-15'?><a>l\x92avis</a>";
         let (text, doubts) = told(control);
         assert!(text.ends_with("<a>l\u{92}avis</a>"));
-        assert_eq!(doubts, ["charset-control line 1, column 48"]);
+        assert_eq!(doubts, ["charset-control line 1, column 49"]);
         assert!(decode(&[&wide("<a/>")[..], b"\0"].concat()).is_err());
     }
 }

@@ -26,7 +26,7 @@ pub enum CharsetWarning {
     Mismatch,
     /// The file came in UTF-16, and MSH-18 says something else: `charset-mismatch`.
     NotUtf16,
-    /// The set of MSH-18 makes control characters (C1) of bytes of a value: `charset-control`.
+    /// A value has control characters (C1): `charset-control`.
     Control,
     /// Characters of a value are written as XML writes them (`&apos;`): `charset-mismatch`.
     Entity,
@@ -41,7 +41,7 @@ pub struct Doubts {
     pub is_not_utf_16: bool,
     /// The first value that is not what MSH-18 says.
     pub mismatch: Option<usize>,
-    /// The first value of which the set of MSH-18 makes control characters.
+    /// The first value that has control characters (C1).
     pub control: Option<usize>,
 }
 
@@ -68,9 +68,14 @@ impl Charset {
             Declared::Utf8 => std::str::from_utf8(message).is_ok(),
             Declared::Ascii | Declared::SingleByte(..) => message.is_ascii(),
         };
-        if !is_as_declared {
+        if is_as_declared {
+            doubts.control = first_c1(message);
+        } else {
             for (at, value) in beyond_ascii(message, separators) {
                 let is_utf8 = std::str::from_utf8(value).is_ok();
+                if is_utf8 && first_c1(value).is_some() {
+                    doubts.control.get_or_insert(at);
+                }
                 let is_otherwise = match declared {
                     Declared::SingleByte(encoding, meant) if !is_utf8 => {
                         match encoding.decode_without_bom_handling_and_without_replacement(value) {
@@ -256,8 +261,14 @@ impl Meant {
 }
 
 /// Whether a text has control characters beyond ASCII (C1), which nobody writes.
-pub(crate) fn has_c1(text: &str) -> bool {
+fn has_c1(text: &str) -> bool {
     text.chars().any(|it| it.is_control() && !it.is_ascii())
+}
+
+/// Where the first such character stands in text in UTF-8.
+pub(crate) fn first_c1(text: &[u8]) -> Option<usize> {
+    let is_c1 = |at: &usize| matches!(text.get(*at..), Some([_, 0x80..=0x9f, ..]));
+    memchr::memchr_iter(0xc2, text).find(is_c1)
 }
 
 /// The values of some bytes, told apart by these separators and by line ends, that are beyond ASCII, and where they
@@ -374,6 +385,7 @@ mod tests {
                 &[],
             ),
             ("UTF-8", b"\\X92\\", "\\X92\\", &[]),
+            ("UTF-8", b"\xC2\xA0l\xC2\xABavis", "\u{a0}l«avis", &[]),
             ("windows-1252", b"C\x8Cur", "CŒur", &[]),
             ("CP1252", b"C\x8Cur", "CŒur", &[]),
             ("8859/7", b"\xE1\xFF", "áÿ", &[Mismatch]),
@@ -411,6 +423,21 @@ mod tests {
                 assert_eq!(doubts, expected, "{declared} {byte:x}");
             }
         }
+    }
+
+    #[test]
+    fn control_characters_in_utf_8_are_told() {
+        for declared in ["", "UTF-8", "8859/1", "8859/15", "ASCII"] {
+            let message = "MSH|é|l\u{92}avis";
+            let (_, doubts) = Charset::decide(declared.as_bytes(), message.as_bytes(), b"|^~&");
+            assert!(
+                matches!(doubts.control, Some(7 | 8)),
+                "{declared} {doubts:?}"
+            );
+        }
+        let mixed = [b"MSH|\xe9|", "l\u{92}avis".as_bytes()].concat();
+        let (_, doubts) = Charset::decide(b"UTF-8", &mixed, b"|^~&");
+        assert_eq!((doubts.mismatch, doubts.control), (Some(4), Some(6)));
     }
 
     #[test]

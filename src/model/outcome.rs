@@ -320,7 +320,7 @@ codes! {
         AddressPartial = "address-partial",
         /// The text is not in the character set that is declared.
         CharsetMismatch = "charset-mismatch",
-        /// The declared character set makes control characters of the text.
+        /// The text has control characters beyond ASCII, which nobody writes.
         CharsetControl = "charset-control",
         /// The declared character set is not known.
         CharsetUnknown = "charset-unknown",
