@@ -82,19 +82,65 @@ impl<'a> Value<'a> {
     /// A sender of a later version may have put a composite where a simple value is meant, whose first part is
     /// then that value (HL7 v2.5 chapter 2.8.2). The position stays the one that was asked for.
     pub fn simple(&self) -> Value<'a> {
+        let raw = self.first_component();
+        let raw = subcomponents(raw, self.context.delimiters.subcomponent).next();
+        Value {
+            raw: raw.unwrap_or_default(),
+            ..*self
+        }
+    }
+
+    /// The value read as an id: without the authority that follows it in subcomponents (`RCP&1.2.250.1&ISO`).
+    ///
+    /// An `&` with no authority behind it is a part of the id: what stands before it may be another's.
+    pub fn identifier(&self) -> Value<'a> {
+        self.first_unless_text(|[_, authority, kind, ..]| {
+            let is_oid = |byte: &u8| byte.is_ascii_digit() || *byte == b'.';
+            !kind.is_empty() || (authority.contains(&b'.') && authority.iter().all(is_oid))
+        })
+    }
+
+    /// The value read as a family name: the whole name, which its own prefix and name follow in subcomponents, and those
+    /// of a spouse (`DE LA TOUR&DE LA&TOUR`; FN, HL7 v2.5 chapter 2.A.30).
+    ///
+    /// An `&` behind which something else stands is a part of the name.
+    pub fn family_name(&self) -> Value<'a> {
+        self.first_unless_text(|[whole, prefix, own, spouse @ ..]| match (prefix, own) {
+            ([], []) => spouse.iter().any(|part| !part.is_empty()),
+            _ => has_words(whole, prefix) && has_words(whole, own),
+        })
+    }
+
+    /// The first subcomponent, where the first five are those of a compound type; else all of them, as one text.
+    fn first_unless_text(&self, is_compound: impl Fn([&[u8]; 5]) -> bool) -> Value<'a> {
+        let raw = self.first_component();
+        let mut pieces = subcomponents(raw, self.context.delimiters.subcomponent);
+        let parts: [&[u8]; 5] = std::array::from_fn(|_| pieces.next().unwrap_or_default());
+        let [first, others @ ..] = parts;
+        let says_more = others.iter().any(|part| !part.is_empty()) || pieces.next().is_some();
+        let raw = match says_more && !first.is_empty() && !is_compound(parts) {
+            true => {
+                let is_said = |byte: &u8| Some(*byte) != self.context.delimiters.subcomponent;
+                let last = raw.iter().rposition(is_said).unwrap_or_default();
+                raw.get(..=last).unwrap_or(raw)
+            }
+            false => first,
+        };
+        Value { raw, ..*self }
+    }
+
+    /// The bytes of the first component of the first repetition.
+    fn first_component(&self) -> &'a [u8] {
         let Delimiters {
             component,
             repetition,
-            subcomponent,
             ..
         } = self.context.delimiters;
-        let raw = [repetition, component]
+        [repetition, component]
             .into_iter()
             .fold(self.raw, |raw, separator| {
                 Pieces::of(raw, separator).next().unwrap_or_default()
-            });
-        let raw = subcomponents(raw, subcomponent).next().unwrap_or_default();
-        Value { raw, ..*self }
+            })
     }
 
     /// The value as a repetition with components: of a field its first, else itself.
@@ -235,6 +281,21 @@ impl<'a> Component<'a> {
     }
 }
 
+/// Whether these words stand in a name, between the ends of words.
+fn has_words(name: &[u8], words: &[u8]) -> bool {
+    let words = words.trim_ascii();
+    let goes_on =
+        |byte: Option<&u8>| byte.is_some_and(|it| it.is_ascii_alphanumeric() || !it.is_ascii());
+    words.is_empty()
+        || name.windows(words.len()).enumerate().any(|(at, part)| {
+            let before = at.checked_sub(1).and_then(|before| name.get(before));
+            let after = name.get(at.saturating_add(words.len()));
+            part.eq_ignore_ascii_case(words)
+                && !(goes_on(before) && goes_on(words.first()))
+                && !(goes_on(after) && goes_on(words.last()))
+        })
+}
+
 /// The subcomponents of a component: the `&` of an entity of XML is none of their separators.
 fn subcomponents(raw: &[u8], separator: Option<u8>) -> impl Iterator<Item = &[u8]> {
     let has_entity = separator == Some(b'&') && entity::first_in(raw).is_some();
@@ -337,6 +398,40 @@ mod tests {
             .map(|repetition| repetition.number())
             .collect();
         assert_eq!(repetitions, [1, 2]);
+    }
+
+    #[test]
+    fn a_text_around_an_ampersand_is_not_cut() {
+        for (raw, id, family) in [
+            ("A", "A", "A"),
+            ("A&B", "A&B", "A&B"),
+            ("A&B^x~y", "A&B", "A&B"),
+            ("A&B&C", "A", "A&B&C"),
+            ("A&", "A", "A"),
+            ("MARTIN&de&", "MARTIN&de", "MARTIN&de"),
+            ("RCP&1.2.250.1", "RCP", "RCP&1.2.250.1"),
+            ("RCP&chu&DNS", "RCP", "RCP&chu&DNS"),
+            ("DE LA TOUR&DE LA&TOUR", "DE LA TOUR", "DE LA TOUR"),
+            ("D'ORS&d'&Ors", "D'ORS", "D'ORS"),
+            ("MARTIN&&&&DURAND", "MARTIN&&&&DURAND", "MARTIN"),
+            (
+                "DURAND-MARTIN&&MARTIN&&DURAND",
+                "DURAND-MARTIN",
+                "DURAND-MARTIN",
+            ),
+            ("LEROY&ROY", "LEROY&ROY", "LEROY&ROY"),
+            (
+                "MARTIN &amp; FILS",
+                "MARTIN &amp; FILS",
+                "MARTIN &amp; FILS",
+            ),
+            ("A&&&&&B", "A&&&&&B", "A&&&&&B"),
+            ("&B", "", ""),
+            ("", "", ""),
+        ] {
+            assert_eq!(field(raw).identifier().raw(), id.as_bytes(), "{raw}");
+            assert_eq!(field(raw).family_name().raw(), family.as_bytes(), "{raw}");
+        }
     }
 
     #[test]

@@ -824,7 +824,10 @@ impl<'m> Flow<'_, 'm> {
             return Ok(());
         };
         let rule = "fields.document_network";
-        let said = self.trail.said("network", &value.simple(), rule).given();
+        let said = self
+            .trail
+            .said("network", &value.identifier(), rule)
+            .given();
         let Some(network) = said.map(NetworkId::new) else {
             return Ok(());
         };
@@ -913,7 +916,7 @@ impl<'m> Flow<'_, 'm> {
             (component, 0) => repetition.component(component).into(),
             (component, part) => repetition.component(component).subcomponent(part).into(),
         };
-        Some((CaseId::new(text(&value.simple())?), value))
+        Some((CaseId::new(text(&value.identifier())?), value))
     }
 
     fn first(&self, name: &str) -> Option<Segment<'m>> {

@@ -828,13 +828,13 @@ pub fn demographics(
         trail,
     ));
     let birth_name = erased(said_in(
-        legal(1).map(|name| name.simple()),
+        legal(1).map(|name| name.family_name()),
         "birth_name",
         names.rule,
         trail,
     ));
     let usual_name = said_in(
-        display(1).map(|name| name.simple()),
+        display(1).map(|name| name.family_name()),
         "usual_name",
         DISPLAY,
         trail,
@@ -842,7 +842,7 @@ pub fn demographics(
     if let (Said::Absent, Some(name)) = (&usual_name, legal(1)) {
         trail.said(
             "usual_name",
-            &name.simple(),
+            &name.family_name(),
             "no PID-5.7 = D: the birth name",
         );
     }
@@ -864,7 +864,7 @@ pub fn demographics(
             .and_then(|message| message.get(&facility.fields.network))
             .map_or(Said::Absent, |value| {
                 trail
-                    .said("network", &value.simple(), "fields.network")
+                    .said("network", &value.identifier(), "fields.network")
                     .map(NetworkId::new)
             }),
         physician: message
@@ -901,7 +901,7 @@ pub fn traits(pid: &Segment<'_>, trail: &mut Trail) -> Traits {
     };
     let birth_name = of_legal(
         "birth_name",
-        names.legal.map(|name| name.component(1).simple()),
+        names.legal.map(|name| name.component(1).family_name()),
     );
     let birth_given_name = of_legal(
         "birth_given_name",
@@ -967,7 +967,7 @@ fn sex(pid: &Segment<'_>, trail: &mut Trail) -> Result<Said<Sex>, Refusal> {
 
 fn read_sex_of(pid: &Segment<'_>, trail: &mut Trail) -> Result<Said<Sex>, Refusal> {
     let value = pid.field(8).component(1);
-    match trail.said("sex", &value.simple(), "") {
+    match trail.said("sex", &value, "") {
         Said::Absent => Ok(Said::Absent),
         Said::Delete => Ok(Said::Delete),
         Said::Given(code) => read_sex(&code, value.position()).map(Said::Given),
@@ -1307,7 +1307,7 @@ enum Number {
 impl Number {
     /// Reads the number of an XCN by what its 13th component says it is; without one, by its authority.
     fn of(person: &Repetition<'_>) -> Option<Self> {
-        let sent = text(&person.component(1).simple())?;
+        let sent = text(&person.component(1).identifier())?;
         let kind = text(&person.component(13).simple()).unwrap_or_default();
         let is_national =
             || word(&person.component(9).subcomponent(2)).as_deref() == Some(NATIONAL_NUMBERS);
@@ -1397,7 +1397,7 @@ pub fn physician<'a>(
         let name = format_args!("{called}_{part}");
         trail.said(name, &value, "").given()
     };
-    let family = part("family", person.component(2).simple());
+    let family = part("family", person.component(2).family_name());
     let given = part("given", person.component(3).into());
     let further = part("further_given", person.component(4).into());
     Some(Physician {
@@ -2015,7 +2015,15 @@ mod tests {
                 "Lili",
                 "Léa",
             ),
-            ("MARTIN&de&^Léa^^^^^L", "MARTIN", "MARTIN", "Léa", "Léa"),
+            ("MARTIN&de&^Léa^^^^^L", "MARTIN&de", "MARTIN&de", "Léa", "Léa"),
+            (
+                "DE MARTIN&de&MARTIN&&DUPONT^Léa^^^^^L",
+                "DE MARTIN",
+                "DE MARTIN",
+                "Léa",
+                "Léa",
+            ),
+            ("A&B^Léa^^^^^L~C&D^Lili^^^^^D", "A&B", "C&D", "Lili", "Léa"),
             (" O\\T\\K ^ Léa ^^^^^L", "O&K", "O&K", "Léa", "Léa"),
         ] {
             let fields = [(5, names), (7, "1970"), (8, "M")];

@@ -395,8 +395,7 @@ pub fn charset_warnings(message: &Message<'_>) -> Vec<Warning> {
             CharsetWarning::Control => Warning::new(
                 WarningCode::CharsetControl,
                 format!(
-                    "expected text, found bytes of which the character set of MSH-18 ({}) makes control characters, the first in {position}; they are kept",
-                    message.charset().name()
+                    "expected text, found control characters (U+0080 to U+009F), as bytes become that are in another character set than MSH-18 says, the first in {position}; they are kept"
                 ),
             ),
         };
@@ -535,7 +534,7 @@ pub fn describe(message: &Message<'_>, facility: &Facility) -> Described {
             .case_id
             .iter()
             .filter_map(|path| message.get(path))
-            .find_map(|value: Value<'_>| text(&value.simple())),
+            .find_map(|value: Value<'_>| text(&value.identifier())),
         _ => None,
     };
     Described {

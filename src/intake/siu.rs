@@ -242,7 +242,7 @@ impl Asked {
         let network = trail.said("network", &network, "").given();
         let pathway = location.field(3).component(4);
         let pathway_id = identity::required_text(
-            &pathway.simple(),
+            &pathway.identifier(),
             "pathway or family id",
             "pathway",
             "the first AIL with AIL-3.4",
@@ -364,7 +364,7 @@ fn location<'m>(message: &Message<'m>, trail: &mut Trail) -> Result<Segment<'m>,
     let first = identity::required_segment(message, "AIL", trail)?;
     let with_pathway = message
         .all("AIL")
-        .find(|location| word(&location.field(3).component(4).simple()).is_some());
+        .find(|location| word(&location.field(3).component(4).identifier()).is_some());
     Ok(with_pathway.unwrap_or(first))
 }
 
