@@ -252,26 +252,35 @@ struct Parts {
     doubts: Vec<Warning>,
 }
 
-/// Joins documents that were sent in parts over several OBX of one OBX-3: what follows the first is no document by
-/// itself, and the first has no end. All but the first are gone from the list. Parts that do not make a whole document
-/// are refused, whatever their OBX-4: half a document looks like one.
+/// Joins documents that were sent in parts over several OBX of one OBX-3, whatever stands between them: what follows the
+/// first is no document by itself, and the first has no end. All but the first are gone from the list. Parts that do not
+/// make a whole document are refused, whatever their OBX-4: half a document looks like one.
 fn join_parts(sent: &mut Vec<Sent<'_>>) -> Result<Parts, Refusal> {
     let mut found = Parts::default();
     let mut kept = Vec::with_capacity(sent.len());
-    let mut rest = sent.as_slice();
-    while let Some(first) = rest.first() {
-        let belongs = |part: &&Sent<'_>| {
-            part.status != Status::Delete
-                && part.obx.field(3).raw() == first.obx.field(3).raw()
-                && part.value.number() == 1
-                && part.obr.map(|obr| obr.occurrence()) == first.obr.map(|obr| obr.occurrence())
-                && part.pid.map(|pid| pid.occurrence()) == first.pid.map(|pid| pid.occurrence())
-        };
-        let length = rest.iter().take_while(belongs).count().max(1);
-        let (same, after) = rest.split_at_checked(length).unwrap_or((rest, &[]));
-        rest = after;
-        join(same, &mut kept, &mut found)?;
+    let mut groups: Vec<Vec<Sent<'_>>> = Vec::new();
+    let mut known = HashMap::new();
+    for part in sent.iter() {
+        if part.status == Status::Delete || part.value.number() > 1 {
+            kept.push(*part);
+            continue;
+        }
+        let group = *known
+            .entry((
+                part.obx.field(3).raw(),
+                part.obr.map(|obr| obr.occurrence()),
+                part.pid.map(|pid| pid.occurrence()),
+            ))
+            .or_insert(groups.len());
+        match groups.get_mut(group) {
+            Some(same) => same.push(*part),
+            None => groups.push(vec![*part]),
+        }
     }
+    for same in groups {
+        join(&same, &mut kept, &mut found)?;
+    }
+    kept.sort_by_key(|part| (part.obx.occurrence(), part.value.number()));
     *sent = kept;
     Ok(found)
 }
@@ -322,7 +331,11 @@ impl<'s, 'm> Piece<'s, 'm> {
 /// Sorts the OBX of one OBX-3 into documents.
 fn join<'m>(same: &[Sent<'m>], kept: &mut Vec<Sent<'m>>, found: &mut Parts) -> Result<(), Refusal> {
     let is_one = |part: &Sent<'_>| content::begins_as_document(encoded(&part.value).raw());
-    if same.len() < 2 || same.iter().all(is_one) {
+    let is_twice = |(one, next): (&Sent<'_>, &Sent<'_>)| {
+        encoded(&one.value).raw() == encoded(&next.value).raw()
+    };
+    let has_twice = || same.iter().zip(same.iter().skip(1)).any(is_twice);
+    if same.len() < 2 || (same.iter().all(is_one) && !has_twice()) {
         kept.extend(same);
         return Ok(());
     }
@@ -1034,7 +1047,8 @@ impl<'m> Flow<'_, 'm> {
             .at(encoding.position())
             .with_value(said));
         }
-        let bytes = match self.joined.get(&sent.obx.occurrence()) {
+        let joined = self.joined.get(&sent.obx.occurrence());
+        let bytes = match joined.filter(|_| value.number() == 1) {
             Some(joined) => joined.clone(),
             None => content::decode_base64(encoded.raw()).map_err(|error| {
                 Refusal::new(Reason::BadBase64, error.to_string()).at(encoded.position())

@@ -2015,7 +2015,13 @@ mod tests {
                 "Lili",
                 "Léa",
             ),
-            ("MARTIN&de&^Léa^^^^^L", "MARTIN&de", "MARTIN&de", "Léa", "Léa"),
+            (
+                "MARTIN&de&^Léa^^^^^L",
+                "MARTIN&de",
+                "MARTIN&de",
+                "Léa",
+                "Léa",
+            ),
             (
                 "DE MARTIN&de&MARTIN&&DUPONT^Léa^^^^^L",
                 "DE MARTIN",

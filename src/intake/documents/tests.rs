@@ -1238,6 +1238,68 @@ fn a_part_that_is_sent_twice_is_refused() {
 }
 
 #[test]
+fn a_document_without_an_end_that_is_sent_twice_is_refused() {
+    let [cut, other] = ["%PDF-1.4 cut", "%PDF-1.4 another"].map(|it| STANDARD.encode(it));
+    for (parts, expected) in [
+        ([("", &cut), ("", &cut)], "bad-base64 OBX(2)-5"),
+        ([("1", &cut), ("1", &cut)], "bad-base64 OBX(2)-5"),
+        (
+            [("1", &cut), ("2", &cut)],
+            "accepted document-damaged document-damaged",
+        ),
+        (
+            [("", &cut), ("", &other)],
+            "accepted document-damaged document-damaged",
+        ),
+    ] {
+        let parts = parts.map(|(number, part)| (number, part.clone()));
+        assert_eq!(sent(&under_one(&parts)).0, expected, "{parts:?}");
+    }
+    let whole = pdf("one");
+    let parts = [("", whole.clone()), ("", whole)];
+    assert_eq!(sent(&under_one(&parts)).0, "accepted");
+}
+
+#[test]
+fn what_stands_between_the_parts_of_a_document_does_not_part_them() {
+    let bytes = b"%PDF-1.4 one, two and three %%EOF".to_vec();
+    let [one, two, three] =
+        [&bytes[..9], &bytes[9..20], &bytes[20..]].map(|it| STANDARD.encode(it));
+    let obx = |code: &str, sub_id: &str, part: &str| {
+        format!("OBX|1|ED|{code}|{sub_id}|^^PDF^Base64^{part}||||||F\r")
+    };
+    let pdf = pdf("between");
+    let between = [
+        obx("OTHER", "1", &pdf),
+        "OBX|2|TX|NOTE||text||||||F\r".to_owned(),
+        "NTE|1||text\r".to_owned(),
+    ];
+    for sub_ids in [["1", "2", "3"], ["", "", ""]] {
+        for between in &between {
+            let [one, two, three] = [
+                obx("CR", sub_ids[0], &one),
+                obx("CR", sub_ids[1], &two),
+                obx("CR", sub_ids[2], &three),
+            ];
+            let (outcome, documents) = sent(&format!("{one}{between}{two}{between}{three}"));
+            assert_eq!(outcome, "accepted", "{between}");
+            assert!(documents.contains(&bytes), "{between}");
+            let count = if between.contains("OTHER") { 3 } else { 1 };
+            assert_eq!(documents.len(), count, "{between}");
+            let (outcome, documents) = sent(&format!("{one}{between}{two}"));
+            assert!(outcome.starts_with("bad-base64 OBX"), "{outcome}");
+            assert!(documents.is_empty());
+        }
+    }
+    // A document beside the one in parts, in the same OBX, is not lost.
+    let beside = obx("CR", "", &format!("{one}~^^PDF^Base64^{pdf}"));
+    let rest = STANDARD.encode(&bytes[9..]);
+    let (outcome, documents) = sent(&format!("{beside}{}", obx("CR", "", &rest)));
+    assert_eq!((outcome.as_str(), documents.len()), ("accepted", 2));
+    assert!(documents.contains(&bytes));
+}
+
+#[test]
 fn texts_under_one_obx_3_are_told_apart_or_refused() {
     let text = |text: &str| STANDARD.encode(text);
     let (pdf, other_pdf) = (|| pdf("one"), || pdf("two"));
