@@ -1,6 +1,7 @@
 //! Characters as XML and HTML write them (`&apos;`, `&#39;`, `&eacute;`), which systems leave in values: their `&` is the
 //! separator of subcomponents too.
 
+use encoding_rs::WINDOWS_1252;
 use memchr::memchr_iter;
 
 /// The names of characters that stand in French names and addresses (HTML 4, chapter 24).
@@ -67,7 +68,16 @@ fn entity_at(bytes: &[u8]) -> Option<(char, usize)> {
 fn by_number(digits: &[u8], radix: u32) -> Option<char> {
     let digits = str::from_utf8(digits).ok()?;
     let number = u32::from_str_radix(digits, radix).ok()?;
-    char::from_u32(number).filter(|character| !character.is_control())
+    let character = match u8::try_from(number) {
+        // As HTML reads them.
+        Ok(byte @ 0x80..=0x9f) => {
+            let bytes = [byte];
+            let sign = WINDOWS_1252.decode_without_bom_handling(&bytes).0;
+            sign.chars().next()
+        }
+        _ => char::from_u32(number),
+    };
+    character.filter(|character| !character.is_control())
 }
 
 /// Where the first entity stands.
@@ -116,6 +126,9 @@ mod tests {
             ("O&apos;BRIEN", "O'BRIEN"),
             ("D&#39;ARC", "D'ARC"),
             ("D&#x27;ARC", "D'ARC"),
+            ("D&#146;ARC", "D’ARC"),
+            ("C&#x8c;UR", "CŒUR"),
+            ("A&#129;B", "A&#129;B"),
             ("Ren&eacute;e", "Renée"),
             ("A&amp;B", "A&B"),
             ("A&amp;apos;B", "A&apos;B"),

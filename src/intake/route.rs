@@ -10,7 +10,9 @@ use super::trail::Trail;
 use super::{Context, Decided, Decision, cdar2, documents, ims, siu};
 use crate::cda::Cda;
 use crate::config::Facility;
-use crate::hl7::{self, CharsetWarning, Delimiters, Edges, Message, Position, Untidy, Value};
+use crate::hl7::{
+    self, CharsetWarning, Delimiters, Edges, Message, Position, Segment, Untidy, Value,
+};
 use crate::model::change::Record;
 use crate::model::identifiers::{CaseId, ContentHash, hexadecimal};
 use crate::model::outcome::{Reason, Refusal, Verdict, Warning, WarningCode};
@@ -61,9 +63,15 @@ pub fn decide_telling<'m>(
     if flow == Flow::Ignored {
         return Ok(Decision::unchanged(Verdict::Ignored));
     }
-    if matches!(code.as_str(), "SIU" | "MDM") || (code == "ADT" && trigger != "A40") {
-        trail.go_on(check_single_patient(message), || ())?;
-    }
+    let once: &[&str] = match (code.as_str(), trigger.as_str()) {
+        ("SIU", _) => &["SCH", "PID"],
+        ("MDM", _) => &["PID", "TXA"],
+        ("ADT", "A40") => &[],
+        ("ADT", "A47") => &["PID", "MRG"],
+        ("ADT", _) => &["PID"],
+        _ => &[],
+    };
+    trail.go_on(check_single(message, once), || ())?;
     trail.go_on(check_bounds(message), || ())?;
     let untidy = trail.go_on(check_lines(message), Vec::new)?;
     let hash = hash_of(message);
@@ -346,13 +354,21 @@ pub fn check_edges(message: &Message<'_>, edges: Edges) -> Result<Vec<Warning>, 
     Ok(warnings)
 }
 
-/// A second PID would leave open whom the message is about.
-fn check_single_patient(message: &Message<'_>) -> Result<(), Refusal> {
-    match message.all("PID").nth(1) {
+/// A second segment of one of these names would leave open whom, which case or which document the message is about.
+fn check_single(message: &Message<'_>, names: &[&str]) -> Result<(), Refusal> {
+    let named = |segment: &Segment<'_>| names.contains(&segment.name());
+    let second = |segment: &Segment<'_>| segment.occurrence() > 1;
+    if names.is_empty() {
+        return Ok(());
+    }
+    match message.segments().filter(named).find(second) {
         None => Ok(()),
         Some(second) => Err(Refusal::new(
             Reason::Malformed,
-            "expected one PID in a message of this type, found a second one",
+            format!(
+                "expected one {} in a message of this type, found a second one; send each in a message of its own",
+                second.name()
+            ),
         )
         .at(second.position())),
     }
@@ -814,6 +830,21 @@ mod tests {
         ] {
             let mut world = World::new();
             let outcome = world.receive(&(message(&[(9, code)]) + second));
+            assert_eq!(told(&outcome), expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_second_case_or_document_refuses_the_message() {
+        for (code, twice, expected) in [
+            ("SIU^S12", "SCH|1|C-1", "malformed SCH(2)"),
+            ("SIU^S15", "SCH|1|C-1", "malformed SCH(2)"),
+            ("MDM^T02", "TXA|1|CR", "malformed TXA(2)"),
+            ("ADT^A47", "MRG|1^^^CHU^PI", "malformed MRG(2)"),
+            ("ADT^A28", "MRG|1^^^CHU^PI", "accepted"),
+        ] {
+            let mut world = World::new();
+            let outcome = world.receive(&format!("{}{twice}\r{twice}\r", message(&[(9, code)])));
             assert_eq!(told(&outcome), expected, "{code}");
         }
     }
