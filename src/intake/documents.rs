@@ -486,7 +486,8 @@ fn may_be_another(text: &Piece<'_, '_>) -> Warning {
 fn refuse_cut_base64(sent: &Sent<'_>, is_whole: bool) -> Result<(), Refusal> {
     let encoded = encoded(&sent.value);
     let is_bare = encoded.position() == sent.value.component(1).position();
-    let behind = sent.value.component(if is_bare { 2 } else { 6 });
+    let first_behind = if is_bare { 2 } else { 6 };
+    let behind = sent.value.component(first_behind);
     let is_rest = |value: &[u8]| content::is_like_base64(value);
     // A separator within OBX-5 shifts the status, which OBX-12, a date, cannot hold.
     let is_shifted = || matches!(sent.obx.field(12).raw().trim_ascii(), [b'A'..=b'Z']);
@@ -495,12 +496,16 @@ fn refuse_cut_base64(sent: &Sent<'_>, is_whole: bool) -> Result<(), Refusal> {
         let (before, rest) = (letters_of(encoded.raw()), letters_of(rest));
         !before.is_multiple_of(4) && (before + rest).is_multiple_of(4)
     };
-    let is_rest_in = |number: u32, value: &[u8]| {
-        is_rest(value)
+    let is_rest_in = |number: u32, field: &Value<'_>| {
+        let value = field.raw();
+        let is_rest = is_rest(value)
             && (!is_whole
                 || !may_stand_in(number, value.trim_ascii())
                 || is_shifted()
-                || (number == 6 && completes(value)))
+                || (number == 6 && completes(value)));
+        let holds_document =
+            |it: Repetition<'_>| another_document(&it, MOST_COMPONENTS, None).is_some();
+        is_rest || field.as_repetitions().any(holds_document)
     };
     let rest = match is_bare {
         // OBX-5.2 is the kind of the data, in words.
@@ -510,22 +515,45 @@ fn refuse_cut_base64(sent: &Sent<'_>, is_whole: bool) -> Result<(), Refusal> {
         }
         false => is_rest(behind.raw()),
     };
+    let last = match sent.value.raw().ends_with(encoded.raw()) {
+        true => encoded.position().component(),
+        false => MOST_COMPONENTS,
+    };
+    let another = || another_document(&sent.value, last, Some(encoded.position()));
     // OBX-11 is the status.
     let mut rests = (6..=10).map(|number| (number, sent.obx.field(number)));
     let place = match rest {
         true => Some(behind.position()),
-        false => rests
-            .find(|(number, field)| is_rest_in(*number, field.raw()))
-            .map(|(_, field)| field.position()),
+        false => another().or_else(|| {
+            rests
+                .find(|(number, field)| is_rest_in(*number, field))
+                .map(|(_, field)| field.position())
+        }),
     };
     match place {
         None => Ok(()),
         Some(place) => Err(Refusal::new(
             Reason::BadBase64,
-            "expected nothing behind the base64 of a document, found more of it: a separator stands within it",
+            "expected nothing beside the base64 of a document, found more of it, or another document: a separator stands within it, or each document needs a repetition or an OBX of its own",
         )
         .at(place)),
     }
+}
+
+/// How many components of a value are looked at for a document that nobody expects there.
+const MOST_COMPONENTS: u32 = 12;
+
+/// Where a component of a value, up to the last one, begins as a document in base64, but for the one that is read.
+fn another_document(value: &Repetition<'_>, last: u32, read: Option<Position>) -> Option<Position> {
+    let is_document = |part: &[u8]| part.len() >= 16 && content::begins_as_document(part);
+    if value.raw().len() < 16 {
+        return None;
+    }
+    (1..=last)
+        .map(|number| value.component(number))
+        .filter(|part| Some(part.position()) != read)
+        .find(|part| is_document(part.raw()))
+        .map(|part| part.position())
 }
 
 /// How many letters of base64 a value has, `=` included.

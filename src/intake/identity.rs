@@ -967,6 +967,13 @@ fn sex(pid: &Segment<'_>, trail: &mut Trail) -> Result<Said<Sex>, Refusal> {
 
 fn read_sex_of(pid: &Segment<'_>, trail: &mut Trail) -> Result<Said<Sex>, Refusal> {
     let value = pid.field(8).component(1);
+    if let Some(place) = another(&pid.field(8), 1) {
+        let refusal = Refusal::new(
+            Reason::SexNotSupported,
+            "expected one sex, found another one behind it",
+        );
+        return Err(refusal.at(place));
+    }
     match trail.said("sex", &value, "") {
         Said::Absent => Ok(Said::Absent),
         Said::Delete => Ok(Said::Delete),
@@ -988,6 +995,17 @@ pub fn read_sex(code: &str, place: impl Into<Place>) -> Result<Sex, Refusal> {
     }
 }
 
+/// Where a further repetition of a field, which HL7 does not repeat, says something else in this component than the first.
+pub fn another(field: &Field<'_>, component: u32) -> Option<Position> {
+    let mut repetitions = field
+        .repetitions()
+        .map(|it| Value::from(it.component(component)));
+    let first = word(&repetitions.next()?);
+    repetitions
+        .find(|other| word(other).is_some_and(|it| Some(it) != first))
+        .map(|other| other.position())
+}
+
 fn birth_date(pid: &Segment<'_>, trail: &mut Trail) -> Result<Said<PartialDate>, Refusal> {
     let date = read_birth_date_of(pid, trail);
     trail.go_on(date, Said::default)
@@ -1002,7 +1020,14 @@ fn read_birth_date_of(pid: &Segment<'_>, trail: &mut Trail) -> Result<Said<Parti
             Ok(Said::Delete)
         }
         Said::Given(text) => {
-            let date = read_birth_date(&text, value.position());
+            let date = match another(&pid.field(7), 1) {
+                None => read_birth_date(&text, value.position()),
+                Some(place) => Err(Refusal::new(
+                    Reason::InvalidDate,
+                    "expected one date of birth, found another one behind it",
+                )
+                .at(place)),
+            };
             trail.read("birth_date", &date, &text, value.position(), "");
             date.map(Said::Given)
         }

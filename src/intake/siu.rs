@@ -8,7 +8,7 @@ use super::scheduling::{self, Received};
 use super::trail::Trail;
 use super::{Context, Decided, Decision, Stop};
 use crate::config::Facility;
-use crate::hl7::{Message, Position, Segment};
+use crate::hl7::{Field, Message, Position, Segment};
 use crate::model::case::{Case, CaseState};
 use crate::model::change::{Change, Record, Subject};
 use crate::model::identifiers::{CaseId, FacilityId, Ipp, NetworkId, PathwayId};
@@ -28,6 +28,8 @@ pub fn decide<'m>(
     let schedule = identity::required_segment(message, "SCH", trail)?;
     let id = schedule.field(2).component(1);
     let id = CaseId::new(identity::required_text(&id, "case id", "case", "", trail)?);
+    let is_single = single(&schedule.field(2), 1, "case id");
+    trail.go_on(is_single, || ())?;
     let time = identity::message_time(message, context, trail)?;
     let known = view.case(&facility.id, &id)?;
     if let Some(case) = &known {
@@ -241,6 +243,10 @@ impl Asked {
         let network = location.field(3).component(9);
         let network = trail.said("network", &network, "").given();
         let pathway = location.field(3).component(4);
+        for (part, what) in [(4, "pathway or family id"), (9, "network id")] {
+            let is_single = single(&location.field(3), part, what);
+            trail.go_on(is_single, || ())?;
+        }
         let pathway_id = identity::required_text(
             &pathway.identifier(),
             "pathway or family id",
@@ -448,6 +454,20 @@ fn completed(case: &Case, session: &str, schedule: &Segment<'_>) -> Refusal {
     .with_value(case.id.as_str())
 }
 
+/// Refuses a field that HL7 does not repeat, and of which only the first repetition would be read.
+fn single(field: &Field<'_>, component: u32, what: &str) -> Result<(), Refusal> {
+    match identity::another(field, component) {
+        None => Ok(()),
+        Some(place) => Err(Refusal::new(
+            Reason::Malformed,
+            format!(
+                "expected one {what}, found another one behind it; send each in a message of its own"
+            ),
+        )
+        .at(place)),
+    }
+}
+
 fn other_patient(case: &Case, own: &Ipp, read: &IppRead) -> Refusal {
     Refusal::new(
         Reason::CasePatientMismatch,
@@ -604,6 +624,23 @@ AIP|2||810102078838^Médecin^Audrey";
             ("19700102", "19700231", "invalid-date PID-7.1"),
             ("19700102|F", "19700102|", "missing-field PID-8.1"),
             ("19700102|F", "19700102|U", "sex-not-supported PID-8.1"),
+            ("19700102|F", "19700102|F~M", "sex-not-supported PID-8(2).1"),
+            (
+                "19700102|F",
+                "19700102~19700103|F",
+                "invalid-date PID-7(2).1",
+            ),
+            ("C-1^GAM", "C-1^GAM~C-2^GAM", "malformed SCH-2(2).1"),
+            (
+                "PATH^^^^^NET",
+                "PATH^^^^^NET~LOC^^^OTHER^^^^^NET",
+                "malformed AIL-3(2).4",
+            ),
+            (
+                "PATH^^^^^NET",
+                "PATH^^^^^NET~LOC^^^PATH^^^^^OTHER",
+                "malformed AIL-3(2).9",
+            ),
             (
                 "19700102|F",
                 "19700102|F|||||1234",

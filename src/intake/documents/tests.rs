@@ -1238,6 +1238,32 @@ fn a_part_that_is_sent_twice_is_refused() {
 }
 
 #[test]
+fn a_second_document_in_an_obx_is_not_lost() {
+    let (one, two) = (pdf("one"), pdf("two"));
+    let framed = |content: &str| format!("^^PDF^Base64^{content}");
+    for (value, place) in [
+        (format!("{}|{}||||", framed(&one), framed(&two)), "OBX-6"),
+        (format!("{}|||||{}", framed(&one), framed(&two)), "OBX-10"),
+        (format!("{}|x~{}||||", framed(&one), framed(&two)), "OBX-6"),
+        (format!("{}{}|||||", framed(&one), framed(&two)), "OBX-5.9"),
+        (
+            format!("{}^{}|||||", framed(&one), framed(&two)),
+            "OBX-5.10",
+        ),
+        (format!("{one}{}|||||", framed(&two)), "OBX-5.1"),
+    ] {
+        let (outcome, documents) = sent(&format!("OBX|1|ED|CR||{value}|F\r"));
+        assert_eq!(outcome, format!("bad-base64 {place}"), "{value}");
+        assert!(documents.is_empty());
+    }
+    let (outcome, documents) = sent(&format!(
+        "OBX|1|ED|CR||{}^^^^|mg^milligramme^UCUM|1^2~3|||F\r",
+        framed(&one)
+    ));
+    assert_eq!((outcome.as_str(), documents.len()), ("accepted", 1));
+}
+
+#[test]
 fn a_document_without_an_end_that_is_sent_twice_is_refused() {
     let [cut, other] = ["%PDF-1.4 cut", "%PDF-1.4 another"].map(|it| STANDARD.encode(it));
     for (parts, expected) in [
