@@ -1,6 +1,6 @@
 //! Headers in the middle of a line: glued to the message before, or a part of a text; and XML behind messages.
 
-use memchr::{memchr_iter, memchr3_iter, memmem};
+use memchr::{memchr_iter, memchr2_iter, memmem};
 
 use super::ReadError;
 use super::batch::{Kind, MAX_MESSAGES, line_at};
@@ -13,12 +13,11 @@ use super::lines::{before_unseen, first_line, is_base64, is_line_end, skip_unsee
 /// A glued header is told by the delimiters behind its name, which are those of the first header of the file. Where
 /// they are others, or fewer than four, it may be a text. XML in the value of an OBX is the sender's text.
 pub(super) fn glued_headers(bytes: &[u8], first: &Delimiters) -> Result<Vec<usize>, ReadError> {
-    refuse_small_header(bytes, first.field)?;
+    refuse_own_header(bytes, first.field)?;
     let mut glued = Vec::new();
     let mut line = LineStart::default();
     let mut passed = 0_usize;
-    // Every header has a separator behind its name; one that is not that of the file is looked for by the name.
-    for at in memchr3_iter(b'<', first.field, b'H', bytes) {
+    for at in memchr2_iter(b'<', first.field, bytes) {
         let found = bytes.get(at..).unwrap_or_default();
         if found.first() == Some(&first.field) {
             let Some((kind, start)) = header_before(bytes, at) else {
@@ -37,10 +36,6 @@ pub(super) fn glued_headers(bytes: &[u8], first: &Delimiters) -> Result<Vec<usiz
                 Glued::Header => glued.push(start),
                 Glued::Unclear => return Err(ReadError::UnclearHeader(line_at(bytes, start))),
             }
-        } else if found.first() == Some(&b'H') {
-            if let Some(start) = own_header(bytes, at, first.field) {
-                return Err(ReadError::UnclearHeader(line_at(bytes, start)));
-            }
         } else if at >= passed && begins_document(found) {
             let before = bytes.get(line.of(bytes, at)..at).unwrap_or_default();
             if !is_in_value(before, first.field) {
@@ -56,37 +51,32 @@ pub(super) fn glued_headers(bytes: &[u8], first: &Delimiters) -> Result<Vec<usiz
     Ok(glued)
 }
 
-/// Refuses a header with delimiters of its own in the middle of a line, whose name ends in small letters.
-fn refuse_small_header(bytes: &[u8], separator: u8) -> Result<(), ReadError> {
-    // All names of headers have an H behind or before an S; two letters are found faster than one that stands in any text.
-    for (pair, place) in [(b"sh", 1), (b"Sh", 1), (b"hs", 0), (b"hS", 0)] {
+/// Refuses a header of a message in the middle of a line that has another separator than this behind its name, and names
+/// its delimiters, or has the type of a message where a header has it.
+fn refuse_own_header(bytes: &[u8], separator: u8) -> Result<(), ReadError> {
+    // Two letters are found much faster than one, which base64 is full of.
+    for pair in [b"SH", b"sh"] {
         for at in memmem::find_iter(bytes, pair) {
-            if let Some(start) = own_header(bytes, at.saturating_add(place), separator) {
+            let start = at.saturating_sub(1);
+            let header = bytes.get(start..).unwrap_or_default();
+            let own = header.get(3).copied().unwrap_or_default();
+            let has_name = header
+                .get(..3)
+                .is_some_and(|name| name.eq_ignore_ascii_case(b"MSH"));
+            // In base64, and in prose, other bytes stand behind a name.
+            if has_name
+                && own != separator
+                && is_delimiter(own)
+                && !is_base64(&[own])
+                && (count_named(header.get(..12).unwrap_or(header)) >= 4
+                    || names_message(header, own))
+                && !begins_line(bytes, start)
+            {
                 return Err(ReadError::UnclearHeader(line_at(bytes, start)));
             }
         }
     }
     Ok(())
-}
-
-/// Where a header begins whose name has its H at this place, in the middle of a line, with another separator than this:
-/// one that names its delimiters, or that has the type of a message where a header has it.
-fn own_header(bytes: &[u8], at: usize, separator: u8) -> Option<usize> {
-    let name_at = |start: usize| {
-        let name = bytes.get(start..)?.first_chunk::<3>()?;
-        let kind = Kind::named(name)?.kind;
-        kind.is_header().then_some((kind, start))
-    };
-    let (kind, start) = name_at(at.checked_sub(2)?).or_else(|| name_at(at.checked_sub(1)?))?;
-    let header = bytes.get(start..)?;
-    let own = *header.get(3)?;
-    // In base64, and in prose, other bytes stand behind a name.
-    let is_one = own != separator
-        && is_delimiter(own)
-        && !is_base64(&[own])
-        && (count_named(header.get(..12).unwrap_or(header)) >= 4
-            || (kind == Kind::Message && names_message(header, own)));
-    (is_one && !begins_line(bytes, start)).then_some(start)
 }
 
 /// What a name of a header in the middle of a line is.
