@@ -799,6 +799,7 @@ pub fn demographics(
 ) -> Result<Demographics, Refusal> {
     trail.about("patient");
     let names = Names::of(pid);
+    trail.go_on(names.check(), || ())?;
     let legal = |component| names.legal.map(|name| name.component(component));
     let display = |component| names.display.map(|name| name.component(component));
     let said_in = |value: Option<Value<'_>>, name: &str, rule: &str, trail: &mut Trail| {
@@ -927,6 +928,8 @@ struct Names<'a> {
     rule: &'static str,
     /// Of type `D`, the name used day by day.
     display: Option<Repetition<'a>>,
+    /// Where a family name stands that is another than the one before it of the same type.
+    another: Option<Position>,
 }
 
 impl<'a> Names<'a> {
@@ -939,6 +942,15 @@ impl<'a> Names<'a> {
                 .filter(|name| word(&name.component(7).simple()).as_deref() == code)
                 .collect::<Vec<_>>()
         };
+        let another = ["L", "D"].into_iter().find_map(|code| {
+            let names = of_type(Some(code));
+            let mut families = names
+                .iter()
+                .map(|name| Value::from(name.component(1)))
+                .filter_map(|value| Some((word(&value.family_name())?, value.position())));
+            let (first, _) = families.next()?;
+            families.find(|(other, _)| !name::same(&first, other))
+        });
         let (legal, rule) = match of_type(Some("L")).first() {
             Some(legal) => (Some(*legal), "PID-5.7 = L"),
             None => match of_type(None).as_slice() {
@@ -951,6 +963,19 @@ impl<'a> Names<'a> {
             legal,
             rule,
             display: of_type(Some("D")).first().copied(),
+            another: another.map(|(_, place)| place),
+        }
+    }
+
+    /// Refuses names of which nobody can tell which one is the patient's.
+    fn check(&self) -> Result<(), Refusal> {
+        match self.another {
+            None => Ok(()),
+            Some(place) => Err(Refusal::new(
+                Reason::Malformed,
+                "expected one birth name (type L) and one usual name (type D), found another one of the same type behind it",
+            )
+            .at(place)),
         }
     }
 

@@ -661,6 +661,24 @@ mod tests {
     }
 
     #[test]
+    fn two_names_of_one_type_are_no_guess() {
+        for (names, expected) in [
+            ("MARTIN^Léa^^^^^L~DURAND^Léa^^^^^L", "malformed PID-5(2).1"),
+            (
+                "MARTIN^Léa^^^^^L~A^Léa^^^^^D~B^Léa^^^^^D",
+                "malformed PID-5(3).1",
+            ),
+            ("LE GOFF^Léa^^^^^L~Le Goff^Léa Anne^^^^^L", "accepted"),
+            ("MARTIN^Léa^^^^^L~DURAND^Léa^^^^^D", "accepted"),
+            ("MARTIN^Léa^^^^^L~DURAND^Léa^^^^^M", "accepted"),
+        ] {
+            let mut world = World::new();
+            let pid = format!("P-1^^^CHU^PI||{names}||1970|F");
+            assert_eq!(told(&world.receive(&adt("A28", 1, &pid))), expected);
+        }
+    }
+
+    #[test]
     fn other_events_are_ignored() {
         let mut world = World::new();
         for event in ["A02", "A03", "A11", "A24", "A34", "Z99"] {
