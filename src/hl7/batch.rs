@@ -768,6 +768,8 @@ mod tests {
             "MSH|^~\\&|A",
             "\rMSH|^~\\&|A",
             "msh|^~\\&|A",
+            "msh#*%@!#A",
+            "\rMsh#*%@!#A",
             "\rPID|1||P-1|F",
             "\rOBX|1|ED|||^^PDF^Base64^JVBERi0x\rLjQK|||F",
             "\rBHS|^~\\&|A\r",
@@ -798,7 +800,9 @@ mod tests {
         ) {
             let file = format!("MSH|^~\\&|A{}", pieces.concat());
             let shown = file.replace(|it: char| it.is_control() && !matches!(it, '\r' | '\n' | '\u{1c}'), "");
-            let headers = shown.to_ascii_uppercase().matches("MSH|^~\\&|").count();
+            let shown = shown.to_ascii_uppercase();
+            let headers = ["MSH|^~\\&|", "MSH#*%@!#"].map(|it| shown.matches(it).count());
+            let headers: usize = headers.iter().sum();
             if let Ok(batch) = split(file.as_bytes()) {
                 prop_assert_eq!(batch.messages.len(), headers, "{:?}", file);
             }
