@@ -8,7 +8,7 @@ use super::scheduling::{self, Received};
 use super::trail::Trail;
 use super::{Context, Decided, Decision, Stop};
 use crate::config::Facility;
-use crate::hl7::{Field, Message, Position, Segment};
+use crate::hl7::{Field, Message, Path, Position, Segment};
 use crate::model::case::{Case, CaseState};
 use crate::model::change::{Change, Record, Subject};
 use crate::model::identifiers::{CaseId, FacilityId, Ipp, NetworkId, PathwayId};
@@ -388,7 +388,8 @@ fn session_date(
             continue;
         };
         let date = scheduling::read_session_date(&sent)
-            .map_err(|refusal| refusal.at(value.position()).with_value(&sent));
+            .map_err(|refusal| refusal.at(value.position()).with_value(&sent))
+            .and_then(|date| single_date(message, path, date));
         let rule = match number {
             0 => "the first of fields.session_date",
             _ => "fallback: nothing stands before it in fields.session_date",
@@ -413,6 +414,30 @@ fn session_date(
         Some(position) => refusal.at(*position),
         None => refusal,
     })
+}
+
+/// Refuses a date behind which another day stands: a case goes before one session.
+fn single_date(message: &Message<'_>, path: &Path, date: NaiveDate) -> Result<NaiveDate, Refusal> {
+    let field = path.with_component(0).with_subcomponent(0);
+    let count = message
+        .get(&field)
+        .map_or(0, |field| field.as_repetitions().count());
+    let further = (path.repetition()..).skip(1).take(count.saturating_sub(1));
+    for number in further {
+        let place = path.with_repetition(number);
+        let another = message
+            .get(&place)
+            .and_then(|value| scheduling::read_session_date(&text(&value.simple())?).ok())
+            .is_some_and(|another| another != date);
+        if another {
+            return Err(Refusal::new(
+                Reason::InvalidDate,
+                "expected one date of the session, found another one behind it; send each session in a message, and with a case id, of its own",
+            )
+            .at(place));
+        }
+    }
+    Ok(date)
 }
 
 /// A case of which nothing but its id is known yet.
@@ -632,6 +657,11 @@ AIP|2||810102078838^Médecin^Audrey";
             ),
             ("C-1^GAM", "C-1^GAM~C-2^GAM", "malformed SCH-2(2).1"),
             (
+                "20250415093000",
+                "20250415093000~^^^20250515093000",
+                "invalid-date SCH-11(2).4",
+            ),
+            (
                 "PATH^^^^^NET",
                 "PATH^^^^^NET~LOC^^^OTHER^^^^^NET",
                 "malformed AIL-3(2).4",
@@ -770,6 +800,9 @@ AIP|2||810102078838^Médecin^Audrey";
 
     #[test]
     fn the_places_of_the_date_are_configuration() {
+        let mut twice = world();
+        let same_day = [("20250415093000", "20250415093000~^^^20250415140000")];
+        assert_eq!(told(&twice.receive(&with(&same_day))), "accepted");
         let mut world = World::configured("[facility.fields]\nsession_date = [\"SCH-12.1\"]");
         world.session("S-1", "2025-04-16", "PATH", "");
         let message = with(&[("20250415093000", "20250415|20250416")]);
