@@ -392,9 +392,16 @@ fn looks_like(name: &[u8; 3], after: &[u8], delimiters: &Delimiters, shape: Shap
     let mut next = || fields.next().unwrap_or_default().trim_ascii();
     let is_behind = shape == Shape::Behind;
     let is_out_of_place = shape == Shape::OutOfPlace;
+    let has_number = matches!(
+        name,
+        b"PID" | b"OBX" | b"OBR" | b"TXA" | b"PV1" | b"AIP" | b"AIL" | b"AIS"
+    );
     let first = next();
     let is_number = (1..=4).contains(&first.len()) && first.iter().all(u8::is_ascii_digit);
     let may_be_number = is_number || first.is_empty();
+    if is_out_of_place && has_number && is_number {
+        return true;
+    }
     let is_code =
         |text: &[u8]| (2..=3).contains(&text.len()) && text.iter().all(u8::is_ascii_uppercase);
     let has_parts = |text: &[u8]| delimiters.component.is_some_and(|it| text.contains(&it));
@@ -432,17 +439,17 @@ fn looks_like(name: &[u8; 3], after: &[u8], delimiters: &Delimiters, shape: Shap
             let (second, third, fourth, fifth) = (next(), next(), next(), next());
             let (_, seventh) = (next(), next());
             let is_known = [second, third, fourth].into_iter().any(is_identifier);
-            let has_id = is_plain_id(third) || has_parts(third);
-            let says_id = [second, third, fourth]
-                .into_iter()
-                .any(|id| !id.is_empty() && !is_date(id));
-            may_be_number
-                && (is_known
-                    || (has_id && (is_name(fifth) || is_date(seventh)))
-                    || (is_out_of_place && says_id))
+            let says_id = match is_out_of_place {
+                true => [second, third, fourth]
+                    .into_iter()
+                    .any(|id| !id.is_empty() && !is_date(id)),
+                false => is_known,
+            };
+            let has_id = is_out_of_place || is_plain_id(third) || has_parts(third);
+            may_be_number && (says_id || (has_id && (is_name(fifth) || is_date(seventh))))
         }
         b"OBX" => {
-            let (second, third, _, fifth) = (next(), next(), next(), next());
+            let (second, _, _, fifth) = (next(), next(), next(), next());
             let is_type = match is_number || is_behind {
                 true => is_code(second),
                 false => is_value_type(second),
@@ -451,30 +458,23 @@ fn looks_like(name: &[u8; 3], after: &[u8], delimiters: &Delimiters, shape: Shap
             let is_document = coding.eq_ignore_ascii_case(b"Base64")
                 || data.starts_with(b"JVBERi0")
                 || fifth.starts_with(b"JVBERi0");
-            let says_what = is_out_of_place && is_number && !third.is_empty();
-            may_be_number && (is_type || is_document || says_what)
+            may_be_number && (is_type || is_document)
         }
         b"OBR" => {
             let said = [next(), next(), next()];
-            is_number
-                && (is_behind
-                    || said.into_iter().any(has_parts)
-                    || (is_out_of_place && said.into_iter().any(|it| !it.is_empty())))
+            is_number && (is_behind || said.into_iter().any(has_parts))
         }
-        b"TXA" => {
-            let second = next();
-            is_number && (is_behind || is_code(second) || (is_out_of_place && !second.is_empty()))
-        }
+        b"TXA" => is_number && (is_behind || is_code(next())),
         b"PV1" => {
             let has_class = matches!(next(), [b'A'..=b'Z']);
-            (is_number && (is_behind || has_class))
-                || (is_out_of_place && may_be_number && has_class)
+            match is_out_of_place {
+                true => may_be_number && has_class,
+                false => is_number && (is_behind || has_class),
+            }
         }
         b"AIP" | b"AIL" | b"AIS" => {
             let (action, resource) = (next(), next());
-            is_number
-                && matches!(action, [] | [b'A'..=b'Z'] | b"\"\"")
-                && (has_parts(resource) || (is_out_of_place && !resource.is_empty()))
+            is_number && matches!(action, [] | [b'A'..=b'Z'] | b"\"\"") && has_parts(resource)
         }
         b"ORC" => {
             let said = [next(), next()];
@@ -812,6 +812,11 @@ mod tests {
             ("OBX|1|ED|R||x||||||F|PID|\"\"|", None),
             ("OBX|1|ED|R||x||||||F|MRG|P2|", Some("MRG")),
             ("OBX|1|ED|R||x||||||F|AIL|1||RCP|", Some("AIL")),
+            ("OBX|1|ED|R||x||||||F|PID|1|", Some("PID")),
+            ("OBX|1|ED|R||x||||||F|PID|||||A^B|", Some("PID")),
+            ("OBX|1|ED|R||x||||||F|PID|||||||19600101|", Some("PID")),
+            ("OBX|1|ED|R||x||||||F|OBR|2|", Some("OBR")),
+            ("OBX|1|ED|R||x||||||F|PV1||N|", Some("PV1")),
             ("OBX|1|ED|R||x||||||F|ORC|NW|2|", Some("ORC")),
             ("OBX|1|ED|R||x||||||F|OBX|2||CR|", Some("OBX")),
             ("OBX|1|ED|PID|1||P-2^^^CHU^PI||A^B||19600101|F", Some("PID")),
