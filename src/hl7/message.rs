@@ -1,7 +1,7 @@
-//! One message: its header read once, its segments found when asked (SPEC 2, "Reading HL7").
+//! One message: its header read and its segments found once, its fields when asked (SPEC 2, "Reading HL7").
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use memchr::memchr_iter;
 
@@ -17,29 +17,40 @@ use super::value::{Context, Field, Pieces, Value, nth};
 const MAX_HEADER_BYTES: usize = 64 * 1024;
 
 /// A message, borrowed from the bytes of its file.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Message<'a> {
     bytes: &'a [u8],
     context: Context,
     doubts: Doubts,
+    segments: Vec<Found<'a>>,
+}
+
+/// Where a segment was found.
+#[derive(Debug, Clone, Copy)]
+struct Found<'a> {
+    raw: &'a [u8],
+    name: SegmentName,
+    occurrence: u32,
 }
 
 impl<'a> Message<'a> {
     /// Reads the header of a message that starts with these bytes, as [`super::batch::split`] gives them.
     ///
-    /// One pass over the bytes decides the character set; segments are not looked for.
+    /// One pass over the bytes finds the segments, one decides the character set.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, ReadError> {
         let name = bytes.get(..3).unwrap_or_default();
         if !name.eq_ignore_ascii_case(b"MSH") {
             return Err(ReadError::no_header("MSH", bytes));
         }
+        let delimiters = Delimiters::read(bytes)?;
         let mut message = Self {
             bytes,
             context: Context {
-                delimiters: Delimiters::read(bytes)?,
+                delimiters,
                 charset: Charset::UTF_8,
             },
             doubts: Doubts::default(),
+            segments: find_segments(bytes, delimiters.field),
         };
         if message.header().raw().len() > MAX_HEADER_BYTES {
             return Err(ReadError::HeaderTooLong);
@@ -107,8 +118,8 @@ impl<'a> Message<'a> {
         self.segments()
             .filter(|segment| !matches!(segment.name(), "OBX" | "NTE"))
             .find_map(|segment| {
-                let at = entity::first_in(segment.raw)?;
-                let from = segment.raw.as_ptr().addr().saturating_sub(start);
+                let at = entity::first_in(segment.raw())?;
+                let from = segment.raw().as_ptr().addr().saturating_sub(start);
                 Some(from.saturating_add(at))
             })
     }
@@ -121,14 +132,14 @@ impl<'a> Message<'a> {
                 .saturating_sub(self.bytes.as_ptr().addr())
         };
         let within = |segment: &Segment<'_>| {
-            let from = start(segment.raw);
-            (from..=from.saturating_add(segment.raw.len())).contains(&place)
+            let from = start(segment.raw());
+            (from..=from.saturating_add(segment.raw().len())).contains(&place)
         };
         let Some(segment) = self.segments().find(within) else {
             return Position::of_segment("MSH");
         };
-        let before = place.saturating_sub(start(segment.raw));
-        let before = segment.raw.get(..before).unwrap_or_default();
+        let before = place.saturating_sub(start(segment.raw()));
+        let before = segment.raw().get(..before).unwrap_or_default();
         let delimiters = self.context.delimiters;
         // How many such separators there are, and what follows the last.
         let past = |bytes: &'a [u8], separator: Option<u8>| -> (u32, &'a [u8]) {
@@ -146,11 +157,6 @@ impl<'a> Message<'a> {
             .with_field(fields.saturating_add(u32::from(segment.is_header())))
             .with_repetition(repetitions.saturating_add(1))
             .with_component(components.saturating_add(1))
-    }
-
-    /// The bytes of all segments in their order.
-    pub fn raw_segments(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
-        lines::segments(self.bytes, self.context.delimiters.field)
     }
 
     /// Looks at every line: what is read although it is not written as it should be, or why nothing can be read.
@@ -188,36 +194,15 @@ impl<'a> Message<'a> {
     }
 
     /// All segments in their order.
-    pub fn segments(&self) -> impl Iterator<Item = Segment<'a>> + use<'a> {
-        let context = self.context;
-        let mut counts: HashMap<SegmentName, u32> = HashMap::new();
-        self.raw_segments().map(move |raw| {
-            let name = SegmentName::of(raw);
-            let count = counts.entry(name).or_default();
-            *count = count.saturating_add(1);
-            let occurrence = *count;
-            Segment {
-                raw,
-                context,
-                name,
-                occurrence,
-            }
-        })
+    pub fn segments(&self) -> impl DoubleEndedIterator<Item = Segment<'a>> {
+        self.segments.iter().map(|found| self.segment(*found))
     }
 
     /// The segments of this name in their order.
-    pub fn all(&self, name: &str) -> impl Iterator<Item = Segment<'a>> + use<'a> {
-        let context = self.context;
+    pub fn all(&self, name: &str) -> impl Iterator<Item = Segment<'a>> {
         let name = SegmentName::of(name.as_bytes());
-        lines::segments(self.bytes, context.delimiters.field)
-            .filter(move |raw| SegmentName::of(raw) == name)
-            .zip(1..)
-            .map(move |(raw, occurrence)| Segment {
-                raw,
-                context,
-                name,
-                occurrence,
-            })
+        let of_name = self.segments.iter().filter(move |it| it.name == name);
+        of_name.map(|found| self.segment(*found))
     }
 
     /// The first segment of this name.
@@ -246,23 +231,25 @@ impl<'a> Message<'a> {
 
     /// A segment of this name that is not there: all its fields are empty.
     pub fn absent(&self, name: &str) -> Segment<'a> {
-        Segment {
+        self.segment(Found {
             raw: &[],
-            context: self.context,
             name: SegmentName::of(name.as_bytes()),
             occurrence: 1,
+        })
+    }
+
+    fn segment(&self, found: Found<'a>) -> Segment<'a> {
+        Segment {
+            found,
+            context: self.context,
         }
     }
 
     /// MSH.
     pub fn header(&self) -> Segment<'a> {
-        Segment {
-            raw: lines::segments(self.bytes, self.context.delimiters.field)
-                .next()
-                .unwrap_or_default(),
-            context: self.context,
-            name: SegmentName::of(b"MSH"),
-            occurrence: 1,
+        match self.segments.first() {
+            Some(header) => self.segment(*header),
+            None => self.absent("MSH"),
         }
     }
 
@@ -316,6 +303,22 @@ impl<'a> Message<'a> {
     }
 }
 
+/// Finds the segments of a message, and counts those of each name.
+fn find_segments(bytes: &[u8], separator: u8) -> Vec<Found<'_>> {
+    let mut counts: BTreeMap<SegmentName, u32> = BTreeMap::new();
+    let segments = lines::segments(bytes, separator).map(|raw| {
+        let name = SegmentName::of(raw);
+        let count = counts.entry(name).or_default();
+        *count = count.saturating_add(1);
+        Found {
+            raw,
+            name,
+            occurrence: *count,
+        }
+    });
+    segments.collect()
+}
+
 /// What is read although it is not written as it should be: warning `segment-untidy`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Untidy {
@@ -335,36 +338,34 @@ pub enum Untidy {
 /// A segment of a message.
 #[derive(Debug, Clone, Copy)]
 pub struct Segment<'a> {
-    raw: &'a [u8],
+    found: Found<'a>,
     context: Context,
-    name: SegmentName,
-    occurrence: u32,
 }
 
 impl<'a> Segment<'a> {
     /// The three characters of its name.
     pub fn name(&self) -> &str {
-        self.name.as_str()
+        self.found.name.as_str()
     }
 
     /// Which of the segments of its name this is, from 1.
     pub fn occurrence(&self) -> u32 {
-        self.occurrence
+        self.found.occurrence
     }
 
     /// Its bytes from the name on, with the lines that continue a field, without its end.
     pub fn raw(&self) -> &'a [u8] {
-        self.raw
+        self.found.raw
     }
 
     /// Where the segment stands.
     pub fn position(&self) -> Position {
-        Position::of_segment(self.name()).with_occurrence(self.occurrence)
+        Position::of_segment(self.name()).with_occurrence(self.found.occurrence)
     }
 
     /// How many fields the segment has, empty ones included.
     pub fn field_count(&self) -> u32 {
-        let separators = memchr_iter(self.context.delimiters.field, self.raw).count();
+        let separators = memchr_iter(self.context.delimiters.field, self.found.raw).count();
         let unseparated = usize::from(self.is_header());
         u32::try_from(separators.saturating_add(unseparated)).unwrap_or(u32::MAX)
     }
@@ -373,10 +374,10 @@ impl<'a> Segment<'a> {
     pub fn field(&self, number: u32) -> Field<'a> {
         let separator = Some(self.context.delimiters.field);
         // The name is the piece before field 1, or in a header the one before field 2.
-        let piece = |number: u32| nth(Pieces::of(self.raw, separator), number);
+        let piece = |number: u32| nth(Pieces::of(self.found.raw, separator), number);
         let (raw, delimiters) = match (self.is_header(), number) {
             (_, 0) => (None, self.context.delimiters),
-            (true, 1) => (self.raw.get(3..4), self.context.delimiters.none()),
+            (true, 1) => (self.found.raw.get(3..4), self.context.delimiters.none()),
             (true, 2) => (piece(2), self.context.delimiters.none()),
             (true, number) => (piece(number), self.context.delimiters),
             (false, number) => (
