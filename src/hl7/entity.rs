@@ -4,6 +4,8 @@
 use encoding_rs::WINDOWS_1252;
 use memchr::memchr_iter;
 
+use super::value::find;
+
 /// The names of characters that stand in French names and addresses (HTML 4, chapter 24).
 const NAMED: [(&[u8], char); 40] = [
     (b"amp", '&'),
@@ -82,7 +84,16 @@ fn by_number(digits: &[u8], radix: u32) -> Option<char> {
 
 /// Where the first entity stands.
 pub(super) fn first_in(bytes: &[u8]) -> Option<usize> {
-    memchr_iter(b'&', bytes).find(|at| entity_at(bytes.get(*at..).unwrap_or_default()).is_some())
+    let mut from = 0;
+    loop {
+        let rest = bytes.get(from..)?;
+        let (passed, found) = rest.split_at_checked(find(b'&', rest)?)?;
+        from += passed.len();
+        if entity_at(found).is_some() {
+            return Some(from);
+        }
+        from += 1;
+    }
 }
 
 /// The pieces between separators; one that begins an entity separates nothing.

@@ -6,6 +6,7 @@ use memchr::memchr;
 
 use super::charset::Charset;
 use super::delimiters::Delimiters;
+use super::value::find;
 
 /// Reads a value as text: escape sequences and the character set.
 ///
@@ -13,7 +14,7 @@ use super::delimiters::Delimiters;
 /// written, and so are the bytes of `\Xhh..\` that are no character of the message's set: nothing is lost.
 pub(super) fn read<'a>(raw: &'a [u8], delimiters: &Delimiters, charset: Charset) -> Cow<'a, str> {
     let escape = match delimiters.escape {
-        Some(escape) if memchr(escape, raw).is_some() => escape,
+        Some(escape) if find(escape, raw).is_some() => escape,
         _ => return charset.decode(raw),
     };
     let charset = charset.of(raw);

@@ -326,7 +326,7 @@ impl<'a> Iterator for Pieces<'a> {
         let rest = self.rest?;
         let cut = self
             .separator
-            .and_then(|separator| memchr(separator, rest))
+            .and_then(|separator| find(separator, rest))
             .and_then(|at| rest.split_at_checked(at));
         let (piece, tail) = match cut {
             Some((piece, tail)) => (piece, tail.get(1..)),
@@ -335,6 +335,16 @@ impl<'a> Iterator for Pieces<'a> {
         self.rest = tail;
         Some(piece)
     }
+}
+
+/// Where a byte first stands. To set up a search of many bytes at a time costs more than to look through a short value.
+pub(super) fn find(byte: u8, bytes: &[u8]) -> Option<usize> {
+    const SHORT: usize = 16;
+    let (near, far) = bytes.split_at(bytes.len().min(SHORT));
+    near.iter().position(|it| *it == byte).or_else(|| match far {
+        [] => None,
+        far => Some(memchr(byte, far)?.saturating_add(SHORT)),
+    })
 }
 
 /// The n-th piece, from 1.

@@ -47,13 +47,19 @@ pub fn given_names(given: impl IntoIterator<Item = String>) -> Option<String> {
     const COMPARED: usize = 100;
     let mut all = String::new();
     let mut known: Vec<String> = Vec::new();
-    for name in given {
+    let mut given = given.into_iter().filter(|name| !name.trim().is_empty());
+    let first = given.next()?;
+    // Most have one, which is compared with nothing.
+    let Some(second) = given.next() else {
+        return Some(first);
+    };
+    for name in [first, second].into_iter().chain(given) {
         let next: Vec<String> = match known.len() < COMPARED {
             true => name.split_whitespace().map(fold).collect(),
             false => Vec::new(),
         };
         let is_known = known.windows(next.len().max(1)).any(|words| words == next);
-        if is_known || name.trim().is_empty() {
+        if is_known {
             continue;
         }
         if next.starts_with(&known) {
