@@ -258,11 +258,7 @@ impl<'a, 'i> Reader<'a, 'i> {
                 && place.is_none()
                 && let Some(value) = attribute(child, "value")
             {
-                place = Some(Quantity {
-                    role: "sequenceNumber".to_owned(),
-                    value: value.to_owned(),
-                    ..Quantity::default()
-                });
+                place = Some(quantity("sequenceNumber", value.to_owned(), None));
                 continue;
             }
             if !is_statement(&child) {
@@ -325,14 +321,9 @@ impl<'a, 'i> Reader<'a, 'i> {
                 {
                     time(child, &mut statement, &mut common.other);
                     for width in named(child, "width") {
-                        if let Some(value) = attribute(width, "value") {
-                            statement.quantities.push(Quantity {
-                                role: "effectiveTime/width".to_owned(),
-                                value: value.to_owned(),
-                                unit: attribute(width, "unit").map(str::to_owned),
-                                ..Quantity::default()
-                            });
-                        }
+                        statement
+                            .quantities
+                            .extend(measured(width, "effectiveTime/width"));
                     }
                 }
                 "effectiveTime" => {
@@ -680,51 +671,40 @@ impl<'a, 'i> Reader<'a, 'i> {
             common.other.whole(node);
             return;
         }
-        let mut quantity = |role: &str, value: String, unit: Option<String>| {
-            quantities.push(Quantity {
-                role: role.to_owned(),
-                value,
-                unit,
-                ..Quantity::default()
-            });
-        };
         let role = node.tag_name().name();
         if is_amount {
-            if let Some(value) = attribute(node, "value") {
-                let unit = attribute(node, "unit").map(str::to_owned);
-                quantity(role, value.to_owned(), unit);
+            if let Some(amount) = measured(node, role) {
+                quantities.push(amount);
                 if has_only(node, &["value", "unit"], &[]) {
                     return;
                 }
             } else if let Some((value, unit)) = range(node, false).or_else(|| translated(node)) {
-                quantity(role, value, unit);
+                quantities.push(quantity(role, value, unit));
             }
         }
         match name(node) {
             "referenceRange" => {
                 for value in node.descendants().filter(|it| name(*it) == "value") {
-                    if let Some((value, unit)) = range(value, false) {
-                        quantity(role, value, unit);
-                    } else if let Some(value_of) = attribute(value, "value") {
-                        let unit = attribute(value, "unit").map(str::to_owned);
-                        quantity(role, value_of.to_owned(), unit);
+                    match range(value, false) {
+                        Some((value, unit)) => quantities.push(quantity(role, value, unit)),
+                        None => quantities.extend(measured(value, role)),
                     }
                 }
                 for text in node.descendants().filter(|it| name(*it) == "text") {
                     if let Some(text) = self.narrative.text_of(text) {
-                        quantity(role, text, None);
+                        quantities.push(quantity(role, text, None));
                     }
                 }
             }
             "precondition" => {
                 for criterion in named(node, "criterion") {
                     if let Some((words, unit)) = self.criterion(criterion) {
-                        quantity("precondition/criterion", words, unit);
+                        quantities.push(quantity("precondition/criterion", words, unit));
                     }
                 }
                 for text in node.descendants().filter(|it| name(*it) == "text") {
                     if let Some(text) = self.narrative.text_of(text) {
-                        quantity(role, text, None);
+                        quantities.push(quantity(role, text, None));
                     }
                 }
             }
@@ -766,6 +746,22 @@ fn media(node: Node<'_, '_>, is_text: bool) -> Option<Media> {
     })
 }
 
+/// An amount of this role.
+fn quantity(role: &str, value: String, unit: Option<String>) -> Quantity {
+    Quantity {
+        role: role.to_owned(),
+        value,
+        unit,
+        ..Quantity::default()
+    }
+}
+
+/// How much an element says itself.
+fn measured(node: Node<'_, '_>, role: &str) -> Option<Quantity> {
+    let unit = attribute(node, "unit").map(str::to_owned);
+    Some(quantity(role, attribute(node, "value")?.to_owned(), unit))
+}
+
 /// How a time is joined to the others of its set, where that is not as a part of them: `E` takes it out.
 fn operator<'a>(node: Node<'a, '_>) -> Option<&'a str> {
     attribute(node, "operator").filter(|it| !matches!(*it, "I" | "A" | "H" | "P"))
@@ -781,11 +777,8 @@ fn further_time(node: Node<'_, '_>, common: &mut Common, quantities: &mut Vec<Qu
     let mut events = Common::default();
     time_parts(node, &mut events, &mut parts);
     parts.extend(events.codes.into_iter().filter_map(|event| {
-        Some(Quantity {
-            value: event.label.or(event.code)?,
-            role: event.role,
-            ..Quantity::default()
-        })
+        let said = event.label.or(event.code)?;
+        Some(quantity(&event.role, said, None))
     }));
     // A length says something only behind its beginning.
     parts.sort_by_key(|it| it.role == "effectiveTime/width");
@@ -802,14 +795,6 @@ fn further_time(node: Node<'_, '_>, common: &mut Common, quantities: &mut Vec<Qu
 
 /// What a time is made of, each with what it is.
 fn time_parts(node: Node<'_, '_>, common: &mut Common, quantities: &mut Vec<Quantity>) {
-    let mut quantity = |role: &str, value: String, unit: Option<String>| {
-        quantities.push(Quantity {
-            role: role.to_owned(),
-            value,
-            unit,
-            ..Quantity::default()
-        });
-    };
     if let Some(event) = named(node, "event").next() {
         common.codes.push(Concept {
             role: "effectiveTime/event".to_owned(),
@@ -825,12 +810,8 @@ fn time_parts(node: Node<'_, '_>, common: &mut Common, quantities: &mut Vec<Quan
         ("frequency", "effectiveTime/frequency"),
     ] {
         for part in named(node, part) {
-            let unit = attribute(part, "unit").map(str::to_owned);
-            if let Some(value) = attribute(part, "value") {
-                quantity(role, value.to_owned(), unit);
-            } else if let Some((value, unit)) = range(part, false) {
-                quantity(role, value, unit);
-            }
+            let said = || range(part, false).map(|(value, unit)| quantity(role, value, unit));
+            quantities.extend(measured(part, role).or_else(said));
         }
     }
     for offset in named(node, "offset") {
@@ -845,7 +826,7 @@ fn time_parts(node: Node<'_, '_>, common: &mut Common, quantities: &mut Vec<Quan
         let point = [Some(offset), only_low].into_iter().flatten();
         let mut point = point.filter_map(|it| Some((attribute(it, "value")?.to_owned(), unit(it))));
         if let Some((value, unit)) = point.next().or_else(|| range(offset, false)) {
-            quantity("effectiveTime/offset", value, unit);
+            quantities.push(quantity("effectiveTime/offset", value, unit));
         }
     }
     for part in named(node, "phase").chain(named(node, "comp")) {
@@ -853,13 +834,8 @@ fn time_parts(node: Node<'_, '_>, common: &mut Common, quantities: &mut Vec<Quan
     }
     let mut beside = Statement::default();
     time(node, &mut beside, &mut Other::default());
-    if let Some(time) = beside.time {
-        quantities.push(Quantity {
-            role: "effectiveTime".to_owned(),
-            value: time,
-            ..Quantity::default()
-        });
-    }
+    let time = beside.time;
+    quantities.extend(time.map(|time| quantity("effectiveTime", time, None)));
 }
 
 /// The attributes of a coded element.

@@ -10,6 +10,7 @@ use krilla::text::{Font, GlyphId, KrillaGlyph};
 use rustybuzz::ttf_parser::Tag;
 use rustybuzz::ttf_parser::gdef::GlyphClass;
 use rustybuzz::{Direction, Face, Feature, ShapePlan, UnicodeBuffer, script};
+use unicode_normalization::UnicodeNormalization as _;
 
 use super::FrcpError;
 
@@ -284,17 +285,64 @@ impl Fonts {
                 '\t' => printable.push_str("    "),
                 invisible if is_invisible(invisible) => {}
                 known if has(known) => printable.push(known),
-                other => match alike(other) {
-                    Some(sign) => printable.push(sign),
-                    None => {
-                        coded.characters += 1;
-                        printable.push_str(&format!("[U+{:04X}]", u32::from(other)));
+                other => {
+                    let simpler = || compatible(other).filter(|it| it.chars().all(has));
+                    let shown = alike(other).map(String::from).or_else(simpler);
+                    match shown {
+                        Some(signs) => {
+                            // A fraction would join the number before it.
+                            let is_fraction = signs.contains('\u{2044}');
+                            if is_fraction && printable.ends_with(|it: char| it.is_ascii_digit()) {
+                                printable.push(' ');
+                            }
+                            printable.push_str(&signs);
+                        }
+                        None => {
+                            coded.characters += 1;
+                            let likely = likely(other).map(|sign| format!(" : {sign}"));
+                            let likely = likely.unwrap_or_default();
+                            printable.push_str(&format!("[U+{:04X}{likely}]", u32::from(other)));
+                        }
                     }
-                },
+                }
             }
         }
         (printable, coded)
     }
+}
+
+/// The plain letters of a character that Unicode has only for other character sets: `㎎`, `％`, `ﬁ`. What is raised,
+/// lowered or circled would say something else without that.
+fn compatible(character: char) -> Option<String> {
+    let is_styled = matches!(character,
+        '\u{AA}' | '\u{BA}' | '\u{2B0}'..='\u{2B8}' | '\u{2E0}'..='\u{2E4}' | '\u{1D2C}'..='\u{1D6A}' | '\u{1D78}'
+        | '\u{1D9B}'..='\u{1DBF}' | '\u{2070}'..='\u{209F}' | '\u{2120}'..='\u{2122}' | '\u{2460}'..='\u{24FF}'
+        | '\u{2C7C}'..='\u{2C7D}' | '\u{A69C}'..='\u{A69D}' | '\u{A770}' | '\u{A7F2}'..='\u{A7F9}'
+        | '\u{AB5C}'..='\u{AB5F}' | '\u{10780}'..='\u{107BA}' | '\u{1F100}'..='\u{1F1FF}');
+    let mut plain = character.nfkc().peekable();
+    let is_other = plain.peek().is_some_and(|first| *first != character);
+    (is_other && !is_styled).then(|| plain.collect())
+}
+
+/// What a code of the private use area most likely means, where word processors use it for several fonts: it stands
+/// beside the code, and decides nothing.
+fn likely(character: char) -> Option<&'static str> {
+    Some(match character {
+        // Wingdings and Wingdings 2.
+        '\u{F04F}' | '\u{F051}' | '\u{F053}' | '\u{F078}' => "☒",
+        '\u{F050}' => "✔",
+        '\u{F052}' => "☑",
+        // Symbol.
+        '\u{F061}' => "α",
+        '\u{F062}' => "β",
+        '\u{F067}' => "γ",
+        '\u{F06D}' => "µ",
+        '\u{F0A3}' => "☐ ou ≤",
+        '\u{F0B0}' => "°",
+        '\u{F0B1}' => "±",
+        '\u{F0B3}' => "≥",
+        _ => return None,
+    })
 }
 
 /// The sign that looks like one that no font has: those of Wingdings, which word processors put into the private use
@@ -563,7 +611,14 @@ mod tests {
             ("\u{F0FD} \u{F0FB}", "☒ ✘", 0),
             ("a\u{AD}\u{202E}\u{FEFF}b", "ab", 0),
             ("王", "[U+738B]", 1),
-            ("a\u{0}b\u{F0A3}", "a[U+0000]b[U+F0A3]", 2),
+            ("5 ㎎ 3㎜ 40 ％ RE ＋ ﬁn ㎍/㎗ Ａ", "5 mg 3mm 40 % RE + ﬁn μg/dl A", 0),
+            ("㎡ ㎣ ℃", "m2 mm3 ℃", 0),
+            ("1⅐ ①", "1 1⁄7 [U+2460]", 1),
+            (
+                "a\u{0}b\u{F0A3} \u{F078} \u{F052} \u{F0B3}\u{F0FF}",
+                "a[U+0000]b[U+F0A3 : ☐ ou ≤] [U+F078 : ☒] [U+F052 : ☑] [U+F0B3 : ≥][U+F0FF]",
+                6,
+            ),
         ] {
             for weight in [Weight::Regular, Weight::Bold] {
                 let fonts = Fonts::load().unwrap();
