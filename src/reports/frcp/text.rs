@@ -289,14 +289,7 @@ impl Fonts {
                     let simpler = || compatible(other).filter(|it| it.chars().all(has));
                     let shown = alike(other).map(String::from).or_else(simpler);
                     match shown {
-                        Some(signs) => {
-                            // A fraction would join the number before it.
-                            let is_fraction = signs.contains('\u{2044}');
-                            if is_fraction && printable.ends_with(|it: char| it.is_ascii_digit()) {
-                                printable.push(' ');
-                            }
-                            printable.push_str(&signs);
-                        }
+                        Some(signs) => printable.push_str(&signs),
                         None => {
                             coded.characters += 1;
                             let likely = likely(other).map(|sign| format!(" : {sign}"));
@@ -316,7 +309,7 @@ impl Fonts {
 fn compatible(character: char) -> Option<String> {
     let is_styled = matches!(character,
         '\u{AA}' | '\u{BA}' | '\u{2B0}'..='\u{2B8}' | '\u{2E0}'..='\u{2E4}' | '\u{1D2C}'..='\u{1D6A}' | '\u{1D78}'
-        | '\u{1D9B}'..='\u{1DBF}' | '\u{2070}'..='\u{209F}' | '\u{2120}'..='\u{2122}' | '\u{2460}'..='\u{24FF}'
+        | '\u{1D9B}'..='\u{1DBF}' | '\u{2070}'..='\u{209F}' | '\u{2120}'..='\u{2122}' | '\u{2460}'..='\u{2473}' | '\u{24B6}'..='\u{24FF}' | '\u{3244}'..='\u{325F}' | '\u{32B1}'..='\u{32BF}'
         | '\u{2C7C}'..='\u{2C7D}' | '\u{A69C}'..='\u{A69D}' | '\u{A770}' | '\u{A7F2}'..='\u{A7F9}'
         | '\u{AB5C}'..='\u{AB5F}' | '\u{10780}'..='\u{107BA}' | '\u{1F100}'..='\u{1F1FF}');
     let mut plain = character.nfkc().peekable();
@@ -611,9 +604,13 @@ mod tests {
             ("\u{F0FD} \u{F0FB}", "☒ ✘", 0),
             ("a\u{AD}\u{202E}\u{FEFF}b", "ab", 0),
             ("王", "[U+738B]", 1),
-            ("5 ㎎ 3㎜ 40 ％ RE ＋ ﬁn ㎍/㎗ Ａ", "5 mg 3mm 40 % RE + ﬁn μg/dl A", 0),
+            (
+                "5 ㎎ 3㎜ 40 ％ RE ＋ ﬁn ㎍/㎗ Ａ",
+                "5 mg 3mm 40 % RE + ﬁn μg/dl A",
+                0,
+            ),
             ("㎡ ㎣ ℃", "m2 mm3 ℃", 0),
-            ("1⅐ ①", "1 1⁄7 [U+2460]", 1),
+            ("⒈ ⑴ ⓵ ㉑ ①", "1. (1) [U+24F5] [U+3251] ①", 2),
             (
                 "a\u{0}b\u{F0A3} \u{F078} \u{F052} \u{F0B3}\u{F0FF}",
                 "a[U+0000]b[U+F0A3 : ☐ ou ≤] [U+F078 : ☒] [U+F052 : ☑] [U+F0B3 : ≥][U+F0FF]",
