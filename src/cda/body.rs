@@ -7,11 +7,13 @@ use std::collections::BTreeMap;
 
 use roxmltree::{Attribute, Node};
 
+mod further;
+
 use super::narrative::{self, Narrative};
 use super::{HL7, XSI, attribute, text_in};
 use crate::model::questionnaire::{
-    Concept, Consumable, Media, Participant, Qualifier, Quantity, Questionnaire, Section, Site,
-    Statement,
+    Concept, Consumable, Further, Media, Participant, Qualifier, Quantity, Questionnaire, Section,
+    Site, Statement,
 };
 
 /// Reads the body; none where it is not structured.
@@ -22,7 +24,7 @@ pub(super) fn read(root: Node<'_, '_>) -> Option<Questionnaire> {
         narrative: Narrative::of(root),
     };
     let mut other = Other::default();
-    other.attributes(body, &["classCode", "moodCode"]);
+    other.attributes(body, &[]);
     let mut sections = Vec::new();
     for child in body.children().filter(Node::is_element) {
         match name(child) {
@@ -30,9 +32,11 @@ pub(super) fn read(root: Node<'_, '_>) -> Option<Questionnaire> {
             _ => other.whole(child),
         }
     }
+    let (other, further) = other.finish(&reader.narrative);
     Some(Questionnaire {
         sections,
-        other: other.finish(),
+        other,
+        further,
         ..Questionnaire::default()
     })
 }
@@ -51,36 +55,44 @@ fn name<'i>(node: Node<'_, 'i>) -> &'i str {
     }
 }
 
-/// What is kept as it was written.
+/// What is kept as it was written, and what of it a reader can be told.
 #[derive(Default)]
-struct Other(Vec<String>);
+struct Other<'a, 'i> {
+    written: Vec<String>,
+    nodes: Vec<Node<'a, 'i>>,
+    further: Vec<Further>,
+}
 
-impl Other {
+impl<'a, 'i> Other<'a, 'i> {
     /// Keeps an element.
-    fn whole(&mut self, node: Node<'_, '_>) {
+    fn whole(&mut self, node: Node<'a, 'i>) {
         if let Some(raw) = node.document().input_text().get(node.range()) {
-            self.0.push(raw.to_owned());
+            self.written.push(raw.to_owned());
+            self.nodes.push(node);
         }
     }
 
     /// Keeps the attributes of an element that are not among the known ones, on an empty element of its name.
-    fn attributes(&mut self, node: Node<'_, '_>, known: &[&str]) {
+    fn attributes(&mut self, node: Node<'a, 'i>, known: &[&str]) {
         let unknown: Vec<&str> = node
             .attributes()
             .filter(|attribute| !is_known(attribute, known))
             .filter_map(|attribute| node.document().input_text().get(attribute.range()))
             .collect();
         if !unknown.is_empty() {
-            self.0.push(format!(
+            self.written.push(format!(
                 "<{} {}/>",
                 node.tag_name().name(),
                 unknown.join(" ")
             ));
+            self.further.extend(further::of_attributes(node, known));
         }
     }
 
-    fn finish(self) -> Option<String> {
-        (!self.0.is_empty()).then(|| self.0.join("\n"))
+    fn finish(mut self, narrative: &Narrative<'a, 'i>) -> (Option<String>, Vec<Further>) {
+        self.further.extend(further::of(&self.nodes, narrative));
+        let written = (!self.written.is_empty()).then(|| self.written.join("\n"));
+        (written, self.further)
     }
 }
 
@@ -142,19 +154,19 @@ fn translated(node: Node<'_, '_>) -> Option<(String, Option<String>)> {
 
 /// What sections and statements have in common.
 #[derive(Default)]
-struct Common {
+struct Common<'a, 'i> {
     template_ids: Vec<String>,
     ids: Vec<String>,
     codes: Vec<Concept>,
     qualifiers: Vec<Qualifier>,
     participants: Vec<Participant>,
     null_flavors: BTreeMap<String, String>,
-    other: Other,
+    other: Other<'a, 'i>,
 }
 
-impl Common {
+impl<'a, 'i> Common<'a, 'i> {
     /// Keeps why an element says nothing, by its name; of a second one that says another reason, all of it.
-    fn null_flavor(&mut self, node: Node<'_, '_>, null_flavor: &str) {
+    fn null_flavor(&mut self, node: Node<'a, 'i>, null_flavor: &str) {
         let role = node.tag_name().name().to_owned();
         match self.null_flavors.get(&role) {
             Some(former) if former != null_flavor => self.other.whole(node),
@@ -172,7 +184,12 @@ struct Reader<'a, 'i> {
 
 impl<'a, 'i> Reader<'a, 'i> {
     /// The sections in a `component`.
-    fn sections(&self, component: Node<'a, 'i>, sections: &mut Vec<Section>, other: &mut Other) {
+    fn sections(
+        &self,
+        component: Node<'a, 'i>,
+        sections: &mut Vec<Section>,
+        other: &mut Other<'a, 'i>,
+    ) {
         if !named(component, "section").any(|_| true) {
             other.whole(component);
             return;
@@ -187,7 +204,9 @@ impl<'a, 'i> Reader<'a, 'i> {
             }
         }
         if let Some(section) = sections.get_mut(first) {
-            add(&mut section.other, around);
+            let (written, more) = around.finish(&self.narrative);
+            add(&mut section.other, written);
+            section.further.extend(more);
         }
     }
 
@@ -227,11 +246,12 @@ impl<'a, 'i> Reader<'a, 'i> {
         section.codes = common.codes;
         section.participants = common.participants;
         section.null_flavors = common.null_flavors;
-        section.other = common.other.finish();
+        (section.other, section.further) = common.other.finish(&self.narrative);
         if !common.qualifiers.is_empty() {
             // A section is not made more precise by any key: its code is kept as written.
             let mut written = Other::default();
             named(node, "code").for_each(|code| written.whole(code));
+            let (written, _) = written.finish(&self.narrative);
             add(&mut section.other, written);
         }
         section
@@ -240,7 +260,12 @@ impl<'a, 'i> Reader<'a, 'i> {
     /// The statements in an `entry`, an `entryRelationship` or the `component` of an organizer.
     ///
     /// A statement is told by the class or mood that every one has, not by a list of their names.
-    fn statements(&self, around: Node<'a, 'i>, found: &mut Vec<Statement>, other: &mut Other) {
+    fn statements(
+        &self,
+        around: Node<'a, 'i>,
+        found: &mut Vec<Statement>,
+        other: &mut Other<'a, 'i>,
+    ) {
         let is_statement = |child: &Node<'a, 'i>| {
             !name(*child).is_empty()
                 && (child.has_attribute("moodCode") || child.has_attribute("classCode"))
@@ -277,7 +302,9 @@ impl<'a, 'i> Reader<'a, 'i> {
             }
         }
         if let Some(statement) = found.get_mut(first) {
-            add(&mut statement.other, beside);
+            let (written, more) = beside.finish(&self.narrative);
+            add(&mut statement.other, written);
+            statement.further.extend(more);
         }
     }
 
@@ -301,7 +328,10 @@ impl<'a, 'i> Reader<'a, 'i> {
                 continue;
             }
             match name(child) {
-                "value" => self.value(child, &mut statement, &mut values, &mut common),
+                "value" => {
+                    statement.negated |= is_negated(child);
+                    self.value(child, &mut statement, &mut values, &mut common);
+                }
                 "text" if statement.text.is_none() => {
                     statement.text = self.narrative.text_of(child);
                     if !has_only(child, &["mediaType"], &["reference"]) {
@@ -332,11 +362,15 @@ impl<'a, 'i> Reader<'a, 'i> {
                 "entryRelationship" | "component" => {
                     self.statements(child, &mut statement.statements, &mut common.other);
                 }
-                "consumable" | "product" if statement.consumable.is_none() => {
+                "consumable" | "product"
+                    if statement.consumable.is_none() && !is_negated(child) =>
+                {
                     statement.consumable = Some(self.consumable(child, &mut common));
                     common.other.whole(child);
                 }
-                _ if is_coded(child) => self.coded(child, &mut statement, &mut common),
+                _ if is_coded(child) && !is_negated(child) => {
+                    self.coded(child, &mut statement, &mut common);
+                }
                 _ => self.anything(child, &mut common, &mut statement.quantities),
             }
         }
@@ -349,12 +383,12 @@ impl<'a, 'i> Reader<'a, 'i> {
         statement.qualifiers = common.qualifiers;
         statement.participants = common.participants;
         statement.null_flavors = common.null_flavors;
-        statement.other = common.other.finish();
+        (statement.other, statement.further) = common.other.finish(&self.narrative);
         statement
     }
 
     /// A coded element of a statement: kept whole, and in words under its own key.
-    fn coded(&self, node: Node<'a, 'i>, statement: &mut Statement, common: &mut Common) {
+    fn coded(&self, node: Node<'a, 'i>, statement: &mut Statement, common: &mut Common<'a, 'i>) {
         let role = node.tag_name().name();
         let qualified = common.qualifiers.len();
         let concept = self.concept(node, role, common);
@@ -393,7 +427,7 @@ impl<'a, 'i> Reader<'a, 'i> {
     }
 
     /// A coded element, whole; what makes it more precise joins the qualifiers, its translations join the codes.
-    fn concept(&self, node: Node<'a, 'i>, role: &str, common: &mut Common) -> Concept {
+    fn concept(&self, node: Node<'a, 'i>, role: &str, common: &mut Common<'a, 'i>) -> Concept {
         let mut is_whole = has_only(
             node,
             &[
@@ -484,7 +518,7 @@ impl<'a, 'i> Reader<'a, 'i> {
         node: Node<'a, 'i>,
         statement: &mut Statement,
         values: &mut Vec<String>,
-        common: &mut Common,
+        common: &mut Common<'a, 'i>,
     ) {
         let kind = type_of(node);
         if statement.value_type.is_none() {
@@ -524,20 +558,24 @@ impl<'a, 'i> Reader<'a, 'i> {
         let unit = attribute(node, "unit").or_else(|| attribute(node, "currency"));
         let is_time = kind.is_some_and(|kind| kind.ends_with("TS"));
         if let Some(written) = attribute(node, "value") {
-            let written = if is_time {
-                iso(written)
-            } else {
-                written.to_owned()
+            let said = match kind {
+                _ if is_time => joined(node, iso(written)),
+                Some("BL" | "BN") => truth(written).unwrap_or(written).to_owned(),
+                _ => written.to_owned(),
             };
-            push_with_unit(values, written, unit.map(str::to_owned), statement);
-            // A time as it was written, and what else there is.
-            if is_time || !has_only(node, &["value", "unit", "currency", "nullFlavor"], &[]) {
+            let is_as_written = said == written;
+            push_with_unit(values, said, unit.map(str::to_owned), statement);
+            // A value as it was written, and what else there is.
+            if is_time
+                || !is_as_written
+                || !has_only(node, &["value", "unit", "currency", "nullFlavor"], &[])
+            {
                 common.other.whole(node);
             }
             return;
         }
         if let Some((range, unit)) = range(node, is_time) {
-            push_with_unit(values, range, unit, statement);
+            push_with_unit(values, joined(node, range), unit, statement);
             common.other.whole(node);
             return;
         }
@@ -592,7 +630,7 @@ impl<'a, 'i> Reader<'a, 'i> {
         (!words.is_empty()).then(|| (words.join(" "), said.unit))
     }
 
-    fn consumable(&self, node: Node<'a, 'i>, common: &mut Common) -> Consumable {
+    fn consumable(&self, node: Node<'a, 'i>, common: &mut Common<'a, 'i>) -> Consumable {
         let mut consumable = Consumable::default();
         for part in node.descendants().filter(Node::is_element).skip(1) {
             match name(part) {
@@ -630,7 +668,7 @@ impl<'a, 'i> Reader<'a, 'i> {
     }
 
     /// What sections and statements have in common; whether it was that.
-    fn common(&self, node: Node<'a, 'i>, common: &mut Common) -> bool {
+    fn common(&self, node: Node<'a, 'i>, common: &mut Common<'a, 'i>) -> bool {
         let only_null = node.attribute("nullFlavor").filter(|_| {
             has_only(node, &["nullFlavor"], &[]) && text_in(node).is_none() && name(node) != "value"
         });
@@ -647,7 +685,10 @@ impl<'a, 'i> Reader<'a, 'i> {
                 }
             }
             "author" | "informant" | "performer" | "participant" | "subject" | "specimen" => {
-                common.participants.push(participant(node));
+                // What is denied is told with that, as what it is made of.
+                if !is_negated(node) {
+                    common.participants.push(participant(node));
+                }
                 common.other.whole(node);
             }
             _ => return false,
@@ -656,8 +697,18 @@ impl<'a, 'i> Reader<'a, 'i> {
     }
 
     /// What nothing is known of but its shape: coded, an amount, or neither.
-    fn anything(&self, node: Node<'a, 'i>, common: &mut Common, quantities: &mut Vec<Quantity>) {
+    fn anything(
+        &self,
+        node: Node<'a, 'i>,
+        common: &mut Common<'a, 'i>,
+        quantities: &mut Vec<Quantity>,
+    ) {
         let is_ours = !name(node).is_empty();
+        // What is denied is told with that, as what it is made of.
+        if is_negated(node) {
+            common.other.whole(node);
+            return;
+        }
         if is_ours && is_coded(node) {
             let concept = self.concept(node, node.tag_name().name(), common);
             common.codes.push(concept);
@@ -678,7 +729,9 @@ impl<'a, 'i> Reader<'a, 'i> {
                 if has_only(node, &["value", "unit"], &[]) {
                     return;
                 }
-            } else if let Some((value, unit)) = range(node, false).or_else(|| translated(node)) {
+            } else if let Some((value, unit)) =
+                range(node, role == "expectedUseTime").or_else(|| translated(node))
+            {
                 quantities.push(quantity(role, value, unit));
             }
         }
@@ -762,13 +815,46 @@ fn measured(node: Node<'_, '_>, role: &str) -> Option<Quantity> {
     Some(quantity(role, attribute(node, "value")?.to_owned(), unit))
 }
 
-/// How a time is joined to the others of its set, where that is not as a part of them: `E` takes it out.
+/// A yes or no as every program writes it: the schema of some knows `1` and `0`.
+fn truth(written: &str) -> Option<&'static str> {
+    match written.trim().to_ascii_lowercase().as_str() {
+        "true" | "1" => Some("true"),
+        "false" | "0" => Some("false"),
+        _ => None,
+    }
+}
+
+/// How a time is joined to the others of its set, where that is not as one more (`I`): `E` takes it out of them. That it
+/// bounds a rhythm (`A`) is what an interval beside one always does.
 fn operator<'a>(node: Node<'a, '_>) -> Option<&'a str> {
-    attribute(node, "operator").filter(|it| !matches!(*it, "I" | "A" | "H" | "P"))
+    let beside = || {
+        let around = node.parent();
+        let all = around.into_iter().flat_map(|around| around.children());
+        all.filter(|it| *it != node && name(*it) == name(node))
+    };
+    attribute(node, "operator").filter(|it| match *it {
+        "I" => false,
+        "A" => !is_rhythm(node) && !beside().any(is_rhythm),
+        _ => true,
+    })
+}
+
+/// A value that is a time, with how it is joined to those before it.
+fn joined(node: Node<'_, '_>, said: String) -> String {
+    match operator(node) {
+        Some("E") => format!("sauf {said}"),
+        Some("A") => format!("seulement {said}"),
+        Some(operator) => format!("opérateur {operator} : {said}"),
+        None => said,
+    }
 }
 
 /// A rhythm, or a time beside the first one, of a statement; one that is taken out of the others in one piece.
-fn further_time(node: Node<'_, '_>, common: &mut Common, quantities: &mut Vec<Quantity>) {
+fn further_time<'a, 'i>(
+    node: Node<'a, 'i>,
+    common: &mut Common<'a, 'i>,
+    quantities: &mut Vec<Quantity>,
+) {
     let Some(operator) = operator(node) else {
         time_parts(node, common, quantities);
         return;
@@ -794,7 +880,11 @@ fn further_time(node: Node<'_, '_>, common: &mut Common, quantities: &mut Vec<Qu
 }
 
 /// What a time is made of, each with what it is.
-fn time_parts(node: Node<'_, '_>, common: &mut Common, quantities: &mut Vec<Quantity>) {
+fn time_parts<'a, 'i>(
+    node: Node<'a, 'i>,
+    common: &mut Common<'a, 'i>,
+    quantities: &mut Vec<Quantity>,
+) {
     if let Some(event) = named(node, "event").next() {
         common.codes.push(Concept {
             role: "effectiveTime/event".to_owned(),
@@ -848,8 +938,8 @@ const CONCEPT: &[&str] = &[
     "nullFlavor",
 ];
 
-fn add(other: &mut Option<String>, more: Other) {
-    if let Some(more) = more.finish() {
+fn add(other: &mut Option<String>, more: Option<String>) {
+    if let Some(more) = more {
         match other {
             Some(other) => {
                 other.push('\n');
@@ -968,7 +1058,7 @@ fn is_excluded(bound: Node<'_, '_>) -> bool {
 
 /// When a statement holds: a point, or an interval open at `..`; `>` and `<` stand before a bound that does not belong
 /// to it.
-fn time(node: Node<'_, '_>, statement: &mut Statement, other: &mut Other) {
+fn time<'a, 'i>(node: Node<'a, 'i>, statement: &mut Statement, other: &mut Other<'a, 'i>) {
     let bound = |role| {
         let node = named(node, role).next()?;
         Some((attribute(node, "value")?, is_excluded(node)))
@@ -1043,9 +1133,8 @@ fn push_with_unit(
 #[derive(Clone)]
 struct Part<'a> {
     value: String,
+    /// The unit, or the currency.
     unit: Option<&'a str>,
-    /// The currency too, which is compared, but is not shown.
-    compared: Option<&'a str>,
     is_excluded: bool,
 }
 
@@ -1063,7 +1152,7 @@ impl Part<'_> {
         width: &Self,
         by: impl Fn(Decimal, Decimal) -> Option<Decimal>,
     ) -> Option<Self> {
-        if self.compared != width.compared {
+        if self.unit != width.unit {
             return None;
         }
         let value = by(Decimal::of(&self.value)?, Decimal::of(&width.value)?)?;
@@ -1080,20 +1169,20 @@ fn range(node: Node<'_, '_>, is_time: bool) -> Option<(String, Option<String>)> 
     let part = |role: &'static str| {
         let part = named(node, role).next()?;
         let value = attribute(part, "value")?;
-        let unit = attribute(part, "unit");
+        let unit = attribute(part, "unit").or_else(|| attribute(part, "currency"));
         Some(Part {
             value: match is_time && role != "width" {
                 true => iso(value),
                 false => value.to_owned(),
             },
             unit,
-            compared: unit.or_else(|| attribute(part, "currency")),
             is_excluded: is_excluded(part),
         })
     };
-    if let (Some(numerator), Some(denominator)) = (part("numerator"), part("denominator")) {
-        let words = format!("{} / {}", numerator.with_unit(), denominator.with_unit());
-        return Some((words, None));
+    let ratio = [part("numerator"), part("denominator")];
+    if ratio.iter().any(Option::is_some) {
+        let known = |part: Option<Part<'_>>| part.map_or("?".to_owned(), |it| it.with_unit());
+        return Some((ratio.map(known).join(" / "), None));
     }
     let (mut low, mut high, mut center) = (part("low"), part("high"), part("center"));
     let mut width = part("width").filter(|_| low.is_none() || high.is_none());
@@ -1112,7 +1201,7 @@ fn range(node: Node<'_, '_>, is_time: bool) -> Option<(String, Option<String>)> 
         }
     }
     let parts = [&low, &high, &center, &width].map(Option::as_ref);
-    let mut units = parts.into_iter().flatten().map(|it| it.compared);
+    let mut units = parts.into_iter().flatten().map(|it| it.unit);
     let unit = units.next().flatten();
     let same = units.all(|other| other == unit) && width.is_none();
     let words = |it: &Part<'_>| match same {

@@ -5,8 +5,8 @@
 
 use crate::model::excerpt::{LONGEST_NAME, LONGEST_TEXT, cut_text};
 use crate::model::questionnaire::{
-    Block, Concept, Consumable, Media, Participant, Qualifier, Quantity, Questionnaire, Section,
-    Site, Statement,
+    Block, Concept, Consumable, Further, Media, Participant, Qualifier, Quantity, Questionnaire,
+    Section, Site, Statement,
 };
 
 /// Once the texts of a form have so many characters, each further one is kept only as far as a name.
@@ -64,6 +64,22 @@ impl Room {
         }
     }
 
+    fn further(&mut self, further: &mut [Further]) {
+        for Further {
+            place,
+            number: _,
+            text,
+            unit,
+            null_flavor,
+            is_time: _,
+            negated: _,
+        } in further
+        {
+            let own = [text, unit, null_flavor].into_iter().flatten();
+            self.texts([place].into_iter().chain(own));
+        }
+    }
+
     fn texts<'t>(&mut self, texts: impl IntoIterator<Item = &'t mut String>) {
         for text in texts {
             self.cut(text);
@@ -82,6 +98,7 @@ impl Room {
                 sections,
                 null_flavor,
                 other,
+                further,
                 template_ids,
                 ids,
                 codes,
@@ -89,6 +106,7 @@ impl Room {
                 null_flavors,
                 by_hand: _,
             } = section;
+            self.further(further);
             self.texts(
                 [code, label, title, null_flavor, other]
                     .into_iter()
@@ -137,6 +155,7 @@ impl Room {
                 qualifiers,
                 null_flavor,
                 other,
+                further,
                 statements,
                 relation,
                 inverted: _,
@@ -180,6 +199,7 @@ impl Room {
                 method,
             ];
             self.cut(kind);
+            self.further(further);
             self.texts(own.into_iter().flatten());
             for Site {
                 code,

@@ -269,6 +269,8 @@ impl Lines {
         }
         match node.tag_name().name() {
             "br" => self.end_line(),
+            // In base64.
+            "thumbnail" => {}
             name @ ("sup" | "sub") => match text(node) {
                 Some(text) if name == "sup" => self.words(&raised(&text)),
                 Some(text) => self.words(&lowered(&text)),

@@ -62,6 +62,7 @@ pub(super) fn of_document(form: &Questionnaire) -> Questionnaire {
     Questionnaire {
         sections: without(&form.sections),
         other: form.other.clone(),
+        further: form.further.clone(),
         cut: form.cut,
     }
 }

@@ -129,6 +129,14 @@ fn amount(text: &str) -> Option<Meaning> {
         number.push_str(group);
         rest = after;
     }
+    // Several points can only divide groups: `1.000.000`.
+    let is_group = |text: &str| text.starts_with('.') && digits(text.get(1..).unwrap_or("")) == 3;
+    if whole.len() <= 3 && is_group(rest) && rest.get(4..).is_some_and(is_group) {
+        while let Some((group, after)) = rest.split_at_checked(4).filter(|_| is_group(rest)) {
+            number.push_str(group.trim_start_matches('.'));
+            rest = after;
+        }
+    }
     if let Some(fraction) = rest.strip_prefix(['.', ','])
         && digits(fraction) > 0
     {
@@ -297,6 +305,8 @@ mod tests {
             ("0.07 kg", "70 g"),
             ("1e3", "1000"),
             ("1 200 kg", "1200 kg"),
+            ("1.000 g", "1 g"),
+            ("1.500.000 UI", "1 500 000 UI"),
             ("120 mm[Hg]", "120 mmHg"),
             ("O", "Oui"),
             ("oui.", "true"),

@@ -62,6 +62,9 @@ pub struct Questionnaire {
     /// What stands beside the sections, as raw XML.
     #[serde(default)]
     pub other: Option<String>,
+    /// What of that a reader can be told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further: Vec<Further>,
     /// How many characters of its texts were not kept, since they were too long; said where each is cut.
     #[serde(default, skip_serializing_if = "is_none")]
     pub cut: usize,
@@ -130,6 +133,9 @@ pub struct Section {
     pub null_flavor: Option<String>,
     /// Everything else in it, as raw XML.
     pub other: Option<String>,
+    /// What of that a reader can be told.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub further: Vec<Further>,
     /// The templates it follows.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub template_ids: Vec<String>,
@@ -209,6 +215,9 @@ pub struct Statement {
     pub null_flavor: Option<String>,
     /// Everything else in it, as raw XML.
     pub other: Option<String>,
+    /// What of that a reader can be told.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub further: Vec<Further>,
     /// The statements in it.
     pub statements: Vec<Statement>,
     /// What it is to the statement around it: `SUBJ`, `COMP`, `REFR`, …
@@ -397,6 +406,32 @@ pub struct Quantity {
     /// What else such a time is made of.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub with: Vec<Quantity>,
+}
+
+/// Something that an element says which has no key of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Further {
+    /// Where it stands: the names of the elements around it, `participant/participantRole/code`.
+    pub place: String,
+    /// How many elements of the first of these names stand before that, which it has nothing to do with.
+    #[serde(skip_serializing_if = "is_none")]
+    pub number: usize,
+    /// What it says; none where it cannot be told in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// The unit of an amount.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// Why it says nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub null_flavor: Option<String>,
+    /// Whether it is a date or a time.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_time: bool,
+    /// Whether what it is a part of is denied.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub negated: bool,
 }
 
 /// Someone, or something, that takes part in a statement.

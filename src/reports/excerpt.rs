@@ -4,11 +4,11 @@
 //! where the form was read, is said in the PDF at its place, and by a warning of the `complete`; the CDA that filled the
 //! questionnaire stays whole among the documents of the case.
 
-use super::questionnaire::{is_shown, leads_nowhere};
+use super::questionnaire::{is_shown, leads_nowhere, said_besides};
 use crate::model::excerpt::{LINE, LONGEST_TEXT, cut_name, cut_text, grouped};
 use crate::model::questionnaire::{
-    Block, Concept, Consumable, Media, Participant, Qualifier, Quantity, Questionnaire, Section,
-    Site, Statement,
+    Block, Concept, Consumable, Further, Media, Participant, Qualifier, Quantity, Questionnaire,
+    Section, Site, Statement,
 };
 
 /// So many characters of a whole questionnaire are shown.
@@ -25,7 +25,7 @@ const LARGEST_PICTURE: usize = 4 << 20;
 const LARGEST_PICTURES: usize = 8 << 20;
 
 /// What a PDF does not show.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Cut {
     /// Characters of the questionnaire's texts.
     pub characters: usize,
@@ -37,6 +37,8 @@ pub struct Cut {
     pub pictures: usize,
     /// Documents of the case.
     pub documents: usize,
+    /// Where something stands in the questionnaire that cannot be told in words.
+    pub wordless: Vec<String>,
 }
 
 /// What is shown of this questionnaire.
@@ -48,8 +50,13 @@ pub fn questionnaire(whole: &Questionnaire, cut: &mut Cut) -> Questionnaire {
         of_pictures: LARGEST_PICTURES,
         cut,
     };
+    let sections = room.sections(&whole.sections);
+    let mut left_out = 0;
+    let further = room.list(&whole.further, &mut left_out, Room::further);
+    room.cut.elements += left_out;
     Questionnaire {
-        sections: room.sections(&whole.sections),
+        sections,
+        further,
         ..Questionnaire::default()
     }
 }
@@ -179,6 +186,7 @@ impl Room<'_> {
             text: self.some(&section.text),
             participants: self.list(&section.participants, &mut left_out, Self::participant),
             null_flavor: self.some(&section.null_flavor),
+            further: self.list(&section.further, &mut left_out, Self::further),
             ..Section::default()
         };
         // The tables say what the text says: where that is cut, it stands in lines.
@@ -235,12 +243,25 @@ impl Room<'_> {
         }
     }
 
+    fn further(&mut self, further: &Further) -> Further {
+        Further {
+            place: self.text(&further.place),
+            text: self.some(&further.text),
+            unit: self.some(&further.unit),
+            null_flavor: self.some(&further.null_flavor),
+            ..further.clone()
+        }
+    }
+
     fn statement(&mut self, statement: &Statement) -> Statement {
         let mut left_out = 0;
         let written = statement.codes.iter();
         // That a code is absent is no part of what its statement says, and told apart by it.
-        let written = written
-            .filter(|code| is_shown(code) || code.role == "code" && code.null_flavor.is_some());
+        let written = written.filter(|code| {
+            is_shown(code)
+                || said_besides(code).next().is_some()
+                || code.role == "code" && code.null_flavor.is_some()
+        });
         let written: Vec<Concept> = written.take(LONGEST_LIST + 1).cloned().collect();
         let mut shown = Statement {
             kind: self.text(&statement.kind),
@@ -280,6 +301,9 @@ impl Room<'_> {
                 .collect(),
             text: self.some(&statement.text),
             media: statement.media.as_ref().map(|media| self.media(media)),
+            further: self.list(&statement.further, &mut left_out, Self::further),
+            relation: self.some(&statement.relation),
+            inverted: statement.inverted,
             ..Statement::default()
         };
         if left_out > 0 {

@@ -8,6 +8,7 @@ pub mod batch;
 mod changes;
 pub(crate) mod excerpt;
 pub mod frcp;
+mod further;
 mod media;
 pub mod message;
 pub(crate) mod people;
@@ -131,6 +132,7 @@ fn what_is_cut(cut: Cut, coded: Coded) -> Vec<String> {
         of_names,
         pictures,
         documents,
+        wordless,
     } = cut;
     let mut lacks = Vec::new();
     if characters + elements > 0 {
@@ -148,6 +150,21 @@ fn what_is_cut(cut: Cut, coded: Coded) -> Vec<String> {
         lacks.push(format!(
             "{pictures} pictures or other pieces of the questionnaire: its PDF says which and why, and the CDA among \
              the case's documents has what the sender put into it"
+        ));
+    }
+    if !wordless.is_empty() {
+        const NAMED: usize = 10;
+        let mut places: Vec<&str> = Vec::new();
+        for place in &wordless {
+            if places.len() < NAMED && !places.contains(&place.as_str()) {
+                places.push(place);
+            }
+        }
+        lacks.push(format!(
+            "{} elements of the questionnaire that cannot be told in words ({}): its PDF says so at each, and the CDA \
+             among the case's documents has them",
+            wordless.len(),
+            places.join(", ")
         ));
     }
     if documents > 0 {

@@ -5,12 +5,13 @@
 
 use super::excerpt::Cut;
 use super::frcp::{self, Narrated, Row};
+use super::further;
 use super::media::Pictures;
 use super::people::participant;
 use super::told::{self, Around, Told, as_cell, denies, same};
 use super::units;
 use crate::model::questionnaire::{
-    ByHand, Concept, Qualifier, Quantity, Questionnaire, Section, Statement, is_nothing,
+    ByHand, Concept, Further, Qualifier, Quantity, Questionnaire, Section, Statement, is_nothing,
 };
 
 /// The sections of the form as the report shows them, and by `cut` what of its pictures it does not.
@@ -20,7 +21,16 @@ pub(super) fn sections(questionnaire: &Questionnaire, cut: &mut Cut) -> Vec<frcp
         cut,
     };
     let sections = questionnaire.sections.iter();
-    sections.map(|section| teller.section(section)).collect()
+    let mut shown: Vec<frcp::Section> = sections.map(|section| teller.section(section)).collect();
+    let beside = further::lines(&questionnaire.further, "", teller.cut);
+    if !beside.is_empty() {
+        shown.push(frcp::Section {
+            title: "Autres éléments du document".to_owned(),
+            narrative: beside.into_iter().map(Narrated::Line).collect(),
+            ..frcp::Section::default()
+        });
+    }
+    shown
 }
 
 /// Tells the form from its beginning to its end, so that its pictures have numbers.
@@ -41,6 +51,15 @@ impl Teller<'_> {
             code: section.code.clone(),
             ..frcp::Section::default()
         };
+        // What holds for all of it stands above it.
+        let (denials, further): (Vec<&Further>, Vec<&Further>) = section
+            .further
+            .iter()
+            .partition(|it| it.negated && it.text.is_none());
+        if !denials.is_empty() {
+            shown.title.push_str(" [NON : rubrique niée]");
+        }
+        let further: Vec<Further> = further.into_iter().cloned().collect();
         let mut told = Vec::new();
         for statement in &section.statements {
             self.add(statement, &mut Vec::new(), &mut shown, &mut told);
@@ -48,9 +67,12 @@ impl Teller<'_> {
         shown.narrative = told::narrative(section, &told, &self.pictures);
         let flavor = section.null_flavor.as_deref().map(absence);
         let people = section.participants.iter().filter_map(participant);
+        let mut beside: Vec<String> = flavor.into_iter().chain(people).collect();
+        let told_beside = beside.join("\n");
+        beside.extend(further::lines(&further, &told_beside, self.cut));
         shown
             .narrative
-            .extend(flavor.into_iter().chain(people).map(Narrated::Line));
+            .extend(beside.into_iter().map(Narrated::Line));
         shown.sections = section.sections.iter().map(|it| self.section(it)).collect();
         shown
     }
@@ -72,10 +94,18 @@ impl Teller<'_> {
             };
             shown.figures.extend(figure);
         }
+        let qualifier = qualifier(statement);
+        let beside = further::lines(&statement.further, &value, self.cut);
+        for line in beside {
+            if !value.is_empty() {
+                value.push('\n');
+            }
+            value.push_str(&line);
+        }
         let mut row = Row {
             value,
             label,
-            qualifier: qualifier(statement),
+            qualifier,
             depth: u8::try_from(around.len()).unwrap_or(u8::MAX),
         };
         let by_hand = match &statement.by_hand {
@@ -201,8 +231,67 @@ pub(super) fn is_shown(concept: &Concept) -> bool {
     }
 }
 
+/// What a coded element says that neither its own key nor its row does: what was written before it was coded, and its
+/// words in another system.
+pub(super) fn said_besides(concept: &Concept) -> impl Iterator<Item = &str> {
+    let written = concept.text.as_deref();
+    let said = match concept.role.ends_with("/translation") {
+        true => [concept.words(), written],
+        false if is_shown(concept) => [None, None],
+        false => [None, written],
+    };
+    said.into_iter()
+        .flatten()
+        .filter(|said| !leads_nowhere(said))
+}
+
+/// What the codes of a statement say besides, where these lines do not.
+fn besides(statement: &Statement, label: &str, lines: &[String]) -> Vec<String> {
+    let mut told = format!("{label}\n{}", lines.join("\n"));
+    let mut beside = Vec::new();
+    for concept in &statement.codes {
+        let base = concept.role.strip_suffix("/translation");
+        let base = base.unwrap_or(&concept.role);
+        for said in said_besides(concept).filter(|_| base != "value") {
+            if told::says_more(said, &told) {
+                let line = match base {
+                    "code" => format!("Intitulé d’origine : {said}"),
+                    base => format!("{} : {said}", further::element(base)),
+                };
+                told.push_str(&format!("\n{line}"));
+                beside.push(line);
+            }
+        }
+    }
+    beside
+}
+
+/// What a statement is to the one that it stands in, where that is more than a part of it (HL7 v3,
+/// `ActRelationshipType`).
+fn relation(statement: &Statement) -> Option<&'static str> {
+    Some(match (statement.relation.as_deref()?, statement.inverted) {
+        ("CAUS", false) => "Lien : conséquence de l’élément ci-dessus",
+        ("CAUS", true) => "Lien : cause de l’élément ci-dessus",
+        ("MFST", false) => "Lien : se manifeste par l’élément ci-dessus",
+        ("MFST", true) => "Lien : manifestation de l’élément ci-dessus",
+        ("RSON", false) => "Lien : motif de l’élément ci-dessus",
+        ("RSON", true) => "Lien : a pour motif l’élément ci-dessus",
+        ("SAS", false) => "Lien : débute avant l’élément ci-dessus",
+        ("SAS", true) => "Lien : débute après l’élément ci-dessus",
+        ("SPRT", false) => "Lien : appuie l’élément ci-dessus",
+        ("SPRT", true) => "Lien : est appuyé par l’élément ci-dessus",
+        ("GEVL", false) => "Lien : objectif que l’élément ci-dessus évalue",
+        ("GEVL", true) => "Lien : évalue l’objectif ci-dessus",
+        ("XCRPT", false) => "Lien : source de l’élément ci-dessus",
+        ("XCRPT", true) => "Lien : extrait de l’élément ci-dessus",
+        ("REFR", true) => "Lien : renvoie à l’élément ci-dessus",
+        ("COMP", true) => "Lien : comprend l’élément ci-dessus",
+        _ => return None,
+    })
+}
+
 /// The caption of a coded element that has no key of its own.
-fn caption(role: &str) -> &str {
+pub(super) fn caption(role: &str) -> &str {
     match role {
         "routeCode" => "Voie",
         "approachSiteCode" => "Voie d’abord",
@@ -345,14 +434,25 @@ fn value(statement: &Statement, label: &str) -> String {
     // What is taken out of a time stands behind it.
     lines.extend(apart.into_iter().map(taken_out));
     for (element, flavor) in &statement.null_flavors {
-        if let known @ ("Date" | "Localisation" | "Méthode" | "Interprétation" | "Priorité"
-        | "Statut" | "Dose" | "Débit" | "Dose maximale" | "Répétitions" | "Voie"
-        | "Voie d’abord" | "Forme") = caption(element)
-        {
+        if !matches!(
+            element.as_str(),
+            "id" | "templateId"
+                | "code"
+                | "value"
+                | "text"
+                | "languageCode"
+                | "realmCode"
+                | "confidentialityCode"
+                | "setId"
+                | "versionNumber"
+        ) {
+            let known = further::element(element);
             lines.push(format!("{known} : {}", absence(flavor).to_lowercase()));
         }
     }
     lines.extend(statement.participants.iter().filter_map(participant));
+    lines.extend(besides(statement, label, &lines));
+    lines.extend(relation(statement).map(str::to_owned));
     lines.extend(own_text(statement, label, &lines));
     lines.join("\n")
 }
@@ -463,6 +563,7 @@ fn taken_out(quantity: &Quantity) -> String {
     let parts = parts.join(", ");
     match quantity.operator.as_deref() {
         Some("E") | None => format!("Sauf {parts}"),
+        Some("A") => format!("Seulement {parts}"),
         Some(operator) => format!("Opérateur {operator} : {parts}"),
     }
 }
@@ -498,8 +599,13 @@ fn amount(quantity: &Quantity) -> String {
         }
         "effectiveTime/frequency" => format!("Rythme : {}", units::ratio(&quantity.value)),
         "effectiveTime/width" | "expectedUseTime" => {
+            let is_interval = quantity.role == "expectedUseTime" && unit.is_none();
+            let said = match is_interval {
+                true => french_range(&quantity.value),
+                false => quantity.value.clone(),
+            };
             let unit = unit.map(|unit| units::period(unit, &quantity.value));
-            format!("Durée : {} {}", quantity.value, unit.unwrap_or_default())
+            format!("Durée : {said} {}", unit.unwrap_or_default())
                 .trim_end()
                 .to_owned()
         }
@@ -604,18 +710,12 @@ pub(super) fn main_value(statement: &Statement) -> Option<String> {
     };
     let mut words = match statement.value_type.as_deref() {
         Some("TS") => french_date(words),
-        Some(kind) if kind.ends_with("TS") => {
-            let (bounds, width) = match words.split_once("étendue ") {
-                Some((bounds, width)) => (bounds, Some(width)),
-                None => (words, None),
-            };
-            let bounds = bounds.trim_end_matches([',', ' ']).split(' ');
-            let bounds = bounds.map(french_part).collect::<Vec<_>>().join(" ");
-            let width = width.map(|width| format!("étendue {}", units::ratio(width)));
-            let parts = [Some(bounds).filter(|it| !it.is_empty()), width];
-            parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
-        }
-        Some("PQ" | "IVL_PQ" | "RTO" | "RTO_PQ_PQ") if statement.unit.is_none() => {
+        Some(kind) if kind.ends_with("TS") => french_range(words),
+        Some(kind)
+            if statement.unit.is_none()
+                && (kind.starts_with("RTO")
+                    || matches!(kind, "PQ" | "IVL_PQ" | "MO" | "IVL_MO")) =>
+        {
             units::ratio(words)
         }
         _ => words.to_owned(),
@@ -632,10 +732,11 @@ pub(super) fn main_value(statement: &Statement) -> Option<String> {
         .codes
         .iter()
         .filter(|code| of_value(&code.role))
-        .filter_map(|code| match code.role.as_str() {
-            "value" => code.text.as_deref(),
-            _ => code.words(),
+        .flat_map(|code| match code.role.as_str() {
+            "value" => [None, code.text.as_deref()],
+            _ => [code.words(), code.text.as_deref()],
         })
+        .flatten()
         .filter(|text| *text != value && !leads_nowhere(text));
     let mut beside: Vec<&str> = Vec::new();
     for text in written {
@@ -732,6 +833,19 @@ pub(super) fn french_interval(time: &str) -> String {
             (true, true) => format!("après le {from} et avant le {to}"),
         },
     }
+}
+
+/// An interval of times whose bounds have the signs of amounts, and whose length may stand behind them.
+fn french_range(words: &str) -> String {
+    let (bounds, width) = match words.split_once("étendue ") {
+        Some((bounds, width)) => (bounds, Some(width)),
+        None => (words, None),
+    };
+    let bounds = bounds.trim_end_matches([',', ' ']).split(' ');
+    let bounds = bounds.map(french_part).collect::<Vec<_>>().join(" ");
+    let width = width.map(|width| format!("étendue {}", units::ratio(width)));
+    let parts = [Some(bounds).filter(|it| !it.is_empty()), width];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// A part of a value of times: its signs are for amounts.
@@ -868,6 +982,8 @@ mod tests {
                 None,
                 "à partir du 15/02/2019 et avant le 2020",
             ),
+            ("2 EUR / 1 d", "RTO_MO_PQ", None, "2 EUR / 1 jour"),
+            ("sauf 2019-02-15", "SXCM_TS", None, "sauf 15/02/2019"),
             ("#gone", "ED", None, ""),
             (
                 "≥ 2019-02-15, étendue 7 d",
@@ -959,6 +1075,84 @@ mod tests {
         assert_eq!(
             value,
             "NON : Carcinome (carcinome canalaire)\nLocalisation : Sein (droit)\nVersion : 7\nDose : 50 mg\nPriorité : 1"
+        );
+    }
+
+    #[test]
+    fn what_a_code_says_besides_is_told_where_it_says_more() {
+        let coded = |role: &str, label: &str, text: &str| Concept {
+            role: role.to_owned(),
+            label: some(label),
+            text: some(text).filter(|it| !it.is_empty()),
+            ..Concept::default()
+        };
+        let told = row(Statement {
+            method: some("IHC"),
+            codes: vec![
+                coded("code", "L", "nodule gauche"),
+                coded("code/translation", "nodule", ""),
+                coded("methodCode", "IHC", "sur coupe"),
+                coded("methodCode/translation", "immuno", "#gone"),
+                coded("value/translation", "ductal", "écrit"),
+                coded("value", "Carcinome", ""),
+            ],
+            value: some("Carcinome"),
+            ..statement("observation")
+        });
+        assert_eq!(
+            told.1,
+            "Carcinome (ductal) (écrit)\nMéthode : IHC\nIntitulé d’origine : nodule gauche\n\
+             Méthode : sur coupe\nMéthode : immuno"
+        );
+    }
+
+    #[test]
+    fn what_a_statement_is_to_the_one_around_it_is_told_with_its_direction() {
+        for (relation, inverted, told) in [
+            ("CAUS", false, "Lien : conséquence de l’élément ci-dessus"),
+            ("CAUS", true, "Lien : cause de l’élément ci-dessus"),
+            ("MFST", true, "Lien : manifestation de l’élément ci-dessus"),
+            ("RSON", false, "Lien : motif de l’élément ci-dessus"),
+            ("SAS", false, "Lien : débute avant l’élément ci-dessus"),
+            ("SUBJ", true, ""),
+            ("COMP", false, ""),
+            ("COMP", true, "Lien : comprend l’élément ci-dessus"),
+        ] {
+            let told_row = row(Statement {
+                relation: some(relation),
+                inverted,
+                ..statement("observation")
+            });
+            assert_eq!(told_row.1, told, "{relation} {inverted}");
+        }
+    }
+
+    #[test]
+    fn a_section_that_is_denied_says_so_above_its_rows() {
+        let denied = Further {
+            place: "section".to_owned(),
+            negated: true,
+            ..Further::default()
+        };
+        let questionnaire = Questionnaire {
+            sections: vec![Section {
+                title: some("Métastases"),
+                further: vec![denied.clone()],
+                ..Section::default()
+            }],
+            further: vec![Further {
+                text: some("reste"),
+                negated: false,
+                ..denied
+            }],
+            ..Questionnaire::default()
+        };
+        let shown = sections(&questionnaire, &mut Cut::default());
+        assert_eq!(shown[0].title, "Métastases [NON : rubrique niée]");
+        assert_eq!(shown[1].title, "Autres éléments du document");
+        assert_eq!(
+            shown[1].narrative,
+            [Narrated::Line("Rubrique : reste".to_owned())]
         );
     }
 
@@ -1132,6 +1326,12 @@ mod tests {
                 part("effectiveTime/event", "HS", None),
                 None,
                 "Sauf moment : au coucher",
+            ),
+            (
+                "A",
+                interval(),
+                None,
+                "Seulement du 10/08/2025 au 20/08/2025",
             ),
             (
                 "X",

@@ -99,6 +99,15 @@ impl Told {
 
     /// What these cells are to this row, in a table or below a title of this head.
     fn standing(&self, cells: &[String], head: &[String]) -> Standing {
+        let answers_in_words = self.negated || self.main.as_deref().is_some_and(is_answer_in_words);
+        let cells: Vec<String> = cells
+            .iter()
+            .map(|cell| match tick(cell) {
+                Some(Tick::Is(sign)) if answers_in_words => sign.to_owned(),
+                _ => cell.clone(),
+            })
+            .collect();
+        let cells = cells.as_slice();
         let is_label = |cell: &String| same(cell, &self.label);
         let says_head = |cell: &String| names_column(cell) || self.is_about(cell);
         if self.is_so && self.says_all(cells) && head.iter().all(says_head) {
@@ -112,6 +121,11 @@ impl Told {
             .filter(|cell| !is_label(cell))
             .map(String::as_str)
             .collect();
+        // A cross alone means yes to one sender, and no to another.
+        let is_cross = |cell: &&str| matches!(tick(cell), Some(Tick::Unclear));
+        if answers_in_words && !others.is_empty() && others.iter().all(is_cross) {
+            return Standing::Own;
+        }
         if self.negated {
             if self.says_all(cells) {
                 return Standing::Own;
@@ -138,7 +152,8 @@ impl Told {
             return Standing::Own;
         }
         // A box beside what is no yes or no says nothing of it.
-        if others.iter().all(|cell| is_box(cell)) && !answers(main) {
+        let is_mark = |cell: &&str| is_box(cell) || tick(cell).is_some() && says_a_word(main);
+        if others.iter().all(is_mark) && !answers(main) {
             return Standing::Own;
         }
         let agrees = others.iter().any(|cell| agree(cell, main)) || agree(&others.join(" "), main);
@@ -238,6 +253,99 @@ fn is_box(cell: &str) -> bool {
     answers(cell) && !cell.contains(char::is_alphanumeric)
 }
 
+/// What someone wrote into a box, or for one.
+enum Tick {
+    /// Ticked or not, as the sign for it.
+    Is(&'static str),
+    /// A cross, which may be either.
+    Unclear,
+}
+
+/// Boxes that are made of letters, and the signs for them.
+const BOXES: [(&str, &str); 8] = [
+    ("[x]", "☑"),
+    ("[X]", "☑"),
+    ("(x)", "☑"),
+    ("(X)", "☑"),
+    ("[ ]", "☐"),
+    ("[]", "☐"),
+    ("( )", "☐"),
+    ("()", "☐"),
+];
+
+fn tick(cell: &str) -> Option<Tick> {
+    let of_letters = BOXES.iter().find(|(letters, _)| *letters == cell);
+    match (cell, of_letters) {
+        (_, Some((_, sign))) => Some(Tick::Is(sign)),
+        ("x" | "X" | "×", _) => Some(Tick::Is("☑")),
+        ("✗" | "✘" | "✕" | "✖" | "❌" | "\u{F0FB}", _) => Some(Tick::Unclear),
+        _ => None,
+    }
+}
+
+/// A line with the sign of a box in place of one that is made of letters.
+fn with_sign(line: &str) -> String {
+    for (letters, sign) in BOXES {
+        if let Some(rest) = line.strip_prefix(letters).filter(|it| it.starts_with(' ')) {
+            return format!("{sign}{rest}");
+        }
+        if let Some(rest) = line.strip_suffix(letters).filter(|it| it.ends_with(' ')) {
+            return format!("{rest}{sign}");
+        }
+    }
+    line.to_owned()
+}
+
+/// Whether a value answers with a word: a letter alone may be a name (the chromosome Y).
+fn is_answer_in_words(value: &str) -> bool {
+    answers(value) && value.chars().count() > 1
+}
+
+/// Whether a value has a word: beside a code, as T2, an X may be another one.
+fn says_a_word(value: &str) -> bool {
+    let mut words = value.split(|it: char| !it.is_alphabetic());
+    words.any(|word| word.chars().count() > 3)
+}
+
+/// Positive or negative, where a text says nothing else: `+`, `++`, `négatives`.
+fn polarity(text: &str) -> Option<bool> {
+    let plain = text.trim_matches(['(', ')', '.', ' ']);
+    let is_of = |sign: char| !plain.is_empty() && plain.chars().all(|it| it == sign);
+    match stem(plain).as_str() {
+        _ if is_of('+') => Some(true),
+        "-" | "−" | "–" => Some(false),
+        "POSITIF" => Some(true),
+        "NEGATIF" => Some(false),
+        _ => None,
+    }
+}
+
+/// A word as it is compared, whichever its gender and number; what is no long word stays.
+fn stem(word: &str) -> String {
+    const SHORTEST: usize = 3;
+    if !word.chars().all(char::is_alphabetic) || word.chars().count() <= SHORTEST {
+        return word.to_owned();
+    }
+    let folded = crate::model::name::fold(word);
+    let mut stem = match folded.strip_suffix("AUX") {
+        Some(start) => format!("{start}AL"),
+        None => folded,
+    };
+    while stem.len() > SHORTEST && stem.ends_with(['S', 'X', 'E']) {
+        stem.pop();
+    }
+    if stem.ends_with('V') {
+        stem.pop();
+        stem.push('F');
+    }
+    for twice in ["LL", "NN", "TT"] {
+        if stem.ends_with(twice) {
+            stem.pop();
+        }
+    }
+    stem
+}
+
 /// A line that says yes or no of something in one cell, as `☐ Métastase` and `Non fumeur` do: of what, and the answer.
 fn answered(cell: &str) -> Option<[String; 2]> {
     const DENYING: [&str; 11] = [
@@ -253,6 +361,7 @@ fn answered(cell: &str) -> Option<[String; 2]> {
         "sans ",
         "jamais ",
     ];
+    let cell = with_sign(cell);
     let of_box = cell.split_once(' ').filter(|(mark, _)| is_box(mark));
     let behind = cell.rsplit_once(' ').filter(|(_, mark)| is_box(mark));
     let of_box = of_box.or(behind.map(|(about, mark)| (mark, about)));
@@ -286,10 +395,14 @@ fn agree(cell: &str, value: &str) -> bool {
     if means_same(cell, value) || is_no(value) && denies(cell) {
         return true;
     }
+    if let (Some(one), Some(other)) = (polarity(cell), polarity(value)) {
+        return one == other;
+    }
     if bound(cell) != bound(value) {
         return false;
     }
-    let (cell_words, value_words) = (tokens(cell), tokens(value));
+    let stems = |text: &str| tokens(text).iter().map(|it| stem(it)).collect::<Vec<_>>();
+    let (cell_words, value_words) = (stems(cell), stems(value));
     let within = |inner: &[String], outer: &[String]| {
         !inner.is_empty() && outer.windows(inner.len()).any(|part| part == inner)
     };
@@ -380,7 +493,9 @@ pub(super) fn denies(text: &str) -> bool {
     ];
     let text = text.to_lowercase();
     text.split(|letter: char| !letter.is_alphanumeric())
-        .any(|word| WORDS.contains(&word) || word.starts_with("négati"))
+        .any(|word| {
+            WORDS.contains(&word) || word.starts_with("négati") || word.starts_with("negati")
+        })
 }
 
 /// What the text of a section says and its statements do not, line by line and row by row: nothing of it may be
@@ -650,6 +765,8 @@ mod tests {
             row("Fumeur", "Oui", false),
             row("Nécrose", "Non", false),
             row("Site", "foie", false),
+            row("Dose", "1 g", false),
+            row("Ganglions", "1.000 g", false),
             Statement {
                 time: some("2026-02-01"),
                 ..row("Scanner", "normal", false)
@@ -676,6 +793,63 @@ mod tests {
             ("RE | positifs | positifs", Some("RE | positifs | positifs")),
             ("Examen : NON : Métastase hépatique", None),
             ("RE | positifs | 12/03", Some("RE | positifs | 12/03")),
+            // Gender, number and accents say nothing else; signs stand for the words.
+            ("RE | positif", Some("RE | positif")),
+            ("RE : Positives", Some("RE : Positives")),
+            ("RE : +++", Some("RE : +++")),
+            ("HER2 : negatives", Some("HER2 : negatives")),
+            ("HER2 : -", Some("HER2 : -")),
+            (
+                "RE : -",
+                Some("RE : - [diffère de la valeur codée : positifs]"),
+            ),
+            (
+                "HER2 : +",
+                Some("HER2 : + [diffère de la valeur codée : négatif]"),
+            ),
+            ("Site : foies", Some("Site : foies")),
+            (
+                "Site : reins",
+                Some("Site : reins [diffère de la valeur codée : foie]"),
+            ),
+            ("Dose : 1.000 g", Some("Dose : 1.000 g")),
+            ("Dose : 1,0 g", Some("Dose : 1,0 g")),
+            ("Dose : 1000 mg", Some("Dose : 1000 mg")),
+            (
+                "Dose : 1.001 g",
+                Some("Dose : 1.001 g [diffère de la valeur codée : 1 g]"),
+            ),
+            ("Ganglions : 1 g", Some("Ganglions : 1 g")),
+            // A tick, whatever it is made of; an empty box is none, and a cross may be either.
+            ("Fumeur : X", Some("Fumeur : X")),
+            ("Fumeur | x", Some("Fumeur | x")),
+            ("Fumeur : [x]", Some("Fumeur : [x]")),
+            ("[X] Fumeur", Some("[X] Fumeur")),
+            ("Fumeur (x)", Some("Fumeur (x)")),
+            ("Fumeur : ✗", Some("Fumeur : ✗")),
+            (
+                "Fumeur : [ ]",
+                Some("Fumeur : [ ] [diffère de la valeur codée : Oui]"),
+            ),
+            (
+                "[ ] Fumeur",
+                Some("[ ] Fumeur [diffère de la valeur codée : Oui]"),
+            ),
+            (
+                "Nécrose : X",
+                Some("Nécrose : X [diffère de la valeur codée : Non]"),
+            ),
+            ("Nécrose | [ ]", Some("Nécrose | [ ]")),
+            (
+                "Ulcération : X",
+                Some("Ulcération : X [diffère de la valeur codée : NON]"),
+            ),
+            ("Ulcération : [ ]", Some("Ulcération : [ ]")),
+            ("Site : X", Some("Site : X")),
+            (
+                "Résection : X",
+                Some("Résection : X [diffère de la valeur codée : R10]"),
+            ),
             (
                 "RE | négatif",
                 Some("RE | négatif [diffère de la valeur codée : positifs]"),

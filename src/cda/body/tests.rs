@@ -206,7 +206,7 @@ fn a_value_is_read_by_its_type() {
         ),
         (
             "<value xsi:type='ED'>a<thumbnail>b</thumbnail></value>",
-            "ab",
+            "a",
             "",
             "",
             "",
@@ -879,7 +879,9 @@ fn a_time_that_is_taken_out_is_not_the_time() {
             "xsi:type='SXPR_TS' operator='E'><comp value='20250810'/><comp value='20250812'/>",
             "E: 2025-08-10 | 2025-08-12",
         ),
-        ("operator='A' value='20250810'>", ": 2025-08-10"),
+        ("operator='A' value='20250810'>", "A: 2025-08-10"),
+        ("operator='H' value='20250810'>", "H: 2025-08-10"),
+        ("operator='P' value='20250810'>", "P: 2025-08-10"),
         ("operator='I' value='20250810'>", ": 2025-08-10"),
     ] {
         let beside = format!("<effectiveTime {inside}</effectiveTime>");
@@ -1005,5 +1007,217 @@ fn what_was_written_conditions_and_places_in_a_row_are_read() {
         let quantity = &read.quantities[0];
         assert_eq!(quantity.role, "precondition/criterion");
         assert_eq!((&*quantity.value, text(&quantity.unit)), (told, unit));
+    }
+}
+
+/// How a time is joined to others is told of a value, and of the only time of a statement; that an interval bounds a
+/// rhythm is what it always does.
+#[test]
+fn how_a_time_is_joined_to_others_is_told() {
+    let bounds = "<low value='20250103'/><high value='20250107'/>";
+    for (xml, told) in [
+        (
+            format!("<value xsi:type='IVL_TS' operator='E'>{bounds}</value>"),
+            "sauf 2025-01-03 – 2025-01-07",
+        ),
+        (
+            "<value xsi:type='SXCM_TS' operator='E' value='20250103'/>".to_owned(),
+            "sauf 2025-01-03",
+        ),
+        (
+            "<value xsi:type='SXCM_TS' operator='A' value='20250103'/>".to_owned(),
+            "seulement 2025-01-03",
+        ),
+        (
+            "<value xsi:type='SXCM_TS' operator='P' value='20250103'/>".to_owned(),
+            "opérateur P : 2025-01-03",
+        ),
+        (
+            "<value xsi:type='SXCM_TS' operator='I' value='20250103'/>".to_owned(),
+            "2025-01-03",
+        ),
+    ] {
+        assert_eq!(text(&observation(&xml).value), told, "{xml}");
+    }
+    for operator in ["E", "A", "P", "H"] {
+        let xml = format!(
+            "<effectiveTime xsi:type='IVL_TS' operator='{operator}'>{bounds}</effectiveTime>"
+        );
+        let read = observation(&xml);
+        assert_eq!(read.time, None, "{xml}");
+        assert_eq!(text(&read.quantities[0].operator), operator);
+    }
+    let read = observation(&format!(
+        "<effectiveTime xsi:type='PIVL_TS'><period value='8' unit='h'/></effectiveTime>\
+         <effectiveTime xsi:type='IVL_TS' operator='A'>{bounds}</effectiveTime>"
+    ));
+    assert_eq!(text(&read.time), "2025-01-03/2025-01-07");
+}
+
+#[test]
+fn a_yes_is_read_however_it_is_written() {
+    for (written, read) in [
+        ("1", "true"),
+        ("0", "false"),
+        ("TRUE", "true"),
+        ("False", "false"),
+        ("2", "2"),
+    ] {
+        let xml = format!("<value xsi:type='BL' value='{written}'/>");
+        assert_eq!(text(&observation(&xml).value), read);
+    }
+    let number = observation("<value xsi:type='INT' value='1'/>");
+    assert_eq!(text(&number.value), "1");
+}
+
+#[test]
+fn an_amount_of_money_keeps_its_currency_and_a_ratio_what_it_has() {
+    let eur = "currency='EUR'";
+    let mg = "<numerator value='2' unit='mg'/>";
+    for (parts, told, unit) in [
+        (
+            format!("<low value='5' {eur}/><high value='10' {eur}/>"),
+            "5 – 10",
+            "EUR",
+        ),
+        (
+            format!("<numerator value='2' {eur}/><denominator value='1' unit='d'/>"),
+            "2 EUR / 1 d",
+            "",
+        ),
+        (
+            format!("{mg}<denominator nullFlavor='UNK'/>"),
+            "2 mg / ?",
+            "",
+        ),
+        (
+            "<numerator nullFlavor='UNK'/><denominator value='1' unit='d'/>".to_owned(),
+            "? / 1 d",
+            "",
+        ),
+    ] {
+        let read = observation(&format!("<value>{parts}</value>"));
+        assert_eq!((text(&read.value), text(&read.unit)), (told, unit));
+    }
+}
+
+/// What has no key of its own is told in words, with where it stands; what has none is told to be there.
+#[test]
+fn what_has_no_key_of_its_own_is_told_in_words() {
+    let external = |inside: &str| {
+        format!("<reference><externalDocument>{inside}</externalDocument></reference>")
+    };
+    for (xml, told) in [
+        (
+            "<x:a xmlns:x='urn:x' b='1'>c <x:d>e</x:d></x:a>".to_owned(),
+            "a/@b=-; a=c; a/d=e",
+        ),
+        ("<unheardOf b='en clair'/>".to_owned(), "unheardOf/@b=en clair"),
+        ("<unheardOf/>".to_owned(), ""),
+        ("<code code='A'>texte</code>".to_owned(), "code=texte"),
+        (
+            "<value xsi:type='CD' code='A'><qualifier><value code='V'><qualifier><name displayName='N'/>\
+             <value code='W'/></qualifier></value></qualifier></value>"
+                .to_owned(),
+            "value/qualifier/value/qualifier/name=N; value/qualifier/value/qualifier/value=W",
+        ),
+        (
+            "<value xsi:type='CD' code='A'><translation code='B'><translation code='C' displayName='D'/>\
+             </translation></value>"
+                .to_owned(),
+            "value/translation/translation=D",
+        ),
+        (
+            "<value xsi:type='PQ' value='1' unit='g'><translation value='1000' code='mg'/></value>".to_owned(),
+            "value/translation=1000 mg",
+        ),
+        (
+            "<value xsi:type='PPD_PQ' value='1' distributionType='N'><standardDeviation value='2'/></value>"
+                .to_owned(),
+            "value/@distributionType=N; value/standardDeviation=2",
+        ),
+        (
+            "<effectiveTime><low value='2025'/><high nullFlavor='UNK'/></effectiveTime>".to_owned(),
+            "effectiveTime/high=(UNK)",
+        ),
+        (
+            "<effectiveTime xsi:type='PIVL_TS' alignment='DW'><period value='1' unit='d'/></effectiveTime>".to_owned(),
+            "effectiveTime/@alignment=DW",
+        ),
+        ("<effectiveTime value='20250101'/>".to_owned(), ""),
+        ("<value xsi:type='IVL_PQ'><low value='1'/></value>".to_owned(), ""),
+        ("<value xsi:type='ED'>a<thumbnail>b</thumbnail></value>".to_owned(), "value/thumbnail=-"),
+        (
+            external("<id root='1' extension='CR-1'/><code code='C' displayName='Compte rendu'/>\
+                <text><reference value='https://x.example/1'/></text>"),
+            "reference/externalDocument/code=Compte rendu; \
+             reference/externalDocument/text=https://x.example/1; reference/id=CR-1",
+        ),
+        (external("<id root='1' extension='CR-1'/>"), "reference=CR-1"),
+        (external("<id root='1'/>"), "reference=-"),
+        (
+            "<specimen><specimenRole><specimenPlayingEntity><quantity value='3' unit='mL'/><desc>à jeun</desc>\
+             </specimenPlayingEntity></specimenRole></specimen>"
+                .to_owned(),
+            "specimen/specimenRole/specimenPlayingEntity/quantity=3 mL; \
+             specimen/specimenRole/specimenPlayingEntity/desc=à jeun",
+        ),
+        (
+            "<text>un</text><text>deux</text>".to_owned(),
+            "text=deux",
+        ),
+        (
+            "<participant typeCode='LOC' negationInd='true'><participantRole><playingEntity><name>Bloc</name>\
+             </playingEntity></participantRole></participant>"
+                .to_owned(),
+            "NON participant/participantRole/playingEntity/name=Bloc",
+        ),
+        ("<targetSiteCode code='A' negationInd='1'/>".to_owned(), "NON targetSiteCode=A"),
+    ] {
+        let read = observation(&xml);
+        let further = read.further.iter().map(|it| {
+            let denied = if it.negated { "NON " } else { "" };
+            let flavor = it.null_flavor.as_ref().map(|it| format!("({it})"));
+            let said = flavor.or(it.text.clone()).unwrap_or("-".to_owned());
+            format!("{denied}{}={said} {}", it.place, text(&it.unit)).trim_end().to_owned()
+        });
+        let further = further.collect::<Vec<_>>().join("; ");
+        assert_eq!(further, told, "{xml}");
+    }
+}
+
+/// A negation outside of the statements is told where it stands, and what it denies is not told without it.
+#[test]
+fn a_negation_is_kept_wherever_it_stands() {
+    for xml in [
+        "<participant negationInd='true'><participantRole><playingEntity><name>N</name></playingEntity>\
+         </participantRole></participant>",
+        "<consumable negationInd='true'><manufacturedProduct><manufacturedMaterial><name>N</name>\
+         </manufacturedMaterial></manufacturedProduct></consumable>",
+        "<precondition negationInd='true'><criterion><code displayName='N'/></criterion></precondition>",
+        "<referenceRange negationInd='true'><observationRange><text>N</text></observationRange></referenceRange>",
+        "<targetSiteCode negationInd='true' displayName='N'/>",
+        "<doseQuantity negationInd='true' value='1'/>",
+    ] {
+        let read = observation(xml);
+        assert!(
+            read.participants.is_empty() && read.consumable.is_none(),
+            "{xml}"
+        );
+        assert!(read.quantities.is_empty() && read.site.is_none(), "{xml}");
+        assert!(
+            !read.further.is_empty() && read.further.iter().all(|it| it.negated),
+            "{xml}"
+        );
+    }
+    assert!(observation("<value xsi:type='ST' negationInd='true'>a</value>").negated);
+    let around = format!(
+        "<ClinicalDocument xmlns=\"urn:hl7-org:v3\"><component><structuredBody><component negationInd='true'>\
+         <section/></component><component><section negationInd='1'/></component></structuredBody></component>\
+         </ClinicalDocument>"
+    );
+    let read = super::read(Document::parse(&around).unwrap().root_element()).unwrap();
+    for section in read.sections {
+        assert!(section.further.iter().any(|it| it.negated));
     }
 }

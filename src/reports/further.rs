@@ -1,0 +1,267 @@
+//! What of a statement has no key of its own, in the words of the report; what has none is said to be there (SPEC 8).
+
+use super::excerpt::Cut;
+use super::questionnaire::{absence, caption, french_date, leads_nowhere};
+use super::units;
+use crate::model::questionnaire::Further;
+
+/// The lines that say this, as far as a row does not say it already; what cannot be told is counted in `cut`.
+pub(super) fn lines(further: &[Further], told: &str, cut: &mut Cut) -> Vec<String> {
+    let mut told = words(told);
+    let mut lines: Lines = Vec::new();
+    for part in further {
+        let Some(said) = said(part) else {
+            cut.wordless.push(part.place.clone());
+            let said = "[non affichable, à lire dans le document CDA du dossier]".to_owned();
+            add(&mut lines, part, said);
+            continue;
+        };
+        // A number alone may be another one.
+        let is_telling = part.is_time || said.contains(char::is_alphabetic);
+        let is_telling = is_telling && part.null_flavor.is_none();
+        let own = words(&said);
+        let is_told = is_telling && !part.negated && within(&own, &told);
+        if said.trim().is_empty() && !part.negated || is_told {
+            continue;
+        }
+        told.extend(own);
+        add(&mut lines, part, said);
+    }
+    let lines = lines.into_iter();
+    lines
+        .map(|(_, caption, mut said)| {
+            said.retain(|it| !it.is_empty());
+            match said.is_empty() {
+                true => caption,
+                false => format!("{caption} : {}", said.join(", ")),
+            }
+        })
+        .collect()
+}
+
+/// Lines by the number of their element, with their captions.
+type Lines = Vec<(usize, String, Vec<String>)>;
+
+fn add(lines: &mut Lines, part: &Further, said: String) {
+    let caption = captioned(part);
+    let known = |(number, known, _): &&mut (usize, String, Vec<String>)| {
+        *number == part.number && *known == caption
+    };
+    match lines.iter_mut().find(known) {
+        Some((.., all)) if all.contains(&said) => {}
+        Some((.., all)) => all.push(said),
+        None => lines.push((part.number, caption, vec![said])),
+    }
+}
+
+/// What a part says; none where there are no words for it.
+fn said(part: &Further) -> Option<String> {
+    if let Some(flavor) = &part.null_flavor {
+        return Some(absence(flavor).to_lowercase());
+    }
+    let Some(text) = &part.text else {
+        return part.negated.then(String::new);
+    };
+    let text = match part.place.rsplit('/').next() {
+        _ if part.is_time => french_date(text),
+        Some("@institutionSpecified") => "horaires fixés par l’établissement".to_owned(),
+        Some("@alignment") => match text.as_str() {
+            "DW" => "calé sur le jour de la semaine".to_owned(),
+            "DM" => "calé sur le jour du mois".to_owned(),
+            "DY" => "calé sur le jour de l’année".to_owned(),
+            "MY" => "calé sur le mois de l’année".to_owned(),
+            "HD" => "calé sur l’heure".to_owned(),
+            code => format!("calage {code}"),
+        },
+        Some("@distributionType") => format!("distribution {text}"),
+        _ if leads_nowhere(text) => return Some(String::new()),
+        _ => text.clone(),
+    };
+    let unit = part.unit.as_deref();
+    let unit = unit
+        .map(|unit| units::readable(unit, &text))
+        .unwrap_or_default();
+    Some(format!("{text} {unit}").trim_end().to_owned())
+}
+
+/// What stands before a part: what it is a part of, and which part of that.
+fn captioned(part: &Further) -> String {
+    let mut names = part.place.split('/').filter(|name| !name.starts_with('@'));
+    let first = names.next().unwrap_or_default();
+    let of = element(first);
+    let which = match names.last() {
+        Some("low") => ", début",
+        Some("high") => ", fin",
+        Some("width") => ", durée",
+        Some("translation") => ", traduction",
+        Some("numerator") => ", numérateur",
+        Some("denominator") => ", dénominateur",
+        Some("standardDeviation") => ", écart type",
+        Some("birthTime") => ", naissance",
+        Some("versionNumber") => ", version",
+        Some("quantity") => ", quantité",
+        Some("id") => ", n°",
+        _ => "",
+    };
+    let denied = if part.negated { " : NON" } else { "" };
+    format!("{of}{which}{denied}")
+}
+
+/// What an element of a statement is.
+pub(super) fn element(name: &str) -> &str {
+    match name {
+        "author" => "Auteur",
+        "component" | "section" => "Rubrique",
+        "consumable" | "product" => "Produit",
+        "informant" => "Informateur",
+        "participant" => "Participant",
+        "performer" => "Réalisé par",
+        "precondition" => "Condition",
+        "reference" => "Référence",
+        "referenceRange" => "Valeurs de référence",
+        "specimen" => "Prélèvement",
+        "subject" => "Sujet",
+        "text" => "Texte",
+        "value" => "Valeur",
+        other => caption(other),
+    }
+}
+
+/// The words of a text as they are compared: without case and without the signs that divide them.
+fn words(text: &str) -> Vec<String> {
+    let divides = |it: char| {
+        it.is_whitespace()
+            || matches!(
+                it,
+                ',' | ';' | ':' | '(' | ')' | '[' | ']' | '«' | '»' | '"' | '\'' | '’'
+            )
+    };
+    let words = text.split(divides).filter(|word| !word.is_empty());
+    words
+        .map(|word| word.trim_end_matches('.').to_lowercase())
+        .collect()
+}
+
+/// Whether these words stand among those, one behind the other.
+fn within(words: &[String], told: &[String]) -> bool {
+    words.is_empty() || told.windows(words.len()).any(|part| part == words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn part(place: &str, text: &str) -> Further {
+        Further {
+            place: place.to_owned(),
+            text: Some(text.to_owned()).filter(|it| !it.is_empty()),
+            ..Further::default()
+        }
+    }
+
+    fn told(parts: &[Further], row: &str) -> (String, Vec<String>) {
+        let mut cut = Cut::default();
+        (lines(parts, row, &mut cut).join("\n"), cut.wordless)
+    }
+
+    #[test]
+    fn what_a_row_does_not_say_is_told_with_what_it_is_a_part_of() {
+        let specimen = part("specimen/specimenRole/desc", "Prélevé à jeun");
+        let with = |change: &dyn Fn(&mut Further)| {
+            let mut part = part("effectiveTime/high", "");
+            change(&mut part);
+            part
+        };
+        let second = |text: &str| Further {
+            number: 1,
+            ..part("reference/externalDocument/code", text)
+        };
+        for (parts, row, expected) in [
+            (
+                vec![specimen.clone()],
+                "Prélèvement : sang",
+                "Prélèvement : Prélevé à jeun",
+            ),
+            // A row says the words one behind the other, in any case.
+            (vec![specimen.clone()], "Tube, prélevé à jeun (sang)", ""),
+            (
+                vec![specimen.clone()],
+                "à jeun, prélevé",
+                "Prélèvement : Prélevé à jeun",
+            ),
+            // Another number may be the same by chance.
+            (
+                vec![part("specimen/x/quantity", "3")],
+                "Dose : 3 g",
+                "Prélèvement, quantité : 3",
+            ),
+            (
+                vec![Further {
+                    unit: Some("ug".to_owned()),
+                    ..part("value/translation", "3")
+                }],
+                "3 µg",
+                "",
+            ),
+            (
+                vec![with(&|it| it.null_flavor = Some("UNK".to_owned()))],
+                "inconnu",
+                "Date, fin : inconnu",
+            ),
+            (
+                vec![with(&|it| {
+                    (it.text, it.is_time) = (Some("2025-01-02".to_owned()), true);
+                })],
+                "",
+                "Date, fin : 02/01/2025",
+            ),
+            (
+                vec![
+                    part("reference/externalDocument/code", "CR"),
+                    second("TEP"),
+                    second("4"),
+                ],
+                "",
+                "Référence : CR\nRéférence : TEP, 4",
+            ),
+            (vec![part("text", "#gone")], "", ""),
+            (
+                vec![part("effectiveTime/@institutionSpecified", "true")],
+                "",
+                "Date : horaires fixés par l’établissement",
+            ),
+            (
+                vec![Further {
+                    negated: true,
+                    ..part("participant/name", "Bloc")
+                }],
+                "Bloc",
+                "Participant : NON : Bloc",
+            ),
+            (
+                vec![Further {
+                    negated: true,
+                    ..part("participant", "")
+                }],
+                "",
+                "Participant : NON",
+            ),
+        ] {
+            assert_eq!(
+                told(&parts, row),
+                (expected.to_owned(), Vec::new()),
+                "{parts:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_said_to_be_there_and_counted() {
+        let (said, wordless) = told(&[part("reference", "")], "");
+        assert_eq!(
+            said,
+            "Référence : [non affichable, à lire dans le document CDA du dossier]"
+        );
+        assert_eq!(wordless, ["reference"]);
+    }
+}
