@@ -67,6 +67,57 @@ fn a_report_says_what_our_documents_and_the_samples_say() {
     }
 }
 
+/// What has no key of its own in the questionnaire is on the page too, or said to be there.
+#[test]
+fn a_report_says_what_stands_beside_the_keys_of_a_statement() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/cda/beside.xml");
+    let document = std::fs::read_to_string(path).unwrap();
+    let Some(text) = report(document.as_bytes()) else {
+        return;
+    };
+    let is_own = |word: &&str| {
+        word.len() == 3 && word.starts_with('Z') && word.ends_with(|it: char| it.is_ascii_digit())
+    };
+    let words = document.split(|letter: char| !letter.is_ascii_alphanumeric());
+    let missing: Vec<&str> = words
+        .filter(is_own)
+        .filter(|word| !text.contains(word))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}\n{text}");
+    // A dash stands in a column that says nothing.
+    let plain = |text: &str| plain(text).replace('—', "");
+    let text = plain(&text);
+    for said in [
+        "BL un Oui",
+        "BL zéro Non",
+        "RTO MO 2 EUR / 1 jour",
+        "RTO nul 2 mg / ? Valeur, dénominateur : inconnu",
+        "IVL MO 5 – 10 EUR",
+        "IVL TS E sauf 03/01/2025 – 07/01/2025",
+        "SXCM A seulement 05/01/2025",
+        "IVL fin inconnue À partir du 01/01/2024 Date, fin : inconnu",
+        "eff E Sauf du 03/03/2024 au 04/03/2024",
+        "deux Date : 01/05/2024 Seulement du 02/05/2024 au 03/05/2024",
+        "PIVL inconnu Date : inconnu",
+        "valeur nég NON : b",
+        "Section niée [NON : rubrique niée]",
+        "Produit : NON : Produit nié",
+        "MFST true vu — Lien : manifestation de l’élément ci-dessus",
+        "Référence : [non affichable, à lire dans le document CDA du dossier]",
+        "HER2 négatif [diffère de la valeur codée : positif]",
+        "Tabac [ ] [diffère de la valeur codée : Oui]",
+        "5mg 3mm 40% + [U+F078 : ☒]",
+    ] {
+        assert!(text.contains(&plain(said)), "{said}\n{text}");
+    }
+    for never in [
+        "positif [diffère de la valeur codée : positifs]",
+        "X [diffère",
+    ] {
+        assert!(!text.contains(&plain(never)), "{never}");
+    }
+}
+
 /// The text of the report of a document's case, without what stands around each page; none where no tool reads it.
 fn report(document: &[u8]) -> Option<String> {
     let world = World::new();

@@ -19,6 +19,7 @@ pub(super) fn cut_long_texts(form: &mut Questionnaire) {
         cut: 0,
     };
     room.text(&mut form.other);
+    room.further(&mut form.further);
     room.sections(&mut form.sections);
     form.cut = room.cut;
 }

@@ -73,6 +73,10 @@ fn said(part: &Further) -> Option<String> {
             "HD" => "calé sur l’heure".to_owned(),
             code => format!("calage {code}"),
         },
+        Some("@inverted") => "à lire dans l’autre sens".to_owned(),
+        Some(name) if name.ends_with("Ind") && matches!(text.as_str(), "true" | "false") => {
+            if text == "true" { "oui" } else { "non" }.to_owned()
+        }
         Some("@distributionType") => format!("distribution {text}"),
         _ if leads_nowhere(text) => return Some(String::new()),
         _ => text.clone(),
@@ -97,6 +101,8 @@ fn captioned(part: &Further) -> String {
         Some("numerator") => ", numérateur",
         Some("denominator") => ", dénominateur",
         Some("standardDeviation") => ", écart type",
+        Some("deceasedInd") => ", décès",
+        Some("deceasedTime") => ", décès le",
         Some("birthTime") => ", naissance",
         Some("versionNumber") => ", version",
         Some("quantity") => ", quantité",
@@ -229,6 +235,16 @@ mod tests {
                 vec![part("effectiveTime/@institutionSpecified", "true")],
                 "",
                 "Date : horaires fixés par l’établissement",
+            ),
+            (
+                vec![part("value/qualifier/@inverted", "true")],
+                "",
+                "Valeur : à lire dans l’autre sens",
+            ),
+            (
+                vec![part("subject/subject/deceasedInd", "true")],
+                "",
+                "Sujet, décès : oui",
             ),
             (
                 vec![Further {

@@ -1,6 +1,8 @@
 //! What stands in an element that has no key of its own, as a reader can be told it: words, amounts, times, and why
 //! something is absent.
 
+use std::collections::HashMap;
+
 use roxmltree::Node;
 
 use super::{
@@ -72,11 +74,13 @@ const OF_AMOUNTS: &[&str] = &[
     "width",
 ];
 
-/// Elements that say nothing to a reader: what a document follows, where people live, and how to reach them.
+/// Elements that say nothing to a reader: what a document follows, where people live, how to reach and address them.
 const OF_NOBODY: &[&str] = &[
     "addr",
     "confidentialityCode",
+    "independentInd",
     "languageCode",
+    "prefix",
     "realmCode",
     "setId",
     "telecom",
@@ -92,48 +96,63 @@ pub(super) fn of<'a, 'i>(nodes: &[Node<'a, 'i>], narrative: &Narrative<'a, 'i>) 
         found: Vec::new(),
         is_denied: false,
     };
-    for (at, node) in nodes.iter().enumerate() {
-        let same = nodes.iter().take(at);
-        let same = same.filter(|it| it.tag_name().name() == node.tag_name().name());
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    for node in nodes {
         let before = found.found.len();
         found.kept(*node);
         // What belongs to another element of the name is told apart.
-        let number = same.count();
+        let number = counts.entry(node.tag_name().name()).or_default();
         let of_it = found.found.iter_mut().skip(before);
-        of_it
-            .filter(|_| number > 0)
-            .for_each(|it| it.number = number);
+        of_it.for_each(|it| it.number = *number);
+        *number = number.saturating_add(1);
     }
     found.found
 }
 
 /// What an element has in attributes that nobody knows.
-pub(super) fn of_attributes<'a>(node: Node<'a, '_>, known: &[&str]) -> Vec<Further> {
-    let names = unknown(node, known);
-    let place = node.tag_name().name();
-    let found = names.map(|name| Further {
-        place: format!("{place}/@{name}"),
-        text: words_of(node, name).map(str::to_owned),
+pub(super) fn of_attributes(node: Node<'_, '_>, known: &[&str]) -> Vec<Further> {
+    let place = place(&[node.tag_name().name()]);
+    let found = unknown(node, known).map(|(name, value)| Further {
+        place: format!("{place}/@{}", short(name)),
+        text: words_of(value).map(str::to_owned),
         ..Further::default()
     });
     let denied = is_negated(node) && !known.contains(&"negationInd");
     let denied = denied.then(|| Further {
-        place: place.to_owned(),
+        place: place.clone(),
         negated: true,
         ..Further::default()
     });
-    denied.into_iter().chain(found).collect()
+    denied.into_iter().chain(found.take(MOST)).collect()
 }
 
 /// The attributes of an element that may say something, and of which nothing is known.
-fn unknown<'a>(node: Node<'a, '_>, known: &[&str]) -> impl Iterator<Item = &'a str> {
-    let names = node.attributes().filter(|it| {
+fn unknown<'a>(node: Node<'a, '_>, known: &[&str]) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let attributes = node.attributes().filter(|it| {
         it.namespace().is_none_or(|it| it != XSI)
             && !known.contains(&it.name())
             && !OF_PROGRAMS.contains(&it.name())
-            && !it.value().trim().is_empty()
     });
-    names.map(|it| it.name()).collect::<Vec<_>>().into_iter()
+    let attributes = attributes.map(|it| (it.name(), it.value().trim()));
+    attributes.filter(|(_, value)| !value.is_empty())
+}
+
+/// Of one statement so many parts are told; the report has room for fewer, and says that there are more.
+const MOST: usize = 1_000;
+/// So many names say where something stands, each with so many letters: names and depth are the sender's.
+const NAMES: usize = 5;
+const LETTERS: usize = 40;
+
+/// Where something stands: the first name, and the last ones.
+fn place(names: &[&str]) -> String {
+    let further = names.len().saturating_sub(NAMES);
+    let shown = names.iter().take(1).chain(names.iter().skip(1 + further));
+    shown.map(|it| short(it)).collect::<Vec<_>>().join("/")
+}
+
+fn short(name: &str) -> &str {
+    let end = name.char_indices().nth(LETTERS).map(|(at, _)| at);
+    end.and_then(|end| name.get(..end)).unwrap_or(name)
 }
 
 struct Finder<'f, 'a, 'i> {
@@ -177,7 +196,7 @@ impl<'a, 'i> Finder<'_, 'a, 'i> {
         self.place.pop();
         if is_denied {
             if self.found.len() == before {
-                self.say(node, None, None);
+                self.say(None, None);
             }
             self.found
                 .iter_mut()
@@ -186,17 +205,19 @@ impl<'a, 'i> Finder<'_, 'a, 'i> {
         }
     }
 
-    fn say(&mut self, node: Node<'_, '_>, text: Option<String>, unit: Option<&str>) {
-        let place = match self.place.is_empty() {
-            true => node.tag_name().name().to_owned(),
-            false => self.place.join("/"),
-        };
-        self.found.push(Further {
-            place,
+    fn say(&mut self, text: Option<String>, unit: Option<&str>) {
+        self.add(Further {
+            place: place(&self.place),
             text,
             unit: unit.map(str::to_owned),
             ..Further::default()
         });
+    }
+
+    fn add(&mut self, further: Further) {
+        if self.found.len() < MOST {
+            self.found.push(further);
+        }
     }
 
     /// By which numbers a thing is told from others of its kind.
@@ -204,7 +225,7 @@ impl<'a, 'i> Finder<'_, 'a, 'i> {
         self.place.push("id");
         let ids = node.descendants().filter(|it| name(*it) == "id");
         for id in ids.filter(|it| it.has_attribute("extension")) {
-            self.say(node, identifier_written(id), None);
+            self.say(identifier_written(id), None);
         }
         self.place.pop();
     }
@@ -215,7 +236,7 @@ impl<'a, 'i> Finder<'_, 'a, 'i> {
         let written = ids.find_map(|id| attribute(id, "extension").and(identifier_written(id)));
         let refers = matches!(name(node), "reference" | "");
         if written.is_some() || refers && node.has_children() {
-            self.say(node, written, None);
+            self.say(written, None);
         }
     }
 
@@ -226,7 +247,7 @@ impl<'a, 'i> Finder<'_, 'a, 'i> {
             || matches!(name(node), role if role == "time" || role.ends_with("Time"));
         // A picture of what stands beside it.
         if name(node) == "thumbnail" {
-            self.say(node, None, None);
+            self.say(None, None);
             return;
         }
         self.absent(node);
@@ -240,28 +261,30 @@ impl<'a, 'i> Finder<'_, 'a, 'i> {
             // An amount may be translated into the unit of a code.
             (_, _, Some(value), code) if name(node) != "reference" => {
                 let unit = unit.or(code).filter(|_| !is_time);
-                let value = if is_time {
-                    iso(value)
-                } else {
-                    value.to_owned()
-                };
-                self.say(node, Some(value), unit);
-                if let Some(last) = self.found.last_mut() {
-                    last.is_time = is_time;
-                }
+                self.add(Further {
+                    place: place(&self.place),
+                    text: Some(if is_time {
+                        iso(value)
+                    } else {
+                        value.to_owned()
+                    }),
+                    unit: unit.map(str::to_owned),
+                    is_time,
+                    ..Further::default()
+                });
             }
-            (Some(label), ..) => self.say(node, Some(label.to_owned()), None),
-            (None, None, None, Some(code)) => self.say(node, Some(code.to_owned()), None),
+            (Some(label), ..) => self.say(Some(label.to_owned()), None),
+            (None, None, None, Some(code)) => self.say(Some(code.to_owned()), None),
             _ => {}
         }
         if let Some(written) = written {
-            self.say(node, Some(written), None);
+            self.say(Some(written), None);
         }
         // A text, with what it refers to in the narrative, is said in one piece.
         if matches!(name(node), "text" | "title" | "desc" | "originalText") {
             let text = self.narrative.text_of(node);
             if text.is_some() {
-                self.say(node, text, None);
+                self.say(text, None);
             }
             return;
         }
@@ -269,7 +292,7 @@ impl<'a, 'i> Finder<'_, 'a, 'i> {
             && let Some(target) = attribute(node, "value")
         {
             let target = target.to_owned();
-            self.say(node, Some(target), None);
+            self.say(Some(target), None);
         }
         self.own_words(node);
         for child in node.children().filter(Node::is_element) {
@@ -297,7 +320,7 @@ impl<'a, 'i> Finder<'_, 'a, 'i> {
             let words = part.text().unwrap_or_default().split_whitespace();
             let words = words.collect::<Vec<_>>().join(" ");
             if !words.is_empty() {
-                self.say(node, Some(words), None);
+                self.say(Some(words), None);
             }
         }
     }
@@ -348,27 +371,27 @@ impl<'a, 'i> Finder<'_, 'a, 'i> {
 
     fn absent(&mut self, node: Node<'a, 'i>) {
         if let Some(flavor) = attribute(node, "nullFlavor") {
-            self.say(node, None, None);
-            if let Some(last) = self.found.last_mut() {
-                last.null_flavor = Some(flavor.to_owned());
-            }
+            self.add(Further {
+                place: place(&self.place),
+                null_flavor: Some(flavor.to_owned()),
+                ..Further::default()
+            });
         }
     }
 
     fn attributes(&mut self, node: Node<'a, 'i>) {
         // Those of a time and of a bound are read with it.
         let known = ["inclusive", "operator"];
-        for written in unknown(node, &known) {
-            let is_no = attribute(node, written) == Some("false");
-            let text = match written {
-                "institutionSpecified" if is_no => continue,
-                "alignment" | "institutionSpecified" | "distributionType" => {
-                    attribute(node, written)
+        for (name, value) in unknown(node, &known) {
+            let text = match name {
+                "institutionSpecified" | "inverted" if value == "false" => continue,
+                "alignment" | "institutionSpecified" | "distributionType" | "inverted" => {
+                    Some(value)
                 }
-                _ => words_of(node, written),
+                _ => words_of(value),
             };
-            self.found.push(Further {
-                place: format!("{}/@{written}", self.place.join("/")),
+            self.add(Further {
+                place: format!("{}/@{}", place(&self.place), short(name)),
                 text: text.map(str::to_owned),
                 ..Further::default()
             });
@@ -389,9 +412,7 @@ fn is_thing(node: Node<'_, '_>) -> bool {
 }
 
 /// The value of an attribute that nobody knows, where it is words.
-fn words_of<'a>(node: Node<'a, '_>, written: &str) -> Option<&'a str> {
-    let mut attributes = node.attributes().filter(|it| it.name() == written);
-    let value = attributes.next().map(|it| it.value().trim())?;
+fn words_of(value: &str) -> Option<&str> {
     let words = value.split(|it: char| !it.is_alphabetic());
     let is_worded = words.into_iter().any(|word| word.chars().count() > 2);
     let is_answer = matches!(value, "true" | "false");

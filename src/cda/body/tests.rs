@@ -1163,6 +1163,20 @@ fn what_has_no_key_of_its_own_is_told_in_words() {
              specimen/specimenRole/specimenPlayingEntity/desc=à jeun",
         ),
         (
+            "<value xsi:type='CD' code='A'><qualifier inverted='true'><name code='N'/></qualifier></value>".to_owned(),
+            "value/qualifier/@inverted=true",
+        ),
+        (
+            "<value xsi:type='CD' code='A'><qualifier inverted='false'><name code='N'/></qualifier></value>".to_owned(),
+            "",
+        ),
+        (
+            "<independentInd value='false'/><performer><assignedEntity><addr><city>Brest</city></addr><assignedPerson>\
+             <name><prefix>Dr</prefix><family>F</family></name></assignedPerson></assignedEntity></performer>"
+                .to_owned(),
+            "performer/assignedEntity/assignedPerson/name/family=F",
+        ),
+        (
             "<text>un</text><text>deux</text>".to_owned(),
             "text=deux",
         ),
@@ -1220,4 +1234,19 @@ fn a_negation_is_kept_wherever_it_stands() {
     for section in read.sections {
         assert!(section.further.iter().any(|it| it.negated));
     }
+}
+
+/// Names and counts are the sender's: what is told of them stays small.
+#[test]
+fn what_has_no_key_of_its_own_takes_little_room() {
+    let name = "n".repeat(10_000);
+    let deep = format!(
+        "{}x{}",
+        format!("<{name}>").repeat(50),
+        format!("</{name}>").repeat(50)
+    );
+    let read = observation(&format!("{deep}{}", "<other>x</other>".repeat(5_000)));
+    assert!(read.further.iter().all(|it| it.place.len() < 300));
+    assert_eq!(read.further.len(), 1_000);
+    assert_eq!((read.further[1].number, read.further[9].number), (0, 8));
 }
