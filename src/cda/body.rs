@@ -277,14 +277,18 @@ impl<'a, 'i> Reader<'a, 'i> {
         let mut beside = Other::default();
         beside.attributes(around, &["typeCode", "inversionInd", "negationInd"]);
         let first = found.len();
-        let mut place = None;
+        let mut amounts: Vec<Quantity> = Vec::new();
         for child in around.children().filter(Node::is_element) {
-            if name(child) == "sequenceNumber"
-                && place.is_none()
-                && let Some(value) = attribute(child, "value")
-            {
-                place = Some(quantity("sequenceNumber", value.to_owned(), None));
-                continue;
+            // Its place among others, a pause before it.
+            if !is_statement(&child) && further::is_amount(child) {
+                let role = name(child);
+                let said = || range(child, false).map(|(value, unit)| quantity(role, value, unit));
+                let amount = measured(child, role).or_else(said);
+                let is_whole = amount.is_some() && has_only(child, &["value", "unit"], &[]);
+                amounts.extend(amount);
+                if is_whole {
+                    continue;
+                }
             }
             if !is_statement(&child) {
                 beside.whole(child);
@@ -296,10 +300,11 @@ impl<'a, 'i> Reader<'a, 'i> {
             statement.negated |= is_negated(around);
             found.push(statement);
         }
-        if let Some(place) = place {
-            for statement in found.iter_mut().skip(first) {
-                statement.quantities.insert(0, place.clone());
-            }
+        // One relation has one statement; of several each has the first amount at least.
+        for (at, statement) in found.iter_mut().skip(first).enumerate() {
+            let of_it = if at == 0 { amounts.len() } else { 1 };
+            let around = amounts.iter().take(of_it).cloned();
+            statement.quantities.splice(0..0, around);
         }
         if let Some(statement) = found.get_mut(first) {
             let (written, more) = beside.finish(&self.narrative);

@@ -271,6 +271,11 @@ impl Lines {
             "br" => self.end_line(),
             // In base64.
             "thumbnail" => {}
+            "footnote" => {
+                if let Some(note) = text(node) {
+                    self.words(&format!(" ({note}) "));
+                }
+            }
             name @ ("sup" | "sub") => match text(node) {
                 Some(text) if name == "sup" => self.words(&raised(&text)),
                 Some(text) => self.words(&lowered(&text)),

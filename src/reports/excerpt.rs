@@ -4,6 +4,8 @@
 //! where the form was read, is said in the PDF at its place, and by a warning of the `complete`; the CDA that filled the
 //! questionnaire stays whole among the documents of the case.
 
+use std::collections::BTreeMap;
+
 use super::questionnaire::{is_shown, leads_nowhere, said_besides};
 use crate::model::excerpt::{LINE, LONGEST_TEXT, cut_name, cut_text, grouped};
 use crate::model::questionnaire::{
@@ -186,6 +188,7 @@ impl Room<'_> {
             text: self.some(&section.text),
             participants: self.list(&section.participants, &mut left_out, Self::participant),
             null_flavor: self.some(&section.null_flavor),
+            null_flavors: self.null_flavors(&section.null_flavors),
             further: self.list(&section.further, &mut left_out, Self::further),
             ..Section::default()
         };
@@ -243,6 +246,12 @@ impl Room<'_> {
         }
     }
 
+    fn null_flavors(&mut self, flavors: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let shown = flavors.iter().take(LONGEST_LIST);
+        let shown = shown.map(|(element, flavor)| (element.clone(), self.text(flavor)));
+        shown.collect()
+    }
+
     fn further(&mut self, further: &Further) -> Further {
         Further {
             place: self.text(&further.place),
@@ -293,12 +302,7 @@ impl Room<'_> {
             quantities: self.list(&statement.quantities, &mut left_out, Self::quantity),
             participants: self.list(&statement.participants, &mut left_out, Self::participant),
             codes: self.list(&written, &mut left_out, Self::concept),
-            null_flavors: statement
-                .null_flavors
-                .iter()
-                .take(LONGEST_LIST)
-                .map(|(element, flavor)| (element.clone(), self.text(flavor)))
-                .collect(),
+            null_flavors: self.null_flavors(&statement.null_flavors),
             text: self.some(&statement.text),
             media: statement.media.as_ref().map(|media| self.media(media)),
             further: self.list(&statement.further, &mut left_out, Self::further),

@@ -21,7 +21,7 @@ pub(super) fn lines(further: &[Further], told: &str, cut: &mut Cut) -> Vec<Strin
         let is_telling = is_telling && part.null_flavor.is_none();
         let own = words(&said);
         let is_told = is_telling && !part.negated && within(&own, &told);
-        if said.trim().is_empty() && !part.negated || is_told {
+        if own.is_empty() && !part.negated || is_told {
             continue;
         }
         told.extend(own);
@@ -74,9 +74,9 @@ fn said(part: &Further) -> Option<String> {
             code => format!("calage {code}"),
         },
         Some("@inverted") => "à lire dans l’autre sens".to_owned(),
-        Some(name) if name.ends_with("Ind") && matches!(text.as_str(), "true" | "false") => {
-            if text == "true" { "oui" } else { "non" }.to_owned()
-        }
+        Some("@probability") => format!("probabilité {text}"),
+        _ if text == "true" => "oui".to_owned(),
+        _ if text == "false" => "non".to_owned(),
         Some("@distributionType") => format!("distribution {text}"),
         _ if leads_nowhere(text) => return Some(String::new()),
         _ => text.clone(),
@@ -103,6 +103,7 @@ fn captioned(part: &Further) -> String {
         Some("standardDeviation") => ", écart type",
         Some("deceasedInd") => ", décès",
         Some("deceasedTime") => ", décès le",
+        Some("expirationTime") => ", péremption",
         Some("birthTime") => ", naissance",
         Some("versionNumber") => ", version",
         Some("quantity") => ", quantité",
@@ -118,6 +119,7 @@ pub(super) fn element(name: &str) -> &str {
     match name {
         "author" => "Auteur",
         "component" | "section" => "Rubrique",
+        "entry" | "entryRelationship" => "Contenu",
         "consumable" | "product" => "Produit",
         "informant" => "Informateur",
         "participant" => "Participant",
@@ -231,6 +233,8 @@ mod tests {
                 "Référence : CR\nRéférence : TEP, 4",
             ),
             (vec![part("text", "#gone")], "", ""),
+            (vec![part("value/delimiter", ",")], "", ""),
+            (vec![part("value/x", "true")], "", "Valeur : oui"),
             (
                 vec![part("effectiveTime/@institutionSpecified", "true")],
                 "",

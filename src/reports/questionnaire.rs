@@ -67,7 +67,9 @@ impl Teller<'_> {
         shown.narrative = told::narrative(section, &told, &self.pictures);
         let flavor = section.null_flavor.as_deref().map(absence);
         let people = section.participants.iter().filter_map(participant);
-        let mut beside: Vec<String> = flavor.into_iter().chain(people).collect();
+        let absent = section.null_flavors.iter();
+        let absent = absent.filter_map(|(element, flavor)| self::absent(element, flavor));
+        let mut beside: Vec<String> = flavor.into_iter().chain(absent).chain(people).collect();
         let told_beside = beside.join("\n");
         beside.extend(further::lines(&further, &told_beside, self.cut));
         shown
@@ -215,7 +217,8 @@ fn kind(kind: &str) -> &str {
 pub(super) fn is_shown(concept: &Concept) -> bool {
     match concept.role.as_str() {
         "value" => concept.text.is_some() || concept.null_flavor.is_some(),
-        "code/translation" | "value/translation" => concept.words().is_some(),
+        "code/translation" => concept.words().is_some(),
+        "value/translation" => concept.words().is_some() || concept.code.is_some(),
         "code"
         | "priorityCode"
         | "interpretationCode"
@@ -238,11 +241,16 @@ pub(super) fn said_besides(concept: &Concept) -> impl Iterator<Item = &str> {
     let said = match concept.role.ends_with("/translation") {
         true => [concept.words(), written],
         false if is_shown(concept) => [None, None],
+        // A state is told by its code.
+        false if concept.role == "statusCode" => [concept.words(), written],
         false => [None, written],
     };
-    said.into_iter()
-        .flatten()
-        .filter(|said| !leads_nowhere(said))
+    let is_code = |said: &&str| {
+        let code = concept.code.as_deref();
+        code.is_some_and(|code| code.eq_ignore_ascii_case(said))
+    };
+    let said = said.into_iter().flatten();
+    said.filter(move |said| !leads_nowhere(said) && !is_code(said))
 }
 
 /// What the codes of a statement say besides, where these lines do not.
@@ -309,6 +317,8 @@ pub(super) fn caption(role: &str) -> &str {
         "maxDoseQuantity" => "Dose maximale",
         "repeatNumber" => "Répétitions",
         "sequenceNumber" => "Ordre",
+        "priorityNumber" => "Priorité",
+        "pauseQuantity" => "Pause",
         _ => "Précision",
     }
 }
@@ -335,6 +345,23 @@ pub(super) fn absence(flavor: &str) -> String {
         other => return format!("Non renseigné ({other})"),
     };
     words.to_owned()
+}
+
+/// That an element says nothing, and why; nothing for what is never shown, and for what is told in another way.
+fn absent(element: &str, flavor: &str) -> Option<String> {
+    let is_untold = matches!(
+        element,
+        "id" | "templateId"
+            | "code"
+            | "value"
+            | "languageCode"
+            | "realmCode"
+            | "confidentialityCode"
+            | "setId"
+            | "versionNumber"
+    );
+    let element = further::element(element);
+    (!is_untold).then(|| format!("{element} : {}", absence(flavor).to_lowercase()))
 }
 
 /// What a statement says, in lines.
@@ -434,21 +461,7 @@ fn value(statement: &Statement, label: &str) -> String {
     // What is taken out of a time stands behind it.
     lines.extend(apart.into_iter().map(taken_out));
     for (element, flavor) in &statement.null_flavors {
-        if !matches!(
-            element.as_str(),
-            "id" | "templateId"
-                | "code"
-                | "value"
-                | "text"
-                | "languageCode"
-                | "realmCode"
-                | "confidentialityCode"
-                | "setId"
-                | "versionNumber"
-        ) {
-            let known = further::element(element);
-            lines.push(format!("{known} : {}", absence(flavor).to_lowercase()));
-        }
+        lines.extend(absent(element, flavor));
     }
     lines.extend(statement.participants.iter().filter_map(participant));
     lines.extend(besides(statement, label, &lines));
@@ -692,7 +705,17 @@ pub(super) fn main_value(statement: &Statement) -> Option<String> {
         let mut codes = statement.codes.iter();
         codes.find_map(|it| it.words().filter(|_| it.role == "value/translation"))
     };
-    let value = statement.value.as_deref().or_else(translated)?;
+    let value = statement.value.as_deref().or_else(translated);
+    // Nothing else says it: not even that it is another one says which.
+    let coded = || {
+        let mut codes = statement.codes.iter();
+        codes.find_map(|it| {
+            it.code
+                .as_deref()
+                .filter(|_| it.role == "value/translation")
+        })
+    };
+    let value = value.or_else(coded)?;
     let is_boolean = statement
         .value_type
         .as_deref()
@@ -1378,7 +1401,7 @@ mod tests {
         };
         let translated = other(some("Carcinome canalaire infiltrant"));
         assert_eq!(row(translated).1, "Carcinome canalaire infiltrant");
-        assert_eq!(row(other(None)).1, "Autre");
+        assert_eq!(row(other(None)).1, "8500/3");
     }
 
     #[test]

@@ -82,6 +82,8 @@ const OF_NOBODY: &[&str] = &[
     "languageCode",
     "prefix",
     "realmCode",
+    "separatableInd",
+    "seperatableInd",
     "setId",
     "telecom",
     "templateId",
@@ -242,9 +244,9 @@ impl<'a, 'i> Finder<'_, 'a, 'i> {
 
     /// What an element says, and all that is in it.
     fn whole(&mut self, node: Node<'a, 'i>, is_time: bool) {
-        let is_time = is_time
-            || is_of_times(node)
-            || matches!(name(node), role if role == "time" || role.ends_with("Time"));
+        let role = node.tag_name().name();
+        let is_named_so = role == "time" || role.ends_with("Time");
+        let is_time = is_time || is_named_so || is_of_times(node);
         // A picture of what stands beside it.
         if name(node) == "thumbnail" {
             self.say(None, None);
@@ -385,9 +387,11 @@ impl<'a, 'i> Finder<'_, 'a, 'i> {
         for (name, value) in unknown(node, &known) {
             let text = match name {
                 "institutionSpecified" | "inverted" if value == "false" => continue,
-                "alignment" | "institutionSpecified" | "distributionType" | "inverted" => {
-                    Some(value)
-                }
+                "alignment"
+                | "institutionSpecified"
+                | "distributionType"
+                | "inverted"
+                | "probability" => Some(value),
                 _ => words_of(value),
             };
             self.add(Further {
@@ -425,7 +429,7 @@ fn is_of_times(node: Node<'_, '_>) -> bool {
 }
 
 /// Whether an element is an amount whose own key says it.
-fn is_amount(node: Node<'_, '_>) -> bool {
+pub(super) fn is_amount(node: Node<'_, '_>) -> bool {
     let role = name(node);
     role.ends_with("Quantity")
         || role.ends_with("Number")

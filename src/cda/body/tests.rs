@@ -1250,3 +1250,22 @@ fn what_has_no_key_of_its_own_takes_little_room() {
     assert_eq!(read.further.len(), 1_000);
     assert_eq!((read.further[1].number, read.further[9].number), (0, 8));
 }
+
+#[test]
+fn amounts_of_a_relation_are_those_of_its_statement() {
+    let inner =
+        "<observation classCode='OBS' moodCode='EVN'><repeatNumber value='9'/></observation>";
+    let read = observation(&format!(
+        "<component><priorityNumber value='2'/><pauseQuantity value='3' unit='d'/>{inner}{inner}</component>"
+    ));
+    let told = |at: usize| {
+        let amounts = read.statements[at].quantities.iter();
+        let amounts = amounts.map(|it| format!("{} {} {}", it.role, it.value, text(&it.unit)));
+        amounts.collect::<Vec<_>>().join("; ").replace(" ;", ";")
+    };
+    assert_eq!(
+        told(0).trim_end(),
+        "priorityNumber 2; pauseQuantity 3 d; repeatNumber 9"
+    );
+    assert_eq!(told(1).trim_end(), "priorityNumber 2; repeatNumber 9");
+}
