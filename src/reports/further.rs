@@ -1,19 +1,36 @@
 //! What of a statement has no key of its own, in the words of the report; what has none is said to be there (SPEC 8).
 
 use super::excerpt::Cut;
+use super::people::Person;
 use super::questionnaire::{absence, caption, french_date, leads_nowhere};
 use super::units;
 use crate::model::questionnaire::Further;
 
-/// The lines that say this, as far as a row does not say it already; what cannot be told is counted in `cut`.
-pub(super) fn lines(further: &[Further], told: &str, cut: &mut Cut) -> Vec<String> {
+/// The lines that say this, as far as a row does not say it already; what cannot be told is counted in `cut`. What
+/// belongs to one of several people is told with whom.
+pub(super) fn lines(
+    further: &[Further],
+    people: &[Person],
+    told: &str,
+    cut: &mut Cut,
+) -> Vec<String> {
     let mut told = words(told);
     let mut lines: Lines = Vec::new();
+    // Whom nobody is told of is denied: the others have other numbers then.
+    let is_any_denied = further.iter().any(|it| it.negated);
+    let whose = |part: &Further| {
+        let role = part.place.split('/').next().unwrap_or_default();
+        let of_role = || people.iter().filter(|person| person.role == role);
+        let is_one_of_several = !is_any_denied && of_role().nth(1).is_some();
+        let person = of_role().nth(part.number).filter(|_| is_one_of_several)?;
+        let name = person.name.as_deref().or(person.label.as_deref());
+        name.or(person.organization.as_deref())
+    };
     for part in further {
         let Some(said) = said(part) else {
             cut.wordless.push(part.place.clone());
             let said = "[non affichable, à lire dans le document CDA du dossier]".to_owned();
-            add(&mut lines, part, said);
+            add(&mut lines, part, captioned(part, whose(part)), said);
             continue;
         };
         // A number alone may be another one.
@@ -25,7 +42,7 @@ pub(super) fn lines(further: &[Further], told: &str, cut: &mut Cut) -> Vec<Strin
             continue;
         }
         told.extend(own);
-        add(&mut lines, part, said);
+        add(&mut lines, part, captioned(part, whose(part)), said);
     }
     let lines = lines.into_iter();
     lines
@@ -42,8 +59,7 @@ pub(super) fn lines(further: &[Further], told: &str, cut: &mut Cut) -> Vec<Strin
 /// Lines by the number of their element, with their captions.
 type Lines = Vec<(usize, String, Vec<String>)>;
 
-fn add(lines: &mut Lines, part: &Further, said: String) {
-    let caption = captioned(part);
+fn add(lines: &mut Lines, part: &Further, caption: String, said: String) {
     let known = |(number, known, _): &&mut (usize, String, Vec<String>)| {
         *number == part.number && *known == caption
     };
@@ -89,11 +105,11 @@ fn said(part: &Further) -> Option<String> {
 }
 
 /// What stands before a part: what it is a part of, and which part of that.
-fn captioned(part: &Further) -> String {
+fn captioned(part: &Further, whose: Option<&str>) -> String {
     let mut names = part.place.split('/').filter(|name| !name.starts_with('@'));
     let first = names.next().unwrap_or_default();
     let of = element(first);
-    let which = match names.last() {
+    let which = match names.next_back() {
         Some("low") => ", début",
         Some("high") => ", fin",
         Some("width") => ", durée",
@@ -111,7 +127,8 @@ fn captioned(part: &Further) -> String {
         _ => "",
     };
     let denied = if part.negated { " : NON" } else { "" };
-    format!("{of}{which}{denied}")
+    let whose = whose.map(|it| format!(" ({it})")).unwrap_or_default();
+    format!("{of}{whose}{which}{denied}")
 }
 
 /// What an element of a statement is.
@@ -169,7 +186,7 @@ mod tests {
 
     fn told(parts: &[Further], row: &str) -> (String, Vec<String>) {
         let mut cut = Cut::default();
-        (lines(parts, row, &mut cut).join("\n"), cut.wordless)
+        (lines(parts, &[], row, &mut cut).join("\n"), cut.wordless)
     }
 
     #[test]
@@ -273,6 +290,39 @@ mod tests {
                 "{parts:?}"
             );
         }
+    }
+
+    #[test]
+    fn what_belongs_to_one_of_several_people_is_told_with_whom() {
+        let person = |name: &str| Person {
+            role: "participant".to_owned(),
+            name: Some(name.to_owned()).filter(|it| !it.is_empty()),
+            ..Person::default()
+        };
+        let of_second = Further {
+            number: 1,
+            ..part("participant/participantRole/desc", "étage 3")
+        };
+        let denied = Further {
+            negated: true,
+            ..part("participant/name", "Bloc")
+        };
+        let told = |people: &[Person], parts: &[Further]| {
+            lines(parts, people, "", &mut Cut::default()).join("\n")
+        };
+        let (one, other) = (person("UN"), person("DEUX"));
+        let both = [one.clone(), other];
+        let own = std::slice::from_ref(&of_second);
+        assert_eq!(told(&both, own), "Participant (DEUX) : étage 3");
+        assert_eq!(
+            told(&[one.clone(), person("")], own),
+            "Participant : étage 3"
+        );
+        assert_eq!(told(&[one], own), "Participant : étage 3");
+        assert_eq!(
+            told(&both, &[denied, of_second.clone()]),
+            "Participant : NON : Bloc\nParticipant : étage 3"
+        );
     }
 
     #[test]

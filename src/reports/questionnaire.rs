@@ -22,7 +22,7 @@ pub(super) fn sections(questionnaire: &Questionnaire, cut: &mut Cut) -> Vec<frcp
     };
     let sections = questionnaire.sections.iter();
     let mut shown: Vec<frcp::Section> = sections.map(|section| teller.section(section)).collect();
-    let beside = further::lines(&questionnaire.further, "", teller.cut);
+    let beside = further::lines(&questionnaire.further, &[], "", teller.cut);
     if !beside.is_empty() {
         shown.push(frcp::Section {
             title: "Autres éléments du document".to_owned(),
@@ -71,7 +71,12 @@ impl Teller<'_> {
         let absent = absent.filter_map(|(element, flavor)| self::absent(element, flavor));
         let mut beside: Vec<String> = flavor.into_iter().chain(absent).chain(people).collect();
         let told_beside = beside.join("\n");
-        beside.extend(further::lines(&further, &told_beside, self.cut));
+        beside.extend(further::lines(
+            &further,
+            &section.participants,
+            &told_beside,
+            self.cut,
+        ));
         shown
             .narrative
             .extend(beside.into_iter().map(Narrated::Line));
@@ -97,7 +102,12 @@ impl Teller<'_> {
             shown.figures.extend(figure);
         }
         let qualifier = qualifier(statement);
-        let beside = further::lines(&statement.further, &value, self.cut);
+        let beside = further::lines(
+            &statement.further,
+            &statement.participants,
+            &value,
+            self.cut,
+        );
         for line in beside {
             if !value.is_empty() {
                 value.push('\n');

@@ -1225,12 +1225,10 @@ fn a_negation_is_kept_wherever_it_stands() {
         );
     }
     assert!(observation("<value xsi:type='ST' negationInd='true'>a</value>").negated);
-    let around = format!(
-        "<ClinicalDocument xmlns=\"urn:hl7-org:v3\"><component><structuredBody><component negationInd='true'>\
+    let around = "<ClinicalDocument xmlns=\"urn:hl7-org:v3\"><component><structuredBody><component negationInd='true'>\
          <section/></component><component><section negationInd='1'/></component></structuredBody></component>\
-         </ClinicalDocument>"
-    );
-    let read = super::read(Document::parse(&around).unwrap().root_element()).unwrap();
+         </ClinicalDocument>";
+    let read = super::read(Document::parse(around).unwrap().root_element()).unwrap();
     for section in read.sections {
         assert!(section.further.iter().any(|it| it.negated));
     }
