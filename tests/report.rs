@@ -241,7 +241,8 @@ fn collect(value: &Value, said: &mut BTreeSet<String>) {
             for (key, value) in keys.iter().filter(|(key, _)| !is_told_otherwise(key)) {
                 match value {
                     Value::String(text) if WORDS.contains(&key.as_str()) => {
-                        said.extend(words(key, text));
+                        let is_time = keys.get("is_time").is_some_and(|it| it == true);
+                        said.extend(words(if is_time { "time" } else { key }, text));
                     }
                     Value::Array(_) | Value::Object(_)
                         if key != "codes" && key != "null_flavors" =>
@@ -265,7 +266,7 @@ fn words(key: &str, text: &str) -> Vec<String> {
     };
     match (key, text) {
         (_, text) if text.starts_with('#') => Vec::new(),
-        ("value", "true" | "false") | ("unit", "1") => Vec::new(),
+        ("value" | "text", "true" | "false") | ("unit", "1") => Vec::new(),
         ("time", text) => text.split('/').filter(|it| *it != "..").map(date).collect(),
         (_, text) => text
             .lines()
