@@ -306,7 +306,8 @@ impl<'a> Message<'a> {
 /// Finds the segments of a message, and counts those of each name.
 fn find_segments(bytes: &[u8], separator: u8) -> Vec<Found<'_>> {
     let mut counts: BTreeMap<SegmentName, u32> = BTreeMap::new();
-    let segments = lines::segments(bytes, separator).map(|raw| {
+    let mut segments = Vec::with_capacity(16);
+    segments.extend(lines::segments(bytes, separator).map(|raw| {
         let name = SegmentName::of(raw);
         let count = counts.entry(name).or_default();
         *count = count.saturating_add(1);
@@ -315,8 +316,8 @@ fn find_segments(bytes: &[u8], separator: u8) -> Vec<Found<'_>> {
             name,
             occurrence: *count,
         }
-    });
-    segments.collect()
+    }));
+    segments
 }
 
 /// What is read although it is not written as it should be: warning `segment-untidy`.

@@ -114,13 +114,17 @@ impl<'a> Value<'a> {
     /// The first subcomponent, where the first five are those of a compound type; else all of them, as one text.
     fn first_unless_text(&self, is_compound: impl Fn([&[u8]; 5]) -> bool) -> Value<'a> {
         let raw = self.first_component();
-        let mut pieces = subcomponents(raw, self.context.delimiters.subcomponent);
+        let separator = self.context.delimiters.subcomponent;
+        if separator.is_none_or(|separator| find(separator, raw).is_none()) {
+            return Value { raw, ..*self };
+        }
+        let mut pieces = subcomponents(raw, separator);
         let parts: [&[u8]; 5] = std::array::from_fn(|_| pieces.next().unwrap_or_default());
         let [first, others @ ..] = parts;
         let says_more = others.iter().any(|part| !part.is_empty()) || pieces.next().is_some();
         let raw = match says_more && !first.is_empty() && !is_compound(parts) {
             true => {
-                let is_said = |byte: &u8| Some(*byte) != self.context.delimiters.subcomponent;
+                let is_said = |byte: &u8| Some(*byte) != separator;
                 let last = raw.iter().rposition(is_said).unwrap_or_default();
                 raw.get(..=last).unwrap_or(raw)
             }

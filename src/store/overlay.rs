@@ -135,8 +135,10 @@ impl<'s> Overlay<'s> {
 
     /// The record of a key, read as its type; one that is a patient's by its own method, such as [`View::case`].
     pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, ViewError> {
-        let mut newest_first = self.changes().rev();
-        if let Some(written) = newest_first.find_map(|changes| changes.get(key)) {
+        let decided = || self.decided.as_ref()?.get(key);
+        let below = || self.below.iter().rev().find_map(|changes| changes.get(key));
+        let written = self.written.get(key).or_else(decided).or_else(below);
+        if let Some(written) = written {
             return written
                 .as_deref()
                 .map(|value| from_json(key, value.get().as_bytes()))
