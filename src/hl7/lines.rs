@@ -31,10 +31,26 @@ pub(super) fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// The segments of a message from their names on, each with the lines up to the next.
-pub(super) fn segments(bytes: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
-    let mut rest = skip_blank(bytes);
-    std::iter::from_fn(move || {
-        let segment = segment_at(rest, separator).unwrap_or(rest);
+#[derive(Debug, Clone)]
+pub(super) struct Segments<'a> {
+    rest: &'a [u8],
+    separator: u8,
+}
+
+impl<'a> Segments<'a> {
+    pub(super) fn of(bytes: &'a [u8], separator: u8) -> Self {
+        Self {
+            rest: skip_blank(bytes),
+            separator,
+        }
+    }
+}
+
+impl<'a> Iterator for Segments<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let segment = segment_at(self.rest, self.separator).unwrap_or(self.rest);
         if segment.is_empty() {
             return None;
         }
@@ -42,7 +58,7 @@ pub(super) fn segments(bytes: &[u8], separator: u8) -> impl Iterator<Item = &[u8
         let mut end = segment.len() - tail.len();
         loop {
             tail = skip_line_ends(tail);
-            if tail.is_empty() || segment_at(tail, separator).is_some() {
+            if tail.is_empty() || segment_at(tail, self.separator).is_some() {
                 break;
             }
             let (line, after) = first_line(tail);
@@ -51,9 +67,9 @@ pub(super) fn segments(bytes: &[u8], separator: u8) -> impl Iterator<Item = &[u8
                 end = segment.len() - tail.len();
             }
         }
-        rest = tail;
+        self.rest = tail;
         segment.get(..end)
-    })
+    }
 }
 
 /// The segment whose name stands at the start of this line, from its name on.
@@ -618,7 +634,7 @@ mod tests {
             ),
         ];
         for (bytes, expected) in cases {
-            let found: Vec<_> = segments(bytes, b'|').collect();
+            let found: Vec<_> = Segments::of(bytes, b'|').collect();
             assert_eq!(&found, expected, "{}", bytes.escape_ascii());
         }
     }

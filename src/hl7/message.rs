@@ -9,7 +9,7 @@ use super::ReadError;
 use super::charset::{Charset, CharsetWarning, Doubts};
 use super::delimiters::Delimiters;
 use super::entity;
-use super::lines::{self, Unclear};
+use super::lines::{self, Segments, Unclear};
 use super::path::{Path, Position, SegmentName};
 use super::value::{Context, Field, Pieces, Value, nth};
 
@@ -22,8 +22,13 @@ pub struct Message<'a> {
     bytes: &'a [u8],
     context: Context,
     doubts: Doubts,
-    segments: Vec<Found<'a>>,
+    /// The first segments. Of a message of more, those behind them are found when asked: millions may be.
+    found: Vec<Found<'a>>,
+    further: Option<Counted<'a>>,
 }
+
+/// How many segments of a message are found once.
+const FOUND_ONCE: usize = 1024;
 
 /// Where a segment was found.
 #[derive(Debug, Clone, Copy)]
@@ -50,8 +55,15 @@ impl<'a> Message<'a> {
                 charset: Charset::UTF_8,
             },
             doubts: Doubts::default(),
-            segments: find_segments(bytes, delimiters.field),
+            found: Vec::with_capacity(16),
+            further: None,
         };
+        let mut segments = Counted {
+            segments: Segments::of(bytes, delimiters.field),
+            counts: BTreeMap::new(),
+        };
+        message.found.extend(segments.by_ref().take(FOUND_ONCE));
+        message.further = (message.found.len() == FOUND_ONCE).then_some(segments);
         if message.header().raw().len() > MAX_HEADER_BYTES {
             return Err(ReadError::HeaderTooLong);
         }
@@ -194,15 +206,20 @@ impl<'a> Message<'a> {
     }
 
     /// All segments in their order.
-    pub fn segments(&self) -> impl DoubleEndedIterator<Item = Segment<'a>> {
-        self.segments.iter().map(|found| self.segment(*found))
+    pub fn segments(&self) -> impl Iterator<Item = Segment<'a>> {
+        self.all_found().map(|found| self.segment(found))
     }
 
     /// The segments of this name in their order.
     pub fn all(&self, name: &str) -> impl Iterator<Item = Segment<'a>> {
         let name = SegmentName::of(name.as_bytes());
-        let of_name = self.segments.iter().filter(move |it| it.name == name);
-        of_name.map(|found| self.segment(*found))
+        let of_name = self.all_found().filter(move |it| it.name == name);
+        of_name.map(|found| self.segment(found))
+    }
+
+    fn all_found(&self) -> impl Iterator<Item = Found<'a>> {
+        let further = self.further.iter().flat_map(Clone::clone);
+        self.found.iter().copied().chain(further)
     }
 
     /// The first segment of this name.
@@ -247,7 +264,7 @@ impl<'a> Message<'a> {
 
     /// MSH.
     pub fn header(&self) -> Segment<'a> {
-        match self.segments.first() {
+        match self.found.first() {
             Some(header) => self.segment(*header),
             None => self.absent("MSH"),
         }
@@ -303,21 +320,27 @@ impl<'a> Message<'a> {
     }
 }
 
-/// Finds the segments of a message, and counts those of each name.
-fn find_segments(bytes: &[u8], separator: u8) -> Vec<Found<'_>> {
-    let mut counts: BTreeMap<SegmentName, u32> = BTreeMap::new();
-    let mut segments = Vec::with_capacity(16);
-    segments.extend(lines::segments(bytes, separator).map(|raw| {
+/// The segments of a message, each counted among those of its name.
+#[derive(Debug, Clone)]
+struct Counted<'a> {
+    segments: Segments<'a>,
+    counts: BTreeMap<SegmentName, u32>,
+}
+
+impl<'a> Iterator for Counted<'a> {
+    type Item = Found<'a>;
+
+    fn next(&mut self) -> Option<Found<'a>> {
+        let raw = self.segments.next()?;
         let name = SegmentName::of(raw);
-        let count = counts.entry(name).or_default();
+        let count = self.counts.entry(name).or_default();
         *count = count.saturating_add(1);
-        Found {
+        Some(Found {
             raw,
             name,
             occurrence: *count,
-        }
-    }));
-    segments
+        })
+    }
 }
 
 /// What is read although it is not written as it should be: warning `segment-untidy`.
@@ -453,6 +476,25 @@ mod tests {
         assert_eq!(message.first("NTE").unwrap().field_count(), 0);
         assert_eq!(message.first("SCH").unwrap().field_count(), 2);
         assert!(message.first("AIL").is_none());
+    }
+
+    #[test]
+    fn segments_are_counted_however_many_there_are() {
+        let many = FOUND_ONCE + 500;
+        let results: Vec<String> = (1..=many)
+            .map(|it| format!("OBX|{it}\rNTE|{it}\r"))
+            .collect();
+        let text = format!("MSH|^~\\&|A\r{}PID|7\r", results.concat());
+        let message = Message::parse(text.as_bytes()).unwrap();
+        assert_eq!(message.segments().count(), 2 * many + 2);
+        for obx in message.all("OBX") {
+            assert_eq!(obx.field(1).text(), obx.occurrence().to_string());
+        }
+        assert_eq!(message.all("OBX").count(), many);
+        let last = format!("OBX({many})-1").parse().unwrap();
+        assert_eq!(message.get(&last).unwrap().text(), many.to_string());
+        assert_eq!(message.first("PID").unwrap().occurrence(), 1);
+        assert_eq!(message.segments().last().unwrap().name(), "PID");
     }
 
     #[test]

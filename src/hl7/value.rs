@@ -345,10 +345,12 @@ impl<'a> Iterator for Pieces<'a> {
 pub(super) fn find(byte: u8, bytes: &[u8]) -> Option<usize> {
     const SHORT: usize = 16;
     let (near, far) = bytes.split_at(bytes.len().min(SHORT));
-    near.iter().position(|it| *it == byte).or_else(|| match far {
-        [] => None,
-        far => Some(memchr(byte, far)?.saturating_add(SHORT)),
-    })
+    near.iter()
+        .position(|it| *it == byte)
+        .or_else(|| match far {
+            [] => None,
+            far => Some(memchr(byte, far)?.saturating_add(SHORT)),
+        })
 }
 
 /// The n-th piece, from 1.

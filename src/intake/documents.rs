@@ -30,7 +30,7 @@ use crate::model::view::{Branch, View, ViewError};
 /// Refuses a message that ends within a document: the end of a file that was cut off. Base64 has no end of its own, so
 /// what came of it would look whole.
 pub fn refuse_cut_off(message: &Message<'_>) -> Result<(), Refusal> {
-    let last = message.segments().next_back();
+    let last = message.segments().last();
     match last.filter(|last| last.name() == "OBX") {
         Some(obx) if obx.field_count() <= 5 && may_be_document(&obx) => {
             let refusal = Refusal::new(

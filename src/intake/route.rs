@@ -342,7 +342,7 @@ pub fn check_edges(message: &Message<'_>, edges: Edges) -> Result<Vec<Warning>, 
     }
     if edges.ends_open {
         documents::refuse_cut_off(message)?;
-        let last = message.segments().next_back();
+        let last = message.segments().last();
         if let Some(last) = last.filter(|last| READ_SEGMENTS.contains(&last.name())) {
             let warning = Warning::new(
                 WarningCode::SegmentUntidy,
