@@ -935,35 +935,44 @@ struct Names<'a> {
 impl<'a> Names<'a> {
     fn of(pid: &Segment<'a>) -> Self {
         let field = pid.field(5);
-        let of_type = |code: Option<&str>| {
-            field
-                .repetitions()
-                .filter(|name| !name.is_empty() && !name.is_delete())
-                .filter(|name| word(&name.component(7).simple()).as_deref() == code)
-                .collect::<Vec<_>>()
+        let said = field.repetitions();
+        let said = said.filter(|name| !name.is_empty() && !name.is_delete());
+        let named: Vec<(Option<Cow<'_, str>>, Repetition<'_>)> = said
+            .map(|name| (word(&name.component(7).simple()), name))
+            .collect();
+        let of_type = |code: Option<&'static str>| {
+            let of_it = named.iter().filter(move |(it, _)| it.as_deref() == code);
+            of_it.map(|(_, name)| *name)
         };
         let another = ["L", "D"].into_iter().find_map(|code| {
-            let names = of_type(Some(code));
-            let mut families = names
-                .iter()
-                .map(|name| Value::from(name.component(1)))
-                .filter_map(|value| Some((word(&value.family_name())?, value.position())));
-            let (first, _) = families.next()?;
-            families.find(|(other, _)| !name::same(&first, other))
+            let mut names = of_type(Some(code)).map(|name| name.component(1));
+            let (first, mut others) = (names.next()?, names.peekable());
+            others.peek()?;
+            let first = word(&first.family_name())?;
+            others.find_map(|other| {
+                let family = word(&other.family_name())?;
+                (!name::same_letters(&first, &family)).then(|| other.position())
+            })
         });
-        let (legal, rule) = match of_type(Some("L")).first() {
-            Some(legal) => (Some(*legal), "PID-5.7 = L"),
-            None => match of_type(None).as_slice() {
-                [only] => (Some(*only), "no PID-5.7 = L: the only name without a type"),
-                _ => (None, ""),
-            },
+        let (legal, rule) = match of_type(Some("L")).next() {
+            Some(legal) => (Some(legal), "PID-5.7 = L"),
+            None => {
+                let mut untyped = of_type(None);
+                match (untyped.next(), untyped.next()) {
+                    (Some(only), None) => {
+                        (Some(only), "no PID-5.7 = L: the only name without a type")
+                    }
+                    _ => (None, ""),
+                }
+            }
         };
+        let display = of_type(Some("D")).next();
         Self {
             field,
             legal,
             rule,
-            display: of_type(Some("D")).first().copied(),
-            another: another.map(|(_, place)| place),
+            display,
+            another,
         }
     }
 

@@ -669,6 +669,8 @@ mod tests {
                 "malformed PID-5(3).1",
             ),
             ("LE GOFF^Léa^^^^^L~Le Goff^Léa Anne^^^^^L", "accepted"),
+            ("D'ALEMBERT^Léa^^^^^L~DALEMBERT^Léa^^^^^L", "accepted"),
+            ("LEGOFF^Léa^^^^^L~Le Goff^Léa Anne^^^^^L", "accepted"),
             ("MARTIN^Léa^^^^^L~DURAND^Léa^^^^^D", "accepted"),
             ("MARTIN^Léa^^^^^L~DURAND^Léa^^^^^M", "accepted"),
         ] {

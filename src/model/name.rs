@@ -40,6 +40,11 @@ pub fn says(text: &str, words: &str) -> bool {
     words.is_empty() || text.windows(words.len()).any(|part| part == words)
 }
 
+/// Whether two names have the same letters once folded, wherever they are parted: `D'ALEMBERT`, `DALEMBERT`.
+pub fn same_letters(one: &str, other: &str) -> bool {
+    fold(one).replace(' ', "") == fold(other).replace(' ', "")
+}
+
 /// All given names of somebody, in their order, with a blank between two; those that follow the first may repeat it, as
 /// where a sender gives the whole list behind the one in use.
 pub fn given_names(given: impl IntoIterator<Item = String>) -> Option<String> {
