@@ -1,4 +1,4 @@
-//! The configuration: one TOML file, read whole and checked before anything is touched (SPEC 11).
+//! The configuration: one TOML file, read whole and checked before anything is touched (interface.md 11).
 //!
 //! Every key has a default, which stands beside its name below; `config.example.toml` shows them all. What a
 //! facility sets under `[facility.fields]` and the like is merged over the common tables here, so the rest of the
@@ -37,7 +37,7 @@ const HERE: &str = "rcpspool.toml";
 /// Looked for next.
 const SYSTEM: &str = "/etc/rcpspool/config.toml";
 
-/// What runs: the spool, its facilities and the rules that hold for all of them (SPEC 11).
+/// What runs: the spool, its facilities and the rules that hold for all of them (interface.md 11).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
     /// The folder that holds everything, as written.
@@ -53,7 +53,7 @@ pub struct Config {
     origin: Origin,
 }
 
-/// A hospital with its own folder and rules; what it does not set itself is taken from the common tables (SPEC 1, 11).
+/// A hospital with its own folder and rules; what it does not set itself is taken from the common tables (interface.md 1, 11).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Facility {
     /// Names its folder and its population of keys.
@@ -74,13 +74,13 @@ pub struct Facility {
     pub receiving_facility: String,
     /// Its folder: as written, else `<spool>/facilities/<id>`.
     pub dir: PathBuf,
-    /// What MSH-4.1 must be, if anything (SPEC 10).
+    /// What MSH-4.1 must be, if anything (interface.md 10).
     pub api_key: Option<ApiKey>,
-    /// Which `PI` in PID-3 is this facility's, and the authority in reports (SPEC 3, 8).
+    /// Which `PI` in PID-3 is this facility's, and the authority in reports (interface.md 3, 8).
     pub ipp_authority: Option<String>,
     /// Whether a message whose IPP is of another authority is refused.
     pub strict_authority: bool,
-    /// The root of this facility's IPP in a CDA (SPEC 5).
+    /// The root of this facility's IPP in a CDA (interface.md 5).
     pub ipp_oid: Option<String>,
     /// Where in a message the data are that nobody placed.
     pub fields: Fields,
@@ -159,7 +159,7 @@ table!(
 );
 
 table!(
-    /// `[fields]`: where in a message the data are that nobody placed (SPEC 3, 4, 6).
+    /// `[fields]`: where in a message the data are that nobody placed (interface.md 3, 4, 6).
     Fields, given as GivenFields {
         /// The patient's network id.
         network: Position = position("PV1", 3, 9),
@@ -173,7 +173,7 @@ table!(
 );
 
 table!(
-    /// `[cda]`: reading CDA (SPEC 5).
+    /// `[cda]`: reading CDA (interface.md 5).
     Cda, given as GivenCda {
         /// The document codes (LOINC) that schedule a case.
         document_codes: Vec<String> = texts(&["34794-8"]),
@@ -187,7 +187,7 @@ table!(
 );
 
 table!(
-    /// `[documents]`: reading documents (SPEC 6).
+    /// `[documents]`: reading documents (interface.md 6).
     Documents, given as GivenDocuments {
         /// The kinds of content that are taken.
         types: Vec<ContentType> = vec![
@@ -207,7 +207,7 @@ table!(
 );
 
 table!(
-    /// `[reports]`: writing reports (SPEC 8).
+    /// `[reports]`: writing reports (interface.md 8).
     Reports, given as GivenReports {
         /// When batches are written besides on request.
         every: Every = Every::Every(Duration::from_secs(300)),
@@ -298,7 +298,7 @@ struct Origin {
 
 impl Config {
     /// Reads `--config FILE`, else `rcpspool.toml` here, else `/etc/rcpspool/config.toml`, else takes the defaults
-    /// with one facility `demo` under `./spool` (SPEC 11).
+    /// with one facility `demo` under `./spool` (interface.md 11).
     pub fn load(explicit: Option<&Path>) -> Result<Self, ConfigError> {
         match explicit {
             Some(file) => Self::load_first(&[file])?.ok_or_else(|| ConfigError {
@@ -446,7 +446,7 @@ impl Config {
         Ok(())
     }
 
-    /// The same, with the folders of the facilities: for whoever asks whether all is as it should be (SPEC 11).
+    /// The same, with the folders of the facilities: for whoever asks whether all is as it should be (interface.md 11).
     pub fn check_folders(&self) -> Result<(), ConfigError> {
         self.check_spool()?;
         for (place, facility) in self.facilities.iter().enumerate() {
@@ -693,7 +693,7 @@ impl fmt::Display for Facility {
     }
 }
 
-/// A facility's secret (SPEC 10). Nothing prints it.
+/// A facility's secret (interface.md 10). Nothing prints it.
 #[derive(Clone)]
 pub struct ApiKey {
     content: Vec<u8>,

@@ -24,7 +24,7 @@ use signal_hook::iterator::Signals;
 use crate::config::{Config, Every};
 use crate::engine::arrivals::{Arrivals, Swept};
 use crate::engine::{Arrival, Engine, EngineError, OpenStore, Start, Totals, place_name};
-use crate::journal::{JournalError, Place};
+use crate::journal::{JournalError, Owner};
 use crate::repeats::{self, Trying};
 use crate::spool::fs::{Dir, Fs};
 use crate::spool::layout::LayoutError;
@@ -33,7 +33,7 @@ use crate::status::control::{self, Renewal, Request, Response, Server, Socket, S
 use crate::status::{self, Figures, Status};
 use crate::store::Store;
 
-/// So long it waits for another process that has the spool (DESIGN, "Taking files in").
+/// So long it waits for another process that has the spool (design.md, "Taking files in").
 const PATIENCE: Duration = Duration::from_secs(30);
 /// So long after the last work, what was moved is made durable.
 const IDLE: Duration = Duration::from_secs(1);
@@ -42,7 +42,7 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 /// So many groups are taken between two looks at what else there is to do: one is decided while another is put on disk.
 const GROUPS: usize = 4;
 /// So often it looks whether a snapshot of the journal or retention is due.
-const BETWEEN_KEEPINGS: Duration = Duration::from_secs(10 * 60);
+const BETWEEN_UPKEEPS: Duration = Duration::from_secs(10 * 60);
 /// So many refused files are looked for in `error/` with each rescan: somebody may have removed them.
 const REFUSED_LOOKED_AT: usize = 500;
 /// So long a file of many messages is taken in at a time, while files of others wait for it.
@@ -104,7 +104,7 @@ impl From<SweepRequest> for Event {
 #[derive(Debug, Default)]
 struct Queue {
     desk: VecDeque<Arrival>,
-    facilities: BTreeMap<Place, VecDeque<Arrival>>,
+    facilities: BTreeMap<Owner, VecDeque<Arrival>>,
 }
 
 impl Queue {
@@ -112,7 +112,7 @@ impl Queue {
     fn add(&mut self, ready: Vec<Arrival>) {
         for arrival in ready {
             match arrival.place {
-                Place::Desk => self.desk.push_back(arrival),
+                Owner::Desk => self.desk.push_back(arrival),
                 _ => self
                     .facilities
                     .entry(arrival.place.clone())
@@ -123,9 +123,9 @@ impl Queue {
     }
 
     /// Leaves what is of this place to the next look at its inbox.
-    fn forget(&mut self, place: &Place) {
+    fn forget(&mut self, place: &Owner) {
         match place {
-            Place::Desk => self.desk.clear(),
+            Owner::Desk => self.desk.clear(),
             _ => {
                 self.facilities.remove(place);
             }
@@ -137,8 +137,8 @@ impl Queue {
     }
 
     /// Takes so many, none of the places that rest.
-    fn take(&mut self, count: usize, resting: &BTreeMap<Place, Instant>) -> Vec<Arrival> {
-        let first = match resting.contains_key(&Place::Desk) {
+    fn take(&mut self, count: usize, resting: &BTreeMap<Owner, Instant>) -> Vec<Arrival> {
+        let first = match resting.contains_key(&Owner::Desk) {
             true => 0,
             false => self.desk.len().min(count),
         };
@@ -184,14 +184,14 @@ struct Daemon {
     swept: Swept,
     queue: Queue,
     /// The places of which files were left in the inbox since a file in hand gave way: the next look finds them.
-    left_behind: BTreeSet<Place>,
+    left_behind: BTreeSet<Owner>,
     asked: Vec<Asked>,
     short: Option<String>,
     publisher: Publisher,
     /// Where commands ask, if they can.
     commands: Option<Commands>,
     /// Makes snapshots and removes what is old, beside the loop.
-    keeping: Option<JoinHandle<()>>,
+    upkeep: Option<JoinHandle<()>>,
     /// Renews the session folders, beside the loop.
     worklists: Option<worklists::Worker>,
     /// Why the loop must end.
@@ -209,7 +209,7 @@ struct Timers {
     /// When claimed files that wait are tried again.
     again: Option<Instant>,
     idle: Option<Instant>,
-    keeping: Instant,
+    upkeep: Instant,
     /// Batches, of each facility that has them on a timer.
     reports: BTreeMap<String, Instant>,
     /// The status, where something happened since it was written.
@@ -237,7 +237,7 @@ impl Timers {
             .into_iter()
             .flatten()
             .chain(self.reports.values().copied());
-        times.fold(self.rescan.min(self.keeping), Instant::min)
+        times.fold(self.rescan.min(self.upkeep), Instant::min)
     }
 }
 
@@ -280,7 +280,7 @@ impl Daemon {
             short: None,
             publisher,
             commands: None,
-            keeping: None,
+            upkeep: None,
             worklists: Some(worklists),
             failed: None,
             started: time,
@@ -290,7 +290,7 @@ impl Daemon {
                 looks: Looks::default(),
                 again: None,
                 idle: None,
-                keeping: now + IDLE,
+                upkeep: now + IDLE,
                 reports: BTreeMap::new(),
                 status: None,
                 last_status: now.checked_sub(BETWEEN_STATUS).unwrap_or(now),
@@ -344,7 +344,7 @@ impl Daemon {
         let mut waiting = self.queue.facilities.keys();
         resting.values().any(|until| *until <= now)
             || waiting.any(|place| !resting.contains_key(place))
-            || (!self.queue.desk.is_empty() && !resting.contains_key(&Place::Desk))
+            || (!self.queue.desk.is_empty() && !resting.contains_key(&Owner::Desk))
     }
 
     /// Whether everything is taken, also what is of places that rest.
@@ -434,11 +434,11 @@ impl Daemon {
     fn check_folders(&mut self) -> Result<(), DaemonError> {
         self.engine.check_facilities();
         self.pass(Trying::Reaching, |engine| engine.open_facilities())?;
-        self.pass(Trying::Settling, |engine| {
+        self.pass(Trying::Stability, |engine| {
             engine.forget_removed_refused(REFUSED_LOOKED_AT)
         })?;
         self.watch.follow(self.engine.fs(), self.engine.stations());
-        let reached: BTreeSet<Place> = self.engine.places().into_iter().collect();
+        let reached: BTreeSet<Owner> = self.engine.places().into_iter().collect();
         let names: BTreeSet<&str> = reached.iter().map(place_name).collect();
         self.swept
             .inboxes
@@ -458,7 +458,7 @@ impl Daemon {
     }
 
     /// Looks at these inboxes.
-    fn look(&mut self, places: &[Place]) {
+    fn look(&mut self, places: &[Owner]) {
         self.timers.status_is_due();
         let mut begun = Instant::now();
         for place in places {
@@ -575,24 +575,24 @@ impl Daemon {
     fn be_idle(&mut self, now: Instant) -> Result<(), DaemonError> {
         if self.has_taken_all() && self.timers.idle.is_some_and(|idle| idle <= now) {
             self.timers.idle = None;
-            self.pass(Trying::Settling, Engine::idle)?;
+            self.pass(Trying::Stability, Engine::idle)?;
         }
         Ok(())
     }
 
     /// Has snapshots made, and what is old removed, in a thread: it touches only what nothing is added to any more.
     fn keep_small(&mut self, now: Instant) -> Result<(), DaemonError> {
-        if self.timers.keeping > now {
+        if self.timers.upkeep > now {
             return Ok(());
         }
-        self.timers.keeping = now + BETWEEN_KEEPINGS;
-        let is_at_it = |keeping: &JoinHandle<()>| !keeping.is_finished();
-        if self.keeping.as_ref().is_some_and(is_at_it) {
+        self.timers.upkeep = now + BETWEEN_UPKEEPS;
+        let is_at_it = |upkeep: &JoinHandle<()>| !upkeep.is_finished();
+        if self.upkeep.as_ref().is_some_and(is_at_it) {
             return Ok(());
         }
         let mut due = None;
-        self.pass(Trying::Keeping, |engine| {
-            due = Some(engine.keeping()?);
+        self.pass(Trying::Upkeep, |engine| {
+            due = Some(engine.upkeep()?);
             Ok(())
         })?;
         let Some(due) = due else {
@@ -600,15 +600,15 @@ impl Daemon {
         };
         let stop = Arc::clone(&self.stop);
         let work = move || match due.run(&|| stop.load(Ordering::Relaxed)) {
-            Ok(()) => repeats::over("journal", Trying::Keeping),
+            Ok(()) => repeats::over("journal", Trying::Upkeep),
             Err(JournalError::Stopped) => {}
             Err(error) => {
                 let problem = format_args!("it cannot be kept small: {error}");
-                repeats::failing("journal", Trying::Keeping, problem);
+                repeats::failing("journal", Trying::Upkeep, problem);
             }
         };
-        let keeping = std::thread::Builder::new().name("keeping".to_owned());
-        self.keeping = Some(keeping.spawn(work)?);
+        let upkeep = std::thread::Builder::new().name("upkeep".to_owned());
+        self.upkeep = Some(upkeep.spawn(work)?);
         Ok(())
     }
 
@@ -618,8 +618,8 @@ impl Daemon {
         if let Some(worklists) = self.worklists.take() {
             worklists.end();
         }
-        if let Some(keeping) = self.keeping.take() {
-            let _ = keeping.join();
+        if let Some(upkeep) = self.upkeep.take() {
+            let _ = upkeep.join();
         }
     }
 
@@ -635,7 +635,7 @@ impl Daemon {
             let is_done = match asked.request.thorough {
                 false => {
                     let mut at_rest = self.engine.claims_at_rest();
-                    self.queue.desk.is_empty() && at_rest.all(|place| *place != Place::Desk)
+                    self.queue.desk.is_empty() && at_rest.all(|place| *place != Owner::Desk)
                 }
                 true => match asked.again {
                     Some(again) if unsettled && now < again => {
@@ -997,21 +997,21 @@ mod tests {
 
     #[test]
     fn the_desk_comes_first_and_facilities_share() {
-        let arrival = |place: &Place, number: usize| Arrival {
+        let arrival = |place: &Owner, number: usize| Arrival {
             place: place.clone(),
             path: PathBuf::from(number.to_string()),
         };
         let (a, b) = (
-            Place::Facility("a".to_owned()),
-            Place::Facility("b".to_owned()),
+            Owner::Facility("a".to_owned()),
+            Owner::Facility("b".to_owned()),
         );
         let many = (0..9).map(|number| arrival(&a, number));
         let few = (0..2).map(|number| arrival(&b, number));
         let mut queue = Queue::default();
-        queue.add(many.chain(few).chain([arrival(&Place::Desk, 0)]).collect());
+        queue.add(many.chain(few).chain([arrival(&Owner::Desk, 0)]).collect());
         let first = queue.take(6, &BTreeMap::new());
         assert_eq!(first.len(), 6);
-        assert_eq!(first[0].place, Place::Desk);
+        assert_eq!(first[0].place, Owner::Desk);
         assert_eq!(first.iter().filter(|taken| taken.place == b).count(), 2);
         assert_eq!(
             queue

@@ -45,14 +45,14 @@ pub enum Trying {
     Notices,
     /// Renewing the folders of sessions.
     Sessions,
-    /// Keeping the journal small.
-    Keeping,
+    /// Upkeep the journal small.
+    Upkeep,
     /// Writing the status.
     Status,
     /// Listening to commands.
     Listening,
     /// Making what was moved durable.
-    Settling,
+    Stability,
     /// Taking in a message that is refused.
     Refused,
 }
@@ -78,10 +78,10 @@ impl Trying {
             Trying::Batches => "writing batches",
             Trying::Notices => "writing notices",
             Trying::Sessions => "renewing the folders of sessions",
-            Trying::Keeping => "keeping the journal small",
+            Trying::Upkeep => "keeping the journal small",
             Trying::Status => "writing the status",
             Trying::Listening => "listening to commands",
-            Trying::Settling => "making moves durable",
+            Trying::Stability => "making moves durable",
             Trying::Refused => "taking messages in",
         }
     }

@@ -1,4 +1,4 @@
-//! Files of several messages, commands or lines: each message has its own outcome and acknowledgement (SPEC 2, 7, 10).
+//! Files of several messages, commands or lines: each message has its own outcome and acknowledgement (interface.md 2, 7, 10).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -1,4 +1,4 @@
-//! Nothing of a CDA's body is lost on its way into the questionnaire (SPEC 5).
+//! Nothing of a CDA's body is lost on its way into the questionnaire (interface.md 5).
 //!
 //! The document is walked here on its own, without the reader's help: every attribute, every text, what every
 //! reference leads to, and the number of statements and sections must be found again in the questionnaire's JSON.

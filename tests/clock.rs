@@ -160,7 +160,7 @@ impl Machine {
             renewer.renew_next(&|| false).unwrap();
         }
         self.date_what_is_new(0);
-        let due = self.engine().keeping().unwrap();
+        let due = self.engine().upkeep().unwrap();
         due.run(&|| false).unwrap();
         self.count();
     }
@@ -403,7 +403,7 @@ fn what_came_before_anybody_counted_is_kept_from_then_on() {
     let fs = Fs::new().with_clock(clock.clone());
     let mut engine = Engine::open(Arc::clone(&world.config), fs, OpenStore::Memory).unwrap();
     for day in 0..=14 {
-        engine.keeping().unwrap().run(&|| false).unwrap();
+        engine.upkeep().unwrap().run(&|| false).unwrap();
         assert_eq!(old.exists(), day < 12, "day {day}");
         clock.set(|moment| {
             moment.wall += TimeDelta::days(1);

@@ -1,5 +1,5 @@
 //! A disk that has no room or cannot be written for a while: files stay where they are, others go on, and the work
-//! goes on by itself once it can (DESIGN, "Taking files in").
+//! goes on by itself once it can (design.md, "Taking files in").
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

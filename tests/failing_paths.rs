@@ -138,7 +138,7 @@ fn kind(spool: &Path, path: &Path) -> Option<String> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Owner {
     /// The desk's, or one facility's.
-    Place(String),
+    Owner(String),
     /// One document's, and so one place's.
     Document,
     /// Something that nobody's files need.
@@ -150,9 +150,9 @@ enum Owner {
 fn owner(kind: &str) -> Owner {
     let parts: Vec<&str> = kind.split('/').collect();
     match parts.as_slice() {
-        ["facilities", id, ..] => Owner::Place((*id).to_owned()),
+        ["facilities", id, ..] => Owner::Owner((*id).to_owned()),
         ["desk", "sessions", ..] | ["status", ..] => Owner::Nobody,
-        ["desk", ..] => Owner::Place("desk".to_owned()),
+        ["desk", ..] => Owner::Owner("desk".to_owned()),
         ["documents", hash, ..] if !hash.starts_with("p-") => Owner::Document,
         _ => Owner::All,
     }
@@ -278,7 +278,7 @@ fn fail_always(broken: &str, with_below: bool, (name, code): (&str, i32)) {
         faults.break_where(is_broken, code);
     };
     // A facility's folder may fail when the program starts; without its own folders it does not.
-    let is_of_facility = matches!(&owner, Owner::Place(place) if place != "desk");
+    let is_of_facility = matches!(&owner, Owner::Owner(place) if place != "desk");
     if is_of_facility {
         break_it();
     }
@@ -329,7 +329,7 @@ fn assert_others_go_on(world: &World, engine: &Engine, owner: &Owner, what: &str
     let waiting = waiting(world);
     let may_wait: BTreeSet<&String> = waiting.keys().collect();
     match owner {
-        Owner::Place(place) => {
+        Owner::Owner(place) => {
             let others: Vec<_> = may_wait.iter().filter(|it| **it != place).collect();
             assert!(others.is_empty(), "{what}: {waiting:#?}");
         }

@@ -1,5 +1,5 @@
 //! A scripted run is stopped at each of its disk operations in turn, with everything unsynced forgotten or some of it
-//! kept, and started again. After each, the rules of the design hold (DESIGN, "What must never break").
+//! kept, and started again. After each, the rules of the design hold (design.md, "What must never break").
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -255,13 +255,13 @@ fn every_disk_operation_of_retention_may_be_the_last() {
     engine.snapshot().unwrap();
     let now = engine.fs().clock().moment();
     // Retention goes on for the first time, and finds nothing old.
-    engine.keeping().unwrap().run(&|| false).unwrap();
+    engine.upkeep().unwrap().run(&|| false).unwrap();
     let mut expected = content(&**engine.store());
     expected.retain(|key, _| !is_of_the_count(key));
     engine.close().unwrap();
 
     let retain = |engine: &mut Engine| -> bool {
-        let due = engine.keeping();
+        let due = engine.upkeep();
         due.is_ok_and(|due| due.run(&|| false).is_ok())
     };
     let later = |faults: &Arc<Faults>| {

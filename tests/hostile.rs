@@ -16,7 +16,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use rcpspool::engine::Arrival;
-use rcpspool::journal::Place;
+use rcpspool::journal::Owner;
 use rustix::fs::{CWD, FileType, Mode};
 use support::site::Site;
 use support::{World, document, patient, siu, take_all};
@@ -303,7 +303,7 @@ fn what_changes_between_the_sweep_and_the_claim_leads_nowhere() {
     fs::write(outside.join("x.hl7"), adt("OUTSIDE")).unwrap();
     let inbox = world.path("facilities/demo/inbox");
     let arrival = |name: &str| Arrival {
-        place: Place::Facility("demo".to_owned()),
+        place: Owner::Facility("demo".to_owned()),
         path: PathBuf::from(name),
     };
     // The folder of the file is now a link.

@@ -1,5 +1,5 @@
 //! The program itself, killed with SIGKILL at random moments and started again, until everything is taken in: then
-//! nothing is lost and nothing doubled (DESIGN, "What must never break").
+//! nothing is lost and nothing doubled (design.md, "What must never break").
 //!
 //! `ROUNDS` in the environment is how many kills there are; a run that ends between two kills is checked, and the next
 //! kills hit a new spool. The first spool lies on the disk that the tests are built on, the others in memory where

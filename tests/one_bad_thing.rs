@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcpspool::engine::{Arrival, Engine, Held};
-use rcpspool::journal::Place;
+use rcpspool::journal::Owner;
 use rcpspool::spool::faults::Faults;
 use rcpspool::spool::fs::Fs;
 use rustix::fs::{CWD, Mode, OFlags};
@@ -407,7 +407,7 @@ fn a_file_whose_path_is_as_long_as_paths_may_be_is_taken_in() {
         rustix::io::write(&file, text.as_bytes()).unwrap();
         drop(file);
         let arrival = Arrival {
-            place: Place::Facility("demo".to_owned()),
+            place: Owner::Facility("demo".to_owned()),
             path: path.join(&name),
         };
         engine.take_in(vec![arrival]).unwrap();
@@ -491,7 +491,7 @@ fn reports_that_cannot_leave_hold_up_nobody() {
     let [(place, hold)] = holds.as_slice() else {
         panic!("{holds:?}");
     };
-    assert_eq!(*place, Place::Facility("demo".to_owned()));
+    assert_eq!(*place, Owner::Facility("demo".to_owned()));
     assert_eq!(hold.held, Held::Reports);
     assert!(hold.cause.contains("documents/"), "{hold:?}");
     fs::rename(&other_aside, &other).unwrap();

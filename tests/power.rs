@@ -1,6 +1,6 @@
 //! Power cuts: a file system that is shut down without its last writes while the daemon takes files in at full speed.
 //! Mounted and started again, nothing that anybody could see acknowledged is missing, and nothing is there twice
-//! (DESIGN, "What must never break").
+//! (design.md, "What must never break").
 //!
 //! `CUTS` in the environment is how many cuts there are; after every fifth, a new file system is made. It needs root,
 //! loop devices, `mkfs.ext4` and `python3` (which has the system call that shuts ext4 down). Where one of these is

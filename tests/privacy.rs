@@ -1,5 +1,5 @@
 //! Nobody who reads logs, receipts, sidecars, metrics or the status learns who a patient is, nor a facility's key
-//! (SPEC 10, SPEC 12).
+//! (interface.md 10, interface.md 12).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -350,7 +350,7 @@ fn told(text: &str) -> Vec<&'static str> {
     told
 }
 
-/// Takes `value` out of a sidecar and of the sidecars in it: it is the one datum that a facility must see (SPEC 10).
+/// Takes `value` out of a sidecar and of the sidecars in it: it is the one datum that a facility must see (interface.md 10).
 fn take_values(sidecar: &mut Value, values: &mut Vec<String>) {
     match sidecar {
         Value::Object(keys) => {

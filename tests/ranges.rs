@@ -321,7 +321,7 @@ fn files_of_any_time_of_modification_have_an_outcome() {
     spool
         .engine
         .borrow_mut()
-        .keeping()
+        .upkeep()
         .unwrap()
         .run(&|| false)
         .unwrap();

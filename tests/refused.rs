@@ -1,4 +1,4 @@
-//! Every reason of SPEC 7 and 10 refuses a file of ours, and every warning is given with one: the sidecar, the receipt
+//! Every reason of interface.md 7 and 10 refuses a file of ours, and every warning is given with one: the sidecar, the receipt
 //! and its codes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]

@@ -18,7 +18,7 @@ use rcpspool::model::questionnaire::{
 use rcpspool::model::shown::Shown;
 use rcpspool::model::view::View;
 use rcpspool::reports;
-use rcpspool::store::Overlay;
+use rcpspool::store::PendingChanges;
 
 use support::{World, take_all};
 
@@ -37,7 +37,7 @@ fn order(world: &World) -> ReportOrder {
     let cda = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/cda/meeting.xml");
     world.drop("facilities/demo", "c.xml", std::fs::read(cda).unwrap());
     take_all(&mut engine).unwrap();
-    let view = Overlay::new(&**engine.store());
+    let view = PendingChanges::new(&**engine.store());
     let (demo, id) = (FacilityId::new("demo"), CaseId::new("CASE-77"));
     let case = view.case(&demo, &id).unwrap().unwrap();
     let patient = view.patient(&demo, case.ipp.as_ref().unwrap());

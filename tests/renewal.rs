@@ -1,4 +1,4 @@
-//! A report follows its case: its versions, what they cost, and what becomes of one that is withdrawn (SPEC 8).
+//! A report follows its case: its versions, what they cost, and what becomes of one that is withdrawn (interface.md 8).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -13,7 +13,7 @@ use rcpspool::engine::Engine;
 use rcpspool::listing::{self, Filter, What};
 use rcpspool::model::identifiers::{CaseId, FacilityId};
 use rcpspool::model::view::View;
-use rcpspool::store::{Overlay, keys};
+use rcpspool::store::{PendingChanges, keys};
 use serde_json::{Value, json};
 
 use support::{World, assert_same, content, session, siu, take_all};
@@ -119,14 +119,14 @@ fn is_outdated(engine: &Engine) -> bool {
 
 /// How many outdated reports the status counts.
 fn counted(engine: &Engine) -> usize {
-    let view = Overlay::new(&**engine.store());
+    let view = PendingChanges::new(&**engine.store());
     let marks = keys::outdated_reports(&FacilityId::new("demo"));
     view.keys(&marks).unwrap().len()
 }
 
 /// The text of a version's PDF on one line; none where no tool reads it.
 fn text_of(world: &World, engine: &Engine, version: u32) -> Option<String> {
-    let view = Overlay::new(&**engine.store());
+    let view = PendingChanges::new(&**engine.store());
     let (demo, case) = (FacilityId::new("demo"), CaseId::new("CASE-77"));
     let report = view.report(&demo, &case).unwrap().unwrap();
     let made = view.report_version(&report, version).unwrap().unwrap();
@@ -143,7 +143,7 @@ fn text_of(world: &World, engine: &Engine, version: u32) -> Option<String> {
 /// Whether a version of the report of `CASE-77` has the time of its `complete` apart, and whether TXA-17 says that it
 /// is authenticated.
 fn validation_of(engine: &Engine, version: u32) -> (bool, bool) {
-    let view = Overlay::new(&**engine.store());
+    let view = PendingChanges::new(&**engine.store());
     let (demo, case) = (FacilityId::new("demo"), CaseId::new("CASE-77"));
     let report = view.report(&demo, &case).unwrap().unwrap();
     let made = view.report_version(&report, version).unwrap().unwrap();

@@ -1,5 +1,5 @@
 //! What leaves for the hospital: nothing of a questionnaire is missing in its PDF, and other people's tools read the
-//! message as SPEC 8 says.
+//! message as interface.md 8 says.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use rcpspool::listing::{self, Subject};
 use rcpspool::model::identifiers::{CaseId, FacilityId};
 use rcpspool::model::view::View;
-use rcpspool::store::Overlay;
+use rcpspool::store::PendingChanges;
 use serde_json::Value;
 
 use support::{World, take_all};
@@ -61,7 +61,7 @@ fn reported(document: &Path, settings: &str) -> Option<(Value, Vec<u8>)> {
     world.drop("desk", "c.json", complete.to_string());
     take_all(&mut engine).unwrap();
     let id = CaseId::new(id);
-    let view = Overlay::new(&**engine.store());
+    let view = PendingChanges::new(&**engine.store());
     let report = view.report(&facility, &id).unwrap().unwrap();
     let version = view.report_version(&report, 1).unwrap().unwrap();
     let hash = version.pdf.as_str().to_owned();
@@ -278,7 +278,7 @@ fn words(key: &str, text: &str) -> Vec<String> {
     }
 }
 
-/// The fields of SPEC 8, each with what must stand there.
+/// The fields of interface.md 8, each with what must stand there.
 fn fields(format: &str) -> Vec<(&'static str, &'static str)> {
     let mut fields = vec![
         ("MSH-3", "ROFIM"),

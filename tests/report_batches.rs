@@ -1,4 +1,4 @@
-//! Every version of a report leaves in exactly one batch of its own facility, whatever happens in between (SPEC 8).
+//! Every version of a report leaves in exactly one batch of its own facility, whatever happens in between (interface.md 8).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -1,5 +1,5 @@
 //! Whom and what the report names at its head: the establishment, the people of the form and of the desk, and another
-//! identity that was given (SPEC 3, 8).
+//! identity that was given (interface.md 3, 8).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use rcpspool::listing::{self, Subject};
 use rcpspool::model::identifiers::{CaseId, FacilityId};
 use rcpspool::model::view::View;
-use rcpspool::store::Overlay;
+use rcpspool::store::PendingChanges;
 use serde_json::{Value, json};
 
 use support::{World, take_all};
@@ -103,7 +103,7 @@ fn reported_of(document: &str, before: &[&str], content: Value) -> Reported {
     world.drop("desk", "c.json", complete.to_string());
     take_all(&mut engine).unwrap();
     let (facility, id) = (FacilityId::new("demo"), CaseId::new("CASE-77"));
-    let view = Overlay::new(&**engine.store());
+    let view = PendingChanges::new(&**engine.store());
     let report = view.report(&facility, &id).unwrap().unwrap();
     let version = view.report_version(&report, 1).unwrap().unwrap();
     let hash = version.pdf.as_str().to_owned();

@@ -1,5 +1,5 @@
 //! Everything that a document says is in the report, beside its label: each code, amount, date, negation, mood, null
-//! flavour and cell (SPEC 8).
+//! flavour and cell (interface.md 8).
 //!
 //! Documents are walked here on their own, without the reader's help. They are made by a generator, or are our own and
 //! the samples.
@@ -15,7 +15,7 @@ use std::process::Command;
 use base64::Engine as _;
 use rcpspool::model::identifiers::{FacilityId, SessionId};
 use rcpspool::model::view::View;
-use rcpspool::store::Overlay;
+use rcpspool::store::PendingChanges;
 use roxmltree::{Document, Node};
 
 use support::{World, take_all};
@@ -126,7 +126,7 @@ fn report(document: &[u8]) -> Option<String> {
     world.drop("facilities/demo", "c.xml", document);
     take_all(&mut engine).unwrap();
     let facility = FacilityId::new("demo");
-    let view = Overlay::new(&**engine.store());
+    let view = PendingChanges::new(&**engine.store());
     let case = ["S-THORAX-15", "234567890"]
         .iter()
         .flat_map(|session| view.cases_of_session(&SessionId::new(*session)).unwrap())
@@ -139,7 +139,7 @@ fn report(document: &[u8]) -> Option<String> {
     });
     world.drop("desk", "c.json", complete.to_string());
     take_all(&mut engine).unwrap();
-    let view = Overlay::new(&**engine.store());
+    let view = PendingChanges::new(&**engine.store());
     let report = view.report(&facility, &case).unwrap().unwrap();
     let version = view.report_version(&report, 1).unwrap().unwrap();
     let hash = version.pdf.as_str().to_owned();

@@ -13,7 +13,7 @@ use rcpspool::config::Config;
 use rcpspool::hl7::Message;
 use rcpspool::intake::{Context, Decided, DeskContext, Stop, desk, route};
 use rcpspool::listing::{self, Filter, What};
-use rcpspool::store::{MemoryStore, Overlay, apply_all};
+use rcpspool::store::{MemoryStore, PendingChanges, apply_all};
 use serde_json::Value;
 
 /// The datum (`patient.phone`), what is exchanged, and what is known then.
@@ -414,20 +414,20 @@ impl World {
             time: DateTime::UNIX_EPOCH,
             now: DateTime::UNIX_EPOCH,
         };
-        let decided = desk::decide_sessions(list, &Overlay::new(&self.store), &context);
+        let decided = desk::decide_sessions(list, &PendingChanges::new(&self.store), &context);
         self.settle(decided).unwrap();
     }
 
     /// The codes of the warnings, or the reason and place of the refusal.
     fn receive(&self, message: &[u8]) -> Result<Vec<String>, String> {
         let message = Message::parse(message).unwrap();
-        let view = Overlay::new(&self.store);
+        let view = PendingChanges::new(&self.store);
         self.settle(route::decide(&message, &view, &self.context()))
     }
 
     fn receive_cda(&self, document: &[u8]) -> Result<Vec<String>, String> {
         let cda = cda::parse(document).unwrap();
-        let view = Overlay::new(&self.store);
+        let view = PendingChanges::new(&self.store);
         self.settle(route::decide_cda(document, &cda, &view, &self.context()))
     }
 
@@ -443,7 +443,9 @@ impl World {
     fn settle(&self, decided: Decided<'_>) -> Result<Vec<String>, String> {
         match decided {
             Ok(decision) => {
-                let changes = Overlay::new(&self.store).apply(&decision.changes).unwrap();
+                let changes = PendingChanges::new(&self.store)
+                    .apply(&decision.changes)
+                    .unwrap();
                 apply_all(&self.store, &changes).unwrap();
                 let codes = decision.warnings.iter();
                 Ok(codes

@@ -14,7 +14,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rcpspool::engine::{Arrival, Engine};
-use rcpspool::journal::Place;
+use rcpspool::journal::Owner;
 use rcpspool::spool::fs::Fs;
 use support::{World, patient};
 
@@ -151,7 +151,7 @@ fn look(engine: &mut Engine, times: usize) {
     }
 }
 
-fn arrive(place: &Place, name: &str) -> Vec<Arrival> {
+fn arrive(place: &Owner, name: &str) -> Vec<Arrival> {
     vec![Arrival {
         place: place.clone(),
         path: Path::new(name).to_owned(),
@@ -166,7 +166,7 @@ fn open_on_a_share(world: &World) -> Engine {
 fn on_a_share_a_file_is_taken_once_it_stays_the_same_and_ends_whole() {
     let world = World::with("[intake]\nsettle = \"100ms\"");
     let mut engine = open_on_a_share(&world);
-    let demo = Place::Facility("demo".to_owned());
+    let demo = Owner::Facility("demo".to_owned());
     let cda = fs::read("fixtures/cda/meeting.xml").unwrap();
     let (begun, rest) = cda.split_at(cda.len() / 2);
     world.drop("facilities/demo", "c.xml", begun);
@@ -209,7 +209,7 @@ fn on_a_share_a_command_waits_for_its_pdf() {
         r#"{"command":"complete","facility":"demo","case":"1","pdf":"r.pdf"}"#,
     );
     world.drop("desk", "r.pdf", "%PDF-1.7\nbegun");
-    engine.take_in(arrive(&Place::Desk, "c.json")).unwrap();
+    engine.take_in(arrive(&Owner::Desk, "c.json")).unwrap();
     look(&mut engine, 9);
     assert_eq!(engine.totals().rejected, 0, "the PDF has no end");
     let work = world.path("desk/work");
@@ -236,7 +236,7 @@ fn on_a_share_a_command_waits_for_its_pdf() {
 #[test]
 fn files_that_wait_for_their_writer_are_not_taken_for_crashers() {
     let world = World::with("[intake]\nsettle = \"100ms\"");
-    let demo = Place::Facility("demo".to_owned());
+    let demo = Owner::Facility("demo".to_owned());
     let engine = open_on_a_share(&world);
     world.drop("facilities/demo", "x.hl7", adt("1"));
     let mut first = Some(engine);

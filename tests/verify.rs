@@ -471,7 +471,7 @@ fn retention_removes_what_is_old_once_a_day_and_says_so() {
     // The clock is far off, and no time has passed: nothing is removed.
     for off in [0, 9, -9] {
         clock.set(|moment| moment.wall += Duration::days(off));
-        let due = engine.keeping().unwrap();
+        let due = engine.upkeep().unwrap();
         due.run(&|| false).unwrap();
         assert_eq!(world.seen().len(), before);
     }
@@ -483,7 +483,7 @@ fn retention_removes_what_is_old_once_a_day_and_says_so() {
         });
     };
     pass(40 * 24);
-    engine.keeping().unwrap().run(&|| false).unwrap();
+    engine.upkeep().unwrap().run(&|| false).unwrap();
     let mut left: Vec<String> = world
         .seen()
         .into_keys()
@@ -515,7 +515,7 @@ fn retention_removes_what_is_old_once_a_day_and_says_so() {
     let taken = take_all(&mut engine).unwrap();
     assert_eq!((taken.accepted, taken.duplicate), (1, 1));
     pass(23);
-    engine.keeping().unwrap().run(&|| false).unwrap();
+    engine.upkeep().unwrap().run(&|| false).unwrap();
     assert_eq!(
         world
             .names(INBOX)

@@ -1,4 +1,4 @@
-//! The body: sections and clinical statements, in one walk that expects no code and drops nothing (SPEC 5).
+//! The body: sections and clinical statements, in one walk that expects no code and drops nothing (interface.md 5).
 //!
 //! What the walk understands has a key of its own in the questionnaire; every element and attribute that it does not
 //! is kept as it was written. Coded elements are kept whole besides, whatever their name.

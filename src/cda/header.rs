@@ -1,4 +1,4 @@
-//! The header: who, when, and for which session, as it is written (SPEC 5, the table).
+//! The header: who, when, and for which session, as it is written (interface.md 5, the table).
 //!
 //! Nothing is judged here: what is required, valid or known is the business of the flow. An element with a null
 //! flavour is absent.
@@ -329,7 +329,7 @@ pub(super) fn parts_of_name(name: Node<'_, '_>) -> Option<(Option<String>, Optio
     (family.is_some() || given.is_some()).then_some((family, given))
 }
 
-/// The date of the encounter, else that of the meeting among the documented acts (code 39, SPEC 5).
+/// The date of the encounter, else that of the meeting among the documented acts (code 39, interface.md 5).
 fn session_date(root: Node<'_, '_>) -> Option<Written> {
     let dates = |node: Node<'_, '_>, place| {
         children(node, "effectiveTime").find_map(|time| {

@@ -1,4 +1,4 @@
-//! Reading CDA R2: from bytes to a typed header and the questionnaire of the body (SPEC 2, "Reading XML"; SPEC 5).
+//! Reading CDA R2: from bytes to a typed header and the questionnaire of the body (interface.md 2 and 5).
 //!
 //! Nothing external is ever read: a document type declaration is refused, so there are no entities but the five that
 //! XML predefines. Depth, size and attributes are counted in one pass over the text before the parser builds a tree,
@@ -15,7 +15,7 @@ use roxmltree::{Document, Node, ParsingOptions};
 
 use self::header::Header;
 use crate::model::identifiers::ContentHash;
-use crate::model::outcome::{Place, Reason, Refusal, Warning};
+use crate::model::outcome::{Location, Reason, Refusal, Warning};
 use crate::model::questionnaire::{Participant, Questionnaire};
 
 /// The namespace of CDA R2.
@@ -115,7 +115,7 @@ pub fn parse(bytes: &[u8]) -> Result<Cda, Refusal> {
             "expected well-formed XML, found an error: {}",
             without_quotations(&error.to_string())
         ))
-        .at(Place::named(format!(
+        .at(Location::named(format!(
             "line {}, column {}",
             position.row, position.col
         )))
@@ -301,12 +301,12 @@ fn malformed(message: impl Into<String>) -> Refusal {
     Refusal::new(Reason::Malformed, message)
 }
 
-fn place_of(text: &str, at: usize) -> Place {
+fn place_of(text: &str, at: usize) -> Location {
     let before = text.get(..at).unwrap_or_default();
     let line = before.matches('\n').count().saturating_add(1);
     let last = before.rsplit('\n').next().unwrap_or_default();
     let column = last.chars().count().saturating_add(1);
-    Place::named(format!("line {line}, column {column}"))
+    Location::named(format!("line {line}, column {column}"))
 }
 
 fn shortened(name: &str) -> String {

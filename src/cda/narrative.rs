@@ -1,4 +1,4 @@
-//! The narrative of sections, and what the statements refer to in it (CDA R2, chapter 4.3.5; SPEC 5).
+//! The narrative of sections, and what the statements refer to in it (CDA R2, chapter 4.3.5; interface.md 5).
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;

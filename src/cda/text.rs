@@ -1,4 +1,4 @@
-//! The text of a document: in the encoding of its byte-order mark, else in that which each value shows (SPEC 2,
+//! The text of a document: in the encoding of its byte-order mark, else in that which each value shows (interface.md 2,
 //! "Reading XML").
 //!
 //! As in HL7, one value that is written otherwise than the declaration says is no reason to refuse the others, or to
@@ -156,7 +156,7 @@ fn push_ascii(text: &mut String, bytes: &[u8]) {
     text.push_str(&String::from_utf8_lossy(bytes));
 }
 
-fn otherwise(read_as: Option<&str>, place: impl Into<crate::model::outcome::Place>) -> Warning {
+fn otherwise(read_as: Option<&str>, place: impl Into<crate::model::outcome::Location>) -> Warning {
     let sentence = match read_as {
         Some(encoding) => format!(
             "expected text in the encoding of the XML declaration, found {encoding}, in which it was read"

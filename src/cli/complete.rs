@@ -11,7 +11,7 @@ use super::Failure;
 use super::desk::{command, fresh_name, submit};
 use crate::config::Config;
 
-/// What the file of a completion may hold (SPEC 7).
+/// What the file of a completion may hold (interface.md 7).
 const KEYS: [&str; 6] = [
     "decision",
     "participants",

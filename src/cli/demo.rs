@@ -14,7 +14,7 @@ use super::desk::{Dropped, command, submit_here, take_in};
 use super::{Failure, print};
 use crate::config::Config;
 use crate::engine::{Engine, OpenStore};
-use crate::journal::Place;
+use crate::journal::Owner;
 use crate::listing::{Filter, Subject, What, list, show};
 use crate::model::identifiers::{CaseId, FacilityId};
 use crate::spool::fs::Fs;
@@ -105,7 +105,7 @@ impl Stage {
     fn announce_session(&mut self) -> Result<(), Failure> {
         print("\n1. The desk announces a session\n")?;
         let sessions = Dropped {
-            place: Place::Desk,
+            place: Owner::Desk,
             name: "sessions.csv".to_owned(),
             bytes: SESSIONS.to_vec(),
             beside: None,
@@ -250,7 +250,7 @@ What to try
 
     fn send(&mut self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
         let message = Dropped {
-            place: Place::Facility(FACILITY.to_owned()),
+            place: Owner::Facility(FACILITY.to_owned()),
             name: name.to_owned(),
             bytes: bytes.to_vec(),
             beside: None,

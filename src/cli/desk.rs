@@ -1,4 +1,4 @@
-//! Changing something: a file for the desk is dropped, taken in, and its receipt read (SPEC 7).
+//! Changing something: a file for the desk is dropped, taken in, and its receipt read (interface.md 7).
 //!
 //! The meeting tool writes the same files, so there is one way in. Without a daemon the command takes its file in
 //! itself; beside one it asks for a sweep and waits for the receipt.
@@ -13,15 +13,15 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::access::{Access, reach};
 use super::once::wait_for_doubtful;
-use super::reach::{Reach, reach};
 use super::{Failure, complain, print};
 use crate::config::Config;
 use crate::engine::{Arrival, Engine};
-use crate::journal::Place;
+use crate::journal::Owner;
 use crate::model::outcome::Reason;
 use crate::spool::claim::{self, Claim, HANDED_OVER};
-use crate::spool::finish::{ERROR, SIDECAR};
+use crate::spool::destinations::{ERROR, SIDECAR};
 use crate::spool::fs::{Dir, Fs, FsError};
 use crate::status::control::{ControlClient, Request};
 
@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A file for an inbox, under a name that nobody used before.
 pub struct Dropped {
     /// Whose inbox.
-    pub place: Place,
+    pub place: Owner,
     /// The name.
     pub name: String,
     /// The content.
@@ -52,7 +52,7 @@ pub fn command(mut command: Value) -> Dropped {
     let word = command["command"].as_str().unwrap_or("command").to_owned();
     command["id"] = claim::random().into();
     Dropped {
-        place: Place::Desk,
+        place: Owner::Desk,
         name: fresh_name(&word, "json"),
         bytes: format!("{command:#}\n").into_bytes(),
         beside: None,
@@ -69,7 +69,7 @@ pub fn commands(commands: Vec<Value>) -> Dropped {
         })
         .collect();
     Dropped {
-        place: Place::Desk,
+        place: Owner::Desk,
         name: fresh_name("commands", "json"),
         bytes: format!("{:#}\n", json!(with_ids)).into_bytes(),
         beside: None,
@@ -129,14 +129,14 @@ pub fn drop_and_wait(
     answer: &Path,
 ) -> Result<(), Failure> {
     match reach(config)? {
-        Reach::Here(mut engine) => {
+        Access::Here(mut engine) => {
             let taken = take_in(&mut engine, dropped).and_then(|()| {
                 wait_for_doubtful(&mut engine, || matches!(answer.try_exists(), Ok(true)))
             });
             engine.close()?;
             taken?;
         }
-        Reach::Daemon(mut client) => {
+        Access::Daemon(mut client) => {
             put(&inbox(config, &dropped.place)?, dropped)?;
             wait(&mut client, answer)?;
         }
@@ -152,7 +152,7 @@ pub fn drop_and_wait(
 
 /// Drops a file into an inbox of an engine that is open already, and takes it in.
 pub fn take_in(engine: &mut Engine, dropped: &Dropped) -> Result<(), Failure> {
-    if let Place::Facility(id) = &dropped.place
+    if let Owner::Facility(id) = &dropped.place
         && let Some(problem) = engine.unreachable().get(id)
     {
         return Err(Failure::new(problem.to_string()));
@@ -171,7 +171,7 @@ fn wait(client: &mut ControlClient, answer: &Path) -> Result<(), Failure> {
     while !is_there(answer)? && start.elapsed() < PATIENCE {
         // The file may still have settled when the first sweep looked.
         if asked.is_none_or(|asked| asked.elapsed() > Duration::from_secs(2)) {
-            super::reach::ask_daemon(client, &Request::Sweep)?;
+            super::access::ask_daemon(client, &Request::Sweep)?;
             asked = Some(Instant::now());
         }
         std::thread::sleep(Duration::from_millis(50));
@@ -186,10 +186,10 @@ fn is_there(path: &Path) -> Result<bool, Failure> {
 }
 
 /// The inbox of the desk or of a facility.
-fn inbox(config: &Config, place: &Place) -> Result<PathBuf, Failure> {
+fn inbox(config: &Config, place: &Owner) -> Result<PathBuf, Failure> {
     Ok(match place {
-        Place::Facility(id) => super::facility(config, id)?.dir.join("inbox"),
-        Place::Desk | Place::Documents => config.spool.join("desk").join("inbox"),
+        Owner::Facility(id) => super::facility(config, id)?.dir.join("inbox"),
+        Owner::Desk | Owner::Documents => config.spool.join("desk").join("inbox"),
     })
 }
 

@@ -1,8 +1,9 @@
-//! The command line (SPEC 12): one file per command, which reads its arguments, applies them and answers.
+//! The command line (interface.md 12): one file per command, which reads its arguments, applies them and answers.
 //!
 //! What changes something goes through the desk ([`desk`]), what reads asks the running daemon or opens the store
 //! ([`reach`]); so every command works with the daemon running and without it.
 
+mod access;
 mod attach;
 mod cancel;
 mod check;
@@ -14,7 +15,6 @@ mod discard;
 mod list;
 mod once;
 mod questionnaire;
-mod reach;
 mod rebuild;
 mod renew;
 mod reopen;
@@ -120,7 +120,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
     let look = || -> Result<Arc<Config>, Failure> {
         let config = read()?;
         user::become_owner(&config)?;
-        if !reach::is_daemon_there(&config) {
+        if !access::is_daemon_there(&config) {
             config.check_spool()?;
         }
         Ok(Arc::new(config))

@@ -7,12 +7,12 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::reach::{Reach, ask_daemon, reach_as};
+use super::access::{Access, ask_daemon, reach_as};
 use super::{Failure, complain, print, print_json};
 use crate::config::Config;
 use crate::engine::arrivals::{Arrivals, Swept};
 use crate::engine::{Engine, Held, Hold, place_name};
-use crate::journal::Place;
+use crate::journal::Owner;
 use crate::status::control::Request;
 use crate::status::{self, Figures, Status};
 
@@ -33,8 +33,8 @@ impl Once {
     /// Takes in.
     pub fn run(self, config: &Arc<Config>) -> Result<(), Failure> {
         let totals = match reach_as(config, self.loss.start())? {
-            Reach::Daemon(mut client) => ask_daemon(&mut client, &Request::Once)?,
-            Reach::Here(mut engine) => {
+            Access::Daemon(mut client) => ask_daemon(&mut client, &Request::Once)?,
+            Access::Here(mut engine) => {
                 let taken = take_in(&mut engine);
                 let totals = json!(engine.totals());
                 if taken.is_ok() {
@@ -96,7 +96,7 @@ fn take_in(engine: &mut Engine) -> Result<(), Failure> {
 fn tell_what_waits(engine: &Engine) -> Result<(), Failure> {
     // Facilities that cannot be reached were told of before.
     let holds = engine.holds().into_iter();
-    let holds: Vec<(Place, Hold)> = holds
+    let holds: Vec<(Owner, Hold)> = holds
         .filter(|(_, hold)| hold.held != Held::Everything)
         .collect();
     for (place, hold) in &holds {
@@ -126,7 +126,7 @@ pub(super) fn wait_for_doubtful(
 
 /// Makes a snapshot of the journal, and removes what is old, where that is due. What was taken in counts in any case.
 fn keep_small(engine: &mut Engine) {
-    let kept = engine.keeping().and_then(|due| Ok(due.run(&|| false)?));
+    let kept = engine.upkeep().and_then(|due| Ok(due.run(&|| false)?));
     if let Err(error) = kept {
         complain(format_args!("the spool cannot be kept small: {error}"));
     }

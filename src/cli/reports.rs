@@ -10,8 +10,8 @@ use serde_json::json;
 use super::desk::{Dropped, command, drop_and_wait, fresh_name, submit};
 use super::{Failure, complain, facility, print};
 use crate::config::Config;
-use crate::journal::Place;
-use crate::spool::finish::REPORTS;
+use crate::journal::Owner;
+use crate::spool::destinations::REPORTS;
 
 /// The arguments of `reports`.
 #[derive(Debug, Subcommand)]
@@ -54,7 +54,7 @@ fn fetch(config: &Arc<Config>, id: &str) -> Result<(), Failure> {
     let name = fresh_name("reports", "retrieve");
     let batch = outbox.join(Path::new(&name).with_extension("xml"));
     let dropped = Dropped {
-        place: Place::Facility(id.to_owned()),
+        place: Owner::Facility(id.to_owned()),
         name,
         bytes: Vec::new(),
         beside: None,

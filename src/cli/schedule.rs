@@ -5,8 +5,8 @@ use std::sync::Arc;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::access::ask;
 use super::desk::{command, commands, submit};
-use super::reach::ask;
 use super::{Failure, print};
 use crate::config::Config;
 use crate::listing::{Filter, What};

@@ -7,15 +7,15 @@ use clap::Subcommand;
 use serde_json::Value;
 
 use super::Failure;
+use super::access::ask;
 use super::desk::{Dropped, fresh_name, submit};
-use super::reach::ask;
 use crate::config::Config;
-use crate::journal::Place;
+use crate::journal::Owner;
 use crate::listing::{Filter, What};
 use crate::model::identifiers::SessionId;
 use crate::status::control::Request;
 
-/// The columns of a list of sessions (SPEC 7), which are the keys of `list sessions` too.
+/// The columns of a list of sessions (interface.md 7), which are the keys of `list sessions` too.
 const COLUMNS: [&str; 10] = [
     "id",
     "label",
@@ -91,7 +91,7 @@ fn cancel(config: &Arc<Config>, id: &str) -> Result<(), Failure> {
 
 fn dropped(bytes: Vec<u8>) -> Dropped {
     Dropped {
-        place: Place::Desk,
+        place: Owner::Desk,
         name: fresh_name("sessions", "csv"),
         bytes,
         beside: None,

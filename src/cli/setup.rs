@@ -1,4 +1,4 @@
-//! `setup`: makes the folders and markers; as root also their owners and rights, as DESIGN has them.
+//! `setup`: makes the folders and markers; as root also their owners and rights, as docs/design.md has them.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use clap::Args;
 use super::{Failure, print, user};
 use crate::config::{Config, Facility};
 use crate::engine::{Engine, EngineError, OpenStore, witness};
-use crate::journal::Place;
+use crate::journal::Owner;
 use crate::spool::acl;
 use crate::spool::claim;
 use crate::spool::fs::{Dir, Fs, Ids};
@@ -134,7 +134,7 @@ fn make(
 ) -> Result<Marker, Failure> {
     let id = facility.id.as_str();
     let root = fs.make_root(&facility.dir)?;
-    let station = Station::open(fs, Place::Facility(id.to_owned()), root)?;
+    let station = Station::open(fs, Owner::Facility(id.to_owned()), root)?;
     let marker = match Station::read_marker(fs, &station.root)? {
         Some(marker) if marker.facility != id => {
             return Err(Failure::new(format!(

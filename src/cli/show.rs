@@ -5,7 +5,7 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
-use super::reach::ask;
+use super::access::ask;
 use super::{Failure, print, print_json, terminal_width};
 use crate::config::Config;
 use crate::listing::{Subject, table};

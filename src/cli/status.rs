@@ -6,7 +6,7 @@ use chrono::Utc;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::reach::{Reach, ask_daemon, no_spool, reach_if_there};
+use super::access::{Access, ask_daemon, no_spool, reach_if_there};
 use super::{Failure, print, print_json, terminal_width};
 use crate::config::Config;
 use crate::engine::Hold;
@@ -29,8 +29,8 @@ impl Status {
     pub fn run(self, config: &Arc<Config>) -> Result<(), Failure> {
         let status = match reach_if_there(config)? {
             None => return Err(Failure::new(no_spool(config))),
-            Some(Reach::Daemon(mut client)) => ask_daemon(&mut client, &Request::Status)?,
-            Some(Reach::Here(mut engine)) => {
+            Some(Access::Daemon(mut client)) => ask_daemon(&mut client, &Request::Status)?,
+            Some(Access::Here(mut engine)) => {
                 let swept = engine.sweep_all(&mut Arrivals::default());
                 let now = Utc::now();
                 let figures = Figures::of(&engine, &swept, now, now, false);

@@ -1,5 +1,5 @@
 //! Who a command runs as: as root it becomes the owner of `journal/`, so that nothing it makes is out of the daemon's
-//! reach (DESIGN, "Rights"). One right of root is kept: to see whether an uploader still has a file open.
+//! reach (design.md, "Rights"). One right of root is kept: to see whether an uploader still has a file open.
 
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;

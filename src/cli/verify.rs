@@ -5,7 +5,7 @@ use std::sync::Arc;
 use clap::Args;
 use serde_json::json;
 
-use super::reach::no_spool;
+use super::access::no_spool;
 use super::{Failure, print, print_json};
 use crate::config::Config;
 use crate::engine::witness::{Found, look};

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Something in the configuration that must be put right before anything runs (SPEC 11).
+/// Something in the configuration that must be put right before anything runs (interface.md 11).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}{}: {problem}", file.display(), line.map(|line| format!(":{line}")).unwrap_or_default())]
 pub struct ConfigError {

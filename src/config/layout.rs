@@ -34,7 +34,7 @@ pub struct Layout {
     /// Size of the text in points, 7 to 12; titles and small print follow it.
     pub text_size: f32,
     /// The parts of the document in their order. The questionnaire, the participants and what the
-    /// desk wrote may be left out; identity, physicians and decision are what SPEC 8 asks for.
+    /// desk wrote may be left out; identity, physicians and decision are what interface.md 8 asks for.
     pub parts: Vec<Part>,
     /// The fixed words.
     pub captions: Captions,

@@ -275,7 +275,7 @@ impl<T: Choice> Setting for T {
     }
 }
 
-/// For which received files a receipt is written (SPEC 10, 11).
+/// For which received files a receipt is written (interface.md 10, 11).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Acks {
     /// One receipt per file.
@@ -294,7 +294,7 @@ impl Choice for Acks {
     ];
 }
 
-/// Where a CDA has its case id (SPEC 5).
+/// Where a CDA has its case id (interface.md 5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CdaCaseId {
     /// `inFulfillmentOf/order/id`.
@@ -308,7 +308,7 @@ impl Choice for CdaCaseId {
         &[("order", Self::Order), ("setId", Self::SetId)];
 }
 
-/// The kinds of documents that can be taken (SPEC 6); HL7 is read as messages.
+/// The kinds of documents that can be taken (interface.md 6); HL7 is read as messages.
 impl Choice for ContentType {
     const CHOICES: &'static [(&'static str, Self)] = &[
         ("pdf", Self::Pdf),
@@ -322,7 +322,7 @@ impl Choice for ContentType {
     ];
 }
 
-/// As what HL7 message a report is sent (SPEC 8).
+/// As what HL7 message a report is sent (interface.md 8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// `MDM^T02`.
@@ -336,7 +336,7 @@ impl Choice for Format {
         &[("MDM_T02", Self::MdmT02), ("ORU_R01", Self::OruR01)];
 }
 
-/// When the report of a completed case is made anew, once it is outdated (SPEC 8).
+/// When the report of a completed case is made anew, once it is outdated (interface.md 8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Renew {
     /// Once the desk says so.
@@ -349,7 +349,7 @@ impl Choice for Renew {
     const CHOICES: &'static [(&'static str, Self)] = &[("desk", Self::Desk), ("auto", Self::Auto)];
 }
 
-/// How a facility is told that a report which left does not hold any more (SPEC 8).
+/// How a facility is told that a report which left does not hold any more (interface.md 8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Withdraw {
     /// By the next version, which says that it takes its place.
@@ -365,7 +365,7 @@ impl Choice for Withdraw {
     ];
 }
 
-/// In what version of HL7 a report is sent (SPEC 8).
+/// In what version of HL7 a report is sent (interface.md 8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Version {
     /// `2.5`, as the documentation's sample.
@@ -378,7 +378,7 @@ impl Choice for Version {
     const CHOICES: &'static [(&'static str, Self)] = &[("2.5", Self::V2_5), ("2.7", Self::V2_7)];
 }
 
-/// Where `MDM^T02` holds the lead physician (SPEC 8).
+/// Where `MDM^T02` holds the lead physician (interface.md 8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LeadField {
     /// In a field whose type is XCN and which the message does not use for something else.
@@ -414,7 +414,7 @@ impl Choice for LeadField {
     ];
 }
 
-/// When batches of reports are written besides on request (SPEC 8).
+/// When batches of reports are written besides on request (interface.md 8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Every {
     /// This often, if there is a report to send.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::journal::Place;
+use crate::journal::Owner;
 
 /// An inbox is left alone for so many times as long as the last look at it took: one with many folders would hold the
 /// others up with every event.
@@ -12,19 +12,19 @@ const REST: u32 = 20;
 /// The looks that are due, and the inboxes that rest.
 #[derive(Debug, Default)]
 pub(super) struct Looks {
-    due: BTreeMap<Place, Instant>,
-    resting: BTreeMap<Place, Instant>,
+    due: BTreeMap<Owner, Instant>,
+    resting: BTreeMap<Owner, Instant>,
 }
 
 impl Looks {
     /// A look at this inbox at that time, or before; later if it rests.
-    pub fn plan(&mut self, place: &Place, time: Instant) {
+    pub fn plan(&mut self, place: &Owner, time: Instant) {
         let rested = self.resting.get(place).copied();
         self.plan_exactly(place, rested.map_or(time, |rested| rested.max(time)));
     }
 
     /// A look at this inbox at that time, or before, whether it rests or not.
-    pub fn plan_exactly(&mut self, place: &Place, time: Instant) {
+    pub fn plan_exactly(&mut self, place: &Owner, time: Instant) {
         match self.due.get_mut(place) {
             Some(due) => *due = time.min(*due),
             None => {
@@ -34,13 +34,13 @@ impl Looks {
     }
 
     /// The inboxes to look at now: they are taken off the list.
-    pub fn take_due(&mut self, now: Instant) -> Vec<Place> {
+    pub fn take_due(&mut self, now: Instant) -> Vec<Owner> {
         let due = self.due.extract_if(.., |_, time| *time <= now);
         due.map(|(place, _)| place).collect()
     }
 
     /// A look at this inbox took so long, and ended now.
-    pub fn took(&mut self, place: &Place, took: Duration, now: Instant) {
+    pub fn took(&mut self, place: &Owner, took: Duration, now: Instant) {
         self.resting
             .insert(place.clone(), now + took.saturating_mul(REST));
     }
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn an_inbox_that_takes_long_rests_from_events_and_not_from_rescans() {
-        let (quick, slow) = (Place::Desk, Place::Facility("slow".to_owned()));
+        let (quick, slow) = (Owner::Desk, Owner::Facility("slow".to_owned()));
         let (mut looks, start) = (Looks::default(), Instant::now());
         let at = |milliseconds| start + Duration::from_millis(milliseconds);
         looks.took(&slow, Duration::from_millis(20), start);

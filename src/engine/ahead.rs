@@ -17,7 +17,7 @@ use chrono::{DateTime, Utc};
 
 use super::{Claimed, Engine};
 use crate::cda::{self, Cda};
-use crate::journal::Place;
+use crate::journal::Owner;
 use crate::model::contact;
 use crate::model::identifiers::ContentHash;
 use crate::model::outcome::Refusal;
@@ -64,7 +64,7 @@ pub(super) struct Ahead {
 }
 
 struct Ordered {
-    place: Place,
+    place: Owner,
     size: u64,
     since: Instant,
 }
@@ -193,7 +193,7 @@ impl Engine {
     }
 
     /// Lets the places go on whose files were read meanwhile, and gives them.
-    pub fn files_were_read(&mut self) -> BTreeSet<Place> {
+    pub fn files_were_read(&mut self) -> BTreeSet<Owner> {
         let mut places = BTreeSet::new();
         let Some(ahead) = &mut self.ahead else {
             return places;

@@ -10,18 +10,18 @@ use rustix::io::Errno;
 use super::{Arrival, Engine, Held, place_name};
 use crate::clock::Settings;
 use crate::intake::desk::is_command;
-use crate::journal::Place;
+use crate::journal::Owner;
 use crate::spool::layout::Station;
-use crate::spool::settle::Settling;
+use crate::spool::stability::Stability;
 use crate::spool::sweep::{Blocked, Found, Hindrance, Sweep, sweep};
 
 /// What was seen of the files of every inbox.
 #[derive(Debug, Default)]
 pub struct Arrivals {
-    settling: BTreeMap<Place, Settling>,
+    settling: BTreeMap<Owner, Stability>,
     clock: Option<Settings>,
     /// Since when each folder was seen blocked in that way.
-    blocked: BTreeMap<Place, Vec<(Blocked, Seen)>>,
+    blocked: BTreeMap<Owner, Vec<(Blocked, Seen)>>,
 }
 
 /// When something was seen for the first time, on both clocks.
@@ -85,14 +85,14 @@ pub struct BlockedFolder {
 
 impl Arrivals {
     /// What was seen of one inbox, for files that are known to have arrived whole.
-    pub fn settling(&mut self, place: &Place) -> &mut Settling {
+    pub fn settling(&mut self, place: &Owner) -> &mut Stability {
         self.settling.entry(place.clone()).or_default()
     }
 
     /// Since when these folders are blocked; what was blocked before and is not now is forgotten.
     fn blocked(
         &mut self,
-        place: &Place,
+        place: &Owner,
         now: Vec<Blocked>,
         settle: Duration,
     ) -> Vec<BlockedFolder> {
@@ -129,7 +129,7 @@ impl Arrivals {
 /// The folders that files could not be claimed out of though our rights on them allow it, as the system answered.
 #[derive(Debug, Default)]
 pub(super) struct Unclaimed {
-    folders: BTreeMap<(Place, PathBuf), Refusing>,
+    folders: BTreeMap<(Owner, PathBuf), Refusing>,
 }
 
 #[derive(Debug)]
@@ -178,7 +178,7 @@ impl Unclaimed {
     }
 
     /// A sweep found these files: folders without any are forgotten.
-    fn look_again(&mut self, place: &Place, files: &[Found]) {
+    fn look_again(&mut self, place: &Owner, files: &[Found]) {
         if self.folders.is_empty() {
             return;
         }
@@ -189,7 +189,7 @@ impl Unclaimed {
         });
     }
 
-    fn of<'u>(&'u self, place: &'u Place) -> impl Iterator<Item = Blocked> + 'u {
+    fn of<'u>(&'u self, place: &'u Owner) -> impl Iterator<Item = Blocked> + 'u {
         let of_place = self.folders.iter().filter(move |((of, _), _)| of == place);
         of_place.map(|((_, folder), refusing)| Blocked {
             folder: folder.clone(),
@@ -198,7 +198,7 @@ impl Unclaimed {
     }
 
     /// How many of these files it refuses.
-    fn stuck(&self, place: &Place, files: &[Found]) -> usize {
+    fn stuck(&self, place: &Owner, files: &[Found]) -> usize {
         if self.folders.is_empty() {
             return 0;
         }
@@ -214,7 +214,7 @@ impl Unclaimed {
         counts.sum()
     }
 
-    fn key(arrival: &Arrival) -> (Place, PathBuf) {
+    fn key(arrival: &Arrival) -> (Owner, PathBuf) {
         let folder = folder_of(&arrival.path).to_owned();
         (arrival.place.clone(), folder)
     }
@@ -236,7 +236,7 @@ impl Engine {
     }
 
     /// Looks at one inbox, if it can be reached: what was found there before gives way.
-    pub fn sweep_inbox(&mut self, place: &Place, arrivals: &mut Arrivals, swept: &mut Swept) {
+    pub fn sweep_inbox(&mut self, place: &Owner, arrivals: &mut Arrivals, swept: &mut Swept) {
         self.look_at_clock(arrivals);
         swept.inboxes.remove(place_name(place));
         let mut unclaimed = std::mem::take(&mut self.unclaimed);
@@ -247,7 +247,7 @@ impl Engine {
     }
 
     /// The places that can be reached, the desk first.
-    pub fn places(&self) -> Vec<Place> {
+    pub fn places(&self) -> Vec<Owner> {
         self.stations().map(|it| it.place.clone()).collect()
     }
 
@@ -255,7 +255,7 @@ impl Engine {
     pub fn lift_what_is_over(&mut self) {
         let held = self.holds.iter();
         let held = held.filter(|(_, hold)| hold.held == Held::SomeFiles);
-        let places: Vec<Place> = held.map(|(place, _)| place.clone()).collect();
+        let places: Vec<Owner> = held.map(|(place, _)| place.clone()).collect();
         for place in places {
             // While a place rests, none of its files is tried.
             if self.station(&place).is_some()
@@ -313,7 +313,7 @@ impl Engine {
         let more = unclaimed.of(place);
         blocked.extend(more.filter(|it| !known.contains(&it.folder)));
         // At the desk, anything else is claimed by the command that names it.
-        let is_taken = |found: &&Found| *place != Place::Desk || is_command(&found.path);
+        let is_taken = |found: &&Found| *place != Owner::Desk || is_command(&found.path);
         let can_move = |found: &&Found| shut.is_empty() || !shut.contains(folder_of(&found.path));
         let backlog = files.iter().filter(is_taken).count();
         let stuck = files.iter().filter(is_taken).filter(|it| !can_move(it));
@@ -337,7 +337,7 @@ impl Engine {
     }
 
     /// How many files wait in this inbox by now: those that the sweep saw without those that were claimed since.
-    pub fn backlog(&self, place: &Place, inbox: &Inbox) -> usize {
+    pub fn backlog(&self, place: &Owner, inbox: &Inbox) -> usize {
         let claimed = self.claimed.get(place).copied().unwrap_or_default();
         let since = usize::try_from(claimed.saturating_sub(inbox.claimed)).unwrap_or(usize::MAX);
         inbox.backlog.saturating_sub(since)

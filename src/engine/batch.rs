@@ -1,4 +1,4 @@
-//! Batches: every report version leaves in exactly one, behind the facility's stored cursor (SPEC 8).
+//! Batches: every report version leaves in exactly one, behind the facility's stored cursor (interface.md 8).
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufWriter, Read};
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::group::Group;
 use super::{Claimed, Engine, EngineError, Held};
 use crate::intake::Redelivery;
-use crate::journal::{Closing, Entry, Move, Place};
+use crate::journal::{Closing, Entry, Move, Owner};
 use crate::model::change::{Change, Record};
 use crate::model::identifiers::{CaseId, ContentHash, FacilityId};
 use crate::model::outcome::{Reason, Refusal};
@@ -18,7 +18,7 @@ use crate::reports;
 use crate::reports::batch::BatchError;
 use crate::reports::message::Envelope;
 use crate::spool::claim;
-use crate::spool::finish;
+use crate::spool::destinations;
 use crate::spool::fs::{Dir, FsError};
 use crate::spool::layout::document_path;
 use crate::spool::scope::Scope;
@@ -34,7 +34,7 @@ impl Engine {
         group: &mut Group<'_>,
         claimed: &Claimed,
     ) -> Result<(), EngineError> {
-        let Place::Facility(id) = &claimed.place else {
+        let Owner::Facility(id) = &claimed.place else {
             return Ok(());
         };
         let Some(root) = self.root(&claimed.place).cloned() else {
@@ -60,7 +60,7 @@ impl Engine {
         let named = names.choose_any(&self.fs, &self.folders, &root, received, &day, &|_| {
             Vec::new()
         })?;
-        let to = finish::done(&day, &named);
+        let to = destinations::done(&day, &named);
         self.folders.parent(&self.fs, &root, &to)?;
         let request_move = Move {
             place: claimed.place.clone(),
@@ -210,17 +210,23 @@ impl Engine {
         versions: Vec<BatchEntry>,
         repeats: bool,
     ) -> Result<(Batch, Move), EngineError> {
-        let place = Place::Facility(facility.as_str().to_owned());
+        let place = Owner::Facility(facility.as_str().to_owned());
         let Some(root) = self.root(&place).cloned() else {
             return Err(EngineError::Unreachable(facility.to_string()));
         };
         let (dir, prepared, from) = self.prepared_file(group, &place)?;
-        let written = self
-            .fill_batch(&group.view, facility, (&dir, &prepared), &versions)
-            .and_then(|()| {
-                let names = &mut self.names;
-                Ok(names.choose_in(&self.fs, &self.folders, &root, finish::REPORTS, &name)?)
-            });
+        let written =
+            self.fill_batch(&group.view, facility, (&dir, &prepared), &versions)
+                .and_then(|()| {
+                    let names = &mut self.names;
+                    Ok(names.choose_in(
+                        &self.fs,
+                        &self.folders,
+                        &root,
+                        destinations::REPORTS,
+                        &name,
+                    )?)
+                });
         if written.is_err() {
             self.take_back_prepared(group);
         }

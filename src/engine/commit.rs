@@ -1,6 +1,6 @@
 //! From a sealed group to files in their places: the order on which everything else rests.
 //!
-//! *Before the journal, only writes; after it, only renames* (DESIGN, "One barrier"). Outputs lie under names nobody
+//! *Before the journal, only writes; after it, only renames* (design.md, "One barrier"). Outputs lie under names nobody
 //! sees; one barrier makes them durable, the journal says what is so, and only then do files move and the store follows.
 //!
 //! This is the only place of the engine with threads: a group may go its way to the disk while the next is decided, and
@@ -16,15 +16,15 @@ use chrono::{DateTime, Utc};
 
 use super::reached::{Left, Reached};
 use super::{EngineError, Held, Hold, known_folder, place_name};
-use crate::journal::{Counters, Entry, Journal, Move, OpenMoves, Place};
+use crate::journal::{Counters, Entry, Journal, Move, OpenMoves, Owner};
 use crate::repeats::{self, Trying};
 use crate::spool::claim;
-use crate::spool::finish::{self, Folders};
+use crate::spool::destinations::{self, Folders};
 use crate::spool::fs::{Dir, Fs};
 use crate::store::{Decided, Store, StoreError};
 
 /// The folders that moves are relative to.
-pub(super) type Roots = BTreeMap<Place, Dir>;
+pub(super) type Roots = BTreeMap<Owner, Dir>;
 
 /// So many moves into a folder may fail before the others into it wait for the next sweep.
 const ATTEMPTS: usize = 64;
@@ -184,7 +184,7 @@ struct Work {
     /// for good.
     unsynced: Vec<((u64, Move), Dir)>,
     /// Why moves could not be done, by place.
-    held_moves: BTreeMap<Place, Hold>,
+    held_moves: BTreeMap<Owner, Hold>,
     /// The file systems that everybody needs, each with a folder on it.
     own: Arc<BTreeMap<u64, Dir>>,
     /// Tells the last group on the disk.
@@ -304,7 +304,7 @@ impl Committer {
     }
 
     /// Why moves could not be done, by place.
-    pub fn held_moves(&self) -> impl Iterator<Item = (&Place, &Hold)> {
+    pub fn held_moves(&self) -> impl Iterator<Item = (&Owner, &Hold)> {
         self.work().into_iter().flat_map(|work| &work.held_moves)
     }
 
@@ -332,7 +332,7 @@ impl Committer {
     /// Has each place tell how far the journal has come, as for a clean stop.
     pub fn tell_reached(&mut self, roots: &Roots) {
         if let State::Here(work) = &mut self.state {
-            for place in roots.keys().filter(|place| **place != Place::Documents) {
+            for place in roots.keys().filter(|place| **place != Owner::Documents) {
                 work.tell_reached(place, roots);
             }
         }
@@ -365,7 +365,7 @@ impl Work {
         // What could not be done before is tried again with the next sweep, and not with each group.
         let recorded = self.record(sealed)?;
         let (told, moves) = recorded.partition(|(_, ordered)| {
-            let outbox = [finish::ACKS, finish::REPORTS];
+            let outbox = [destinations::ACKS, destinations::REPORTS];
             outbox.iter().any(|folder| ordered.to.starts_with(folder))
         });
         self.store.follow(changes)?;
@@ -452,7 +452,7 @@ impl Work {
         done.filter(|(group, _)| *group <= self.finished)
     }
 
-    fn tell_reached(&mut self, place: &Place, roots: &Roots) {
+    fn tell_reached(&mut self, place: &Owner, roots: &Roots) {
         if let Some(root) = roots.get(place) {
             let counters = self.journal.counters();
             self.left.advance(&self.fs, place, root, counters);
@@ -462,14 +462,14 @@ impl Work {
     /// Does moves that the journal orders. What cannot be done now is tried again with every sweep.
     fn do_moves(&mut self, moves: Vec<(u64, Move)>, roots: &Roots) {
         let leave = moves.iter().map(|(_, ordered)| ordered);
-        let leave = leave.filter(|ordered| ordered.to.starts_with(finish::REPORTS));
-        let places: BTreeSet<&Place> = leave.map(|ordered| &ordered.place).collect();
+        let leave = leave.filter(|ordered| ordered.to.starts_with(destinations::REPORTS));
+        let places: BTreeSet<&Owner> = leave.map(|ordered| &ordered.place).collect();
         for place in places {
             self.tell_reached(place, roots);
         }
         let latest = self.journal.counters();
-        let mut failures: BTreeMap<(Place, String), usize> = BTreeMap::new();
-        let mut causes: BTreeMap<Place, String> = BTreeMap::new();
+        let mut failures: BTreeMap<(Owner, String), usize> = BTreeMap::new();
+        let mut causes: BTreeMap<Owner, String> = BTreeMap::new();
         let (mut untried, mut failed) = (Vec::new(), Vec::new());
         for (group, ordered) in moves {
             let folder = ordered.to.rsplit_once('/').map_or("", |(folder, _)| folder);
@@ -509,7 +509,7 @@ impl Work {
     }
 
     /// Notes and tells why moves of a place cannot be done.
-    fn hold(&mut self, place: &Place, cause: String) {
+    fn hold(&mut self, place: &Owner, cause: String) {
         let waiting = self.moves.iter().filter(|(_, it)| it.place == *place);
         let count = waiting.count();
         repeats::failing(
@@ -531,7 +531,7 @@ impl Work {
             .partition::<Vec<_>, _>(|(_, ordered)| roots.contains_key(&ordered.place));
         let waiting = there.len();
         self.moves = gone;
-        let places: BTreeSet<Place> = self.moves.iter().map(|(_, it)| it.place.clone()).collect();
+        let places: BTreeSet<Owner> = self.moves.iter().map(|(_, it)| it.place.clone()).collect();
         for place in places {
             self.hold(&place, UNREACHABLE.to_owned());
         }
@@ -547,7 +547,7 @@ impl Work {
         self.changed += 1;
         let groups: HashSet<u64> = self.moves.iter().map(|(group, _)| *group).collect();
         self.times.retain(|group, _| groups.contains(group));
-        let places: HashSet<&Place> = self.moves.iter().map(|(_, it)| &it.place).collect();
+        let places: HashSet<&Owner> = self.moves.iter().map(|(_, it)| &it.place).collect();
         self.held_moves.retain(|place, _| {
             let is_held = places.contains(place);
             if !is_held {
@@ -567,14 +567,14 @@ impl Work {
             claim::from_text(&ordered.to),
         );
         let moved = match ordered.place {
-            Place::Documents => self.folders.move_content(&self.fs, &root, &from, &to),
+            Owner::Documents => self.folders.move_content(&self.fs, &root, &from, &to),
             _ => self.folders.move_file(&self.fs, &root, &from, &to),
         };
         match moved {
             Ok(()) => Ok(root),
             Err(error) => {
                 let folder = match ordered.place {
-                    Place::Documents => Some(ordered.to.clone()),
+                    Owner::Documents => Some(ordered.to.clone()),
                     _ => known_folder(error.path.strip_prefix(root.path()).ok()),
                 };
                 let cause = EngineError::from(error).without_path();

@@ -10,7 +10,7 @@ use super::group::Group;
 use super::{Claimed, Engine, EngineError, place_name};
 use crate::cda;
 use crate::hl7::Source;
-use crate::journal::Place;
+use crate::journal::Owner;
 use crate::model::outcome::Reason;
 use crate::spool::doubt::{self, Patience};
 use crate::spool::fs::{Dir, Reading, Stamp};
@@ -184,7 +184,7 @@ fn ends_whole(claimed: &Claimed, bytes: &[u8]) -> bool {
     }
     let source = Source::of(bytes);
     match &claimed.place {
-        Place::Desk => desk_file_ends_whole(&claimed.claim.received, bytes),
+        Owner::Desk => desk_file_ends_whole(&claimed.claim.received, bytes),
         _ if source.looks_like_hl7() => {
             // A segment end, or the end of an MLLP block.
             matches!(source.bytes().last(), Some(b'\r' | b'\n' | 0x1c))
@@ -223,7 +223,7 @@ mod tests {
         let config = Arc::new(Config::demo(&folder.path().join("spool")));
         let fs = Fs::silent_on_writers();
         let mut engine = Engine::open(config, fs, OpenStore::Memory).unwrap();
-        let demo = Place::Facility("demo".to_owned());
+        let demo = Owner::Facility("demo".to_owned());
         let station = engine.station(&demo).unwrap();
         let inbox = station.inbox.path().to_owned();
         let work = station.work.clone();
@@ -280,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_cut_end_is_seen() {
-        let demo = Place::Facility("demo".to_owned());
+        let demo = Owner::Facility("demo".to_owned());
         let whole = include_bytes!("../../fixtures/cda/meeting.xml");
         let cut = &whole[..whole.len() - 5];
         for (place, name, bytes, expected) in [
@@ -291,11 +291,11 @@ mod tests {
             (&demo, "x", whole, true),
             (&demo, "x", cut, false),
             (&demo, "x", b"anything", true),
-            (&Place::Desk, "c.json", b"[]", true),
-            (&Place::Desk, "c.json", b"[", false),
-            (&Place::Desk, "s.csv", b"id,la", true),
-            (&Place::Desk, "r.pdf", b"%PDF-1.7 %%EOF\n", true),
-            (&Place::Desk, "r.pdf", b"%PDF-1.7 %%E", false),
+            (&Owner::Desk, "c.json", b"[]", true),
+            (&Owner::Desk, "c.json", b"[", false),
+            (&Owner::Desk, "s.csv", b"id,la", true),
+            (&Owner::Desk, "r.pdf", b"%PDF-1.7 %%EOF\n", true),
+            (&Owner::Desk, "r.pdf", b"%PDF-1.7 %%E", false),
         ] {
             let claim = crate::spool::claim::Claim::new(1, "0", Path::new(name));
             let claimed = Claimed::new(place.clone(), claim);

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 
-use super::companions::{Companion, Companions};
+use super::attachments::{Attachment, Attachments};
 use super::doubt::Read;
 use super::group::Group;
 use super::receipt::Told;
@@ -24,18 +24,18 @@ use crate::intake::reporting::Concerned;
 use crate::intake::route::{self, Described};
 use crate::intake::{Content, Context, Decided, Decision, DeskContext, Order, Stop};
 use crate::intake::{about, explain};
-use crate::journal::{Closing, Entry, Message as MessageEntry, Move, Place};
+use crate::journal::{Closing, Entry, Message as MessageEntry, Move, Owner};
 use crate::model::change::{Change, HistoryEntry, Record, Subject};
 use crate::model::outcome::{Outcome, Reason, Refusal, Verdict, Warning, WarningCode};
 use crate::model::view::ViewError;
 use crate::repeats;
 use crate::spool::claim;
-use crate::spool::finish;
+use crate::spool::destinations;
 use crate::spool::layout::document_path;
 use crate::spool::scope::Scope;
-use crate::store::{KeyChange, Overlay, Store, keys};
+use crate::store::{KeyChange, PendingChanges, Store, keys};
 
-/// How much of a file that is refused unread is looked at, to know whether it is HL7 (SPEC 10).
+/// How much of a file that is refused unread is looked at, to know whether it is HL7 (interface.md 10).
 const FIRST_BYTES: usize = 64 * 1024;
 
 /// A file whose messages were all decided.
@@ -46,7 +46,7 @@ struct Finished<'f> {
     /// Whether it is answered in HL7.
     is_hl7: bool,
     /// Files that its commands claimed, and whether the command was refused.
-    companions: Vec<(Claimed, bool)>,
+    attachments: Vec<(Claimed, bool)>,
 }
 
 impl Engine {
@@ -74,7 +74,7 @@ impl Engine {
                 }
                 (Ok(Read::Whole(ahead.bytes, ahead.modified)), ahead.cda)
             }
-            None if claimed.place != Place::Desk && self.leave_to_be_read(&work, claimed) => {
+            None if claimed.place != Owner::Desk && self.leave_to_be_read(&work, claimed) => {
                 self.waiting.push_back(claimed.clone());
                 group.release(claimed);
                 return Ok(());
@@ -85,7 +85,7 @@ impl Engine {
             Ok(Read::Whole(bytes, modified)) => {
                 group.weigh(bytes.len());
                 match &claimed.place {
-                    Place::Desk => self.take_desk_file(store, group, claimed, &bytes, modified),
+                    Owner::Desk => self.take_desk_file(store, group, claimed, &bytes, modified),
                     _ => {
                         let taken = self.take_facility_file(store, group, claimed, &bytes, cda);
                         let is_doubted =
@@ -184,7 +184,7 @@ impl Engine {
         bytes: &[u8],
         read: Option<Result<Cda, Refusal>>,
     ) -> Result<(), EngineError> {
-        let Place::Facility(id) = &claimed.place else {
+        let Owner::Facility(id) = &claimed.place else {
             return Ok(());
         };
         let config = Arc::clone(&self.config);
@@ -216,12 +216,12 @@ impl Engine {
             ),
             Err(refusal) => Err(refusal.into()),
         };
-        let told = self.settle(group, claimed, 1, described, decided, now)?;
+        let told = self.record_outcome(group, claimed, 1, described, decided, now)?;
         let finished = Finished {
             parts: Parts::one(told),
             messages: vec![bytes],
             is_hl7: false,
-            companions: Vec::new(),
+            attachments: Vec::new(),
         };
         self.finish_file(group, claimed, finished)
     }
@@ -251,7 +251,7 @@ impl Engine {
                 return self.refuse_file(group, claimed, file, refusal);
             }
         };
-        let Place::Facility(id) = &claimed.place else {
+        let Owner::Facility(id) = &claimed.place else {
             return Ok(());
         };
         let config = Arc::clone(&self.config);
@@ -261,12 +261,12 @@ impl Engine {
         if batch.messages.is_empty() {
             let described = route::describe_envelope(bytes, facility);
             let ignored = Ok(Decision::unchanged(Verdict::Ignored));
-            let told = self.settle(group, claimed, 1, described, ignored, self.now())?;
+            let told = self.record_outcome(group, claimed, 1, described, ignored, self.now())?;
             let finished = Finished {
                 parts: Parts::one(told),
                 messages: vec![file],
                 is_hl7: true,
-                companions: Vec::new(),
+                attachments: Vec::new(),
             };
             return self.finish_file(group, claimed, finished);
         }
@@ -321,7 +321,7 @@ impl Engine {
                     (Described::default(), Err(refusal.into()))
                 }
             };
-            let told = self.settle(group, claimed, index + 1, described, decided, now)?;
+            let told = self.record_outcome(group, claimed, index + 1, described, decided, now)?;
             parts.push(told);
         }
         let as_they_came = batch.messages.iter().map(|it| source.as_it_came(it));
@@ -330,7 +330,7 @@ impl Engine {
             parts,
             messages: as_they_came.iter().map(|it| &**it).collect(),
             is_hl7: true,
-            companions: Vec::new(),
+            attachments: Vec::new(),
         };
         self.finish_file(group, claimed, finished)
     }
@@ -358,12 +358,12 @@ impl Engine {
         if is_list {
             let described = Described::named("sessions");
             let decided = desk::decide_sessions(bytes, &group.view, &context);
-            let told = self.settle(group, claimed, 1, described, decided, now)?;
+            let told = self.record_outcome(group, claimed, 1, described, decided, now)?;
             let finished = Finished {
                 parts: Parts::one(told),
                 messages: vec![bytes],
                 is_hl7: false,
-                companions: Vec::new(),
+                attachments: Vec::new(),
             };
             return self.finish_file(group, claimed, finished);
         }
@@ -372,20 +372,20 @@ impl Engine {
             Err(refusal) => return self.refuse_file(group, claimed, bytes, refusal),
         };
         let mut parts = Parts::of(&**store, claimed)?;
-        let mut companions = self.companions_of_decided(group, claimed, &commands, &parts)?;
+        let mut attachments = self.companions_of_decided(group, claimed, &commands, &parts)?;
         for (index, parsed) in commands.iter().enumerate().skip(parts.count()) {
             self.make_room(store, group, claimed, &mut parts)?;
             let described = describe_command(&parsed);
-            let (decided, companion) = match &parsed.command {
+            let (decided, attachment) = match &parsed.command {
                 Ok(command) if modified.is_none() && desk::goes_by_file_time(command) => {
                     (Err(desk::no_file_time().into()), None)
                 }
-                _ => self.decide_command(group, claimed, &mut companions, &parsed, &context)?,
+                _ => self.decide_command(group, claimed, &mut attachments, &parsed, &context)?,
             };
-            let told = self.settle(group, claimed, index + 1, described, decided, now)?;
+            let told = self.record_outcome(group, claimed, index + 1, described, decided, now)?;
             let refused = told.outcome.refusal().is_some();
-            if let Some(companion) = companion {
-                companions.take(companion, refused);
+            if let Some(attachment) = attachment {
+                attachments.take(attachment, refused);
             }
             parts.push(told);
         }
@@ -393,7 +393,7 @@ impl Engine {
             parts,
             messages: commands.texts().map(str::as_bytes).collect(),
             is_hl7: false,
-            companions: companions.into_taken(),
+            attachments: attachments.into_taken(),
         };
         self.finish_file(group, claimed, finished)
     }
@@ -403,7 +403,7 @@ impl Engine {
         &mut self,
         group: &mut Group<'_>,
         claimed: &Claimed,
-        companions: &mut Companions,
+        attachments: &mut Attachments,
         parsed: &ParsedCommand<'_>,
         context: &DeskContext<'_>,
     ) -> Result<(Decided<'static>, Option<Claimed>), EngineError> {
@@ -415,14 +415,14 @@ impl Engine {
             return Ok((desk::decide(command, None, &group.view, context), None));
         };
         let folder = claimed.claim.received.parent().unwrap_or(Path::new(""));
-        let companion = match self.claim_companion(group, companions, &folder.join(name))? {
-            Companion::Ours(companion) => companion,
-            Companion::None(problem) => {
+        let attachment = match self.claim_attachment(group, attachments, &folder.join(name))? {
+            Attachment::Ours(attachment) => attachment,
+            Attachment::None(problem) => {
                 let problem = format!("The command names the file {name}, {problem}.");
                 let refusal = Refusal::new(Reason::BadCommand, problem);
                 return Ok((Err(refusal.into()), None));
             }
-            Companion::Unreadable(problem) => {
+            Attachment::Unreadable(problem) => {
                 let refusal = Refusal::new(
                     Reason::Unreadable,
                     format!("The file {name} cannot be taken: {problem}."),
@@ -432,7 +432,7 @@ impl Engine {
         };
         let work = self.spool.desk.work.clone();
         let limit = self.config.intake.max_file;
-        let decided = match self.read_claimed(group, &work, &companion) {
+        let decided = match self.read_claimed(group, &work, &attachment) {
             Ok(Read::Whole(pdf, _)) => desk::decide(command, Some(&pdf), &group.view, context),
             Ok(Read::InDoubt) => return Err(EngineError::InDoubt),
             Ok(Read::StillWritten) => Err(Refusal::new(
@@ -452,7 +452,7 @@ impl Engine {
             .into()),
             Err(error) => return Err(error),
         };
-        Ok((decided, Some(companion)))
+        Ok((decided, Some(attachment)))
     }
 
     /// Commits what the group holds if it is full, remembering how far this file has come.
@@ -481,7 +481,7 @@ impl Engine {
     }
 
     /// Enters what was decided on a message into the group.
-    fn settle(
+    fn record_outcome(
         &mut self,
         group: &mut Group<'_>,
         claimed: &Claimed,
@@ -519,7 +519,7 @@ impl Engine {
             },
         };
         entry.outcome = self.without_keys(&claimed.place, is_authorised, entry.outcome);
-        if let (Some(refusal), Place::Facility(id)) = (entry.outcome.refusal(), &claimed.place) {
+        if let (Some(refusal), Owner::Facility(id)) = (entry.outcome.refusal(), &claimed.place) {
             let place = refusal.place.as_ref();
             let place = place.map(|place| format!(" at {}", place.shown));
             let (reason, place) = (refusal.reason.code(), place.unwrap_or_default());
@@ -637,10 +637,10 @@ impl Engine {
                 group.dates.insert(self.now().date_naive());
                 claim::to_text(Path::new(&written))
             }
-            None => self.prepare(group, &Place::Documents, &content.bytes)?,
+            None => self.prepare(group, &Owner::Documents, &content.bytes)?,
         };
         Ok(Move {
-            place: Place::Documents,
+            place: Owner::Documents,
             from,
             to: document_path(&content.hash),
         })
@@ -718,7 +718,7 @@ impl Engine {
         let source = Source::of(bytes.get(..FIRST_BYTES).unwrap_or(bytes));
         let first = source.bytes();
         let facility = match &claimed.place {
-            Place::Facility(id) => self.facility(id),
+            Owner::Facility(id) => self.facility(id),
             _ => None,
         };
         let described = facility
@@ -731,12 +731,12 @@ impl Engine {
         let now = self.now();
         let is_hl7 = described.is_some();
         let described = described.unwrap_or_default();
-        let told = self.settle(group, claimed, 1, described, Err(refusal.into()), now)?;
+        let told = self.record_outcome(group, claimed, 1, described, Err(refusal.into()), now)?;
         let finished = Finished {
             parts: Parts::one(told),
             messages: vec![bytes],
             is_hl7,
-            companions: Vec::new(),
+            attachments: Vec::new(),
         };
         self.finish_file(group, claimed, finished)
     }
@@ -749,7 +749,7 @@ impl Engine {
         facility: &str,
         why: Option<String>,
     ) -> Result<(), Refusal> {
-        let place = Place::Facility(facility.to_owned());
+        let place = Owner::Facility(facility.to_owned());
         let open = self.committer.moves().iter();
         let moves: Vec<(u64, Move)> = open.filter(|(_, it)| it.place == place).cloned().collect();
         if moves.is_empty() {
@@ -793,7 +793,7 @@ impl Engine {
                     .flat_map(|number| {
                         [
                             named.message(number, ""),
-                            named.message(number, finish::SIDECAR),
+                            named.message(number, destinations::SIDECAR),
                         ]
                     })
                     .collect()
@@ -804,8 +804,8 @@ impl Engine {
             moves: Vec::new(),
         };
         let whole = match all_refused {
-            true => named.below(finish::ERROR, ""),
-            false => finish::done(&day, &named),
+            true => named.below(destinations::ERROR, ""),
+            false => destinations::done(&day, &named),
         };
         ending.add(claimed.path_in_work(), &whole);
         let telling = Telling {
@@ -817,18 +817,18 @@ impl Engine {
             now,
         };
         let refused = self.tell(group, &telling, &mut ending)?;
-        for (companion, was_refused) in &finished.companions {
-            let received = &companion.claim.received;
+        for (attachment, was_refused) in &finished.attachments {
+            let received = &attachment.claim.received;
             let choose = &mut self.names;
             let named =
                 choose.choose_any(&self.fs, &self.folders, &root, received, &day, &|_| {
                     Vec::new()
                 })?;
             let to = match was_refused {
-                true => named.below(finish::ERROR, ""),
-                false => finish::done(&day, &named),
+                true => named.below(destinations::ERROR, ""),
+                false => destinations::done(&day, &named),
             };
-            ending.add(companion.path_in_work(), &to);
+            ending.add(attachment.path_in_work(), &to);
         }
         for ordered in &ending.moves {
             let to = claim::from_text(&ordered.to);
@@ -863,8 +863,13 @@ impl Engine {
             let from = self.prepare(group, place, text.as_bytes())?;
             let name = format!("group-{}.ack", self.message);
             let names = &mut self.names;
-            let to =
-                names.choose_in(&self.fs, &self.folders, &root, finish::ACKS, name.as_ref())?;
+            let to = names.choose_in(
+                &self.fs,
+                &self.folders,
+                &root,
+                destinations::ACKS,
+                name.as_ref(),
+            )?;
             let mut ending = Ending {
                 place: place.clone(),
                 moves: Vec::new(),
@@ -882,7 +887,7 @@ impl Engine {
 
 /// The moves that end a file, collected.
 pub(super) struct Ending {
-    place: Place,
+    place: Owner,
     moves: Vec<Move>,
 }
 
@@ -936,7 +941,7 @@ fn is_taken(outcome: &Outcome) -> bool {
 
 /// Whether it is to be told what a message is about: where it is refused, or may take the place of one that was.
 fn is_about_wanted(
-    view: &Overlay<'_>,
+    view: &PendingChanges<'_>,
     facility: &Facility,
     decided: &Decided<'_>,
 ) -> Result<bool, EngineError> {

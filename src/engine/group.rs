@@ -14,11 +14,11 @@ use super::ahead::Written;
 use super::commit::Sealed;
 use super::{Claimed, Counts, Engine, EngineError, Held, Hold, place_name};
 use crate::intake::{belonging, route};
-use crate::journal::{Entry, Move, Place};
+use crate::journal::{Entry, Move, Owner};
 use crate::model::change::Change;
 use crate::model::identifiers::ContentHash;
 use crate::spool::fs::{Dir, Stamp};
-use crate::store::{Decided, KeyChange, Overlay, Store};
+use crate::store::{Decided, KeyChange, PendingChanges, Store};
 
 /// A group is committed once its messages have so many bytes.
 const GROUP_BYTES: u64 = 64 * 1024 * 1024;
@@ -38,11 +38,11 @@ pub(super) struct InFlight {
 /// What was decided and prepared, and does not count yet.
 pub(super) struct Group<'s> {
     /// The store, with what this group decided.
-    pub view: Overlay<'s>,
+    pub view: PendingChanges<'s>,
     entries: Vec<Entry>,
     pub moves: Vec<Move>,
     /// How many of the moves were looked at by [`Group::moves_away`], and where these lead away from.
-    away: RefCell<(usize, BTreeMap<Place, BTreeSet<String>>)>,
+    away: RefCell<(usize, BTreeMap<Owner, BTreeSet<String>>)>,
     /// Dates of the wall clock at which output was written.
     pub dates: BTreeSet<NaiveDate>,
     /// The moves of earlier groups that nobody is to do any more.
@@ -59,20 +59,20 @@ pub(super) struct Group<'s> {
     messages: usize,
     bytes: u64,
     /// Receipts that are written together, where the configuration says so.
-    pub receipts: Vec<(Place, String)>,
+    pub receipts: Vec<(Owner, String)>,
 }
 
 impl<'s> Group<'s> {
     pub fn new(store: &'s dyn Store) -> Self {
-        Self::on(Overlay::new(store))
+        Self::on(PendingChanges::new(store))
     }
 
     /// A group that sees what the one before it decided, which may not be in the store yet.
     pub fn over(store: &'s dyn Store, decided: Decided) -> Self {
-        Self::on(Overlay::over(store, decided))
+        Self::on(PendingChanges::over(store, decided))
     }
 
-    fn on(view: Overlay<'s>) -> Self {
+    fn on(view: PendingChanges<'s>) -> Self {
         Self {
             view,
             entries: Vec::new(),
@@ -192,7 +192,7 @@ impl<'s> Group<'s> {
     }
 
     /// Whether it takes this file of a place away from where it lies.
-    pub fn moves_away(&self, place: &Place, from: &str) -> bool {
+    pub fn moves_away(&self, place: &Owner, from: &str) -> bool {
         // A list of commands asks for each of them: the moves since the last question are looked through once.
         let mut away = self.away.borrow_mut();
         let (looked_at, known) = &mut *away;
@@ -318,7 +318,7 @@ impl Engine {
             let full = std::mem::replace(group, Group::new(&**store));
             *group = self.hand_over(store, full)?;
         }
-        if next.place == Place::Desk && self.in_flight.is_some() {
+        if next.place == Owner::Desk && self.in_flight.is_some() {
             let before = std::mem::replace(group, Group::new(&**store));
             return self.commit(before);
         }
@@ -504,7 +504,7 @@ impl Engine {
     pub(super) fn prepare(
         &mut self,
         group: &mut Group<'_>,
-        place: &Place,
+        place: &Owner,
         bytes: &[u8],
     ) -> Result<String, EngineError> {
         let (dir, name, path) = self.prepared_file(group, place)?;
@@ -516,11 +516,11 @@ impl Engine {
     pub(super) fn prepared_file(
         &mut self,
         group: &mut Group<'_>,
-        place: &Place,
+        place: &Owner,
     ) -> Result<(Dir, OsString, String), EngineError> {
         let name = self.prepared_name();
         let (dir, path) = match place {
-            Place::Documents => (self.spool.documents.clone(), name.clone()),
+            Owner::Documents => (self.spool.documents.clone(), name.clone()),
             place => match self.station(place) {
                 Some(station) => (station.work.clone(), format!("work/{name}")),
                 None => return Err(EngineError::Unreachable(place_name(place).to_owned())),
@@ -592,9 +592,9 @@ impl Engine {
 }
 
 impl Claimed {
-    /// Whether it asks for reports: its name says so, its content is not read (SPEC 2).
+    /// Whether it asks for reports: its name says so, its content is not read (interface.md 2).
     pub(super) fn is_request(&self) -> bool {
-        matches!(self.place, Place::Facility(_)) && route::is_request(&self.claim.received)
+        matches!(self.place, Owner::Facility(_)) && route::is_request(&self.claim.received)
     }
 }
 

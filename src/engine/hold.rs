@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::place_name;
-use crate::journal::Place;
+use crate::journal::Owner;
 use crate::repeats::{self, Trying};
 
 /// What is held at a place.
@@ -112,7 +112,7 @@ impl Held {
 /// All that is held, until it goes well or nobody meets it any more.
 #[derive(Debug, Default)]
 pub(super) struct Holds {
-    kept: BTreeMap<(Place, Held), Kept>,
+    kept: BTreeMap<(Owner, Held), Kept>,
 }
 
 #[derive(Debug)]
@@ -125,7 +125,7 @@ struct Kept {
 
 impl Holds {
     /// This is held, since when it was held first.
-    pub fn hold(&mut self, place: &Place, held: Held, cause: impl Into<String>) {
+    pub fn hold(&mut self, place: &Owner, held: Held, cause: impl Into<String>) {
         let now = Instant::now();
         let hold = Hold::new(held, cause);
         let problem = format_args!("{hold}; {}", held.waits());
@@ -141,7 +141,7 @@ impl Holds {
     }
 
     /// It went well.
-    pub fn lift(&mut self, place: &Place, held: Held) {
+    pub fn lift(&mut self, place: &Owner, held: Held) {
         self.kept.remove(&(place.clone(), held));
         repeats::over(place_name(place), held.trying());
     }
@@ -158,13 +158,13 @@ impl Holds {
     }
 
     /// For how long this has been held.
-    pub fn age(&self, place: &Place, held: Held) -> Option<Duration> {
+    pub fn age(&self, place: &Owner, held: Held) -> Option<Duration> {
         let kept = self.kept.get(&(place.clone(), held))?;
         Some(kept.begun.elapsed())
     }
 
     /// All of them, by place.
-    pub fn iter(&self) -> impl Iterator<Item = (&Place, &Hold)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&Owner, &Hold)> {
         self.kept
             .iter()
             .map(|((place, _), kept)| (place, &kept.hold))

@@ -1,4 +1,4 @@
-//! Accepting a loss (DESIGN, "The journal's witnesses"): the journal begins again with what is known, and numbers reports
+//! Accepting a loss (design.md, "The journal's witnesses"): the journal begins again with what is known, and numbers reports
 //! and batches above all that may have left.
 
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use crate::model::report::{Cursor, Report};
 use crate::spool::claim;
 use crate::spool::fs::Fs;
 use crate::spool::layout::Spool;
-use crate::store::{KeyChange, Overlay, SledStore, Store, keys, to_json};
+use crate::store::{KeyChange, PendingChanges, SledStore, Store, keys, to_json};
 
 /// A copy of the database while the journal's base is made of it: opening one writes to it, and should this process be
 /// killed, the database itself must still be trusted.
@@ -114,7 +114,7 @@ impl Engine {
             true
         })?;
         for key in reports {
-            let Some(mut report) = Overlay::new(&*self.store).get::<Report>(&key)? else {
+            let Some(mut report) = PendingChanges::new(&*self.store).get::<Report>(&key)? else {
                 continue;
             };
             let last = given.entry(report.facility.clone()).or_insert(above);

@@ -1,19 +1,18 @@
 //! The engine: takes ready files through the whole way, one group at a time. It has no clock of its own, and no
 //! threads but those of [`commit`]; `once`, the daemon, the demonstration and the tests drive it.
 //!
-//! *Before the journal, only writes; after it, only renames* (DESIGN, "One barrier"). [`group`] holds that order.
+//! *Before the journal, only writes; after it, only renames* (design.md, "One barrier"). [`group`] holds that order.
 
 mod ahead;
 pub mod arrivals;
+mod attachments;
 mod batch;
 mod commit;
-mod companions;
 mod doubt;
 mod files;
 mod group;
 mod handed;
 mod hold;
-pub mod keeping;
 mod loss;
 mod notices;
 mod reached;
@@ -26,6 +25,7 @@ mod secrets;
 mod telling;
 mod turns;
 mod upgrade;
+pub mod upkeep;
 pub(crate) mod witness;
 mod worklist;
 
@@ -49,14 +49,14 @@ use self::telling::Parts;
 use self::turns::Turns;
 use crate::config::{Config, Every, Facility};
 use crate::hl7::Extents;
-use crate::journal::{JournalError, Place};
+use crate::journal::{JournalError, Owner};
 use crate::model::outcome::{Outcome, Reason};
 use crate::model::view::ViewError;
 use crate::repeats::{self, Trying};
 use crate::spool::ages::{Ages, Elapsed};
 use crate::spool::claim::{self, Claim};
+use crate::spool::destinations::{Folders, Names};
 use crate::spool::doubt::Doubts;
-use crate::spool::finish::{Folders, Names};
 use crate::spool::fs::{Dir, Fs, FsError};
 use crate::spool::layout::{LayoutError, Spool, Station};
 use crate::spool::lease::Why;
@@ -169,7 +169,7 @@ const FEW_INODES: u64 = 10_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arrival {
     /// Whose inbox it is in.
-    pub place: Place,
+    pub place: Owner,
     /// Its path below the inbox.
     pub path: PathBuf,
 }
@@ -256,7 +256,7 @@ impl Counts {
         total
     }
 
-    fn count(&mut self, place: &Place, outcome: &Outcome) {
+    fn count(&mut self, place: &Owner, outcome: &Outcome) {
         let name = place_name(place).to_owned();
         if let Some(refusal) = outcome.refusal() {
             *self
@@ -304,7 +304,7 @@ pub struct FreeSpace {
 /// A file that is ours, and where it lies.
 #[derive(Debug, Clone)]
 struct Claimed {
-    place: Place,
+    place: Owner,
     claim: Claim,
     /// Whether it is being read after an unclean end, under a name that counts the attempt. Once it is known that
     /// reading it did not end the process, it gets its name back.
@@ -314,7 +314,7 @@ struct Claimed {
 }
 
 impl Claimed {
-    fn new(place: Place, claim: Claim) -> Self {
+    fn new(place: Owner, claim: Claim) -> Self {
         Self {
             place,
             claim,
@@ -363,9 +363,9 @@ pub struct Engine {
     /// Claimed files that could not be taken yet.
     waiting: VecDeque<Claimed>,
     /// Places that failed in this call: what is theirs waits for the next one, in its order, and the others go on.
-    failing: BTreeSet<Place>,
+    failing: BTreeSet<Owner>,
     /// Places of which a file was taken in this call.
-    tried: BTreeSet<Place>,
+    tried: BTreeSet<Owner>,
     /// Whose files wait for those of the others.
     turns: Turns,
     /// Reads large files, where the engine is told to have them read beside it.
@@ -387,12 +387,12 @@ pub struct Engine {
     /// Claimed files of which the system does not say whether a writer has them open.
     doubts: Doubts,
     /// The places with such files, and why: said once.
-    silent_on_writers: BTreeMap<Place, Why>,
+    silent_on_writers: BTreeMap<Owner, Why>,
     counts: Counts,
     /// The session folders that commits touched.
     worklists: Arc<Worklists>,
     /// How many files were claimed out of each inbox.
-    claimed: BTreeMap<Place, u64>,
+    claimed: BTreeMap<Owner, u64>,
     unclaimed: Unclaimed,
     /// The notices that the facilities have, once they were read from the store.
     notices: Option<Notices>,
@@ -428,12 +428,12 @@ impl Engine {
     }
 
     /// The places that rest, and until when: nothing of theirs is taken before.
-    pub fn resting(&self) -> &BTreeMap<Place, Instant> {
+    pub fn resting(&self) -> &BTreeMap<Owner, Instant> {
         self.turns.resting()
     }
 
     /// The places of claimed files that wait until their place has rested.
-    pub fn claims_at_rest(&self) -> impl Iterator<Item = &Place> {
+    pub fn claims_at_rest(&self) -> impl Iterator<Item = &Owner> {
         let places = self.waiting.iter().map(|claimed| &claimed.place);
         places.filter(|place| self.turns.resting().contains_key(place))
     }
@@ -462,8 +462,8 @@ impl Engine {
         self.unreachable.retain(|id, _| has(id));
         // What is in hand lies in its work folder, and is found there if the facility comes back.
         let stays = |claimed: &Claimed| match &claimed.place {
-            Place::Facility(id) => has(id),
-            Place::Desk | Place::Documents => true,
+            Owner::Facility(id) => has(id),
+            Owner::Desk | Owner::Documents => true,
         };
         self.waiting.retain(stays);
         self.suspects.retain(stays);
@@ -594,16 +594,16 @@ impl Engine {
     }
 
     /// Whether what is of this place is left for the next call. For a while, facilities wait for the desk.
-    fn must_wait(&self, place: &Place) -> bool {
+    fn must_wait(&self, place: &Owner) -> bool {
         let waits_for_the_desk = || {
-            let age = self.holds.age(&Place::Desk, Held::Files);
-            self.failing.contains(&Place::Desk) && age.is_none_or(|age| age < self.patience)
+            let age = self.holds.age(&Owner::Desk, Held::Files);
+            self.failing.contains(&Owner::Desk) && age.is_none_or(|age| age < self.patience)
         };
         self.failing.contains(place) || waits_for_the_desk()
     }
 
     /// Leaves what is of this place for the next call, so that its folder holds no other place up.
-    fn pause(&mut self, place: &Place, error: &EngineError) {
+    fn pause(&mut self, place: &Owner, error: &EngineError) {
         let cause = self.cause(error);
         self.failing.insert(place.clone());
         self.holds.hold(place, Held::Files, cause);
@@ -611,7 +611,7 @@ impl Engine {
 
     /// Holds the place that an error is of, so that the others can go on: the one in whose folder it happened, else the
     /// one whose file was in hand. Not if that is held already, or if the error is of what everybody needs.
-    fn hold_place(&mut self, error: &EngineError, in_hand: Option<&Place>) -> bool {
+    fn hold_place(&mut self, error: &EngineError, in_hand: Option<&Owner>) -> bool {
         let place = match error {
             // It was set aside with its file system.
             EngineError::PlaceSync(_) => return true,
@@ -636,7 +636,7 @@ impl Engine {
     }
 
     /// The desk or the facility in whose folder this path is.
-    fn place_at(&self, path: &Path) -> Option<Place> {
+    fn place_at(&self, path: &Path) -> Option<Owner> {
         self.stations()
             .filter(|station| path.starts_with(station.root.path()))
             .max_by_key(|station| station.root.path().as_os_str().len())
@@ -689,7 +689,7 @@ impl Engine {
     /// # Errors
     /// Of the journal, or of what everybody needs.
     pub fn write_due_batch(&mut self, facility: &str) -> Result<(), EngineError> {
-        let place = Place::Facility(facility.to_owned());
+        let place = Owner::Facility(facility.to_owned());
         match self.write_batch_of_new_reports(facility) {
             Ok(()) => {
                 self.holds.lift(&place, Held::Reports);
@@ -709,7 +709,7 @@ impl Engine {
     }
 
     /// The reports of this facility wait, and nothing else does.
-    fn hold_reports(&mut self, place: &Place, error: &EngineError) {
+    fn hold_reports(&mut self, place: &Owner, error: &EngineError) {
         let cause = self.cause(error);
         self.holds.hold(place, Held::Reports, cause);
     }
@@ -769,7 +769,7 @@ impl Engine {
     }
 
     /// The places that can be reached and whose files wait, and why.
-    pub fn held_back(&self) -> BTreeMap<Place, Hold> {
+    pub fn held_back(&self) -> BTreeMap<Owner, Hold> {
         let files = self
             .holds
             .iter()
@@ -780,9 +780,9 @@ impl Engine {
     }
 
     /// All that is held, by place: a place may have several things that are.
-    pub fn holds(&self) -> Vec<(Place, Hold)> {
+    pub fn holds(&self) -> Vec<(Owner, Hold)> {
         let unreachable = self.unreachable.iter().map(|(id, hold)| {
-            let place = Place::Facility(id.clone());
+            let place = Owner::Facility(id.clone());
             (place, hold.clone())
         });
         let held = self.holds.iter().chain(self.committer.held_moves());
@@ -793,7 +793,7 @@ impl Engine {
 
     /// Whether the files of all places wait for the desk, whose folder fails.
     pub fn do_all_wait_for_the_desk(&self) -> bool {
-        let age = self.holds.age(&Place::Desk, Held::Files);
+        let age = self.holds.age(&Owner::Desk, Held::Files);
         age.is_some_and(|age| age < self.patience)
     }
 
@@ -825,7 +825,7 @@ impl Engine {
 
     /// The moves that could not be done yet, by place.
     pub fn open_moves(&self) -> Vec<OpenMove> {
-        let mut open: BTreeMap<&Place, OpenMove> = BTreeMap::new();
+        let mut open: BTreeMap<&Owner, OpenMove> = BTreeMap::new();
         for (group, ordered) in self.committer.moves() {
             let of_place = open.entry(&ordered.place).or_insert_with(|| OpenMove {
                 facility: place_name(&ordered.place).to_owned(),
@@ -843,9 +843,9 @@ impl Engine {
         open.into_values().collect()
     }
 
-    fn problem_of(&self, place: &Place) -> String {
+    fn problem_of(&self, place: &Owner) -> String {
         match place {
-            Place::Facility(id) if self.facility(id).is_none() => {
+            Owner::Facility(id) if self.facility(id).is_none() => {
                 "it is not in the configuration any more".to_owned()
             }
             place => {
@@ -860,16 +860,16 @@ impl Engine {
     /// Says once of each of these facilities, which are not in the configuration, what of theirs waits.
     fn say_left_out(&self, facilities: &BTreeSet<String>) {
         for id in facilities {
-            let place = Place::Facility(id.clone());
+            let place = Owner::Facility(id.clone());
             let moves = self.committer.moves().iter();
             let moves = moves.filter(|(_, ordered)| ordered.place == place).count();
             let work = self
                 .fs
                 .open_root(&witness::folder_of(&self.config, id).join("work"));
-            let lying = work
+            let occupied = work
                 .and_then(|work| self.fs.list(&work))
                 .unwrap_or_default();
-            let claims = lying
+            let claims = occupied
                 .iter()
                 .filter(|entry| Claim::parse(&entry.name).is_some());
             let claims = claims.count();
@@ -912,7 +912,7 @@ impl Engine {
     /// The folders as they are from now on.
     fn renew_roots(&mut self) {
         let mut roots = Roots::new();
-        roots.insert(Place::Documents, self.spool.documents.clone());
+        roots.insert(Owner::Documents, self.spool.documents.clone());
         for station in self.stations() {
             roots.insert(station.place.clone(), station.root.clone());
         }
@@ -921,17 +921,17 @@ impl Engine {
         self.keep_awaited_names();
     }
 
-    fn station(&self, place: &Place) -> Option<&Station> {
+    fn station(&self, place: &Owner) -> Option<&Station> {
         match place {
-            Place::Facility(id) => self.stations.get(id),
-            Place::Desk => Some(&self.spool.desk),
-            Place::Documents => None,
+            Owner::Facility(id) => self.stations.get(id),
+            Owner::Desk => Some(&self.spool.desk),
+            Owner::Documents => None,
         }
     }
 
-    fn root(&self, place: &Place) -> Option<&Dir> {
+    fn root(&self, place: &Owner) -> Option<&Dir> {
         match place {
-            Place::Documents => Some(&self.spool.documents),
+            Owner::Documents => Some(&self.spool.documents),
             place => self.station(place).map(|station| &station.root),
         }
     }
@@ -944,9 +944,9 @@ impl Engine {
     }
 
     /// The calendar day, at a place, of this moment: the name of the folder below `done/`.
-    fn day(&self, place: &Place, moment: DateTime<Utc>) -> String {
+    fn day(&self, place: &Owner, moment: DateTime<Utc>) -> String {
         let zone = match place {
-            Place::Facility(id) => self.facility(id).map(|facility| facility.timezone),
+            Owner::Facility(id) => self.facility(id).map(|facility| facility.timezone),
             _ => self
                 .config
                 .facilities
@@ -1005,7 +1005,7 @@ impl Engine {
         match self.move_into_work(arrival, &claim) {
             Ok(true) => {
                 self.order += 1;
-                if arrival.place != Place::Desk || crate::intake::desk::is_command(&arrival.path) {
+                if arrival.place != Owner::Desk || crate::intake::desk::is_command(&arrival.path) {
                     *self.claimed.entry(arrival.place.clone()).or_default() += 1;
                 }
                 return Ok(Some(Claimed::new(arrival.place.clone(), claim)));
@@ -1031,7 +1031,7 @@ impl Engine {
     }
 
     /// Whether files can be put into the folder where those that are claimed lie.
-    fn may_claim(&self, place: &Place) -> bool {
+    fn may_claim(&self, place: &Owner) -> bool {
         let station = self.station(place);
         station.is_none_or(|station| self.fs.may_put_into(&station.work))
     }
@@ -1130,7 +1130,7 @@ impl Engine {
     }
 
     /// What is free for each facility that lies on a file system of its own, or on one with other facilities.
-    fn spaces_of_facilities(&self) -> Vec<(Place, Result<FreeSpace, EngineError>)> {
+    fn spaces_of_facilities(&self) -> Vec<(Owner, Result<FreeSpace, EngineError>)> {
         let mut measured: BTreeMap<u64, FreeSpace> = BTreeMap::new();
         let mut spaces = Vec::new();
         for station in self.stations.values() {
@@ -1176,10 +1176,10 @@ fn known_folder(below: Option<&Path>) -> Option<String> {
 }
 
 /// The facility's id, or `desk`.
-pub fn place_name(place: &Place) -> &str {
+pub fn place_name(place: &Owner) -> &str {
     match place {
-        Place::Facility(id) => id,
-        Place::Desk => "desk",
-        Place::Documents => "documents",
+        Owner::Facility(id) => id,
+        Owner::Desk => "desk",
+        Owner::Documents => "documents",
     }
 }

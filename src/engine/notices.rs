@@ -1,4 +1,4 @@
-//! Notices: a facility is told, among its receipts, of what it sent and nobody can take in (SPEC 10).
+//! Notices: a facility is told, among its receipts, of what it sent and nobody can take in (interface.md 10).
 //!
 //! A folder that an uploader made with too few rights would hold its files for ever without a word. Each notice is
 //! journalled with its name, so that it is written once, and removed once the folder can be used.
@@ -15,11 +15,11 @@ use serde_json::json;
 use super::arrivals::{BlockedFolder, Inbox, Swept};
 use super::group::Group;
 use super::{Engine, EngineError, place_name};
-use crate::journal::{Entry, Move, Place};
+use crate::journal::{Entry, Move, Owner};
 use crate::model::visible::{in_json, is_hidden};
 use crate::repeats::{self, Trying};
 use crate::spool::claim::{self, derived};
-use crate::spool::finish::ACKS;
+use crate::spool::destinations::ACKS;
 use crate::spool::sweep::Hindrance;
 use crate::store::{KeyChange, Store, keys, to_json};
 
@@ -30,12 +30,12 @@ const NOTICE: &str = ".notice.json";
 const MOST: usize = 50;
 
 /// The notices that were written, by place and the folder that each is about.
-pub(super) type Notices = BTreeMap<Place, BTreeMap<String, Notice>>;
+pub(super) type Notices = BTreeMap<Owner, BTreeMap<String, Notice>>;
 
 /// A notice that lies among the receipts, unless the facility removed it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Notice {
-    place: Place,
+    place: Owner,
     /// The folder below the inbox, written as moves write paths.
     folder: String,
     reason: String,
@@ -44,7 +44,7 @@ pub(super) struct Notice {
 }
 
 impl Hindrance {
-    /// The reason of a notice, one of a fixed list (SPEC 10).
+    /// The reason of a notice, one of a fixed list (interface.md 10).
     pub fn reason(&self) -> &'static str {
         match self {
             Hindrance::Entering => "cannot-enter",
@@ -89,7 +89,7 @@ impl Engine {
             Some(notices) => notices,
             None => read(&*self.store)?,
         };
-        let places: Vec<Place> = self.stations().map(|it| it.place.clone()).collect();
+        let places: Vec<Owner> = self.stations().map(|it| it.place.clone()).collect();
         let mut failure = None;
         for place in &places {
             let Some(inbox) = swept.inboxes.get(place_name(place)) else {
@@ -119,7 +119,7 @@ impl Engine {
 
     fn tend_notices_of(
         &mut self,
-        place: &Place,
+        place: &Owner,
         inbox: &Inbox,
         known: &mut BTreeMap<String, Notice>,
     ) -> Result<(), EngineError> {
@@ -201,7 +201,7 @@ impl Engine {
         Ok(())
     }
 
-    fn notice(&self, place: &Place, folder: &str, blocked: &BlockedFolder) -> String {
+    fn notice(&self, place: &Owner, folder: &str, blocked: &BlockedFolder) -> String {
         let name = match folder.is_empty() {
             true => "The inbox".to_owned(),
             false => format!("The folder {folder}"),

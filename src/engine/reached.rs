@@ -9,7 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use super::place_name;
-use crate::journal::{Counters, Place};
+use crate::journal::{Counters, Owner};
 use crate::spool::fs::{Dir, Fs, FsError};
 
 /// Begins the name in `store/`.
@@ -123,7 +123,7 @@ impl Reached {
 #[derive(Debug)]
 pub(super) struct Left {
     journal: String,
-    names: BTreeMap<Place, OsString>,
+    names: BTreeMap<Owner, OsString>,
     said: bool,
 }
 
@@ -138,7 +138,7 @@ impl Left {
     }
 
     /// Tells these numbers in the folder of this place. What leaves it leaves also where this cannot be told.
-    pub fn advance(&mut self, fs: &Fs, place: &Place, root: &Dir, counters: Counters) {
+    pub fn advance(&mut self, fs: &Fs, place: &Owner, root: &Dir, counters: Counters) {
         let name = name_of(counters, Some(&self.journal));
         if self.names.get(place) == Some(&name) {
             return;

@@ -1,4 +1,4 @@
-//! What a sender is told: HL7 acknowledgements, FHIR outcomes, and the sidecars of refused files (SPEC 10).
+//! What a sender is told: HL7 acknowledgements, FHIR outcomes, and the sidecars of refused files (interface.md 10).
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::hl7::{Builder, SegmentBuilder};
 use crate::intake::route::Described;
 use crate::model::identifiers::CaseId;
-use crate::model::outcome::{Outcome, Place, Reason, Refusal, Verdict, Warning};
+use crate::model::outcome::{Location, Outcome, Reason, Refusal, Verdict, Warning};
 
 /// What became of one message of a file, with what its receipt needs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -105,7 +105,7 @@ fn words(components: &[String]) -> Vec<&str> {
 }
 
 fn error_segment(
-    place: Option<&Place>,
+    place: Option<&Location>,
     condition: u16,
     severity: &str,
     reason: &str,
@@ -201,7 +201,7 @@ fn warning_issue(warning: &Warning) -> Value {
     )
 }
 
-fn issue(severity: &str, kind: &str, code: &str, text: &str, place: Option<&Place>) -> Value {
+fn issue(severity: &str, kind: &str, code: &str, text: &str, place: Option<&Location>) -> Value {
     let mut issue = json!({
         "severity": severity,
         "code": kind,

@@ -9,21 +9,21 @@ use super::arrivals::Unclaimed;
 use super::commit::Committer;
 use super::group::Group;
 use super::hold::Holds;
-use super::keeping::Counting;
 use super::loss::{self, Numbers};
 use super::reached::Reached;
 use super::turns::Turns;
+use super::upkeep::Counting;
 use super::witness::{self, Clean, Witnesses};
 use super::{Claimed, Counts, Engine, EngineError, Held, Hold, PATIENCE_WITH_THE_DESK};
 use crate::config::{Config, Facility};
-use crate::journal::{Journal, JournalError, OpenMoves, Place};
+use crate::journal::{Journal, JournalError, OpenMoves, Owner};
 use crate::repeats::{self, Trying};
 use crate::spool::claim::{self, Claim};
+use crate::spool::destinations::{Folders, Names};
 use crate::spool::doubt::Doubts;
-use crate::spool::finish::{Folders, Names};
 use crate::spool::fs::{Dir, Fs, FsError};
 use crate::spool::layout::{Marker, Spool, Station};
-use crate::store::{KeyChange, Overlay, SledStore, Store, apply_all, keys, to_json};
+use crate::store::{KeyChange, PendingChanges, SledStore, Store, apply_all, keys, to_json};
 use crate::worklist::Worklists;
 
 /// Names the end of the journal at a clean stop: only then is the database trusted.
@@ -205,7 +205,7 @@ impl Engine {
             spool,
             store,
         };
-        let accepted: Option<String> = Overlay::new(&*engine.store).get(keys::LOSS)?;
+        let accepted: Option<String> = PendingChanges::new(&*engine.store).get(keys::LOSS)?;
         if let Some(why) = accepted {
             // Or one that a process which ended did not come to the end of.
             engine.number_above(numbers, &why)?;
@@ -389,7 +389,7 @@ impl Engine {
 
     fn open_facility(&mut self, facility: &Facility) -> Result<Station, Unusable> {
         let id = facility.id.as_str();
-        let known: Option<String> = Overlay::new(&*self.store)
+        let known: Option<String> = PendingChanges::new(&*self.store)
             .get(&keys::marker(id))
             .map_err(EngineError::from)?;
         let root = match self.fs.open_root(&facility.dir) {
@@ -431,7 +431,7 @@ impl Engine {
                 crate::spool::layout::MARKER
             )));
         }
-        let station = Station::open(&self.fs, Place::Facility(id.to_owned()), root)
+        let station = Station::open(&self.fs, Owner::Facility(id.to_owned()), root)
             .map_err(|error| Unusable::Other(error.to_string()))?;
         self.probe(&station)?;
         // One that cannot be synced at each start must not end each start.
@@ -501,7 +501,7 @@ impl Engine {
     /// Bind mounts and quotas can refuse a rename although the device is the same: better to know at start.
     fn probe(&self, station: &Station) -> Result<(), FsError> {
         let mut folders = vec!["inbox", "work", "done", "error", "outbox/acks"];
-        if matches!(station.place, Place::Facility(_)) {
+        if matches!(station.place, Owner::Facility(_)) {
             folders.push("outbox/reports");
         }
         let name = OsStr::new(PROBE);
@@ -551,7 +551,7 @@ impl Engine {
         self.is_desk_unlisted = false;
         for (place, error) in unlisted {
             match &place {
-                Place::Facility(id) => {
+                Owner::Facility(id) => {
                     let cause = self.cause(&error);
                     self.set_aside(id, cause);
                     self.renew_roots();
@@ -564,7 +564,7 @@ impl Engine {
             }
         }
         let moves = self.committer.moves().iter();
-        let to_be_moved: HashSet<(&Place, &str)> = moves
+        let to_be_moved: HashSet<(&Owner, &str)> = moves
             .map(|(_, ordered)| (&ordered.place, ordered.from.as_str()))
             .collect();
         found.retain(|claimed| {
@@ -576,7 +576,7 @@ impl Engine {
         for claimed in &mut found {
             self.order = self.order.max(claimed.claim.order);
             if claimed.claim.is_cut() {
-                let view = Overlay::new(&*self.store);
+                let view = PendingChanges::new(&*self.store);
                 let whole: Option<String> = view.get(&keys::long_name(&claimed.claim.key()))?;
                 if let Some(whole) = whole {
                     claimed.claim.received = claim::from_text(&whole);
@@ -585,7 +585,7 @@ impl Engine {
         }
         // A PDF of the desk is claimed by the command that names it, and found by it again.
         found.retain(|claimed| {
-            claimed.place != Place::Desk || crate::intake::desk::is_command(&claimed.claim.received)
+            claimed.place != Owner::Desk || crate::intake::desk::is_command(&claimed.claim.received)
         });
         match self.was_clean {
             true => self.waiting.extend(found),
@@ -604,13 +604,13 @@ impl Engine {
 
     /// Removes output that was prepared for a group which never counted; what stays is removed at the next start.
     fn remove_leftovers(&self) {
-        let wanted: BTreeSet<(Place, String)> = self
+        let wanted: BTreeSet<(Owner, String)> = self
             .committer
             .moves()
             .iter()
             .map(|(_, ordered)| (ordered.place.clone(), ordered.from.clone()))
             .collect();
-        let mut places = vec![(Place::Documents, self.spool.documents.clone(), "")];
+        let mut places = vec![(Owner::Documents, self.spool.documents.clone(), "")];
         for station in self.stations() {
             places.push((station.place.clone(), station.work.clone(), "work/"));
         }

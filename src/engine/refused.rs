@@ -18,13 +18,13 @@ use walkdir::WalkDir;
 use super::group::Group;
 use super::receipt::{self, Refused};
 use super::{Engine, EngineError, place_name};
-use crate::journal::{self, Closing, Entry, Message, Move, Place};
+use crate::journal::{self, Closing, Entry, Message, Move, Owner};
 use crate::model::calendar;
 use crate::model::refused::{Discarded, Refusals, RefusedAbout, RefusedFile, TakenSince};
 use crate::model::view::ViewError;
 use crate::spool::claim::{self, Claim, derived};
-use crate::spool::finish::{ERROR, SIDECAR};
-use crate::store::{KeyChange, Overlay, keys, to_json};
+use crate::spool::destinations::{ERROR, SIDECAR};
+use crate::store::{KeyChange, PendingChanges, keys, to_json};
 
 /// So many records go into one group where a spool of an older version is read.
 const AT_ONCE: usize = 1_000;
@@ -83,8 +83,8 @@ impl Engine {
     /// Whether a refused file is known to be gone: its folder can be reached, and nothing is still to be moved there.
     fn is_gone(&self, station: &str, path: &Path) -> Result<bool, EngineError> {
         let place = match station {
-            "desk" => Place::Desk,
-            facility => Place::Facility(facility.to_owned()),
+            "desk" => Owner::Desk,
+            facility => Owner::Facility(facility.to_owned()),
         };
         let Some(root) = self.root(&place) else {
             return Ok(false);
@@ -103,7 +103,7 @@ impl Engine {
 
     /// Remembers, once, what a version that did not remember them has refused: from what the journal tells.
     pub(super) fn remember_former_refused(&mut self) -> Result<(), EngineError> {
-        let known: Option<bool> = Overlay::new(&*self.store).get(keys::REFUSED_KNOWN)?;
+        let known: Option<bool> = PendingChanges::new(&*self.store).get(keys::REFUSED_KNOWN)?;
         if known.is_some() {
             return Ok(());
         }
@@ -120,7 +120,7 @@ impl Engine {
                 self.find_untold(&mut former);
             }
         }
-        let mut records: Vec<(Place, RefusedFile)> = Vec::new();
+        let mut records: Vec<(Owner, RefusedFile)> = Vec::new();
         for ((place, _), record) in former.in_error {
             let path = Path::new(ERROR).join(claim::from_text(&record.file));
             if !self.is_gone(place_name(&place), &path)? {
@@ -185,7 +185,7 @@ impl Engine {
 
 /// Forgets the refused files that these moves take out of `error/`. The view has the changes already.
 pub(super) fn forget_moved(
-    view: &mut Overlay<'_>,
+    view: &mut PendingChanges<'_>,
     moves: &[Move],
 ) -> Result<Vec<KeyChange>, ViewError> {
     let mut changes = Vec::new();
@@ -200,7 +200,7 @@ pub(super) fn forget_moved(
 
 /// Remembers of the refused files that these moves put away what was known of them. The view has the changes already.
 pub(super) fn discard_moved(
-    view: &mut Overlay<'_>,
+    view: &mut PendingChanges<'_>,
     moves: &[Move],
     why: &str,
     time: DateTime<Utc>,
@@ -252,7 +252,7 @@ impl<'s> Remembering<'s> {
     /// A refused file by its path below the station's folder, what its sidecar says, and what its messages are about.
     pub fn add(
         &mut self,
-        view: &mut Overlay<'_>,
+        view: &mut PendingChanges<'_>,
         path: &Path,
         sidecar: &Value,
         abouts: Vec<RefusedAbout>,
@@ -267,7 +267,11 @@ impl<'s> Remembering<'s> {
         }
     }
 
-    fn put(&mut self, view: &mut Overlay<'_>, record: &RefusedFile) -> Result<(), ViewError> {
+    fn put(
+        &mut self,
+        view: &mut PendingChanges<'_>,
+        record: &RefusedFile,
+    ) -> Result<(), ViewError> {
         let key = keys::refused(self.station, &record.file);
         let before = self.changes.len();
         match view.get::<RefusedFile>(&key)? {
@@ -292,7 +296,7 @@ impl<'s> Remembering<'s> {
     }
 
     /// All changes, with the new count.
-    pub fn finish(mut self, view: &mut Overlay<'_>) -> Result<Vec<KeyChange>, ViewError> {
+    pub fn finish(mut self, view: &mut PendingChanges<'_>) -> Result<Vec<KeyChange>, ViewError> {
         let added = self.added;
         let counted = count(view, self.station, |count| count.saturating_add(added))?;
         self.changes.extend(counted);
@@ -301,7 +305,7 @@ impl<'s> Remembering<'s> {
 }
 
 fn forget(
-    view: &mut Overlay<'_>,
+    view: &mut PendingChanges<'_>,
     station: &str,
     files: &[String],
 ) -> Result<Vec<KeyChange>, ViewError> {
@@ -325,7 +329,7 @@ fn forget(
 
 /// Counts anew how many refused messages there are of each subject of this file. The view has the changes already.
 fn count_abouts(
-    view: &mut Overlay<'_>,
+    view: &mut PendingChanges<'_>,
     station: &str,
     record: &RefusedFile,
     change: impl Fn(u64) -> u64,
@@ -347,14 +351,14 @@ fn count_abouts(
 }
 
 /// Whether anything lies in the `error/` of a station that a message could take the place of.
-pub(super) fn has_refused(view: &Overlay<'_>, station: &str) -> Result<bool, ViewError> {
+pub(super) fn has_refused(view: &PendingChanges<'_>, station: &str) -> Result<bool, ViewError> {
     let count: Option<u64> = view.get(&keys::refused_count(station))?;
     Ok(count.is_some_and(|count| count > 0))
 }
 
 /// Remembers that a message was taken in about something of which others were refused. The view has the change already.
 pub(super) fn take_since(
-    view: &mut Overlay<'_>,
+    view: &mut PendingChanges<'_>,
     station: &str,
     about: &RefusedAbout,
     sequence: u64,
@@ -380,7 +384,7 @@ pub(super) fn take_since(
 
 /// Counts anew how many there are, if that changes.
 fn count(
-    view: &mut Overlay<'_>,
+    view: &mut PendingChanges<'_>,
     station: &str,
     change: impl Fn(u64) -> u64,
 ) -> Result<Option<KeyChange>, ViewError> {
@@ -401,7 +405,7 @@ struct Former {
     /// The refused messages of files that are not finished, by claim.
     told: HashMap<String, Vec<(usize, Value)>>,
     /// What lies in `error/`, by place and path below it.
-    in_error: BTreeMap<(Place, String), RefusedFile>,
+    in_error: BTreeMap<(Owner, String), RefusedFile>,
 }
 
 impl Former {
@@ -482,7 +486,7 @@ impl Former {
         }
     }
 
-    fn add(&mut self, sequence: u64, place: &Place, file: &str, sidecar: &Value) {
+    fn add(&mut self, sequence: u64, place: &Owner, file: &str, sidecar: &Value) {
         let record = RefusedFile::new(file.to_owned(), sequence, sidecar);
         self.in_error
             .insert((place.clone(), file.to_owned()), record);
@@ -502,7 +506,7 @@ mod tests {
     fn arrive(engine: &mut Engine, dir: &Path, name: &str, content: &str) {
         std::fs::write(dir.join("inbox").join(name), content).unwrap();
         let arrival = Arrival {
-            place: Place::Facility("demo".to_owned()),
+            place: Owner::Facility("demo".to_owned()),
             path: name.into(),
         };
         engine.take_in(vec![arrival]).unwrap();
@@ -546,7 +550,7 @@ mod tests {
         let retry = r#"{"command":"retry","files":["facilities/demo/error/retried.hl7"]}"#;
         std::fs::write(desk.join("inbox/r.json"), retry).unwrap();
         let arrival = Arrival {
-            place: Place::Desk,
+            place: Owner::Desk,
             path: "r.json".into(),
         };
         engine.take_in(vec![arrival]).unwrap();
@@ -591,7 +595,7 @@ mod tests {
     }
 
     fn count_of(engine: &Engine) -> u64 {
-        let count: Option<u64> = Overlay::new(&*engine.store)
+        let count: Option<u64> = PendingChanges::new(&*engine.store)
             .get(&keys::refused_count("demo"))
             .unwrap();
         count.unwrap_or_default()
@@ -611,13 +615,14 @@ mod tests {
         let discard = format!(r#"{{"command":"discard","files":{files},"why":"x"}}"#);
         std::fs::write(desk.join("inbox/d.json"), discard).unwrap();
         let arrival = Arrival {
-            place: Place::Desk,
+            place: Owner::Desk,
             path: "d.json".into(),
         };
         engine.take_in(vec![arrival]).unwrap();
         let put_away = |engine: &Engine| -> Vec<String> {
-            let discarded: Vec<Discarded> =
-                Overlay::new(&*engine.store).all(keys::DISCARDED).unwrap();
+            let discarded: Vec<Discarded> = PendingChanges::new(&*engine.store)
+                .all(keys::DISCARDED)
+                .unwrap();
             discarded.into_iter().map(|it| it.path).collect()
         };
         let [first, second] = put_away(&engine).try_into().unwrap();

@@ -1,4 +1,4 @@
-//! Making a version of a report: the PDF, and the message around it, frozen at `complete` (SPEC 8).
+//! Making a version of a report: the PDF, and the message around it, frozen at `complete` (interface.md 8).
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Taking refused files out of `error/`: back into the inbox they came from, or to `done/` (SPEC 7, `retry` and
+//! Taking refused files out of `error/`: back into the inbox they came from, or to `done/` (interface.md 7, `retry` and
 //! `discard`).
 
 use std::collections::BTreeSet;
@@ -8,10 +8,10 @@ use std::path::{Component, Path, PathBuf};
 
 use super::group::Group;
 use super::{Engine, EngineError};
-use crate::journal::{Move, Place};
+use crate::journal::{Move, Owner};
 use crate::model::outcome::{Reason, Refusal};
 use crate::spool::claim;
-use crate::spool::finish::{self, SIDECAR};
+use crate::spool::destinations::{self, SIDECAR};
 use crate::spool::fs::{Dir, FsError, Kind};
 use crate::spool::scope::Scope;
 
@@ -26,7 +26,7 @@ pub(super) enum Way {
 
 /// A refused file that is there.
 struct Refused {
-    place: Place,
+    place: Owner,
     root: Dir,
     /// Its path below `error/`.
     below: PathBuf,
@@ -34,7 +34,7 @@ struct Refused {
 
 impl Refused {
     fn path(&self) -> PathBuf {
-        Path::new(finish::ERROR).join(&self.below)
+        Path::new(destinations::ERROR).join(&self.below)
     }
 
     fn sidecar(&self) -> OsString {
@@ -51,11 +51,11 @@ impl Engine {
         files: &[String],
         way: Way,
     ) -> Result<Result<Vec<Move>, Refusal>, EngineError> {
-        let day = self.day(&Place::Desk, self.now());
+        let day = self.day(&Owner::Desk, self.now());
         let mut moves: Vec<Move> = Vec::new();
-        let mut retried: BTreeSet<(Place, String)> = BTreeSet::new();
+        let mut retried: BTreeSet<(Owner, String)> = BTreeSet::new();
         let open = self.committer.moves().iter();
-        let open: BTreeSet<(Place, String)> = open
+        let open: BTreeSet<(Owner, String)> = open
             .map(|(_, ordered)| (ordered.place.clone(), ordered.from.clone()))
             .collect();
         for file in files {
@@ -142,7 +142,7 @@ impl Engine {
         for path in [claim::from_text(file), PathBuf::from(file)] {
             let from_spool = self.spool.root.path().join(&path);
             for station in self.stations() {
-                let error = station.root.path().join(finish::ERROR);
+                let error = station.root.path().join(destinations::ERROR);
                 let below = from_spool
                     .strip_prefix(&error)
                     .or_else(|_| path.strip_prefix(&error));

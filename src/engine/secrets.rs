@@ -9,18 +9,18 @@ use serde_json::Value;
 
 use super::Engine;
 use crate::config::{ApiKey, Config};
-use crate::journal::Place;
+use crate::journal::Owner;
 
 impl Engine {
     /// What is told of a message, with each key in it hidden. One that does not carry the facility's own key
     /// (`is_authorised`) may carry another's, for instance in the wrong folder.
     pub(super) fn without_keys<T: Serialize + DeserializeOwned>(
         &self,
-        place: &Place,
+        place: &Owner,
         is_authorised: bool,
         told: T,
     ) -> T {
-        let own = |id: &str| matches!(place, Place::Facility(own) if own == id);
+        let own = |id: &str| matches!(place, Owner::Facility(own) if own == id);
         let facilities = self.config.facilities.iter();
         let of_others = !is_authorised
             || !facilities

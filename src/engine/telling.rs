@@ -18,11 +18,11 @@ use super::refused::Remembering;
 use super::{Claimed, Engine, EngineError, place_name};
 use crate::config::Acks;
 use crate::intake::route::Described;
-use crate::journal::Place;
+use crate::journal::Owner;
 use crate::model::outcome::{Outcome, Reason, Refusal, Warning};
 use crate::model::refused::{MESSAGES, RefusedAbout};
 use crate::model::visible::in_json;
-use crate::spool::finish::{self, Named};
+use crate::spool::destinations::{self, Named};
 use crate::spool::fs::{FsError, Writing};
 use crate::store::{Store, StoreError, keys, to_json};
 use crate::{model::view::ViewError, store::KeyChange};
@@ -207,7 +207,7 @@ impl Engine {
                 refused.add(&mut group.view, &path, &value, about)?;
                 let text = format!("{value:#}\n");
                 let from = self.prepare(group, place, in_json(&text).as_bytes())?;
-                ending.add(from, &named.message(number, finish::SIDECAR));
+                ending.add(from, &named.message(number, destinations::SIDECAR));
                 return Ok(());
             }
             if first.len() < MESSAGES {
@@ -230,7 +230,10 @@ impl Engine {
             sidecar.write(self, group, place, "\n  ]\n}\n")?;
         }
         if let Some(from) = sidecar.finish()? {
-            ending.add(from, &named.below(finish::ERROR, finish::SIDECAR));
+            ending.add(
+                from,
+                &named.below(destinations::ERROR, destinations::SIDECAR),
+            );
         }
         if let Some(mut whole) = first.first().cloned() {
             if parts.count() > 1 {
@@ -241,7 +244,7 @@ impl Engine {
                 true => abouts.into_iter().collect::<Option<Vec<_>>>(),
                 false => None,
             };
-            let path = named.below(finish::ERROR, "");
+            let path = named.below(destinations::ERROR, "");
             let abouts = abouts.unwrap_or_default();
             refused.add(&mut group.view, &path, &whole, abouts)?;
         }
@@ -289,11 +292,11 @@ impl Answer {
         let place = &telling.claimed.place;
         // The command line waits for the desk's receipts.
         let acks = match place {
-            Place::Desk => Acks::Each,
+            Owner::Desk => Acks::Each,
             _ => engine.config.intake.acks,
         };
         let facility = match place {
-            Place::Facility(id) => engine.facility(id),
+            Owner::Facility(id) => engine.facility(id),
             _ => None,
         };
         let zone = facility.map_or(Tz::UTC, |facility| facility.timezone);
@@ -324,7 +327,7 @@ impl Answer {
         &mut self,
         engine: &mut Engine,
         group: &mut Group<'_>,
-        place: &Place,
+        place: &Owner,
         index: usize,
         told: &Told,
     ) -> Result<(), EngineError> {
@@ -373,13 +376,13 @@ impl Answer {
         self,
         engine: &mut Engine,
         group: &mut Group<'_>,
-        place: &Place,
+        place: &Owner,
         named: &Named,
         ending: &mut Ending,
     ) -> Result<(), EngineError> {
         let (output, ends_with) = match self {
             Answer::None => return Ok(()),
-            Answer::Hl7 { output, .. } => (output, finish::RECEIPT),
+            Answer::Hl7 { output, .. } => (output, destinations::RECEIPT),
             Answer::OfGroup { text, .. } => {
                 if !text.is_empty() {
                     group.receipts.push((place.clone(), text));
@@ -390,11 +393,11 @@ impl Answer {
                 let kind = Value::from("OperationOutcome");
                 let end = format!("\n  ],\n  \"resourceType\": {kind}\n}}\n");
                 output.write(engine, group, place, &end)?;
-                (output, finish::OUTCOME)
+                (output, destinations::OUTCOME)
             }
         };
         if let Some(from) = output.finish()? {
-            ending.add(from, &named.below(finish::ACKS, ends_with));
+            ending.add(from, &named.below(destinations::ACKS, ends_with));
         }
         Ok(())
     }
@@ -409,7 +412,7 @@ impl Output {
         &mut self,
         engine: &mut Engine,
         group: &mut Group<'_>,
-        place: &Place,
+        place: &Owner,
         text: &str,
     ) -> Result<(), EngineError> {
         if self.0.is_none() {

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use crate::journal::Place;
+use crate::journal::Owner;
 
 /// Reading a file anew for the rest of its messages may take at most this part of a turn.
 const READING_SHARE: u32 = 2;
@@ -30,11 +30,11 @@ pub(super) struct Turns {
     /// How long a turn lasts; without, files are taken whole and nobody rests.
     length: Option<Duration>,
     /// The places that rest, and until when.
-    resting: BTreeMap<Place, Instant>,
+    resting: BTreeMap<Owner, Instant>,
     /// The places that rested until this call: the others come before them in it.
-    late: BTreeSet<Place>,
+    late: BTreeSet<Owner>,
     /// When the last file of each place was taken.
-    taken: BTreeMap<Place, Instant>,
+    taken: BTreeMap<Owner, Instant>,
     file: Option<File>,
 }
 
@@ -73,8 +73,8 @@ impl Turns {
     }
 
     /// A file of this place is about to be read.
-    pub fn begin_file(&mut self, place: &Place, now: Instant) {
-        let is_shared = *place != Place::Desk && self.others_send(place, now);
+    pub fn begin_file(&mut self, place: &Owner, now: Instant) {
+        let is_shared = *place != Owner::Desk && self.others_send(place, now);
         let length = self.length.map(|length| match is_shared {
             true => length / OTHERS_SHARE,
             false => length,
@@ -103,7 +103,7 @@ impl Turns {
     }
 
     /// The file in hand was taken, or gave way: if that took longer than a turn, its place rests.
-    pub fn end_file(&mut self, place: &Place, now: Instant) {
+    pub fn end_file(&mut self, place: &Owner, now: Instant) {
         let Some(file) = self.file.take() else {
             return;
         };
@@ -117,7 +117,7 @@ impl Turns {
         };
         if file.is_over || took >= long {
             let rest = match self.others_send(place, now) {
-                true if *place == Place::Desk => took.saturating_mul(REST_OF_DESK),
+                true if *place == Owner::Desk => took.saturating_mul(REST_OF_DESK),
                 true => took.saturating_mul(REST),
                 false => Duration::ZERO,
             };
@@ -133,29 +133,29 @@ impl Turns {
     }
 
     /// Has a place rest until then, or until [`Turns::end_rest`].
-    pub fn rest(&mut self, place: &Place, until: Instant) {
+    pub fn rest(&mut self, place: &Owner, until: Instant) {
         self.resting.insert(place.clone(), until);
     }
 
     /// Has a place go on with the next call.
-    pub fn end_rest(&mut self, place: &Place, now: Instant) {
+    pub fn end_rest(&mut self, place: &Owner, now: Instant) {
         if let Some(until) = self.resting.get_mut(place) {
             *until = now.min(*until);
         }
     }
 
-    fn others_send(&self, place: &Place, now: Instant) -> bool {
+    fn others_send(&self, place: &Owner, now: Instant) -> bool {
         let mut others = self.taken.iter().filter(|(other, _)| *other != place);
         others.any(|(_, taken)| now.saturating_duration_since(*taken) < RECENT)
     }
 
     /// Whether files of this place wait at present.
-    pub fn waits(&self, place: &Place) -> bool {
+    pub fn waits(&self, place: &Owner) -> bool {
         self.resting.contains_key(place) || self.late.contains(place)
     }
 
     /// The places that rest, and until when.
-    pub fn resting(&self) -> &BTreeMap<Place, Instant> {
+    pub fn resting(&self) -> &BTreeMap<Owner, Instant> {
         &self.resting
     }
 }
@@ -169,8 +169,8 @@ mod tests {
     use crate::engine::{Arrival, Engine, OpenStore};
     use crate::spool::fs::Fs;
 
-    fn facility() -> Place {
-        Place::Facility("demo".to_owned())
+    fn facility() -> Owner {
+        Owner::Facility("demo".to_owned())
     }
 
     #[test]
@@ -239,8 +239,8 @@ mod tests {
         turns.begin_file(&facility(), start);
         assert!(!turns.is_over(start));
         assert!(!turns.is_over(after(start, 60_000)));
-        turns.end_file(&Place::Desk, after(start, 60_000));
-        assert!(!turns.waits(&Place::Desk));
+        turns.end_file(&Owner::Desk, after(start, 60_000));
+        assert!(!turns.waits(&Owner::Desk));
     }
 
     #[test]
@@ -259,7 +259,7 @@ mod tests {
         turns.set_length(Duration::from_millis(10));
         turns.begin_file(&facility(), start);
         turns.end_file(&facility(), after(start, 10));
-        assert!(turns.waits(&facility()) && !turns.waits(&Place::Desk));
+        assert!(turns.waits(&facility()) && !turns.waits(&Owner::Desk));
         turns.begin_call(after(start, 10));
         assert!(turns.waits(&facility()) && turns.has_late());
         turns.let_late_on();
@@ -270,9 +270,9 @@ mod tests {
     fn who_had_a_long_turn_rests_longer_while_others_send() {
         let (mut turns, start) = (Turns::default(), Instant::now());
         turns.set_length(Duration::from_millis(10));
-        turns.begin_file(&Place::Desk, start);
-        turns.end_file(&Place::Desk, after(start, 9));
-        assert!(!turns.waits(&Place::Desk), "it took less than a turn");
+        turns.begin_file(&Owner::Desk, start);
+        turns.end_file(&Owner::Desk, after(start, 9));
+        assert!(!turns.waits(&Owner::Desk), "it took less than a turn");
         turns.begin_file(&facility(), after(start, 10));
         turns.end_file(&facility(), after(start, 110));
         turns.begin_call(after(start, 3109));
@@ -285,9 +285,9 @@ mod tests {
         turns.end_file(&facility(), after(start, 50_000));
         assert_eq!(turns.resting()[&facility()], after(start, 50_000));
         // However long it took.
-        turns.begin_file(&Place::Desk, after(start, 50_000));
-        turns.end_file(&Place::Desk, after(start, 59_000));
-        assert_eq!(turns.resting()[&Place::Desk], after(start, 69_000));
+        turns.begin_file(&Owner::Desk, after(start, 50_000));
+        turns.end_file(&Owner::Desk, after(start, 59_000));
+        assert_eq!(turns.resting()[&Owner::Desk], after(start, 69_000));
     }
 
     #[test]
@@ -297,7 +297,7 @@ mod tests {
         turns.begin_file(&facility(), start);
         assert!(!turns.is_over(start) && !turns.is_over(after(start, 39)));
         assert!(turns.is_over(after(start, 40)));
-        turns.end_file(&Place::Desk, start);
+        turns.end_file(&Owner::Desk, start);
         turns.begin_file(&facility(), start);
         assert!(!turns.is_over(start) && !turns.is_over(after(start, 4)));
         assert!(turns.is_over(after(start, 5)));
@@ -305,8 +305,8 @@ mod tests {
         assert_eq!(turns.resting()[&facility()], after(start, 155));
         let mut other = Turns::default();
         other.set_length(Duration::from_millis(40));
-        other.begin_file(&Place::Desk, start);
-        other.end_file(&Place::Desk, start);
+        other.begin_file(&Owner::Desk, start);
+        other.end_file(&Owner::Desk, start);
         other.begin_file(&facility(), start);
         other.end_file(&facility(), after(start, 9));
         assert!(!other.waits(&facility()), "it did not give way");
@@ -315,11 +315,11 @@ mod tests {
         other.end_file(&facility(), after(start, 10));
         assert_eq!(other.resting()[&facility()], after(start, 310));
         // Not so soon at the desk, and not for so long.
-        other.begin_file(&Place::Desk, start);
-        other.end_file(&Place::Desk, after(start, 39));
-        assert!(!other.waits(&Place::Desk));
-        other.begin_file(&Place::Desk, start);
-        other.end_file(&Place::Desk, after(start, 40));
-        assert_eq!(other.resting()[&Place::Desk], after(start, 440));
+        other.begin_file(&Owner::Desk, start);
+        other.end_file(&Owner::Desk, after(start, 39));
+        assert!(!other.waits(&Owner::Desk));
+        other.begin_file(&Owner::Desk, start);
+        other.end_file(&Owner::Desk, after(start, 40));
+        assert_eq!(other.resting()[&Owner::Desk], after(start, 440));
     }
 }

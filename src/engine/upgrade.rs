@@ -11,7 +11,7 @@ use super::{Engine, EngineError};
 use crate::model::change::Record;
 use crate::model::document::{Attached, Document};
 use crate::model::session::Session;
-use crate::store::{KeyChange, Overlay, keys, to_json};
+use crate::store::{KeyChange, PendingChanges, keys, to_json};
 
 /// The layout of keys that this version writes. 1: a case's documents are found by keys of their own. 2: they are found
 /// by no others, since they have their patient through the case; sessions are found by what cases ask for.
@@ -22,7 +22,7 @@ const AT_ONCE: usize = 1_000;
 impl Engine {
     /// Brings the keys to the present layout, once.
     pub(super) fn upgrade(&mut self) -> Result<(), EngineError> {
-        let layout: Option<u32> = Overlay::new(&*self.store).get(keys::LAYOUT)?;
+        let layout: Option<u32> = PendingChanges::new(&*self.store).get(keys::LAYOUT)?;
         if layout.unwrap_or_default() >= LAYOUT {
             return Ok(());
         }
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::engine::{Arrival, OpenStore};
-    use crate::journal::Place;
+    use crate::journal::Owner;
     use crate::model::identifiers::{CaseId, DocumentId, FacilityId, PathwayId};
     use crate::model::session::By;
     use crate::model::view::View;
@@ -128,13 +128,13 @@ mod tests {
         let inbox = config.facilities[0].dir.join("inbox");
         let open = || Engine::open(Arc::clone(&config), Fs::new(), OpenStore::Sled).unwrap();
         let documents = |engine: &Engine| -> Vec<String> {
-            let view = Overlay::new(&*engine.store);
+            let view = PendingChanges::new(&*engine.store);
             let (facility, case) = (FacilityId::new("demo"), CaseId::new("CASE-77"));
             let found = view.documents_of_case(&facility, &case).unwrap();
             found.into_iter().map(|it| it.id.to_string()).collect()
         };
         let found = |engine: &Engine| -> Vec<String> {
-            let view = Overlay::new(&*engine.store);
+            let view = PendingChanges::new(&*engine.store);
             let (date, id) = ("2031-04-08".parse().unwrap(), PathwayId::new("PATHWAY-1"));
             let sessions = view.planned_sessions(date, By::Pathway, &id, 2).unwrap();
             sessions.into_iter().map(|it| it.id.to_string()).collect()
@@ -143,14 +143,14 @@ mod tests {
         let cda = include_str!("../../fixtures/cda/meeting.xml");
         std::fs::write(inbox.join("meeting.xml"), cda).unwrap();
         let arrival = Arrival {
-            place: Place::Facility("demo".to_owned()),
+            place: Owner::Facility("demo".to_owned()),
             path: "meeting.xml".into(),
         };
         let list = "id,label,date,start,pathway_id,family_id,lead_rpps,lead_family,lead_given,state\n\
                     S-1,RCP,2031-04-08,17:00,PATHWAY-1,,,,,planned\n";
         std::fs::write(config.spool.join("desk/inbox/s.csv"), list).unwrap();
         let of_desk = Arrival {
-            place: Place::Desk,
+            place: Owner::Desk,
             path: "s.csv".into(),
         };
         engine.take_in(vec![of_desk, arrival]).unwrap();
@@ -158,7 +158,7 @@ mod tests {
         assert_eq!((before.len(), found(&engine)), (1, vec!["S-1".to_owned()]));
 
         // As an older version left it.
-        let view = Overlay::new(&*engine.store);
+        let view = PendingChanges::new(&*engine.store);
         let mut former = view.keys("case-document/").unwrap();
         former.extend(view.keys("session-planned/").unwrap());
         former.push(keys::LAYOUT.to_owned());

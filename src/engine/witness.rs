@@ -1,4 +1,4 @@
-//! What tells of the journal beside the journal itself, and what that proves (DESIGN, "The journal's witnesses").
+//! What tells of the journal beside the journal itself, and what that proves (design.md, "The journal's witnesses").
 //!
 //! A journal that is missing, another's, or shorter than it was looks like a good one: only something else can say so.
 //! Markers name its identity, `store/CLEAN` its end at the last clean stop, and the name of a file in `store/` the last
@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 use super::reached;
 use super::{CLEAN, EngineError};
 use crate::config::Config;
-use crate::journal::{Counters, End, Journal, JournalError, Move, Place, Position, Torn, chain};
+use crate::journal::{Counters, End, Journal, JournalError, Move, Owner, Position, Torn, chain};
 use crate::spool::claim;
-use crate::spool::finish::Folders;
+use crate::spool::destinations::Folders;
 use crate::spool::fs::{Dir, Fs, FsError};
 use crate::spool::layout::{MARKER, Marker, Spool, SpoolMarker, Station};
 use crate::spool::retention::parse_day;
@@ -490,14 +490,14 @@ fn acknowledged(
     torn: &Torn,
 ) -> Result<Option<String>, EngineError> {
     let folders = Folders::default();
-    let mut roots: BTreeMap<&Place, Option<Dir>> = BTreeMap::new();
+    let mut roots: BTreeMap<&Owner, Option<Dir>> = BTreeMap::new();
     for ordered in &torn.moves {
         let root = roots
             .entry(&ordered.place)
             .or_insert_with(|| match &ordered.place {
-                Place::Documents => Some(spool.documents.clone()),
-                Place::Desk => Some(spool.desk.root.clone()),
-                Place::Facility(id) => fs.open_root(&folder_of(config, id)).ok(),
+                Owner::Documents => Some(spool.documents.clone()),
+                Owner::Desk => Some(spool.desk.root.clone()),
+                Owner::Facility(id) => fs.open_root(&folder_of(config, id)).ok(),
             });
         let Some(root) = root else {
             return Ok(Some(format!(

@@ -1,4 +1,4 @@
-//! The messages of a file: batch envelopes and transport framing around them (HL7 v2.5 chapter 2.10.3; SPEC 2).
+//! The messages of a file: batch envelopes and transport framing around them (HL7 v2.5 chapter 2.10.3; interface.md 2).
 //!
 //! A header begins a message wherever a line or a block begins, also behind bytes that show nothing, and where it was
 //! glued to the end of the message before. What may be a header, or may not, refuses the file.
@@ -108,7 +108,7 @@ impl fmt::Display for CountMismatch {
     }
 }
 
-/// Whether a file's content is HL7 v2, told from how it starts (SPEC 2).
+/// Whether a file's content is HL7 v2, told from how it starts (interface.md 2).
 pub fn looks_like_hl7(bytes: &[u8]) -> bool {
     Kind::named(skip_to_content(bytes)).is_some_and(|name| {
         name.kind.is_header() && name.after.first().is_some_and(|it| is_delimiter(*it))

@@ -1,4 +1,4 @@
-//! Writing messages: acknowledgements and reports (SPEC 8, 10).
+//! Writing messages: acknowledgements and reports (interface.md 8, 10).
 //!
 //! ```
 //! use rcpspool::hl7::{Builder, Part, SegmentBuilder};

@@ -1,4 +1,4 @@
-//! The character set of a message: what MSH-18 declares, and what its bytes say (SPEC 2, "Character set").
+//! The character set of a message: what MSH-18 declares, and what its bytes say (interface.md 2, "Character set").
 //!
 //! Only sets in which a delimiter byte is never part of another character can be split before they are decoded:
 //! UTF-8 and the single-byte supersets of ASCII. Others count as unknown.
@@ -162,7 +162,7 @@ impl fmt::Debug for Charset {
 }
 
 impl CharsetWarning {
-    /// The warning's code in SPEC 10.
+    /// The warning's code in interface.md 10.
     pub fn code(self) -> &'static str {
         match self {
             Self::Unknown => "charset-unknown",

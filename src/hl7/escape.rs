@@ -1,4 +1,4 @@
-//! Escape sequences in text, read and written (HL7 v2.5 chapter 2.7; SPEC 2).
+//! Escape sequences in text, read and written (HL7 v2.5 chapter 2.7; interface.md 2).
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! Lines of a message and the segments that they make up (SPEC 2, "Segment ends").
+//! Lines of a message and the segments that they make up (interface.md 2, "Segment ends").
 //!
 //! A segment begins where its name stands at the start of a line, also behind bytes that show nothing, or in small
 //! letters. What else stands at the start of a line goes on with a document in base64, or has no place: [`survey`]

@@ -1,4 +1,4 @@
-//! One message: its header read and its segments found once, its fields when asked (SPEC 2, "Reading HL7").
+//! One message: its header read and its segments found once, its fields when asked (interface.md 2, "Reading HL7").
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -310,7 +310,7 @@ impl<'a> Message<'a> {
     }
 
     /// The message with its segments ended by CR and without empty lines, in pieces: two that give the same bytes
-    /// are the same message again (SPEC 9).
+    /// are the same message again (interface.md 9).
     pub fn normalised(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         lines::lines(self.bytes).flat_map(|line| [line, b"\r"])
     }

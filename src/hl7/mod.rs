@@ -1,4 +1,4 @@
-//! Reading and writing HL7 v2 in its ER7 form, the one with `|` and `^` (HL7 v2.5 to 2.7, chapter 2; SPEC 2).
+//! Reading and writing HL7 v2 in its ER7 form, the one with `|` and `^` (HL7 v2.5 to 2.7, chapter 2; interface.md 2).
 //!
 //! A file goes through three steps, and none of them copies anything:
 //!
@@ -37,7 +37,7 @@ pub use time::{InvalidTime, Timestamp};
 pub use utf16::Source;
 pub use value::{Component, Field, Repetition, Subcomponent, Value};
 
-/// Why bytes cannot be read as HL7 at all; the reason `malformed` of SPEC 10.
+/// Why bytes cannot be read as HL7 at all; the reason `malformed` of interface.md 10.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
     /// The bytes do not start with the segment that they must start with.

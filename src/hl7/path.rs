@@ -1,4 +1,4 @@
-//! Positions in a message, as integrators write them: `PV1-3.9`, `PID-3(2).1`, `OBX(2)-5.5` (SPEC 2).
+//! Positions in a message, as integrators write them: `PV1-3.9`, `PID-3(2).1`, `OBX(2)-5.5` (interface.md 2).
 
 use std::fmt::{self, Write};
 use std::str::FromStr;

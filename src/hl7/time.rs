@@ -1,4 +1,4 @@
-//! Time stamps (data types TS and DTM, HL7 v2.5 chapter 2.A.77; SPEC 2, "Times").
+//! Time stamps (data types TS and DTM, HL7 v2.5 chapter 2.A.77; interface.md 2, "Times").
 
 use chrono::{
     DateTime, Days, FixedOffset, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeZone, Utc,
@@ -99,7 +99,7 @@ impl Timestamp {
     }
 }
 
-/// Writes an instant as the local time of this zone, to the second and without offset (SPEC 8).
+/// Writes an instant as the local time of this zone, to the second and without offset (interface.md 8).
 pub fn write(instant: DateTime<Utc>, zone: Tz) -> String {
     instant
         .with_timezone(&zone)

@@ -1,4 +1,4 @@
-//! Files in UTF-16, told by their byte-order mark (SPEC 2, "Character set").
+//! Files in UTF-16, told by their byte-order mark (interface.md 2, "Character set").
 //!
 //! Delimiters are bytes, so such a file is read in UTF-8; what is split off of it is written as it came.
 

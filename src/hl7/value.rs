@@ -53,7 +53,7 @@ impl<'a> Value<'a> {
         self.context.delimiters.subcomponent == Some(b'&') && entity::first_in(self.raw).is_some()
     }
 
-    /// Whether nothing is said: no bytes, or separators only, so that what is known stays (SPEC 2).
+    /// Whether nothing is said: no bytes, or separators only, so that what is known stays (interface.md 2).
     pub fn is_empty(&self) -> bool {
         let Delimiters {
             component,
@@ -67,7 +67,7 @@ impl<'a> Value<'a> {
             .all(|byte| matches!(byte, b'\r' | b'\n') || separators.contains(&Some(*byte)))
     }
 
-    /// Whether this is `""`, by which a sender erases what was known (SPEC 2).
+    /// Whether this is `""`, by which a sender erases what was known (interface.md 2).
     pub fn is_delete(&self) -> bool {
         self.raw == b"\"\""
     }

@@ -1,4 +1,4 @@
-//! By what a corrected message is known to take the place of a refused one (SPEC 10, "Superseded").
+//! By what a corrected message is known to take the place of a refused one (interface.md 10, "Superseded").
 //!
 //! It says what the refused one wanted to say: of the same case, patient or document, and by a message that does the
 //! same. A document is never taken for another one of its patient.

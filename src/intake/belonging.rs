@@ -12,7 +12,7 @@ use crate::model::document::{Attached, Document};
 use crate::model::identifiers::{CaseId, DocumentId, FacilityId, Ipp, NoteId};
 use crate::model::note::Note;
 use crate::model::view::{View, ViewError};
-use crate::store::Overlay;
+use crate::store::PendingChanges;
 
 /// Where a document stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +75,7 @@ impl fmt::Display for Misplaced {
 
 /// The first thing that does not belong where it stands, among the records of these keys and what they name.
 pub fn misplaced<'k>(
-    view: &Overlay<'_>,
+    view: &PendingChanges<'_>,
     keys: impl IntoIterator<Item = &'k String>,
 ) -> Result<Option<Misplaced>, ViewError> {
     for key in keys {
@@ -104,7 +104,7 @@ pub fn misplaced<'k>(
 /// The first document that these changes put into a case of another patient. What is stored in a case is read as the
 /// case's patient's, so it must be before.
 pub fn joined_wrongly(
-    view: &Overlay<'_>,
+    view: &PendingChanges<'_>,
     changes: &[Change],
 ) -> Result<Option<Misplaced>, ViewError> {
     for change in changes {
@@ -117,7 +117,7 @@ pub fn joined_wrongly(
     Ok(None)
 }
 
-fn in_case(view: &Overlay<'_>, case: &Case) -> Result<Option<Misplaced>, ViewError> {
+fn in_case(view: &PendingChanges<'_>, case: &Case) -> Result<Option<Misplaced>, ViewError> {
     for document in view.documents_of_case(&case.facility, &case.id)? {
         if !is_of(view, &document, case.ipp.as_ref())? {
             return Ok(Some(Misplaced {
@@ -132,7 +132,7 @@ fn in_case(view: &Overlay<'_>, case: &Case) -> Result<Option<Misplaced>, ViewErr
 }
 
 /// A note also lists what has left it for a case.
-fn on_note(view: &Overlay<'_>, note: &Note) -> Result<Option<Misplaced>, ViewError> {
+fn on_note(view: &PendingChanges<'_>, note: &Note) -> Result<Option<Misplaced>, ViewError> {
     for id in &note.documents {
         let wrong = match view.document(&note.facility, id)? {
             None => Wrong::Unknown,
@@ -155,7 +155,10 @@ fn on_note(view: &Overlay<'_>, note: &Note) -> Result<Option<Misplaced>, ViewErr
 }
 
 /// A message that a note kept outlives the note.
-fn where_attached(view: &Overlay<'_>, document: &Document) -> Result<Option<Misplaced>, ViewError> {
+fn where_attached(
+    view: &PendingChanges<'_>,
+    document: &Document,
+) -> Result<Option<Misplaced>, ViewError> {
     let (holder, wrong) = match &document.attached {
         Attached::Case(id) => {
             let case = view.case(&document.facility, id)?;
@@ -181,7 +184,11 @@ fn where_attached(view: &Overlay<'_>, document: &Document) -> Result<Option<Misp
     }))
 }
 
-fn is_of(view: &Overlay<'_>, document: &Document, ipp: Option<&Ipp>) -> Result<bool, ViewError> {
+fn is_of(
+    view: &PendingChanges<'_>,
+    document: &Document,
+    ipp: Option<&Ipp>,
+) -> Result<bool, ViewError> {
     let Some(ipp) = ipp else {
         return Ok(false);
     };

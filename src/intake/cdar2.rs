@@ -1,4 +1,4 @@
-//! Scheduling by CDA R2: a case with its questionnaire is put before a session (SPEC 5 and 9).
+//! Scheduling by CDA R2: a case with its questionnaire is put before a session (interface.md 5 and 9).
 
 mod carried;
 
@@ -25,7 +25,7 @@ use crate::model::identifiers::{
     CaseId, ContentHash, DocumentId, Ins, Ipp, NetworkId, PathwayId, SessionId,
 };
 use crate::model::name::GivenNames;
-use crate::model::outcome::{Place, Reason, Refusal, Verdict, Warning, WarningCode};
+use crate::model::outcome::{Location, Reason, Refusal, Verdict, Warning, WarningCode};
 use crate::model::patient::{Authority, Patient, Physician, PhysicianNumber};
 use crate::model::questionnaire::{FilledQuestionnaire, Questionnaire, Section, Statement};
 use crate::model::session::{By, SessionState};
@@ -82,7 +82,7 @@ fn warn_of_cut(characters: usize) -> Option<Warning> {
         let found = format!(
             "expected at most {LONGEST_TEXT} characters in each text of the form, found {characters} more, which are left out there, and said to be; they stand in the document itself, which is kept whole in its case"
         );
-        Warning::new(WarningCode::QuestionnaireCut, found).at(Place::named("component"))
+        Warning::new(WarningCode::QuestionnaireCut, found).at(Location::named("component"))
     })
 }
 
@@ -137,7 +137,7 @@ fn decide_new<'m>(
         let rule = "the first of cda.case_id";
         trail.tell("case", id, place.clone(), rule);
     }
-    let (id, _) = trail.go_on(found, || (CaseId::new(""), Place::named(places::ORDER)))?;
+    let (id, _) = trail.go_on(found, || (CaseId::new(""), Location::named(places::ORDER)))?;
     let this = LastCda {
         set_id: header.set_id.as_ref().map(Identifier::entity),
         version: trail.go_on(version(header), || None)?,
@@ -191,12 +191,12 @@ fn version(header: &Header) -> Result<Option<u64>, Refusal> {
             Reason::Malformed,
             format!("expected a whole number from 0 to {LAST} as the version, found another text"),
         )
-        .at(Place::named(written.place))
+        .at(Location::named(written.place))
         .with_value(&written.text)),
     }
 }
 
-/// Whether a document is older than the last one of its case (SPEC 5, last paragraph).
+/// Whether a document is older than the last one of its case (interface.md 5, last paragraph).
 fn is_older(this: &LastCda, last: &LastCda) -> bool {
     let same_set = this.set_id.is_some() && this.set_id == last.set_id;
     match (this.version, last.version) {
@@ -222,7 +222,7 @@ fn check_code(header: &Header, facility: &Facility) -> Result<(), Refusal> {
             code.map_or("none", |_| "another")
         ),
     )
-    .at(Place::named(places::CODE));
+    .at(Location::named(places::CODE));
     Err(match code {
         Some(code) => refusal.with_value(code),
         None => refusal,
@@ -230,12 +230,12 @@ fn check_code(header: &Header, facility: &Facility) -> Result<(), Refusal> {
 }
 
 /// The id of the case, and where it stands: the first of the configured places that has one.
-pub fn case_id(header: &Header, facility: &Facility) -> Option<(CaseId, Place)> {
+pub fn case_id(header: &Header, facility: &Facility) -> Option<(CaseId, Location)> {
     let found = facility.cda.case_id.iter().find_map(|place| match place {
         CdaCaseId::Order => header.orders.first(),
         CdaCaseId::SetId => header.set_id.as_ref(),
     })?;
-    Some((CaseId::new(found.value()), Place::named(found.place)))
+    Some((CaseId::new(found.value()), Location::named(found.place)))
 }
 
 fn time(
@@ -250,7 +250,7 @@ fn time(
         .map(|time| time.instant(context.facility.timezone))
         .map_err(|error| {
             Refusal::new(Reason::InvalidDate, error.to_string())
-                .at(Place::named(written.place))
+                .at(Location::named(written.place))
                 .with_value(&written.text)
         });
     let time = time.and_then(|time| identity::check_time(time, context, written.place));
@@ -263,7 +263,7 @@ fn missing(name: &str, place: &str) -> Refusal {
         Reason::MissingField,
         format!("expected the {name}, found nothing"),
     )
-    .at(Place::named(place))
+    .at(Location::named(place))
 }
 
 /// A document about a case that is not ahead of it.
@@ -355,7 +355,7 @@ impl<'m> Flow<'_, 'm> {
                         case.id
                     ),
                 )
-                .at(Place::named(places::ORDER)),
+                .at(Location::named(places::ORDER)),
             );
             return Ok(());
         }
@@ -366,7 +366,7 @@ impl<'m> Flow<'_, 'm> {
             content_type: ContentType::Cda,
             file_name,
             time: self.this.time,
-            place: Some(Place::named(places::ENCOUNTER)),
+            place: Some(Location::named(places::ENCOUNTER)),
         };
         scheduling::place_case(self.view, decision, case, &found, received, BY)
     }
@@ -420,11 +420,11 @@ impl<'m> Flow<'_, 'm> {
         if let Some(patient) = self.view.patient(&self.facility.id, &ipp)? {
             if let Some(ins) = demographics.ins.as_given() {
                 let with_ins = identity::patients_with_ins(ins, self.view, self.facility)?;
-                let place = Place::named(places::PATIENT_ID);
+                let place = Location::named(places::PATIENT_ID);
                 identity::check_ins_is_of(&patient, &with_ins, place)?;
             }
             let traits = demographics.traits();
-            let place = Place::named(places::NAME);
+            let place = Location::named(places::NAME);
             let given = traits.given_by("CDA".to_owned());
             if identity::check_identity(&patient, &traits, place, warnings)? {
                 case.doubt_identity(given);
@@ -453,7 +453,7 @@ impl<'m> Flow<'_, 'm> {
         Ok(())
     }
 
-    /// The session that the ids of the encounter lead to, and the pathway of the case (SPEC 5, "Which session").
+    /// The session that the ids of the encounter lead to, and the pathway of the case (interface.md 5, "Which session").
     fn find_session(
         &self,
         asked: &Asked<'_>,
@@ -476,7 +476,7 @@ impl<'m> Flow<'_, 'm> {
                             session.id, asked.date, session.date
                         ),
                     )
-                    .at(Place::named(places::SESSION_DATE)),
+                    .at(Location::named(places::SESSION_DATE)),
                 );
             } else if session.state == SessionState::Planned {
                 return Ok((
@@ -526,7 +526,7 @@ impl<'m> Flow<'_, 'm> {
                     WarningCode::QuestionnaireNotStructured,
                     "expected a structured body (level 3), found none; the questionnaire is not filled",
                 )
-                .at(Place::named("component")),
+                .at(Location::named("component")),
             );
             return Ok(());
         };
@@ -706,7 +706,7 @@ impl<'m> Flow<'_, 'm> {
                     WarningCode::DocumentIdReused,
                     "expected a unique id of the document's own, found one that another patient's document has",
                 )
-                .at(Place::named(places::SET_ID)),
+                .at(Location::named(places::SET_ID)),
             );
         }
         let mut found: Option<Document> = None;
@@ -786,7 +786,7 @@ fn count_statements(section: &Section) -> usize {
     nested(&section.statements).saturating_add(below)
 }
 
-/// What the document asks for, in the order of the table in SPEC 5.
+/// What the document asks for, in the order of the table in interface.md 5.
 struct Asked<'h> {
     submitter: Physician,
     lead: Physician,
@@ -894,9 +894,9 @@ fn physician(
     }
     match &number {
         PhysicianNumber::Rpps(rpps) => {
-            identity::warn_of_rpps(rpps, Place::named(place), warnings);
+            identity::warn_of_rpps(rpps, Location::named(place), warnings);
         }
-        PhysicianNumber::Other(_) => identity::warn_of_no_rpps(Place::named(place), warnings),
+        PhysicianNumber::Other(_) => identity::warn_of_no_rpps(Location::named(place), warnings),
     }
     Ok(Physician {
         number: Some(number),
@@ -910,7 +910,7 @@ fn session_date(written: Option<&Written>, trail: &mut Trail) -> Result<NaiveDat
     let written = written.ok_or_else(|| missing("date of the session", places::SESSION_DATE))?;
     let date = scheduling::read_session_date(&written.text).map_err(|refusal| {
         refusal
-            .at(Place::named(written.place))
+            .at(Location::named(written.place))
             .with_value(&written.text)
     });
     let rule = match written.place {
@@ -921,7 +921,7 @@ fn session_date(written: Option<&Written>, trail: &mut Trail) -> Result<NaiveDat
     date
 }
 
-/// Reads the facility's patient id (SPEC 5): that with the facility's root, else the only one that is no INS.
+/// Reads the facility's patient id (interface.md 5): that with the facility's root, else the only one that is no INS.
 fn read_ipp(
     patient: &PatientRole,
     facility: &Facility,
@@ -1015,7 +1015,7 @@ fn no_ipp() -> IppRead {
     }
 }
 
-/// Reads everything that the document says about the patient, in the order of the table in SPEC 5.
+/// Reads everything that the document says about the patient, in the order of the table in interface.md 5.
 fn demographics(
     patient: &PatientRole,
     facility: &Facility,
@@ -1076,14 +1076,14 @@ fn demographics(
         sex: match &patient.gender {
             Some(code) => {
                 trail.tell("sex", &code.text, code.place, "");
-                let sex = identity::read_sex(&code.text, Place::named(code.place));
+                let sex = identity::read_sex(&code.text, Location::named(code.place));
                 trail.go_on(sex.map(Said::Given), Said::default)?
             }
             None => Said::Absent,
         },
         birth_date: match &patient.birth_time {
             Some(time) => {
-                let date = identity::read_birth_date(&time.text, Place::named(time.place));
+                let date = identity::read_birth_date(&time.text, Location::named(time.place));
                 trail.read("birth_date", &date, &time.text, time.place, "");
                 trail.go_on(date.map(Said::Given), Said::default)?
             }
@@ -1136,13 +1136,13 @@ fn ins(patient: &PatientRole, warnings: &mut Vec<Warning>, trail: &mut Trail) ->
         };
         trail.tell("ins", value, id.place, "the id with the root of an INS");
         trail.tell("ins_oid", root, id.place, "the root of that id");
-        let ins = identity::valid_ins(ins, Place::named(id.place), warnings);
+        let ins = identity::valid_ins(ins, Location::named(id.place), warnings);
         if let Some(ins) = ins {
             all.push(ins.clone());
             identity::prefer(&mut found, ins);
         }
     }
-    let place = Place::named(places::PATIENT_ID);
+    let place = Location::named(places::PATIENT_ID);
     identity::warn_of_other_ins(&found, &all, place, warnings);
     found
 }
@@ -1194,8 +1194,13 @@ fn address(
         trail.tell("address_complement", complement, places::ADDRESS, "");
     }
     let complement = chosen.complement;
-    identity::whole_address(parts, complement, Place::named(places::ADDRESS), warnings)
-        .map_or(Said::Absent, Said::Given)
+    identity::whole_address(
+        parts,
+        complement,
+        Location::named(places::ADDRESS),
+        warnings,
+    )
+    .map_or(Said::Absent, Said::Given)
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The content of a document: how it is unpacked, what it is, and what it is called (SPEC 6, "Content").
+//! The content of a document: how it is unpacked, what it is, and what it is called (interface.md 6, "Content").
 //!
 //! Nothing here trusts what a sender says of a file: its kind is told from its first bytes, and its name is only ever
 //! shown.
@@ -212,7 +212,7 @@ pub enum Base64Error {
 /// The escapes by which HL7 writes a line break (HL7 v2.5 chapter 2.7).
 const LINE_BREAKS: [&[u8]; 4] = [b"\\.br\\", b"\\X0D\\", b"\\X0A\\", b"\\X0D0A\\"];
 
-/// Decodes base64 as real systems write it (SPEC 6): line breaks, with the blanks beside them, and those that are
+/// Decodes base64 as real systems write it (interface.md 6): line breaks, with the blanks beside them, and those that are
 /// written as escapes are skipped; `=` may be missing altogether.
 ///
 /// A document of 20 MB is decoded through a small buffer into one vector, without a copy of its base64.
@@ -325,7 +325,7 @@ fn append(
         .map_err(|_| Base64Error::Length(characters))
 }
 
-/// The name to show for a document that was sent under this name (SPEC 6): a label, such as "Bilan du 12/03/2025", and
+/// The name to show for a document that was sent under this name (interface.md 6): a label, such as "Bilan du 12/03/2025", and
 /// never a path. So no part of it is lost, but for those that only lead through folders.
 pub fn display_name(sent: &str, content: ContentType) -> String {
     let visible = |letter: &char| !is_invisible(*letter);

@@ -1,4 +1,4 @@
-//! Documents sent for a patient, by ORU, OUL and MDM (SPEC 6).
+//! Documents sent for a patient, by ORU, OUL and MDM (interface.md 6).
 //!
 //! Each OBX that carries a file is a document: it is found to be new, the next version of a known one, or the end of
 //! one, and joins a case or waits on a note of the patient. A message is all or nothing.
@@ -23,7 +23,7 @@ use crate::model::document::{
 };
 use crate::model::identifiers::{CaseId, ContentHash, DocumentId, Ipp, NetworkId, NoteId};
 use crate::model::note::{Note, NoteReason};
-use crate::model::outcome::{Place, Reason, Refusal, Verdict, Warning, WarningCode};
+use crate::model::outcome::{Location, Reason, Refusal, Verdict, Warning, WarningCode};
 use crate::model::patient::{Patient, Sex};
 use crate::model::view::{Branch, View, ViewError};
 
@@ -173,7 +173,7 @@ struct Sent<'m> {
     obr: Option<Segment<'m>>,
 }
 
-/// The documents of a message, each with the nearest PID, ORC and OBR above it (SPEC 2, "Groups").
+/// The documents of a message, each with the nearest PID, ORC and OBR above it (interface.md 2, "Groups").
 fn sent_documents<'m>(message: &Message<'m>, event: &str) -> Vec<Sent<'m>> {
     let mut found = Vec::new();
     let (mut pid, mut orc, mut obr) = (None, None, None);
@@ -621,7 +621,7 @@ enum Destination {
     /// Onto a note, until this case comes; claimed at this place, else an order's number only hints at it.
     Awaits {
         case: CaseId,
-        claimed: Option<Place>,
+        claimed: Option<Location>,
     },
     /// Onto a note.
     Nowhere,
@@ -769,7 +769,7 @@ impl<'m> Flow<'_, 'm> {
         }
     }
 
-    /// The patient of the document's PID (SPEC 6, "Patient").
+    /// The patient of the document's PID (interface.md 6, "Patient").
     fn patient_of(&mut self, sent: &Sent<'m>) -> Result<Found, Stop> {
         let Some(pid) = sent.pid else {
             return Err(Refusal::new(
@@ -886,7 +886,7 @@ impl<'m> Flow<'_, 'm> {
         Ok(())
     }
 
-    /// The case that the message claims, else one that an order's number hints at (SPEC 6, "Case").
+    /// The case that the message claims, else one that an order's number hints at (interface.md 6, "Case").
     fn destination(&mut self, sent: &Sent<'m>, found: &Found) -> Result<Destination, Stop> {
         let ipp = &found.patient.ipp;
         let claimed = self.first_value(&self.facility.documents.case_id, sent);
@@ -979,7 +979,7 @@ impl<'m> Flow<'_, 'm> {
         }
     }
 
-    /// Decodes the file of an OBX and tells what it is (SPEC 6, "Content").
+    /// Decodes the file of an OBX and tells what it is (interface.md 6, "Content").
     fn file(&mut self, sent: &Sent<'m>) -> Result<File, Refusal> {
         let content = self.content(sent);
         if let Ok(decoded) = &content {
@@ -1157,7 +1157,7 @@ impl<'m> Flow<'_, 'm> {
         self.trail.tell("status", word, value.position(), rule);
     }
 
-    /// The ids of a document, in the order in which they count (SPEC 6, "Identity of a document").
+    /// The ids of a document, in the order in which they count (interface.md 6, "Identity of a document").
     fn ids(&mut self, sent: &Sent<'m>, ipp: &Ipp, cda: Option<&CdaHead>) -> Ids {
         let of_transport = |number| self.transport.and_then(|txa| identifier(txa.field(number)));
         let (transport, parent) = (of_transport(12), of_transport(13));
@@ -1189,7 +1189,7 @@ impl<'m> Flow<'_, 'm> {
             numbered.insert(id, with_number.clone());
             with_number
         };
-        let places: [(&Option<String>, Place, &str); 4] = [
+        let places: [(&Option<String>, Location, &str); 4] = [
             (
                 &transport,
                 Position::of_segment("TXA").with_field(12).into(),
@@ -1204,7 +1204,7 @@ impl<'m> Flow<'_, 'm> {
             (
                 &whole_order,
                 sent.obr
-                    .map_or_else(Place::default, |obr| obr.field(3).position().into()),
+                    .map_or_else(Location::default, |obr| obr.field(3).position().into()),
                 "whole OBR-3 + OBX-3.1 + OBX-4",
             ),
         ];
@@ -1469,7 +1469,7 @@ impl<'m> Flow<'_, 'm> {
     }
 
     /// Leaves a document on a note until the case comes that it claims.
-    fn wait_for(&mut self, document: Document, case: CaseId, place: Place) -> Result<(), Stop> {
+    fn wait_for(&mut self, document: Document, case: CaseId, place: Location) -> Result<(), Stop> {
         self.warn_unknown_case(&case, place, "the document waits for it on a note");
         let awaits = Some(case.clone());
         self.wait(document, NoteReason::UnknownCase, Some(case), awaits)
@@ -1488,7 +1488,7 @@ impl<'m> Flow<'_, 'm> {
         self.wait(document, NoteReason::IdentityMismatch, None, None)
     }
 
-    fn warn_unknown_case(&mut self, case: &CaseId, place: Place, what_happens: &str) {
+    fn warn_unknown_case(&mut self, case: &CaseId, place: Location, what_happens: &str) {
         self.decision.warnings.push(
             Warning::new(
                 WarningCode::UnknownCase,
@@ -1570,7 +1570,7 @@ impl<'m> Flow<'_, 'm> {
             .push((subject, format!("{what}, by {}", self.by)));
     }
 
-    /// The hash of the message as it is compared (SPEC 9); only documents without an id of their own need it.
+    /// The hash of the message as it is compared (interface.md 9); only documents without an id of their own need it.
     fn message_hash(&self) -> &ContentHash {
         self.message_hash
             .get_or_init(|| route::hash_of(self.message))

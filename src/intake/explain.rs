@@ -1,4 +1,4 @@
-//! What would become of a file, and why: each message decided as the daemon decides it, on nothing known (SPEC 12,
+//! What would become of a file, and why: each message decided as the daemon decides it, on nothing known (interface.md 12,
 //! `check`).
 //!
 //! The flows tell a [`Trail`] what they read, so that nothing is read a second way. What only the store can answer is
@@ -14,7 +14,7 @@ use crate::hl7::{self, Message, Source};
 use crate::model::change::Record;
 use crate::model::outcome::{Reason, Refusal, Verdict, Warning, WarningCode};
 use crate::model::view::ViewError;
-use crate::store::{MemoryStore, Overlay};
+use crate::store::{MemoryStore, PendingChanges};
 
 /// What would become of a message.
 #[derive(Debug)]
@@ -196,7 +196,7 @@ fn message_alone(
 ) -> Result<Explained, ViewError> {
     let described = route::describe(message, context.facility);
     let store = MemoryStore::default();
-    let mut view = Overlay::new(&store);
+    let mut view = PendingChanges::new(&store);
     let code = message.message_code();
     let unchecked = match code.trim() {
         "ADT" => "what is known of the patient",
@@ -214,7 +214,7 @@ fn message_alone(
 fn know_patients(
     message: &Message<'_>,
     context: &Context<'_>,
-    view: &mut Overlay<'_>,
+    view: &mut PendingChanges<'_>,
 ) -> Result<(), ViewError> {
     let trail = &mut Trail::off();
     for pid in message.all("PID") {
@@ -249,7 +249,7 @@ fn document(bytes: &[u8], context: &Context<'_>, mut trail: Trail) -> Result<Exp
         }
     };
     let store = MemoryStore::default();
-    let view = Overlay::new(&store);
+    let view = PendingChanges::new(&store);
     let decided = route::decide_cda_telling(bytes, &cda, &view, context, &mut trail);
     let unchecked = "which session fits, and what is known of the patient and the case";
     told(described, decided, trail, unchecked)

@@ -1,4 +1,4 @@
-//! What the desk wrote of a form by hand beside what a document says (SPEC 5, "By hand").
+//! What the desk wrote of a form by hand beside what a document says (interface.md 5, "By hand").
 //!
 //! Neither takes anything away from the other: what both say differently is shown twice, and says so.
 

@@ -1,4 +1,4 @@
-//! Whom a message is about: the PID read into typed data, and compared with what is known (SPEC 3).
+//! Whom a message is about: the PID read into typed data, and compared with what is known (interface.md 3).
 //!
 //! A datum is said, erased, or not said at all ([`Said`]). Reading refuses what would not be a patient; creating and
 //! updating one, and comparing two, work on what was read, so that a CDA and a PID are treated alike.
@@ -16,7 +16,7 @@ use crate::model::contact::{Email, Phone};
 use crate::model::date::PartialDate;
 use crate::model::identifiers::{Ins, Ipp, NetworkId, Rpps};
 use crate::model::name::{self, GivenNames};
-use crate::model::outcome::{Place, Reason, Refusal, Warning, WarningCode};
+use crate::model::outcome::{Location, Reason, Refusal, Warning, WarningCode};
 use crate::model::patient::{
     Address, Authority, OtherNumber, Patient, Physician, PhysicianNumber, Sex,
 };
@@ -33,7 +33,7 @@ pub const INS_ROOTS: [&str; 4] = [
     "1.2.250.1.213.1.4.11",
 ];
 
-/// What a message says about one datum (SPEC 2): `""` erases, an empty field says nothing.
+/// What a message says about one datum (interface.md 2): `""` erases, an empty field says nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Said<T> {
     /// Nothing: what is known stays.
@@ -141,7 +141,7 @@ impl IppRead {
     }
 }
 
-/// Where a datum stands; written out as a [`Place`] only where it must be told.
+/// Where a datum stands; written out as a [`Location`] only where it must be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum At {
     /// In an HL7 message.
@@ -150,11 +150,11 @@ pub enum At {
     Element(&'static str),
 }
 
-impl From<At> for Place {
+impl From<At> for Location {
     fn from(at: At) -> Self {
         match at {
             At::Position(position) => position.into(),
-            At::Element(path) => Place::named(path),
+            At::Element(path) => Location::named(path),
         }
     }
 }
@@ -172,7 +172,7 @@ pub struct RequiredPlaces {
     pub birth_date: At,
 }
 
-/// What a message says about a patient, besides the ids of the facility (SPEC 3).
+/// What a message says about a patient, besides the ids of the facility (interface.md 3).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Demographics {
     /// The INS with its OID; only one with a valid key gets here.
@@ -247,7 +247,7 @@ impl Demographics {
     }
 }
 
-impl From<Position> for Place {
+impl From<Position> for Location {
     fn from(position: Position) -> Self {
         Self {
             shown: position.to_string(),
@@ -281,7 +281,7 @@ pub fn said(value: &Value<'_>) -> Said<String> {
     text(value).map_or(Said::Absent, Said::Given)
 }
 
-/// When the message was made (MSH-7), by which messages are ordered (SPEC 9).
+/// When the message was made (MSH-7), by which messages are ordered (interface.md 9).
 pub fn message_time(
     message: &Message<'_>,
     context: &Context<'_>,
@@ -296,7 +296,7 @@ pub fn message_time(
 pub fn check_time(
     time: DateTime<Utc>,
     context: &Context<'_>,
-    place: impl Into<Place>,
+    place: impl Into<Location>,
 ) -> Result<DateTime<Utc>, Refusal> {
     let latest = TimeDelta::from_std(context.future)
         .ok()
@@ -320,7 +320,7 @@ pub fn check_time(
 }
 
 /// The warning that a date and time is not written as HL7 writes it, where this one is not.
-pub fn untidy_time(text: &str, place: impl Into<Place>) -> Option<Warning> {
+pub fn untidy_time(text: &str, place: impl Into<Location>) -> Option<Warning> {
     // Nearly all times are written like this, and need not be read again.
     if text.len() <= 14 && text.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
@@ -397,7 +397,7 @@ pub fn required_text(
     trail.go_on(text, String::new)
 }
 
-/// Reads the facility's patient id from PID-3 (SPEC 3).
+/// Reads the facility's patient id from PID-3 (interface.md 3).
 pub fn ipp(pid: &Segment<'_>, facility: &Facility, trail: &mut Trail) -> Result<IppRead, Refusal> {
     trail.about("patient");
     let read = read_ipp(pid.field(3), "ipp", facility, trail);
@@ -651,7 +651,7 @@ pub fn prefer(found: &mut Said<Ins>, ins: Ins) {
 pub fn warn_of_other_ins(
     counts: &Said<Ins>,
     read: &[Ins],
-    place: impl Into<Place>,
+    place: impl Into<Location>,
     warnings: &mut Vec<Warning>,
 ) {
     let is_as_good = |other: &&Ins| {
@@ -677,7 +677,7 @@ pub fn warn_of_other_ins(
 pub fn keep_nir(
     said: Said<Ins>,
     known: Option<&Ins>,
-    place: impl Into<Place>,
+    place: impl Into<Location>,
     warnings: &mut Vec<Warning>,
 ) -> Said<Ins> {
     let gives_nia = said.as_given().is_some_and(Ins::is_provisional);
@@ -737,7 +737,7 @@ pub fn ins_numbers(identifiers: Field<'_>) -> Vec<String> {
 }
 
 /// The INS if its key is right; else it is warned of and not kept.
-pub fn valid_ins(ins: Ins, place: impl Into<Place>, warnings: &mut Vec<Warning>) -> Option<Ins> {
+pub fn valid_ins(ins: Ins, place: impl Into<Location>, warnings: &mut Vec<Warning>) -> Option<Ins> {
     if ins.has_valid_key() {
         return Some(ins);
     }
@@ -1015,8 +1015,8 @@ fn read_sex_of(pid: &Segment<'_>, trail: &mut Trail) -> Result<Said<Sex>, Refusa
     }
 }
 
-/// The sex of a code (SPEC 3).
-pub fn read_sex(code: &str, place: impl Into<Place>) -> Result<Sex, Refusal> {
+/// The sex of a code (interface.md 3).
+pub fn read_sex(code: &str, place: impl Into<Location>) -> Result<Sex, Refusal> {
     match code {
         "M" => Ok(Sex::M),
         "F" => Ok(Sex::F),
@@ -1069,7 +1069,7 @@ fn read_birth_date_of(pid: &Segment<'_>, trail: &mut Trail) -> Result<Said<Parti
 }
 
 /// The date of birth, to the precision in which it is written.
-pub fn read_birth_date(text: &str, place: impl Into<Place>) -> Result<PartialDate, Refusal> {
+pub fn read_birth_date(text: &str, place: impl Into<Location>) -> Result<PartialDate, Refusal> {
     Timestamp::parse(text)
         .map(|time| time.partial_date())
         .map_err(|error| {
@@ -1140,8 +1140,12 @@ fn phone(telecoms: Field<'_>, region: &str, trail: &mut Trail) -> Result<Said<Ph
     }
 }
 
-/// A phone number that must be valid (SPEC 3).
-pub fn read_phone(number: &str, region: &str, place: impl Into<Place>) -> Result<Phone, Refusal> {
+/// A phone number that must be valid (interface.md 3).
+pub fn read_phone(
+    number: &str,
+    region: &str,
+    place: impl Into<Location>,
+) -> Result<Phone, Refusal> {
     Phone::parse(number, region).ok_or_else(|| {
         Refusal::new(
             Reason::InvalidPhone,
@@ -1207,8 +1211,8 @@ fn email(telecoms: Field<'_>, trail: &mut Trail) -> Result<Said<Email>, Refusal>
     Ok(if erased { Said::Delete } else { Said::Absent })
 }
 
-/// An e-mail address that must be valid (SPEC 3).
-pub fn read_email(address: &str, place: impl Into<Place>) -> Result<Email, Refusal> {
+/// An e-mail address that must be valid (interface.md 3).
+pub fn read_email(address: &str, place: impl Into<Location>) -> Result<Email, Refusal> {
     Email::parse(address).ok_or_else(|| {
         Refusal::new(
             Reason::InvalidEmail,
@@ -1317,7 +1321,7 @@ pub const ADDRESS_PARTS: [&str; 4] = ["street", "city", "postal_code", "country"
 pub fn whole_address(
     parts: [Option<String>; 4],
     complement: Option<String>,
-    place: impl Into<Place>,
+    place: impl Into<Location>,
     warnings: &mut Vec<Warning>,
 ) -> Option<Address> {
     match parts {
@@ -1467,7 +1471,7 @@ pub fn physician<'a>(
 }
 
 /// Adds the warning `rpps-invalid` where it is due: the number is kept as sent.
-pub fn warn_of_rpps(rpps: &Rpps, place: impl Into<Place>, warnings: &mut Vec<Warning>) {
+pub fn warn_of_rpps(rpps: &Rpps, place: impl Into<Location>, warnings: &mut Vec<Warning>) {
     if !rpps.is_valid() {
         warnings.push(
             Warning::new(
@@ -1480,7 +1484,7 @@ pub fn warn_of_rpps(rpps: &Rpps, place: impl Into<Place>, warnings: &mut Vec<War
 }
 
 /// Adds the warning `rpps-invalid` for a number that is none.
-pub fn warn_of_no_rpps(place: impl Into<Place>, warnings: &mut Vec<Warning>) {
+pub fn warn_of_no_rpps(place: impl Into<Location>, warnings: &mut Vec<Warning>) {
     warnings.push(
         Warning::new(
             WarningCode::RppsInvalid,
@@ -1490,7 +1494,7 @@ pub fn warn_of_no_rpps(place: impl Into<Place>, warnings: &mut Vec<Warning>) {
     );
 }
 
-/// Makes a new patient of what was read; what is required must be there (SPEC 3).
+/// Makes a new patient of what was read; what is required must be there (interface.md 3).
 pub fn new_patient(
     facility: &Facility,
     read: &IppRead,
@@ -1547,7 +1551,7 @@ pub fn new_patient(
     })
 }
 
-/// Changes a known patient by what was read: what is not said stays, what is required cannot be erased (SPEC 2).
+/// Changes a known patient by what was read: what is not said stays, what is required cannot be erased (interface.md 2).
 ///
 /// A usual name that was only the birth name's stand-in follows the birth name, and the given name likewise.
 pub fn update(
@@ -1661,7 +1665,7 @@ pub enum Agreement {
     Contradicts,
 }
 
-/// Compares what is there with the known patient: names folded, dates to the coarser precision (SPEC 3).
+/// Compares what is there with the known patient: names folded, dates to the coarser precision (interface.md 3).
 pub fn compare(known: &Patient, read: &Traits) -> Agreement {
     let differing = read.given_by(String::new()).differs_from(known);
     if differing.birth_name && differing.birth_date {
@@ -1710,7 +1714,7 @@ pub fn given_names(pid: &Segment<'_>) -> GivenNames {
 pub fn check_identity(
     known: &Patient,
     read: &Traits,
-    place: impl Into<Place>,
+    place: impl Into<Location>,
     warnings: &mut Vec<Warning>,
 ) -> Result<bool, Refusal> {
     match compare(known, read) {
@@ -1756,11 +1760,11 @@ pub fn patients_with_ins(
     Ok(found)
 }
 
-/// Refuses an IPP and an INS that are known as those of two patients (SPEC 6, "Patient").
+/// Refuses an IPP and an INS that are known as those of two patients (interface.md 6, "Patient").
 pub fn check_ins_is_of(
     known: &Patient,
     with_ins: &[Ipp],
-    place: impl Into<Place>,
+    place: impl Into<Location>,
 ) -> Result<(), Refusal> {
     match with_ins.is_empty() || with_ins.contains(&known.ipp) {
         true => Ok(()),
@@ -1773,7 +1777,7 @@ pub fn check_ins_is_of(
 }
 
 /// Whether this is surely the known patient: birth name, given name of the birth certificate, date of birth and sex
-/// are all there and all agree. Twins share the rest (SPEC 4).
+/// are all there and all agree. Twins share the rest (interface.md 4).
 pub fn is_surely(known: &Patient, read: &Traits) -> bool {
     let given_name: Cow<'_, str> = match &known.birth_given_name {
         Some(name) => Cow::Borrowed(name),
@@ -2006,8 +2010,8 @@ mod tests {
             ),
             ("CHU", "1.2", "ISO")
         );
-        assert_eq!(Place::from(read.place).shown, "PID-3(2).1");
-        assert_eq!(Place::from(read.place).erl.unwrap(), "PID^1^3^2^1");
+        assert_eq!(Location::from(read.place).shown, "PID-3(2).1");
+        assert_eq!(Location::from(read.place).erl.unwrap(), "PID^1^3^2^1");
     }
 
     #[test]

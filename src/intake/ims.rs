@@ -1,4 +1,4 @@
-//! Patients by ADT: created and updated (SPEC 3; IHE PAM, Patient Identification Management). How they are merged is
+//! Patients by ADT: created and updated (interface.md 3; IHE PAM, Patient Identification Management). How they are merged is
 //! told in [`merge`].
 //!
 //! ADT is the authority on identities: unlike the flows that only name a patient, it may change one.
@@ -190,7 +190,7 @@ fn change_ins<'m>(
     Ok(decision)
 }
 
-/// Whether a later ADT was applied already; equal is not older (SPEC 9).
+/// Whether a later ADT was applied already; equal is not older (interface.md 9).
 pub(super) fn is_stale(known: Option<&Patient>, time: DateTime<Utc>) -> bool {
     known
         .and_then(|patient| patient.demographics_time)

@@ -1,5 +1,5 @@
 //! Ids that are made here, since nobody sent any: hashes of the facility and of the key or message that something comes
-//! from, so that doing it again gives the same (SPEC 9).
+//! from, so that doing it again gives the same (interface.md 9).
 //!
 //! Such a key can be somebody else's by the time it is used again: a document moves with its case to another IPP, and
 //! another document comes under the same unique id for the former one. So before a made id is used, its user says

@@ -1,4 +1,4 @@
-//! A40: patients become one (SPEC 3, "Merge"; IHE PAM, "Merge").
+//! A40: patients become one (interface.md 3, "Merge"; IHE PAM, "Merge").
 //!
 //! All IPPs of a person lead to the one that the person's things are kept under ([`Person`]). A merge has the side with
 //! fewer IPPs lead to the other and moves only its things, whichever of them survives, so that a chain of merges costs

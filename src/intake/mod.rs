@@ -186,7 +186,7 @@ pub enum Redelivery {
     Batch(u64),
 }
 
-/// Everything that a version of a report is made of (SPEC 8).
+/// Everything that a version of a report is made of (interface.md 8).
 #[derive(Debug)]
 pub struct ReportOrder {
     /// The case, as it is once completed.
@@ -223,7 +223,7 @@ pub struct ReportOrder {
     pub former: Option<Former>,
 }
 
-/// What the withdrawal of a report is made of (SPEC 8).
+/// What the withdrawal of a report is made of (interface.md 8).
 #[derive(Debug)]
 pub struct WithdrawalOrder {
     /// The case, as it was completed.

@@ -1,4 +1,4 @@
-//! The report of a case: what its next version is made of, and whether it would show anything else (SPEC 8).
+//! The report of a case: what its next version is made of, and whether it would show anything else (interface.md 8).
 //!
 //! What the flows share that complete a case, renew its report, or tell that it is outdated.
 

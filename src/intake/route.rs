@@ -1,4 +1,4 @@
-//! Which flow a message goes to, and what is asked of every message before it gets there (SPEC 2, 9, 10).
+//! Which flow a message goes to, and what is asked of every message before it gets there (interface.md 2, 9, 10).
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ use crate::model::outcome::{Reason, Refusal, Verdict, Warning, WarningCode};
 use crate::model::refused::RefusedAbout;
 use crate::model::view::View;
 
-/// Where a message goes, by MSH-9 (SPEC 2, "Message types").
+/// Where a message goes, by MSH-9 (interface.md 2, "Message types").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Flow {
     /// Patients.
@@ -131,7 +131,7 @@ pub fn check_key_in_document(bytes: &[u8], facility: &Facility) -> Result<(), Re
     }
 }
 
-/// Whether a file asks for reports: its name says so, its content is not read (SPEC 2).
+/// Whether a file asks for reports: its name says so, its content is not read (interface.md 2).
 pub fn is_request(name: &Path) -> bool {
     let ending = name.extension();
     ending.is_some_and(|ending| {
@@ -139,7 +139,7 @@ pub fn is_request(name: &Path) -> bool {
     })
 }
 
-/// The refusal of a file that is nothing which is known (SPEC 2).
+/// The refusal of a file that is nothing which is known (interface.md 2).
 pub fn unknown_format() -> Refusal {
     Refusal::new(
         Reason::UnknownFormat,
@@ -193,7 +193,7 @@ fn unsupported(message: &Message<'_>, code: &str, trigger: &str) -> Refusal {
     .with_value(&shown)
 }
 
-/// MSH-4.1 must be the facility's key where it has one (SPEC 10). What came is never repeated: it may be a key.
+/// MSH-4.1 must be the facility's key where it has one (interface.md 10). What came is never repeated: it may be a key.
 fn check_key(message: &Message<'_>, facility: &Facility) -> Result<(), Refusal> {
     let Some(key) = &facility.api_key else {
         return Ok(());
@@ -374,7 +374,7 @@ fn check_single(message: &Message<'_>, names: &[&str]) -> Result<(), Refusal> {
     }
 }
 
-/// The hash by which the same message is known again: of its bytes with segment ends normalised (SPEC 9).
+/// The hash by which the same message is known again: of its bytes with segment ends normalised (interface.md 9).
 pub fn hash_of(message: &Message<'_>) -> ContentHash {
     let mut hash = Sha256::new();
     for piece in message.normalised() {
@@ -491,7 +491,7 @@ pub struct Described {
     /// MSH-3 in components.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sending_application: Vec<String>,
-    /// MSH-4 in components; the facility's id where it has an API key, since the key stands there (SPEC 10).
+    /// MSH-4 in components; the facility's id where it has an API key, since the key stands there (interface.md 10).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub sending_facility: Vec<String>,
     /// MSH-5 in components.

@@ -1,4 +1,4 @@
-//! Where a case goes: into a session, or onto a note of the patient until there is one (SPEC 4, "The session").
+//! Where a case goes: into a session, or onto a note of the patient until there is one (interface.md 4, "The session").
 //!
 //! What the flows that schedule share (SIU, CDA, the desk): finding the session, keeping the message where none is
 //! found, ending notes, and joining the documents that came before their case. All of it adds to a [`Decision`] and
@@ -19,7 +19,7 @@ use crate::model::document::{
 };
 use crate::model::identifiers::{CaseId, DocumentId, FacilityId, NoteId, PathwayId, SessionId};
 use crate::model::note::{Note, NoteReason};
-use crate::model::outcome::{Place, Reason, Refusal, Warning, WarningCode};
+use crate::model::outcome::{Location, Reason, Refusal, Warning, WarningCode};
 use crate::model::session::{By, Session};
 use crate::model::view::{View, ViewError};
 
@@ -34,7 +34,7 @@ pub enum Found {
     Ambiguous,
 }
 
-/// Finds the session of a pathway on a date; if the pathway has none, that of the family (SPEC 4).
+/// Finds the session of a pathway on a date; if the pathway has none, that of the family (interface.md 4).
 pub fn find_session(view: &dyn View, date: NaiveDate, id: &PathwayId) -> Result<Found, ViewError> {
     Ok(match find_by(view, date, By::Pathway, id)? {
         Found::NotFound => find_by(view, date, By::Family, id)?,
@@ -78,7 +78,7 @@ pub struct Received<'m> {
     /// When it was made.
     pub time: Option<DateTime<Utc>>,
     /// Where it names the pathway, for the warning that no session was found.
-    pub place: Option<Place>,
+    pub place: Option<Location>,
 }
 
 impl<'m> Received<'m> {
@@ -260,7 +260,7 @@ fn keep<'m>(decision: &mut Decision<'m>, document: &mut Document, received: Rece
     decision.contents.push(content);
 }
 
-/// Joins to a case the documents of its patient that named it before it came (SPEC 6).
+/// Joins to a case the documents of its patient that named it before it came (interface.md 6).
 pub fn join_awaiting(
     view: &dyn View,
     decision: &mut Decision<'_>,
@@ -395,7 +395,7 @@ mod tests {
     use crate::intake::testing::{World, told};
     use crate::model::identifiers::Ipp;
     use crate::model::session::SessionState;
-    use crate::store::Overlay;
+    use crate::store::PendingChanges;
 
     fn siu(trigger: &str, minute: u32, case: &str) -> String {
         format!(
@@ -443,12 +443,12 @@ mod tests {
             Record::Session(session)
         };
         let (date, id) = ("2025-04-15".parse().unwrap(), PathwayId::new("PATH"));
-        let found = |view: &Overlay<'_>| match find_session(view, date, &id).unwrap() {
+        let found = |view: &PendingChanges<'_>| match find_session(view, date, &id).unwrap() {
             Found::Session(session) => session.id.to_string(),
             Found::NotFound => "none".to_owned(),
             Found::Ambiguous => "several".to_owned(),
         };
-        let change = |view: &mut Overlay<'_>, records: Vec<Record>| {
+        let change = |view: &mut PendingChanges<'_>, records: Vec<Record>| {
             let changes: Vec<Change> = records.into_iter().map(Change::from).collect();
             view.apply(&changes).unwrap();
         };
@@ -461,7 +461,7 @@ mod tests {
         assert_eq!(found(&before), "several");
         change(&mut before, cancel(0..20));
         assert_eq!(found(&before), "several");
-        let mut view = Overlay::over(&world.store, before.into_changes().into());
+        let mut view = PendingChanges::over(&world.store, before.into_changes().into());
         assert_eq!(found(&view), "several");
         change(&mut view, cancel(20..39));
         assert_eq!(found(&view), "S-39");
@@ -535,15 +535,16 @@ mod tests {
             Record::Note(waiting),
         ];
         world.put(records);
-        let apply = |world: &World, act: &dyn Fn(&Overlay<'_>, &mut Decision<'_>, &mut Case)| {
-            let mut overlay = Overlay::new(&world.store);
-            let mut decision = Decision::unchanged(crate::model::outcome::Verdict::Updated);
-            let mut case = world.case("C-1").unwrap();
-            act(&overlay, &mut decision, &mut case);
-            decision.changes.push(Record::Case(case).into());
-            let changes = overlay.apply(&decision.changes).unwrap();
-            crate::store::apply_all(&world.store, &changes).unwrap();
-        };
+        let apply =
+            |world: &World, act: &dyn Fn(&PendingChanges<'_>, &mut Decision<'_>, &mut Case)| {
+                let mut pending = PendingChanges::new(&world.store);
+                let mut decision = Decision::unchanged(crate::model::outcome::Verdict::Updated);
+                let mut case = world.case("C-1").unwrap();
+                act(&pending, &mut decision, &mut case);
+                decision.changes.push(Record::Case(case).into());
+                let changes = pending.apply(&decision.changes).unwrap();
+                crate::store::apply_all(&world.store, &changes).unwrap();
+            };
         let session = SessionId::new("S-1");
         // Scheduled, but one of its documents still belongs nowhere.
         apply(&world, &|view, decision, case| {

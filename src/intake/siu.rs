@@ -1,4 +1,4 @@
-//! Scheduling by SIU: a case is put before a session, moved, or cancelled (SPEC 4 and 9).
+//! Scheduling by SIU: a case is put before a session, moved, or cancelled (interface.md 4 and 9).
 
 use chrono::{DateTime, NaiveDate, Utc};
 
@@ -207,7 +207,7 @@ impl<'m> Appointment<'_, 'm> {
     }
 }
 
-/// What the message asks for, in the order of the table in SPEC 4.
+/// What the message asks for, in the order of the table in interface.md 4.
 struct Asked {
     submitter: Physician,
     lead: Option<Physician>,

@@ -18,7 +18,7 @@ use crate::model::outcome::{Outcome, Reason, WarningCode};
 use crate::model::patient::Patient;
 use crate::model::session::{Session, SessionState};
 use crate::model::view::View;
-use crate::store::{MemoryStore, Overlay, Store, keys};
+use crate::store::{MemoryStore, PendingChanges, Store, keys};
 
 /// What there is in a test: the demo facility, and what it sent.
 pub(crate) struct World {
@@ -68,8 +68,8 @@ impl World {
             future: std::time::Duration::from_secs(86_400),
             now: self.now,
         };
-        let overlay = Overlay::new(&self.store);
-        let decided = route::decide(&message, &overlay, &context);
+        let pending = PendingChanges::new(&self.store);
+        let decided = route::decide(&message, &pending, &context);
         self.settle(decided)
     }
 
@@ -81,10 +81,10 @@ impl World {
             future: std::time::Duration::from_secs(86_400),
             now: self.now,
         };
-        let overlay = Overlay::new(&self.store);
+        let pending = PendingChanges::new(&self.store);
         let bytes = document.as_bytes();
         let decided = match cda::parse(bytes) {
-            Ok(cda) => route::decide_cda(bytes, &cda, &overlay, &context),
+            Ok(cda) => route::decide_cda(bytes, &cda, &pending, &context),
             Err(refusal) => Err(refusal.into()),
         };
         self.settle(decided)
@@ -100,19 +100,19 @@ impl World {
             time: self.now,
             now: self.now,
         };
-        let overlay = Overlay::new(&self.store);
-        let decided = desk::decide(&command, None, &overlay, &context);
+        let pending = PendingChanges::new(&self.store);
+        let decided = desk::decide(&command, None, &pending, &context);
         self.settle(decided)
     }
 
     fn settle(&mut self, decided: Decided<'_>) -> Outcome {
-        let mut overlay = Overlay::new(&self.store);
+        let mut pending = PendingChanges::new(&self.store);
         match decided {
             Ok(decision) => {
-                let changes = overlay.apply(&decision.changes).unwrap();
-                let joined = belonging::joined_wrongly(&overlay, &decision.changes).unwrap();
+                let changes = pending.apply(&decision.changes).unwrap();
+                let joined = belonging::joined_wrongly(&pending, &decision.changes).unwrap();
                 assert_eq!(joined, None);
-                let misplaced = belonging::misplaced(&overlay, overlay.changed_keys()).unwrap();
+                let misplaced = belonging::misplaced(&pending, pending.changed_keys()).unwrap();
                 assert_eq!(misplaced, None);
                 crate::store::apply_all(&self.store, &changes).unwrap();
                 for content in decision.contents {
@@ -134,7 +134,7 @@ impl World {
     /// Puts records into the store.
     pub(crate) fn put(&mut self, records: impl IntoIterator<Item = Record>) {
         let changes: Vec<Change> = records.into_iter().map(Change::from).collect();
-        let resolved = Overlay::new(&self.store).apply(&changes).unwrap();
+        let resolved = PendingChanges::new(&self.store).apply(&changes).unwrap();
         crate::store::apply_all(&self.store, &resolved).unwrap();
     }
 
@@ -162,8 +162,8 @@ impl World {
         self.put([Record::Session(session(id, date, pathway, family))]);
     }
 
-    pub(crate) fn view(&self) -> Overlay<'_> {
-        Overlay::new(&self.store)
+    pub(crate) fn view(&self) -> PendingChanges<'_> {
+        PendingChanges::new(&self.store)
     }
 
     pub(crate) fn case(&self, id: &str) -> Option<Case> {

@@ -1,4 +1,4 @@
-//! What was read where: the data of a message, told by the flows while they read them, for `check` (SPEC 12).
+//! What was read where: the data of a message, told by the flows while they read them, for `check` (interface.md 12).
 //!
 //! A flow tells the trail each datum as it takes it, so what is shown is what decides. The daemon keeps no trail:
 //! telling costs it nothing, and a refusal ends the reading. Where a trail is kept, reading goes on past a refusal
@@ -8,7 +8,7 @@ use std::fmt::Display;
 
 use super::identity::{Said, said};
 use crate::hl7::Value;
-use crate::model::outcome::{Place, Reason, Refusal};
+use crate::model::outcome::{Location, Reason, Refusal};
 
 /// A datum as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub struct Datum {
     /// What it says, as it is kept, or as sent where it cannot be; nothing where `""` erases what is known.
     pub value: Option<String>,
     /// Where it stands.
-    pub place: Place,
+    pub place: Location,
     /// Why it was taken from there, where there was a choice.
     pub rule: Option<String>,
 }
@@ -79,7 +79,7 @@ impl Trail {
         &mut self,
         name: impl Display,
         value: impl Display,
-        place: impl Into<Place>,
+        place: impl Into<Location>,
         rule: impl Display,
     ) {
         self.add(name, Some(&value), place, rule);
@@ -107,7 +107,7 @@ impl Trail {
         name: impl Display,
         read: &Result<T, Refusal>,
         sent: &str,
-        place: impl Into<Place>,
+        place: impl Into<Location>,
         rule: impl Display,
     ) {
         match read {
@@ -163,7 +163,7 @@ impl Trail {
         &mut self,
         name: impl Display,
         value: Option<impl Display>,
-        place: impl Into<Place>,
+        place: impl Into<Location>,
         rule: impl Display,
     ) {
         let Some(kept) = self.kept.as_mut().filter(|kept| !kept.only_problems) else {

@@ -8,7 +8,7 @@ use super::folder::{self, Folder, Unit};
 use super::snapshot::{Merged, Snapshot};
 use super::{
     Counters, Each, JournalError, OpenMoves, Position, Scanned, archive, end_of, header_of,
-    keeping, read_units, segment,
+    read_units, segment, upkeep,
 };
 use crate::spool::fs::{Dir, Fs};
 use crate::store::Changes;
@@ -133,7 +133,7 @@ pub struct Content {
 /// Reads what the journal comes to, as recovery does, from the newest good snapshot and what follows it.
 pub fn content(fs: &Fs, dir: &Dir) -> Result<Content, JournalError> {
     let folder = Folder::list(fs, dir)?;
-    let base = keeping::newest_good(fs, dir, &folder)?;
+    let base = upkeep::newest_good(fs, dir, &folder)?;
     let mut open = OpenMoves::default();
     let mut covers = None;
     if let Some(base) = &base {

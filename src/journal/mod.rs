@@ -1,4 +1,4 @@
-//! The journal: the append-only record of every change, and the truth (DESIGN, "One barrier").
+//! The journal: the append-only record of every change, and the truth (design.md, "One barrier").
 //!
 //! A group of entries counts once its commit entry is on disk, and not before. Everything else, the store
 //! included, is made from what is written here. A [`snapshot`] says what older segments come to; [`keeping`] makes
@@ -10,12 +10,12 @@ pub mod chain;
 pub mod check;
 mod end;
 mod folder;
-pub mod keeping;
 mod record;
 pub mod renew;
 mod runs;
 mod segment;
 pub mod snapshot;
+pub mod upkeep;
 
 use std::ffi::OsStr;
 
@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::end::End;
 use self::folder::{Folder, Unit};
-pub use self::record::{Closing, Entry, Header, Message, Move, OpenMoves, Place, SnapshotHeader};
+pub use self::record::{Closing, Entry, Header, Message, Move, OpenMoves, Owner, SnapshotHeader};
 pub use self::segment::Torn;
 use self::segment::{Scan, Scanned};
 use crate::spool::claim;
@@ -65,7 +65,7 @@ pub enum JournalError {
     /// An entry cannot be written as JSON.
     #[error("an entry of the journal cannot be written: {0}")]
     Encoding(#[from] serde_json::Error),
-    /// Keeping the journal small was told to stop: the next time goes on.
+    /// Upkeep the journal small was told to stop: the next time goes on.
     #[error("told to stop")]
     Stopped,
 }
@@ -310,7 +310,7 @@ fn replay(
     folder: &Folder,
     each: Each<'_>,
 ) -> Result<Option<Scanned>, JournalError> {
-    let base = keeping::newest_good(fs, dir, folder)?;
+    let base = upkeep::newest_good(fs, dir, folder)?;
     let mut covers = None;
     if let Some(base) = &base {
         let counters = base.header.counters;

@@ -195,7 +195,7 @@ pub struct Closing {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Move {
     /// Where.
-    pub place: Place,
+    pub place: Owner,
     /// The name it has now.
     pub from: String,
     /// The name it gets.
@@ -205,7 +205,7 @@ pub struct Move {
 /// Where a move takes place.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Place {
+pub enum Owner {
     /// In the folder of this facility.
     Facility(String),
     /// In the desk's folder.

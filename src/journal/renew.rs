@@ -12,7 +12,7 @@ use super::runs::Runs;
 use super::snapshot::{self, Snapshot};
 use super::{
     Counters, Each, Entry, JournalError, OpenMoves, Position, SnapshotHeader, archive, end_of,
-    keeping, segment,
+    segment, upkeep,
 };
 use crate::spool::fs::{Dir, Fs};
 use crate::store::{KeyChange, Store};
@@ -146,7 +146,7 @@ impl Known<'_> {
         dir: &Dir,
         folder: &Folder,
     ) -> Result<(Option<Snapshot>, Option<JournalError>), JournalError> {
-        let base = keeping::newest_good(fs, dir, folder)?;
+        let base = upkeep::newest_good(fs, dir, folder)?;
         let mut before = None;
         if let Some(base) = &base {
             self.counters = base.header.counters;

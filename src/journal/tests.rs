@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::keeping::{Kept, Old, When, keep};
+use super::upkeep::{Kept, Old, When, keep};
 use super::*;
 use crate::spool::faults::{Fault, Faults};
 use crate::store::KeyChange;
@@ -143,7 +143,7 @@ fn changes(seed: u64, count: u64) -> Entry {
         what: "test".to_owned(),
         changes,
         moves: vec![Move {
-            place: Place::Desk,
+            place: Owner::Desk,
             from: format!("work/{seed}"),
             to: format!("done/{seed}"),
         }],
@@ -194,7 +194,7 @@ proptest! {
                         .map(|(key, text)| (format!("k/{key}"), text.and_then(|text| value(&text))))
                         .collect();
                     let moves = vec![Move {
-                        place: Place::Documents,
+                        place: Owner::Documents,
                         from: format!("p-{}", journal.counters().group),
                         to: "there".to_owned(),
                     }];

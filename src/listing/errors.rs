@@ -1,4 +1,4 @@
-//! What was refused and still lies in an `error/` folder, as the store remembers it (SPEC 10, 12).
+//! What was refused and still lies in an `error/` folder, as the store remembers it (interface.md 10, 12).
 
 use std::path::{Path, PathBuf};
 
@@ -10,8 +10,8 @@ use crate::config::Config;
 use crate::model::refused::{Discarded, Refusals, RefusedFile, TakenSince};
 use crate::model::view::ViewError;
 use crate::spool::claim;
-use crate::spool::finish::ERROR;
-use crate::store::{Overlay, Store, keys};
+use crate::spool::destinations::ERROR;
+use crate::store::{PendingChanges, Store, keys};
 
 /// Lies in `error/`, and somebody should do something about it.
 pub const OPEN: &str = "open";
@@ -30,7 +30,7 @@ pub fn errors(
     config: &Config,
     filter: &Filter,
 ) -> Result<Vec<Value>, ViewError> {
-    let view = Overlay::new(store);
+    let view = PendingChanges::new(store);
     let mut errors = Vec::new();
     for (station, folder) in folders(config) {
         let is_asked_for = filter
@@ -86,7 +86,7 @@ const NEXT_IF_SUPERSEDED: &str =
 
 /// The last message that came after this refused file and says what its messages wanted to say, if each has one.
 fn superseded_by(
-    view: &Overlay<'_>,
+    view: &PendingChanges<'_>,
     station: &str,
     record: &RefusedFile,
 ) -> Result<Option<TakenSince>, ViewError> {
@@ -135,7 +135,7 @@ pub fn newest(
     is_reachable: &dyn Fn(&str) -> bool,
     count: usize,
 ) -> Result<Vec<Newest>, ViewError> {
-    let view = Overlay::new(store);
+    let view = PendingChanges::new(store);
     let folders = folders(config);
     let mut looked_at = Vec::new();
     // Somebody may have removed the last ones; those before them are found once the records of these are gone.
@@ -181,7 +181,7 @@ pub fn newest(
 
 /// How many refused files of a facility or the desk are remembered.
 pub fn count(store: &dyn Store, station: &str) -> Result<u64, ViewError> {
-    let count: Option<u64> = Overlay::new(store).get(&keys::refused_count(station))?;
+    let count: Option<u64> = PendingChanges::new(store).get(&keys::refused_count(station))?;
     Ok(count.unwrap_or_default())
 }
 

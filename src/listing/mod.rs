@@ -1,4 +1,4 @@
-//! What is known, as people and programs are shown it: the store turned into the JSON of SPEC 12, and into tables.
+//! What is known, as people and programs are shown it: the store turned into the JSON of interface.md 12, and into tables.
 //!
 //! [`list`] and [`show`] answer the command line and the daemon's local socket alike, so both say the same.
 //! [`table`] makes text for a terminal of what they gave.
@@ -24,7 +24,7 @@ use crate::model::patient::Patient;
 use crate::model::report::Report;
 use crate::model::session::Session;
 use crate::model::view::{View, ViewError};
-use crate::store::{Overlay, Store, keys};
+use crate::store::{PendingChanges, Store, keys};
 
 pub use self::show::{Subject, show};
 
@@ -116,14 +116,14 @@ impl Filter {
     }
 }
 
-/// The rows of a listing, with the keys of SPEC 12, in the order of their keys.
+/// The rows of a listing, with the keys of interface.md 12, in the order of their keys.
 pub fn list(
     what: What,
     filter: &Filter,
     store: &dyn Store,
     config: &Config,
 ) -> Result<Vec<Value>, ViewError> {
-    let view = Overlay::new(store);
+    let view = PendingChanges::new(store);
     match what {
         What::Patients => patients(&view, filter),
         What::Cases => cases(&view, filter),
@@ -136,7 +136,7 @@ pub fn list(
 }
 
 /// The patients, without those that were merged away.
-pub fn patients(view: &Overlay<'_>, filter: &Filter) -> Result<Vec<Value>, ViewError> {
+pub fn patients(view: &PendingChanges<'_>, filter: &Filter) -> Result<Vec<Value>, ViewError> {
     let patients: Vec<Patient> = view.all(&keys::patients(filter.facility.as_ref()))?;
     Ok(patients.iter().map(rows::patient).collect())
 }
@@ -145,7 +145,7 @@ pub fn patients(view: &Overlay<'_>, filter: &Filter) -> Result<Vec<Value>, ViewE
 const OUTDATED: &str = "outdated";
 
 /// The cases; one that waits also tells in `can_be_scheduled` the only planned session that it fits by now, if any.
-pub fn cases(view: &Overlay<'_>, filter: &Filter) -> Result<Vec<Value>, ViewError> {
+pub fn cases(view: &PendingChanges<'_>, filter: &Filter) -> Result<Vec<Value>, ViewError> {
     let matching = matching(view)?;
     let mut listed: Vec<Case> = view.all_of_patients(&keys::cases(filter.facility.as_ref()))?;
     let outdated = filter.state.as_deref() == Some(OUTDATED);
@@ -162,7 +162,7 @@ pub fn cases(view: &Overlay<'_>, filter: &Filter) -> Result<Vec<Value>, ViewErro
 }
 
 /// The sessions; `cases` is an array of `{facility, case, state}`, of every facility.
-pub fn sessions(view: &Overlay<'_>, filter: &Filter) -> Result<Vec<Value>, ViewError> {
+pub fn sessions(view: &PendingChanges<'_>, filter: &Filter) -> Result<Vec<Value>, ViewError> {
     let mut sessions: Vec<Session> = view.all(keys::SESSIONS)?;
     sessions.retain(|session| {
         filter.has_state(session.state.word())
@@ -180,15 +180,15 @@ pub fn sessions(view: &Overlay<'_>, filter: &Filter) -> Result<Vec<Value>, ViewE
 }
 
 /// The notes, each with its documents and the message that it keeps.
-pub fn notes(view: &Overlay<'_>, filter: &Filter) -> Result<Vec<Value>, ViewError> {
+pub fn notes(view: &PendingChanges<'_>, filter: &Filter) -> Result<Vec<Value>, ViewError> {
     let mut notes: Vec<Note> = view.all_of_patients(keys::NOTES)?;
     notes.retain(|note| filter.has_facility(&note.facility));
     notes.sort_by(|a, b| (&a.facility, &a.ipp, &a.id).cmp(&(&b.facility, &b.ipp, &b.id)));
     notes.iter().map(|note| rows::note(view, note)).collect()
 }
 
-/// The documents, one row for each, its current version; messages kept on notes are not among them (SPEC 6).
-pub fn documents(view: &Overlay<'_>, filter: &Filter) -> Result<Vec<Value>, ViewError> {
+/// The documents, one row for each, its current version; messages kept on notes are not among them (interface.md 6).
+pub fn documents(view: &PendingChanges<'_>, filter: &Filter) -> Result<Vec<Value>, ViewError> {
     let facility = filter.facility.as_ref();
     let documents: Vec<Document> = view.all_of_patients(&keys::documents(facility))?;
     let mut listed = Vec::new();
@@ -207,7 +207,7 @@ pub fn documents(view: &Overlay<'_>, filter: &Filter) -> Result<Vec<Value>, View
 }
 
 /// The reports, one row for each version.
-pub fn reports(view: &Overlay<'_>, filter: &Filter) -> Result<Vec<Value>, ViewError> {
+pub fn reports(view: &PendingChanges<'_>, filter: &Filter) -> Result<Vec<Value>, ViewError> {
     let reports: Vec<Report> = view.all(&keys::reports(filter.facility.as_ref()))?;
     let mut listed = Vec::new();
     for report in reports {
@@ -220,7 +220,7 @@ pub fn reports(view: &Overlay<'_>, filter: &Filter) -> Result<Vec<Value>, ViewEr
 }
 
 fn is_in_session(
-    view: &Overlay<'_>,
+    view: &PendingChanges<'_>,
     filter: &Filter,
     facility: &FacilityId,
     case: Option<&CaseId>,
@@ -235,7 +235,7 @@ fn is_in_session(
     Ok(case.is_some_and(|case| case.state.session() == Some(asked)))
 }
 
-/// For each case that waits and now fits exactly one planned session, that session (SPEC 7).
+/// For each case that waits and now fits exactly one planned session, that session (interface.md 7).
 type Matching = BTreeMap<(FacilityId, CaseId), SessionId>;
 
 fn matching(view: &dyn View) -> Result<Matching, ViewError> {

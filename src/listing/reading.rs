@@ -1,4 +1,4 @@
-//! What `check` found in messages: as the JSON of SPEC 12, and as text that shows first what is wrong.
+//! What `check` found in messages: as the JSON of interface.md 12, and as text that shows first what is wrong.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use super::table::plain;
 use crate::config::Facility;
 use crate::intake::explain::Explained;
 use crate::intake::trail::Datum;
-use crate::model::outcome::{Place, Refusal, Warning};
+use crate::model::outcome::{Location, Refusal, Warning};
 
 /// Between two columns.
 const GAP: usize = 2;
@@ -74,7 +74,7 @@ fn warning(warning: &Warning) -> Value {
     })
 }
 
-fn shown(place: Option<&Place>) -> Option<&str> {
+fn shown(place: Option<&Location>) -> Option<&str> {
     place.map(|place| place.shown.as_str())
 }
 

@@ -1,4 +1,4 @@
-//! One row of a listing: the keys of SPEC 12, absent is null, dates are `YYYY-MM-DD`.
+//! One row of a listing: the keys of interface.md 12, absent is null, dates are `YYYY-MM-DD`.
 
 use chrono::SecondsFormat;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use crate::model::patient::{Address, Patient, Physician};
 use crate::model::report::Report;
 use crate::model::session::Session;
 use crate::model::view::{View, ViewError};
-use crate::store::Overlay;
+use crate::store::PendingChanges;
 
 pub(super) fn patient(patient: &Patient) -> Value {
     json!({
@@ -94,7 +94,7 @@ pub(super) fn case(view: &dyn View, case: &Case, matching: &Matching) -> Result<
     }))
 }
 
-/// The warnings of the message that last set the scheduling, and those of the identity, each once (SPEC 4).
+/// The warnings of the message that last set the scheduling, and those of the identity, each once (interface.md 4).
 fn warnings(view: &dyn View, case: &Case) -> Result<Vec<&'static str>, ViewError> {
     let patient = match &case.ipp {
         Some(ipp) if case.identity_mismatch => view.patient(&case.facility, ipp)?,
@@ -178,7 +178,7 @@ pub(super) fn document(document: &Document) -> Value {
 }
 
 /// A row for each version.
-pub(super) fn report(view: &Overlay<'_>, report: &Report) -> Result<Vec<Value>, ViewError> {
+pub(super) fn report(view: &PendingChanges<'_>, report: &Report) -> Result<Vec<Value>, ViewError> {
     let case = view.case(&report.facility, &report.case)?;
     let outdated = match &case {
         Some(case) if !reporting::outdated(view, case)?.is_empty() => report.standing(),

@@ -1,4 +1,4 @@
-//! Everything known about one case, patient or session: its row, what belongs to it, and its history (SPEC 12).
+//! Everything known about one case, patient or session: its row, what belongs to it, and its history (interface.md 12).
 
 use chrono::SecondsFormat;
 use serde::{Deserialize, Serialize};
@@ -9,7 +9,7 @@ use crate::model::change::{self, HistoryEntry};
 use crate::model::document::DocumentKind;
 use crate::model::identifiers::{CaseId, FacilityId, Ipp, SessionId};
 use crate::model::view::{View, ViewError};
-use crate::store::{Overlay, Store, keys};
+use crate::store::{PendingChanges, Store, keys};
 
 /// What is to be shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +38,7 @@ pub enum Subject {
 
 /// Everything about it; nothing if it is not known.
 pub fn show(subject: &Subject, store: &dyn Store) -> Result<Option<Value>, ViewError> {
-    let view = Overlay::new(store);
+    let view = PendingChanges::new(store);
     match subject {
         Subject::Case { facility, id } => case(&view, facility, id),
         Subject::Patient { facility, id } => patient(&view, facility, id),
@@ -47,7 +47,7 @@ pub fn show(subject: &Subject, store: &dyn Store) -> Result<Option<Value>, ViewE
 }
 
 fn case(
-    view: &Overlay<'_>,
+    view: &PendingChanges<'_>,
     facility: &FacilityId,
     id: &CaseId,
 ) -> Result<Option<Value>, ViewError> {
@@ -86,7 +86,7 @@ fn case(
 }
 
 fn patient(
-    view: &Overlay<'_>,
+    view: &PendingChanges<'_>,
     facility: &FacilityId,
     id: &Ipp,
 ) -> Result<Option<Value>, ViewError> {
@@ -127,7 +127,7 @@ fn patient(
 
 /// The IPPs that were merged into this one, directly or by way of others.
 fn merged_into(
-    view: &Overlay<'_>,
+    view: &PendingChanges<'_>,
     facility: &FacilityId,
     ipp: &Ipp,
 ) -> Result<Vec<Ipp>, ViewError> {
@@ -141,7 +141,7 @@ fn merged_into(
     Ok(merged)
 }
 
-fn session(view: &Overlay<'_>, id: &SessionId) -> Result<Option<Value>, ViewError> {
+fn session(view: &PendingChanges<'_>, id: &SessionId) -> Result<Option<Value>, ViewError> {
     let Some(session) = view.session(id)? else {
         return Ok(None);
     };
@@ -158,7 +158,7 @@ fn session(view: &Overlay<'_>, id: &SessionId) -> Result<Option<Value>, ViewErro
 }
 
 /// The lines of these histories as one, the oldest first.
-fn history(view: &Overlay<'_>, subjects: &[change::Subject]) -> Result<Value, ViewError> {
+fn history(view: &PendingChanges<'_>, subjects: &[change::Subject]) -> Result<Value, ViewError> {
     let mut entries: Vec<HistoryEntry> = Vec::new();
     for subject in subjects {
         entries.extend(view.all::<HistoryEntry>(&keys::history(subject))?);

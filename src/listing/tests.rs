@@ -9,7 +9,7 @@ use crate::model::refused::RefusedFile;
 use crate::model::report::ReportVersion;
 use crate::store::{MemoryStore, apply_all, to_json};
 
-/// The keys that SPEC 12 names, at least.
+/// The keys that interface.md 12 names, at least.
 const KEYS: [(What, &str); 6] = [
     (
         What::Cases,

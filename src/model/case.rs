@@ -1,4 +1,4 @@
-//! A case: a patient put before a session (SPEC 1, 4).
+//! A case: a patient put before a session (interface.md 1, 4).
 
 use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
@@ -78,7 +78,7 @@ pub struct Case {
     pub completion: Option<Completion>,
 }
 
-/// An identity as a message or document gave it: what of it is compared with the known one (SPEC 3).
+/// An identity as a message or document gave it: what of it is compared with the known one (interface.md 3).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GivenIdentity {
     /// What gave it: `CDA`, `SIU^S12`.
@@ -210,7 +210,7 @@ impl GivenIdentity {
         })
     }
 
-    /// Compares it with the known patient (SPEC 3).
+    /// Compares it with the known patient (interface.md 3).
     pub fn differs_from(&self, known: &Patient) -> Differing {
         let birth_name = self.birth_name.as_ref();
         Differing {
@@ -223,7 +223,7 @@ impl GivenIdentity {
     }
 }
 
-/// What the next CDA of a case is compared with, to know whether it is older (SPEC 5).
+/// What the next CDA of a case is compared with, to know whether it is older (interface.md 5).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastCda {
     /// The `setId`, the same for all versions of a document.
@@ -271,7 +271,7 @@ impl CaseState {
     }
 }
 
-/// What the desk wrote when it completed a case (SPEC 7).
+/// What the desk wrote when it completed a case (interface.md 7).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Completion {
     /// The decision of the meeting.

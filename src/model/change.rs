@@ -54,9 +54,9 @@ pub enum Record {
     Cursor(FacilityId, Cursor),
     /// A batch that was written.
     Batch(Batch),
-    /// A message that was applied, known by the hash of its normalised bytes (SPEC 9).
+    /// A message that was applied, known by the hash of its normalised bytes (interface.md 9).
     Applied(FacilityId, ContentHash),
-    /// A command of the desk that was done, known by the id it carries (SPEC 7).
+    /// A command of the desk that was done, known by the id it carries (interface.md 7).
     CommandDone(String),
     /// A line in the history of something.
     History(HistoryEntry),
@@ -115,7 +115,7 @@ pub enum Subject {
     Note(FacilityId, NoteId),
 }
 
-/// A line of a history: what changed, when, and by which file (SPEC 12, `show`).
+/// A line of a history: what changed, when, and by which file (interface.md 12, `show`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HistoryEntry {
     /// Whose history.

@@ -6,7 +6,7 @@ use email_address::{EmailAddress, Options};
 use phonenumber::{Mode, country, metadata::DATABASE};
 use serde::{Deserialize, Serialize};
 
-/// A valid phone number in the international form E.164, such as `+33142515151` (SPEC 3).
+/// A valid phone number in the international form E.164, such as `+33142515151` (interface.md 3).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Phone(String);
@@ -99,7 +99,7 @@ fn dialled(sent: &str) -> Option<String> {
     (dialled.len() <= MOST_DIGITS).then_some(dialled)
 }
 
-/// A valid e-mail address with a dot in its domain (SPEC 3).
+/// A valid e-mail address with a dot in its domain (interface.md 3).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Email(String);

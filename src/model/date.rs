@@ -1,4 +1,4 @@
-//! A date of birth as far as it is known: a year, a month or a day (SPEC 2, "Times").
+//! A date of birth as far as it is known: a year, a month or a day (interface.md 2, "Times").
 
 use std::fmt;
 use std::str::FromStr;
@@ -31,7 +31,7 @@ impl PartialDate {
         }
     }
 
-    /// Whether both may be the same day, compared to the coarser precision of the two (SPEC 3).
+    /// Whether both may be the same day, compared to the coarser precision of the two (interface.md 3).
     pub fn agrees_with(&self, other: &Self) -> bool {
         let (year, month, day) = self.parts();
         let (other_year, other_month, other_day) = other.parts();

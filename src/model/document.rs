@@ -1,4 +1,4 @@
-//! A document of a patient, with its versions (SPEC 6).
+//! A document of a patient, with its versions (interface.md 6).
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -186,7 +186,7 @@ pub struct Listed {
     pub content_type: ContentType,
 }
 
-/// The kinds of content that are told apart (SPEC 6).
+/// The kinds of content that are told apart (interface.md 6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ContentType {

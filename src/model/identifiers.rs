@@ -32,35 +32,35 @@ macro_rules! identifier {
 }
 
 identifier!(
-    /// A hospital: the name of its folder and of its population of keys (SPEC 1).
+    /// A hospital: the name of its folder and of its population of keys (interface.md 1).
     FacilityId
 );
 identifier!(
-    /// The facility's id of a case: SCH-2.1, or the CDA's case id (SPEC 4, 5).
+    /// The facility's id of a case: SCH-2.1, or the CDA's case id (interface.md 4, 5).
     CaseId
 );
 identifier!(
-    /// The facility's permanent patient id (SPEC 3).
+    /// The facility's permanent patient id (interface.md 3).
     Ipp
 );
 identifier!(
-    /// A session (one meeting) as the desk names it (SPEC 7).
+    /// A session (one meeting) as the desk names it (interface.md 7).
     SessionId
 );
 identifier!(
-    /// A pathway or a family, by the id that the facility addresses it with (SPEC 1).
+    /// A pathway or a family, by the id that the facility addresses it with (interface.md 1).
     PathwayId
 );
 identifier!(
-    /// A department or service, by its network id (SPEC 1).
+    /// A department or service, by its network id (interface.md 1).
     NetworkId
 );
 identifier!(
-    /// A note: what is attached to a patient and not yet in a case (SPEC 1).
+    /// A note: what is attached to a patient and not yet in a case (interface.md 1).
     NoteId
 );
 identifier!(
-    /// A document with all its versions; the same id goes with the report of a case (SPEC 6, 8).
+    /// A document with all its versions; the same id goes with the report of a case (interface.md 6, 8).
     DocumentId
 );
 identifier!(
@@ -108,7 +108,7 @@ pub fn hexadecimal(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// A physician's national number (RPPS): 11 digits with a Luhn key (SPEC 3).
+/// A physician's national number (RPPS): 11 digits with a Luhn key (interface.md 3).
 ///
 /// The national 12-digit form, `8` and a valid number, is the same number: both are held as the 11 digits.
 /// A number that is not valid is held as sent, since nothing may be dropped in silence.
@@ -171,7 +171,7 @@ fn has_luhn_key(digits: &str) -> bool {
             == 0
 }
 
-/// A national health identity (INS): the number and the OID of its kind together (SPEC 3).
+/// A national health identity (INS): the number and the OID of its kind together (interface.md 3).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Ins {
     /// The 15 characters of the number.

@@ -1,6 +1,6 @@
 //! Names as they are compared: the same person is written with and without accents, hyphens and ligatures.
 
-/// A name as it is compared (SPEC 3): upper case, no diacritics, `-`, `'` and runs of space as one space,
+/// A name as it is compared (interface.md 3): upper case, no diacritics, `-`, `'` and runs of space as one space,
 /// œ = OE, æ = AE, ß = SS; nothing but the name at either end.
 pub fn fold(name: &str) -> String {
     let mut folded = String::with_capacity(name.len());
@@ -23,7 +23,7 @@ pub fn fold(name: &str) -> String {
     folded
 }
 
-/// Whether two names are the same once folded (SPEC 3).
+/// Whether two names are the same once folded (interface.md 3).
 pub fn same(one: &str, other: &str) -> bool {
     fold(one) == fold(other)
 }
@@ -153,7 +153,7 @@ pub fn order(name: &str) -> (String, String) {
     (fold(name), name.to_uppercase())
 }
 
-/// A name for the name of a file (SPEC 8): folded to the letters `A` to `Z`, every other character `-`.
+/// A name for the name of a file (interface.md 8): folded to the letters `A` to `Z`, every other character `-`.
 pub fn ascii_upper(name: &str) -> String {
     fold(name)
         .chars()

@@ -1,4 +1,4 @@
-//! A note: something attached to a patient that is not yet in a case (SPEC 1).
+//! A note: something attached to a patient that is not yet in a case (interface.md 1).
 
 use serde::{Deserialize, Serialize};
 

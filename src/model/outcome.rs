@@ -1,4 +1,4 @@
-//! What becomes of a message: its outcome, the reasons of a refusal and the warnings (SPEC 10).
+//! What becomes of a message: its outcome, the reasons of a refusal and the warnings (interface.md 10).
 
 use serde::{Deserialize, Serialize};
 
@@ -70,7 +70,7 @@ impl Outcome {
 
 /// Where in a message something stands.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Place {
+pub struct Location {
     /// As integrators write it: `PID-13.1`, or the path of an element, or `line 3, column date`.
     pub shown: String,
     /// The same as HL7's ERL, for ERR-2: `PID^1^13^1^1`; nothing where it is not an HL7 position.
@@ -78,7 +78,7 @@ pub struct Place {
     pub erl: Option<String>,
 }
 
-impl Place {
+impl Location {
     /// A place that is not a position in an HL7 message.
     pub fn named(shown: impl Into<String>) -> Self {
         Self {
@@ -88,7 +88,7 @@ impl Place {
     }
 }
 
-impl From<&str> for Place {
+impl From<&str> for Location {
     fn from(shown: &str) -> Self {
         Self::named(shown)
     }
@@ -104,7 +104,7 @@ pub struct Refusal {
     pub message: String,
     /// Where it stands, if it stands anywhere.
     #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
-    pub place: Option<Place>,
+    pub place: Option<Location>,
     /// What stood there, cut to 80 characters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
@@ -155,7 +155,7 @@ impl Refusal {
     }
 
     /// Adds where it stands.
-    pub fn at(mut self, place: impl Into<Place>) -> Self {
+    pub fn at(mut self, place: impl Into<Location>) -> Self {
         self.place = Some(place.into());
         self
     }
@@ -176,7 +176,7 @@ pub struct Warning {
     pub message: String,
     /// Where it stands, if it stands anywhere.
     #[serde(default, rename = "where", skip_serializing_if = "Option::is_none")]
-    pub place: Option<Place>,
+    pub place: Option<Location>,
 }
 
 impl Warning {
@@ -190,13 +190,13 @@ impl Warning {
     }
 
     /// Adds where it stands.
-    pub fn at(mut self, place: impl Into<Place>) -> Self {
+    pub fn at(mut self, place: impl Into<Location>) -> Self {
         self.place = Some(place.into());
         self
     }
 }
 
-/// How an acknowledgement names a refusal: MSA-1 and ERR-3 of table 0357 (SPEC 10).
+/// How an acknowledgement names a refusal: MSA-1 and ERR-3 of table 0357 (interface.md 10).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hl7Code {
     /// MSA-1: `AE`, the content is wrong, or `AR`, the message cannot be processed at all.
@@ -226,7 +226,7 @@ macro_rules! codes {
 }
 
 codes! {
-    /// Why a message or a command is refused (SPEC 7 and 10).
+    /// Why a message or a command is refused (interface.md 7 and 10).
     Reason {
         /// Neither HL7 v2, nor CDA, nor a request.
         UnknownFormat = "unknown-format",
@@ -302,7 +302,7 @@ codes! {
 }
 
 codes! {
-    /// What a sender is warned of (SPEC 10).
+    /// What a sender is warned of (interface.md 10).
     WarningCode {
         /// The patient id has no type.
         IppUntyped = "ipp-untyped",
@@ -376,7 +376,7 @@ codes! {
 }
 
 impl Reason {
-    /// The codes of an acknowledgement for this reason (SPEC 10).
+    /// The codes of an acknowledgement for this reason (interface.md 10).
     ///
     /// The reasons of the desk, which never answer HL7, have those of an application error.
     pub fn hl7(self) -> Hl7Code {

@@ -8,7 +8,7 @@ use super::date::PartialDate;
 use super::identifiers::{FacilityId, Ins, Ipp, NetworkId, Rpps};
 use super::name;
 
-/// A patient, known by the facility's patient id (SPEC 3).
+/// A patient, known by the facility's patient id (interface.md 3).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Patient {
     /// The facility that knows the patient by this IPP.
@@ -58,7 +58,7 @@ pub struct Patient {
     /// The patient's physician (PV1-7).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub physician: Option<Physician>,
-    /// The time (MSH-7) of the last ADT that was applied; other flows do not move it (SPEC 9).
+    /// The time (MSH-7) of the last ADT that was applied; other flows do not move it (interface.md 9).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub demographics_time: Option<DateTime<Utc>>,
     /// The time (MSH-7) of the last `ADT^A47`: an older message says nothing about the INS.
@@ -90,7 +90,7 @@ impl Patient {
     }
 
     /// Whether the patient may have an INS: nothing is said of the identity, or that it is verified and nothing against
-    /// that (SPEC 3).
+    /// that (interface.md 3).
     pub fn may_have_ins(&self) -> bool {
         let is = |code: &String, wanted: &[&str]| {
             wanted
@@ -162,7 +162,7 @@ impl Sex {
     }
 }
 
-/// A postal address; all four parts, or there is none (SPEC 3).
+/// A postal address; all four parts, or there is none (interface.md 3).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Address {
     /// Number and street.

@@ -1,4 +1,4 @@
-//! The questionnaire (fRCP): what the structured form of a case says (SPEC 5, 12).
+//! The questionnaire (fRCP): what the structured form of a case says (interface.md 5, 12).
 //!
 //! It has the shape of the document that it was filled from: sections, in them statements, in these more statements;
 //! what the desk wrote by hand stands among them, and says so.

@@ -1,4 +1,4 @@
-//! The report of a completed case, its versions, and the batches they leave in (SPEC 8).
+//! The report of a completed case, its versions, and the batches they leave in (interface.md 8).
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -158,7 +158,7 @@ pub struct Withdrawal {
     pub batch: Option<u64>,
 }
 
-/// What is counted per facility: the numbers of reports and batches, and the cursor (SPEC 8).
+/// What is counted per facility: the numbers of reports and batches, and the cursor (interface.md 8).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Cursor {
     /// How many reports there are.

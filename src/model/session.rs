@@ -1,4 +1,4 @@
-//! A session: one meeting. Sessions belong to the desk (SPEC 1, 7).
+//! A session: one meeting. Sessions belong to the desk (interface.md 1, 7).
 
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};

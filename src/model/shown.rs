@@ -1,4 +1,4 @@
-//! What a version of a report shows, as hashes: whether the next one would show anything else (SPEC 8).
+//! What a version of a report shows, as hashes: whether the next one would show anything else (interface.md 8).
 
 use std::collections::BTreeMap;
 

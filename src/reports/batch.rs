@@ -1,4 +1,4 @@
-//! The batch: one XML file with every report, each an HL7 message in base64 (SPEC 8).
+//! The batch: one XML file with every report, each an HL7 message in base64 (interface.md 8).
 //!
 //! A report's PDF is read, encoded into its message and the message encoded into the file as one
 //! stream, so a batch of any size needs a few kilobytes of memory.

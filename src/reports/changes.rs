@@ -1,4 +1,4 @@
-//! What has changed since the version of a report that another one takes the place of, in words (SPEC 8).
+//! What has changed since the version of a report that another one takes the place of, in words (interface.md 8).
 
 use std::collections::BTreeMap;
 

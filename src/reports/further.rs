@@ -1,4 +1,4 @@
-//! What of a statement has no key of its own, in the words of the report; what has none is said to be there (SPEC 8).
+//! What of a statement has no key of its own, in the words of the report; what has none is said to be there (interface.md 8).
 
 use super::excerpt::Cut;
 use super::people::Person;

@@ -1,4 +1,4 @@
-//! The pictures of a form: which of them the report shows, and how its texts refer to them (SPEC 8).
+//! The pictures of a form: which of them the report shows, and how its texts refer to them (interface.md 8).
 
 use std::collections::HashMap;
 

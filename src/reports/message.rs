@@ -1,4 +1,4 @@
-//! The HL7 message that carries a report's PDF: `MDM^T02` or `ORU^R01` (SPEC 8).
+//! The HL7 message that carries a report's PDF: `MDM^T02` or `ORU^R01` (interface.md 8).
 //!
 //! The PDF may be large, so the message is made as an [`Envelope`]: the text before and after the
 //! base64 of the PDF. [`super::batch`] puts the PDF in between while it writes.
@@ -371,7 +371,7 @@ fn names(physician: &Physician) -> (&str, &str) {
 const LONGEST_NAME: usize = 150;
 
 /// The report's file name: `rcp_questionnaire_<BIRTH NAME>-<first letter of the given
-/// name>_<ddmmyyyy>.pdf`, the date being that of the `complete` (SPEC 8).
+/// name>_<ddmmyyyy>.pdf`, the date being that of the `complete` (interface.md 8).
 pub fn file_name(birth_name: &str, given_name: &str, completed: NaiveDate) -> String {
     let given = name::ascii_upper(given_name);
     let initial = given.chars().find(char::is_ascii_alphabetic);

@@ -1,4 +1,4 @@
-//! Reports: what goes back to a facility for a completed case (SPEC 8).
+//! Reports: what goes back to a facility for a completed case (interface.md 8).
 //!
 //! [`frcp`] makes the PDF, [`message`] the HL7 message around it, [`batch`] the XML file that
 //! carries the messages. All three turn plain data into bytes; [`write`] gathers the data from what the desk

@@ -1,4 +1,4 @@
-//! Whom a form names, as the report shows them (SPEC 8).
+//! Whom a form names, as the report shows them (interface.md 8).
 
 use super::questionnaire::french_interval;
 use crate::model::identifiers::Rpps;

@@ -1,4 +1,4 @@
-//! The questionnaire in the words of the report: what each statement says, in French (SPEC 8).
+//! The questionnaire in the words of the report: what each statement says, in French (interface.md 8).
 //!
 //! What is done, proposed or planned differs only by mood, and a side of the body can decide an operation: both are
 //! always shown.

@@ -1,5 +1,5 @@
 //! What of a narrative the report shows beside the coded rows: what these do not say, and where the two contradict each
-//! other (SPEC 8).
+//! other (interface.md 8).
 
 use super::frcp::{Narrated, Row};
 use super::media::Pictures;

@@ -966,7 +966,7 @@ impl Fs {
         )
     }
 
-    /// Whether the folder lies on a local file system, where the rules hold in full (DESIGN, "What must never break").
+    /// Whether the folder lies on a local file system, where the rules hold in full (design.md, "What must never break").
     pub fn is_local(&self, dir: &Dir) -> Result<bool> {
         self.call(
             "look at the file system of",

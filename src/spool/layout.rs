@@ -1,4 +1,4 @@
-//! The folders of the spool, open (DESIGN, "Folders of the spool").
+//! The folders of the spool, open (design.md, "Folders of the spool").
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::claim;
 use super::fs::{Dir, Fs, FsError};
-use crate::journal::Place;
+use crate::journal::Owner;
 use crate::model::identifiers::ContentHash;
 
 /// The lock of a spool and of each `work/`.
@@ -76,7 +76,7 @@ pub struct Spool {
 #[derive(Debug)]
 pub struct Station {
     /// Whose.
-    pub place: Place,
+    pub place: Owner,
     /// The folder.
     pub root: Dir,
     /// Files arrive here.
@@ -136,7 +136,7 @@ impl Spool {
         }
         make("facilities")?;
         let sessions = make("desk/sessions")?;
-        let desk = Station::open(fs, Place::Desk, make("desk")?)?;
+        let desk = Station::open(fs, Owner::Desk, make("desk")?)?;
         Ok(Self {
             desk,
             sessions,
@@ -163,14 +163,14 @@ fn put_marker(fs: &Fs, dir: &Dir, text: &str) -> Result<(), FsError> {
 
 impl Station {
     /// Opens a facility's or the desk's folder, making the folders below it that are absent, and locks it.
-    pub fn open(fs: &Fs, place: Place, root: Dir) -> Result<Self, LayoutError> {
+    pub fn open(fs: &Fs, place: Owner, root: Dir) -> Result<Self, LayoutError> {
         let make = |name: &str| fs.make_dir(&root, Path::new(name));
         let work = make("work")?;
         let lock = lock(fs, &work)?;
         make("done")?;
         make("error")?;
         make("outbox/acks")?;
-        if matches!(place, Place::Facility(_)) {
+        if matches!(place, Owner::Facility(_)) {
             make("outbox/reports")?;
         }
         Ok(Self {
@@ -227,8 +227,8 @@ impl Station {
     /// The facility's id, or `desk`.
     pub fn name(&self) -> &str {
         match &self.place {
-            Place::Facility(id) => id,
-            Place::Desk | Place::Documents => "desk",
+            Owner::Facility(id) => id,
+            Owner::Desk | Owner::Documents => "desk",
         }
     }
 }

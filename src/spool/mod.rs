@@ -3,14 +3,14 @@
 pub mod acl;
 pub mod ages;
 pub mod claim;
+pub mod destinations;
 pub mod doubt;
 pub mod faults;
-pub mod finish;
 pub mod fs;
 pub mod layout;
 pub mod lease;
 pub mod retention;
 pub mod scope;
-pub mod settle;
+pub mod stability;
 pub mod sweep;
 pub mod watch;

@@ -12,7 +12,7 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
 
 use super::ages::{Ages, UNFETCHED};
-use super::finish::{ACKS, REPORTS};
+use super::destinations::{ACKS, REPORTS};
 use super::fs::{Dir, Fs, FsError, Result};
 
 /// What was removed, and what could not be.

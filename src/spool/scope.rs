@@ -12,7 +12,7 @@ pub enum Scope {
     /// Nobody: the name causes it, or the one thing that it names. Whoever named it is refused.
     Name,
     /// All that is below the same folder, mount or quota: what is of that place waits.
-    Place,
+    Owner,
     /// The whole process: everything waits.
     Process,
 }
@@ -43,10 +43,10 @@ impl FsError {
                 | Errno::XDEV,
             ) => Scope::Name,
             Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS) => Scope::Process,
-            Some(_) => Scope::Place,
+            Some(_) => Scope::Owner,
             None => match self.kind() {
                 io::ErrorKind::InvalidInput | io::ErrorKind::InvalidFilename => Scope::Name,
-                _ => Scope::Place,
+                _ => Scope::Owner,
             },
         }
     }
@@ -110,14 +110,14 @@ mod tests {
             libc::ESTALE,
             libc::ENODEV,
         ] {
-            assert_eq!(of(code), Scope::Place, "{code}");
+            assert_eq!(of(code), Scope::Owner, "{code}");
         }
         for code in [libc::EMFILE, libc::ENFILE, libc::ENOMEM] {
             assert_eq!(of(code), Scope::Process, "{code}");
         }
         let no_file = io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file");
         assert_eq!(error(no_file).scope(), Scope::Name);
-        assert_eq!(error(io::Error::other("stopped")).scope(), Scope::Place);
+        assert_eq!(error(io::Error::other("stopped")).scope(), Scope::Owner);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Events from the inboxes: they make intake fast, and nothing depends on them (DESIGN, "Taking files in").
+//! Events from the inboxes: they make intake fast, and nothing depends on them (design.md, "Taking files in").
 //!
 //! Shares send no events, queues overflow, and a folder that is renamed away and made anew stays silent. So an event
 //! only says when a look is worth while.
@@ -11,7 +11,7 @@ use notify::{Config, Event, EventKind, RecommendedWatcher, RecursiveMode, Watche
 
 use super::fs::{Dir, Fs};
 use super::layout::Station;
-use crate::journal::Place;
+use crate::journal::Owner;
 
 /// What happened in an inbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub enum Seen {
 /// Watches inboxes, with all folders below them, through no link.
 pub struct Watch {
     watcher: Option<RecommendedWatcher>,
-    watched: BTreeMap<Place, Dir>,
+    watched: BTreeMap<Owner, Dir>,
     complained: bool,
 }
 
@@ -131,7 +131,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let fs = Fs::new();
         let open =
-            || Station::open(&fs, Place::Desk, fs.open_root(folder.path()).unwrap()).unwrap();
+            || Station::open(&fs, Owner::Desk, fs.open_root(folder.path()).unwrap()).unwrap();
         let station = open();
         let (sender, seen) = channel();
         let mut watch = Watch::new(move |event| sender.send(event).unwrap_or_default());

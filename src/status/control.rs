@@ -1,4 +1,4 @@
-//! The daemon's local socket: how the command line asks a running daemon (SPEC 12).
+//! The daemon's local socket: how the command line asks a running daemon (interface.md 12).
 //!
 //! One JSON line asks, one JSON line answers, and a connection may ask again. Who may open the socket may read the
 //! store: it belongs to the daemon's user alone. Where it is, the daemon writes into the spool, since the environment

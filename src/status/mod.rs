@@ -26,7 +26,7 @@ use crate::model::view::{View, ViewError};
 use crate::model::visible::in_json;
 use crate::spool::claim;
 use crate::spool::fs::{Dir, Fs, FsError};
-use crate::store::{Overlay, Store, keys};
+use crate::store::{PendingChanges, Store, keys};
 
 /// The page for people.
 pub const PAGE: &str = "index.html";
@@ -264,7 +264,7 @@ impl Status {
     /// Adds to the figures what the store knows.
     pub fn gather(figures: &Figures, store: &dyn Store) -> Result<Self, ViewError> {
         let config = &*figures.config;
-        let view = Overlay::new(store);
+        let view = PendingChanges::new(store);
         let mut folders = vec![folder(
             figures,
             store,
@@ -451,7 +451,10 @@ fn refused(newest: errors::Newest, names: bool) -> Refused {
     }
 }
 
-fn next_sessions(view: &Overlay<'_>, config: &Config) -> Result<Vec<NextSession>, ViewError> {
+fn next_sessions(
+    view: &PendingChanges<'_>,
+    config: &Config,
+) -> Result<Vec<NextSession>, ViewError> {
     let zone = config
         .facilities
         .first()
@@ -480,7 +483,7 @@ mod tests {
     use super::*;
     use crate::engine::arrivals::Arrivals;
     use crate::engine::{Arrival, OpenStore};
-    use crate::journal::Place;
+    use crate::journal::Owner;
 
     /// An engine with a refused file whose name says too much, and with links in the inbox.
     fn gathered(names: bool) -> (tempfile::TempDir, Engine, Status) {
@@ -494,7 +497,7 @@ mod tests {
                        PID|||1^^^^PI||MARTIN^JEANNE^^^^^L||19501104|F|||||061^PRN^CP\rAIL|1||^^^P\rAIP|1||10100094977\r";
         std::fs::write(dir.join("inbox/DURAND.hl7"), refused).unwrap();
         let arrival = Arrival {
-            place: Place::Facility("demo".to_owned()),
+            place: Owner::Facility("demo".to_owned()),
             path: "DURAND.hl7".into(),
         };
         engine.take_in(vec![arrival]).unwrap();

@@ -145,7 +145,7 @@ fn folders(page: &mut String, status: &Status) {
             "Facility",
             "State",
             "Waiting",
-            "Settling",
+            "Stability",
             "Newer than clock",
             "In hand",
             "Held back",

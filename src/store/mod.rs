@@ -1,4 +1,4 @@
-//! The store: an index of the journal, by key (DESIGN, "The store").
+//! The store: an index of the journal, by key (design.md, "The store").
 //!
 //! It can be deleted at any time while nothing runs: it is made again from the journal. Domain rules stay out of it:
 //! [`Store`] is the seam at which another database can take sled's place.
@@ -8,7 +8,7 @@
     reason = "each function is named after the record or index whose key it gives"
 )]
 pub mod keys;
-mod overlay;
+mod pending;
 mod sled;
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::value::RawValue;
 
-pub use self::overlay::{Changes, Decided, OfPatient, Overlay, to_json};
+pub use self::pending::{Changes, Decided, OfPatient, PendingChanges, to_json};
 pub use self::sled::SledStore;
 
 /// A resolved change: the key, and the value it gets, or nothing where it is deleted.

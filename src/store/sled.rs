@@ -1,6 +1,6 @@
 //! The store in an embedded sled database.
 //!
-//! sled's own durability is never relied upon (DESIGN, "The store"): its files are trusted only after a clean stop,
+//! sled's own durability is never relied upon (design.md, "The store"): its files are trusted only after a clean stop,
 //! which `store/CLEAN` tells.
 
 use std::path::Path;

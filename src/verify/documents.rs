@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use super::{About, Findings, VerifyError};
-use crate::journal::{OpenMoves, Place};
+use crate::journal::{OpenMoves, Owner};
 use crate::model::document::{Document, DocumentVersion};
 use crate::model::identifiers::{ContentHash, hexadecimal};
 use crate::model::report::{Report, VersionOfReport};
@@ -82,7 +82,7 @@ impl Documents {
         let mut prepared = BTreeSet::new();
         let mut waiting: BTreeMap<&str, &str> = BTreeMap::new();
         for (_, ordered) in &open.moves {
-            if ordered.place == Place::Documents {
+            if ordered.place == Owner::Documents {
                 prepared.insert(ordered.from.as_str());
                 waiting.insert(&ordered.to, &ordered.from);
             }

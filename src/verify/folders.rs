@@ -8,10 +8,10 @@ use serde_json::value::RawValue;
 
 use super::{About, Findings};
 use crate::config::Config;
-use crate::journal::{Entry, Group, Move, OpenMoves, Place};
+use crate::journal::{Entry, Group, Move, OpenMoves, Owner};
 use crate::spool::ages::InUse;
 use crate::spool::claim::{self, Claim};
-use crate::spool::finish::{self, ERROR, SIDECAR};
+use crate::spool::destinations::{self, ERROR, SIDECAR};
 use crate::spool::fs::{Dir, Fs, FsError};
 use crate::spool::layout::{Spool, Station};
 use crate::spool::retention::parse_day;
@@ -21,15 +21,15 @@ const DONE: &str = "done";
 
 /// The stations, and where the journal put their files.
 pub struct Folders {
-    roots: BTreeMap<Place, Dir>,
+    roots: BTreeMap<Owner, Dir>,
     /// What lies in `work/`: claims by their key, and prepared output.
-    work: BTreeMap<Place, Work>,
+    work: BTreeMap<Owner, Work>,
     /// The files in `done/` and `error/`, as the moves leave them.
-    put: BTreeMap<Place, BTreeSet<String>>,
+    put: BTreeMap<Owner, BTreeSet<String>>,
     /// Those in `error/` that somebody removed, as a start has noticed and journalled, with their sidecars.
-    removed: BTreeMap<Place, BTreeSet<String>>,
+    removed: BTreeMap<Owner, BTreeSet<String>>,
     /// Those of them that retention gave up for removal.
-    given_up: BTreeMap<Place, BTreeSet<String>>,
+    given_up: BTreeMap<Owner, BTreeSet<String>>,
     /// The facilities' markers, as the journal has them.
     markers: BTreeMap<String, String>,
 }
@@ -44,11 +44,11 @@ struct Work {
 impl Folders {
     /// Opens the folders of the desk and of each facility.
     pub fn open(fs: &Fs, config: &Config, spool: &Spool, findings: &mut Findings) -> Self {
-        let mut roots = BTreeMap::from([(Place::Desk, spool.desk.root.clone())]);
+        let mut roots = BTreeMap::from([(Owner::Desk, spool.desk.root.clone())]);
         for facility in &config.facilities {
             match fs.open_root(&facility.dir) {
                 Ok(root) => {
-                    roots.insert(Place::Facility(facility.id.to_string()), root);
+                    roots.insert(Owner::Facility(facility.id.to_string()), root);
                 }
                 Err(error) => findings.differs(
                     About::Folders,
@@ -87,7 +87,7 @@ impl Folders {
     }
 
     /// The folder of each place that can be looked at.
-    pub fn roots(&self) -> impl Iterator<Item = (&Place, &Dir)> {
+    pub fn roots(&self) -> impl Iterator<Item = (&Owner, &Dir)> {
         self.roots.iter()
     }
 
@@ -128,8 +128,8 @@ impl Folders {
     fn follow_change(&mut self, key: &str, value: Option<&RawValue>) {
         if key.starts_with(keys::REFUSED) && value.is_none() {
             let place = match keys::station_of_refused(key).as_str() {
-                "desk" => Place::Desk,
-                facility => Place::Facility(facility.to_owned()),
+                "desk" => Owner::Desk,
+                facility => Owner::Facility(facility.to_owned()),
             };
             let file = format!("{ERROR}/{}", keys::last_word(key));
             let removed = self.removed.entry(place).or_default();
@@ -215,7 +215,7 @@ impl Folders {
             // One folder that cannot be looked at says nothing of the others.
             let looked = self
                 .check_pending(fs, place, &pending, findings)
-                .and_then(|()| lying(fs, root));
+                .and_then(|()| occupied(fs, root));
             let lies = match looked {
                 Ok(lies) => lies,
                 Err(error) => {
@@ -227,7 +227,7 @@ impl Folders {
             let in_error = put.iter().filter(|path| is_below(path, ERROR));
             let sidecars: BTreeSet<String> = in_error.map(|path| sidecar_of(path)).collect();
             for path in put {
-                let is_among = |gone: &BTreeMap<Place, BTreeSet<String>>| {
+                let is_among = |gone: &BTreeMap<Owner, BTreeSet<String>>| {
                     gone.get(place).is_some_and(|gone| gone.contains(path))
                 };
                 let is_removed = day_of(path).is_some_and(|day| first_day > Some(day))
@@ -270,7 +270,7 @@ impl Folders {
             .keys()
             .filter(|place| !self.roots.contains_key(place))
         {
-            if *place != Place::Documents {
+            if *place != Owner::Documents {
                 let what = format!("{} was not looked at", name(place));
                 findings.note(About::Folders, what);
             }
@@ -279,7 +279,7 @@ impl Folders {
 
     fn check_markers(&self, fs: &Fs, findings: &mut Findings) {
         for (facility, id) in &self.markers {
-            let Some(root) = self.roots.get(&Place::Facility(facility.clone())) else {
+            let Some(root) = self.roots.get(&Owner::Facility(facility.clone())) else {
                 continue;
             };
             let what = match Station::read_marker(fs, root) {
@@ -337,14 +337,14 @@ impl Folders {
     fn check_pending(
         &self,
         fs: &Fs,
-        place: &Place,
+        place: &Owner,
         pending: &BTreeMap<&str, &str>,
         findings: &mut Findings,
     ) -> Result<(), FsError> {
         let Some(root) = self.roots.get(place) else {
             return Ok(());
         };
-        let folders = finish::Folders::default();
+        let folders = destinations::Folders::default();
         for (to, from) in pending {
             let is_there = |path: &str| folders.exists(fs, root, &claim::from_text(path));
             if is_there(from)? {
@@ -360,8 +360,8 @@ impl Folders {
 }
 
 /// The regular files in `done/` and `error/`, as moves write them; one folder is open at a time.
-fn lying(fs: &Fs, root: &Dir) -> Result<BTreeSet<String>, FsError> {
-    let mut lying = BTreeSet::new();
+fn occupied(fs: &Fs, root: &Dir) -> Result<BTreeSet<String>, FsError> {
+    let mut occupied = BTreeSet::new();
     let mut folders = vec![PathBuf::from(DONE), PathBuf::from(ERROR)];
     while let Some(folder) = folders.pop() {
         let listed = fs.open_dir(root, &folder).and_then(|dir| fs.list(&dir));
@@ -374,11 +374,11 @@ fn lying(fs: &Fs, root: &Dir) -> Result<BTreeSet<String>, FsError> {
             if entry.is_dir {
                 folders.push(path);
             } else if entry.is_file {
-                lying.insert(claim::to_text(&path));
+                occupied.insert(claim::to_text(&path));
             }
         }
     }
-    Ok(lying)
+    Ok(occupied)
 }
 
 /// The path of the sidecar of a refused file.
@@ -402,6 +402,6 @@ fn day_of(path: &str) -> Option<NaiveDate> {
     parse_day(day)
 }
 
-fn name(place: &Place) -> &str {
+fn name(place: &Owner) -> &str {
     crate::engine::place_name(place)
 }

@@ -1,4 +1,4 @@
-//! `verify`: journal, store, documents, reports and folders, each checked against what the others say (SPEC 12).
+//! `verify`: journal, store, documents, reports and folders, each checked against what the others say (interface.md 12).
 //!
 //! The journal is the truth. It is read whole; what it comes to is compared with the store, and what it names is
 //! looked for in the folders. Nothing is changed. What the next start mends by itself, as after a kill, is a note;
@@ -20,7 +20,7 @@ use self::folders::Folders;
 use self::reports::Reports;
 use crate::config::Config;
 use crate::engine::EngineError;
-use crate::engine::keeping::LastRetention;
+use crate::engine::upkeep::LastRetention;
 use crate::engine::witness::Witnesses;
 use crate::journal::{JournalError, check};
 use crate::spool::fs::{Fs, FsError};

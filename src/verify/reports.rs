@@ -8,13 +8,13 @@ use serde_json::value::RawValue;
 
 use super::folders::Folders;
 use super::{About, Findings, VerifyError};
-use crate::journal::Place;
+use crate::journal::Owner;
 use crate::model::identifiers::{CaseId, ContentHash};
 use crate::model::report::{Batch, BatchEntry, Cursor, Report, ReportVersion, VersionOfReport};
 use crate::reports::batch::{self, BatchError};
 use crate::reports::message::Envelope;
 use crate::spool::claim;
-use crate::spool::finish::REPORTS;
+use crate::spool::destinations::REPORTS;
 use crate::spool::fs::{Dir, Fs};
 use crate::spool::layout::document_path;
 use crate::store::keys;
@@ -58,7 +58,7 @@ struct Version {
 impl Reports {
     pub fn new(folders: &Folders) -> Self {
         let outboxes = folders.roots().filter_map(|(place, root)| match place {
-            Place::Facility(id) => Some((id.clone(), root.clone())),
+            Owner::Facility(id) => Some((id.clone(), root.clone())),
             _ => None,
         });
         Self {

@@ -18,7 +18,7 @@ use crate::model::view::{View, ViewError};
 use crate::repeats::{self, Trying};
 use crate::reports::people::named;
 use crate::reports::{self, Form};
-use crate::store::{Overlay, Store, keys};
+use crate::store::{PendingChanges, Store, keys};
 
 /// So many people of a form stand on the page; the others in its PDF.
 const MOST_PEOPLE: usize = 30;
@@ -62,7 +62,7 @@ pub(super) struct FormOf {
 impl FormOf {
     /// The PDF; nothing where there is no questionnaire any more: the page is then renewed once more.
     pub fn pdf(&self, sources: &Sources<'_>) -> Result<Option<Vec<u8>>, ViewError> {
-        let view = Overlay::new(sources.store);
+        let view = PendingChanges::new(sources.store);
         let case = &self.case;
         let patient = match &case.ipp {
             Some(ipp) => view.patient(&case.facility, ipp)?,
@@ -139,7 +139,7 @@ impl Content {
     /// What should be there now.
     pub fn of(
         sources: &Sources<'_>,
-        view: &Overlay<'_>,
+        view: &PendingChanges<'_>,
         session: &Session,
     ) -> Result<Self, WorklistError> {
         let mut content = Self {
@@ -167,7 +167,7 @@ impl Content {
     fn add_case(
         &mut self,
         sources: &Sources<'_>,
-        view: &Overlay<'_>,
+        view: &PendingChanges<'_>,
         session: &Session,
         case: Box<Case>,
         patient: Option<Box<Patient>>,
@@ -256,9 +256,9 @@ fn cases_with_patients(
     session: &Session,
 ) -> Result<Vec<CaseAndPatient>, ViewError> {
     let of_session = keys::cases_of_session(&session.id);
-    let keys = Overlay::new(store).keys(&of_session)?;
+    let keys = PendingChanges::new(store).keys(&of_session)?;
     let read = |keys: &[String]| -> Result<Vec<_>, ViewError> {
-        let view = Overlay::new(store);
+        let view = PendingChanges::new(store);
         let mut cases = Vec::with_capacity(keys.len());
         for key in keys {
             let case: Option<Case> = view.of_patient(&keys::case_led_to(&of_session, key))?;

@@ -1,4 +1,4 @@
-//! The session folders: what the secretariat opens on the day of a session (DESIGN, "Folders of the spool").
+//! The session folders: what the secretariat opens on the day of a session (design.md, "Folders of the spool").
 //!
 //! `desk/sessions/<date>_<label>/` has a page with the session's cases and, for each case, its questionnaire as a PDF
 //! and its documents under names that say what they are. All of it is made from the store and can be made again, so
@@ -30,7 +30,7 @@ use crate::model::session::Session;
 use crate::model::view::{View, ViewError};
 use crate::spool::ages::Ages;
 use crate::spool::fs::{Dir, Fs, FsError};
-use crate::store::{Overlay, Store, keys};
+use crate::store::{PendingChanges, Store, keys};
 
 /// A session's folder cannot be renewed.
 #[derive(Debug, thiserror::Error)]
@@ -164,7 +164,7 @@ fn find_due(
     folders: &Folders,
 ) -> Result<(), ViewError> {
     let (scope, mut touched) = worklists.take();
-    let view = Overlay::new(sources.store);
+    let view = PendingChanges::new(sources.store);
     let mut find = || {
         if scope > Scope::Touched {
             let keep_from = sources.ages.before(sources.config.retention.done);
@@ -191,7 +191,7 @@ fn find_due(
 }
 
 /// The sessions on whose page the record of this key is shown.
-fn sessions_showing(view: &Overlay<'_>, key: &str) -> Result<Vec<SessionId>, ViewError> {
+fn sessions_showing(view: &PendingChanges<'_>, key: &str) -> Result<Vec<SessionId>, ViewError> {
     let (kind, rest) = key.split_once('/').unwrap_or((key, ""));
     let of_case = |case: Option<Case>| case.and_then(|case| case.state.session().cloned());
     Ok(match kind {
@@ -255,7 +255,7 @@ fn renew(
     folders: &mut Folders,
     id: &SessionId,
 ) -> Result<(), WorklistError> {
-    let view = Overlay::new(sources.store);
+    let view = PendingChanges::new(sources.store);
     let mut own = folders.open(sources, id)?;
     if own.is_none() && folders.of(id).is_some() {
         // Somebody moved it, or took it away.

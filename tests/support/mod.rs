@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use rcpspool::config::Config;
 use rcpspool::engine::{Arrival, Engine, EngineError, OpenStore, Totals};
-use rcpspool::journal::Place;
+use rcpspool::journal::Owner;
 use rcpspool::spool::fs::Fs;
 use rcpspool::spool::layout::LayoutError;
 use rcpspool::store::Store;
@@ -197,7 +197,7 @@ pub fn take_all(engine: &mut Engine) -> Result<Totals, EngineError> {
             })
             .collect();
         paths.sort();
-        if station.place == Place::Desk {
+        if station.place == Owner::Desk {
             paths.retain(|path| {
                 path.extension()
                     .is_some_and(|ending| ending == "csv" || ending == "json")

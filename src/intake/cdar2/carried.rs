@@ -11,11 +11,11 @@ use crate::model::change::Record;
 use crate::model::document::{Document, DocumentKind, UniqueId};
 use crate::model::identifiers::{FacilityId, Ipp, NetworkId};
 use crate::model::name::GivenNames;
-use crate::model::outcome::{Place, Reason, Refusal, Verdict, Warning};
+use crate::model::outcome::{Location, Reason, Refusal, Verdict, Warning};
 use crate::model::patient::Patient;
 use crate::model::view::{View, ViewError};
 
-/// How a document came that is no file of its own, but a part of a message (SPEC 6).
+/// How a document came that is no file of its own, but a part of a message (interface.md 6).
 #[derive(Debug)]
 pub struct Carried<'c> {
     /// Whose it is, as the message says.
@@ -65,7 +65,7 @@ pub(super) fn check_carried(
             Reason::IdentityMismatch,
             "expected a document of the message's patient, found one that names another patient",
         )
-        .at(Place::named(places::PATIENT_ID))),
+        .at(Location::named(places::PATIENT_ID))),
     })
 }
 
@@ -149,7 +149,7 @@ pub fn newcomer(
             Reason::IdentityMismatch,
             "expected a document of the message's patient, found one that names another patient",
         )
-        .at(Place::named(places::PATIENT_ID))
+        .at(Location::named(places::PATIENT_ID))
         .into());
     }
     let mut warnings = Vec::new();

@@ -7,7 +7,7 @@ use crate::intake::testing::{World, told};
 use crate::model::note::NoteReason;
 use crate::model::outcome::Outcome;
 use crate::model::patient::Patient;
-use crate::store::Overlay;
+use crate::store::PendingChanges;
 
 const WHOLE: &str = include_str!("../../../fixtures/cda/meeting.xml");
 
@@ -809,7 +809,8 @@ fn a_later_document_replaces_the_questionnaire_and_an_older_one_is_stale() {
         assert_eq!((title, filled.number), (Some("Nouveau motif"), 2));
         let former =
             crate::store::keys::former_questionnaires(&world.facility.id, &CaseId::new("CASE-77"));
-        let former: Vec<FilledQuestionnaire> = Overlay::new(&world.store).all(&former).unwrap();
+        let former: Vec<FilledQuestionnaire> =
+            PendingChanges::new(&world.store).all(&former).unwrap();
         assert_eq!(
             former[0].questionnaire.sections[0].title.as_deref(),
             Some("Motif & question")

@@ -1,4 +1,4 @@
-//! What a command of the desk does (SPEC 7).
+//! What a command of the desk does (interface.md 7).
 
 use chrono::{DateTime, Utc};
 
@@ -756,7 +756,7 @@ fn still_stands(case: &CaseId, (version, batch): (u32, Option<u64>)) -> String {
     )
 }
 
-/// What only the desk can say is missing; who submitted the case is looked for where the report is written (SPEC 8).
+/// What only the desk can say is missing; who submitted the case is looked for where the report is written (interface.md 8).
 fn warn_of_no_decision(completion: &Completion) -> Option<Warning> {
     let decision = completion.decision.as_deref().unwrap_or_default();
     (completion.pdf.is_none() && is_blank(decision)).then(|| {

@@ -1,4 +1,4 @@
-//! How much a `complete` may say (SPEC 7): a physician signs all of it, so nothing of it is cut in its report.
+//! How much a `complete` may say (interface.md 7): a physician signs all of it, so nothing of it is cut in its report.
 
 use chrono::NaiveDate;
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::iter::Peekable;
 use std::str::Chars;
 
-use crate::model::outcome::{Place, Reason, Refusal};
+use crate::model::outcome::{Location, Reason, Refusal};
 
 /// A list with its header understood, whose lines are read one by one: read at once, short ones would take many times
 /// the memory of their text.
@@ -273,8 +273,8 @@ pub fn bad_csv(message: impl Into<String>, line: usize, column: Option<&str>) ->
 }
 
 /// A place in a list.
-pub fn place(line: usize, column: Option<&str>) -> Place {
-    Place::named(match column {
+pub fn place(line: usize, column: Option<&str>) -> Location {
+    Location::named(match column {
         Some(column) => format!("line {line}, column {column}"),
         None => format!("line {line}"),
     })

@@ -1,4 +1,4 @@
-//! A form that is filled by hand: what the command `questionnaire` may hold, and the same as a table (SPEC 7).
+//! A form that is filled by hand: what the command `questionnaire` may hold, and the same as a table (interface.md 7).
 
 use std::borrow::Cow;
 

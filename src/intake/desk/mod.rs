@@ -1,4 +1,4 @@
-//! The desk: the side that runs the meetings, its commands and its lists of sessions (SPEC 7).
+//! The desk: the side that runs the meetings, its commands and its lists of sessions (interface.md 7).
 //!
 //! The command line writes the same files as the meeting tool does, so there is one way in: [`parse`] reads a file of
 //! commands, [`decide`] says what one of them does, [`decide_sessions`] what a list of sessions does.
@@ -22,7 +22,7 @@ use serde_json::value::RawValue;
 use crate::model::calendar;
 use crate::model::case::{Participant, ReportItem};
 use crate::model::identifiers::{CaseId, FacilityId, Ipp, NoteId, Rpps, SessionId};
-use crate::model::outcome::{Place, Reason, Refusal};
+use crate::model::outcome::{Location, Reason, Refusal};
 use crate::model::patient::{Physician, PhysicianNumber};
 
 pub use command::{decide, matching};
@@ -391,7 +391,7 @@ pub fn no_file_time() -> Refusal {
             "expected {expected} as `time`, or as the modification time of the file, found a file modified at no such time"
         ),
     )
-    .at(Place::named("time"))
+    .at(Location::named("time"))
 }
 
 /// The PDF that must be there before the command can be decided.
@@ -405,7 +405,7 @@ pub fn pdf_named(command: &Command) -> Option<&str> {
 /// How many commands a list may have, as many as there may be messages in a file.
 pub const MAX_COMMANDS: usize = 100_000;
 
-/// The commands of a file, each of which stands by itself (SPEC 7). They are read one by one: all of them read at once
+/// The commands of a file, each of which stands by itself (interface.md 7). They are read one by one: all of them read at once
 /// would take many times the memory of their text.
 #[derive(Debug)]
 pub struct Commands<'t> {
@@ -442,7 +442,7 @@ impl<'t> Commands<'t> {
     }
 }
 
-/// Finds the commands of a file: one object, or a list of them (SPEC 7).
+/// Finds the commands of a file: one object, or a list of them (interface.md 7).
 pub fn parse(bytes: &[u8]) -> Result<Commands<'_>, Refusal> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let text = std::str::from_utf8(bytes).map_err(|error| {
@@ -589,8 +589,8 @@ impl Start {
         Refusal::new(Reason::BadCommand, message).at(place.place())
     }
 
-    fn place(self) -> Place {
-        Place::named(format!("line {}, column {}", self.line, self.column))
+    fn place(self) -> Location {
+        Location::named(format!("line {}, column {}", self.line, self.column))
     }
 }
 

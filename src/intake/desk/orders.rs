@@ -1,4 +1,4 @@
-//! What a command asks of the engine about refused files, and about moves that can never be done (SPEC 7).
+//! What a command asks of the engine about refused files, and about moves that can never be done (interface.md 7).
 
 use super::{Discard, Retry};
 use crate::intake::{Decision, Order};

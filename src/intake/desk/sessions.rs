@@ -1,4 +1,4 @@
-//! Lists of sessions: CSV as spreadsheets write it (SPEC 7).
+//! Lists of sessions: CSV as spreadsheets write it (interface.md 7).
 //!
 //! A list is taken as a whole or not at all: one wrong cell refuses it, with its line and column. Sessions that a list
 //! does not name stay as they are, and so do the data of a known session whose column it does not have.

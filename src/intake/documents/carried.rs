@@ -1,4 +1,4 @@
-//! A CDA of a meeting that came within a message: it is a document, and does what a file of it does (SPEC 5).
+//! A CDA of a meeting that came within a message: it is a document, and does what a file of it does (interface.md 5).
 
 use super::{CdaHead, File, Flow, Ids, Sent, Status, Stop};
 use crate::cda;
@@ -7,7 +7,7 @@ use crate::intake::cdar2::{self, Carried};
 use crate::intake::{Content, Decision, identity, route};
 use crate::model::change::{Change, Record, Subject};
 use crate::model::document::{ContentType, Document};
-use crate::model::outcome::{Place, Reason, Refusal, Verdict};
+use crate::model::outcome::{Location, Reason, Refusal, Verdict};
 use crate::model::patient::Patient;
 use crate::model::view::{View, ViewError};
 
@@ -172,8 +172,8 @@ impl<'m> Flow<'_, 'm> {
 }
 
 /// A place of a document that stands in an OBX.
-fn within(sent: &Sent<'_>, path: &str) -> Place {
-    let mut place: Place = sent.value.position().into();
+fn within(sent: &Sent<'_>, path: &str) -> Location {
+    let mut place: Location = sent.value.position().into();
     if !path.is_empty() {
         place.shown = format!("{} {path}", place.shown);
     }

@@ -1,4 +1,4 @@
-//! Documents: each rule of SPEC 6, by messages.
+//! Documents: each rule of interface.md 6, by messages.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -1,4 +1,4 @@
-//! The fRCP: the finished form of a case as a PDF in French (SPEC 8).
+//! The fRCP: the finished form of a case as a PDF in French (interface.md 8).
 //!
 //! This file says what the document shows and in which order; [`crate::config::layout`] holds what an
 //! operator can adapt, `page` places and draws, `text` measures. The PDF is A4, PDF/A-2b, tagged, its fonts

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use rcpspool::config::Config;
 use rcpspool::hl7::{Message, split};
 use rcpspool::intake::{Context, Decided, DeskContext, Stop, desk, route};
-use rcpspool::store::{MemoryStore, Overlay, apply_all};
+use rcpspool::store::{MemoryStore, PendingChanges, apply_all};
 
 const SESSIONS: &[u8] = include_bytes!("../../../fixtures/known/sessions.csv");
 const MESSAGES: &[u8] = include_bytes!("../../../fixtures/known/messages.hl7");
@@ -38,8 +38,8 @@ impl World {
         world
     }
 
-    pub fn view(&self) -> Overlay<'_> {
-        Overlay::new(&self.store)
+    pub fn view(&self) -> PendingChanges<'_> {
+        PendingChanges::new(&self.store)
     }
 
     pub fn context(&self) -> Context<'_> {

@@ -161,9 +161,9 @@ fn give_with(world: &mut World, json: &str, pdf: Option<&[u8]>) -> (Outcome, Opt
 fn applied(world: &mut World, decided: Decided<'static>) -> (Outcome, Option<Order>) {
     match decided {
         Ok(decision) => {
-            let mut overlay = world.view();
-            let changes = overlay.apply(&decision.changes).unwrap();
-            drop(overlay);
+            let mut pending = world.view();
+            let changes = pending.apply(&decision.changes).unwrap();
+            drop(pending);
             crate::store::apply_all(&world.store, &changes).unwrap();
             world.history.extend(decision.history);
             let outcome = Outcome::Taken {

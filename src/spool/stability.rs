@@ -1,4 +1,4 @@
-//! When a file in an inbox is whole: unchanged between two looks (DESIGN, "Taking files in").
+//! When a file in an inbox is whole: unchanged between two looks (design.md, "Taking files in").
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -8,14 +8,14 @@ use super::sweep::{Found, Look, Sweep, age};
 
 /// What was seen of the files of one inbox.
 #[derive(Debug, Default)]
-pub struct Settling {
+pub struct Stability {
     seen: HashMap<PathBuf, (Look, Instant)>,
     arrived_whole: HashSet<PathBuf>,
     next: Option<Duration>,
     newer_than_clock: usize,
 }
 
-impl Settling {
+impl Stability {
     /// A file came by a rename, whole: it needs no second look.
     pub fn arrived_whole(&mut self, path: &Path) {
         self.arrived_whole.insert(path.to_owned());
@@ -128,7 +128,7 @@ mod tests {
             found
         };
         for (modified, is_taken) in [(WALL + 1, true), (i128::MAX, true), (WALL, false)] {
-            let mut settling = Settling::default();
+            let mut settling = Stability::default();
             let first = dated(&[("early", 5), ("ahead", modified)]);
             assert!(settling.ready(&first, settle, true, WALL).is_empty());
             let newer = usize::from(is_taken);
@@ -141,7 +141,7 @@ mod tests {
             assert_eq!(settling.newer_than_clock(), 0);
         }
         // What came before it goes before it.
-        let mut settling = Settling::default();
+        let mut settling = Stability::default();
         let both = dated(&[("early", 5), ("ahead", WALL + 1)]);
         settling.arrived_whole(Path::new("ahead"));
         assert!(settling.ready(&both, settle, true, WALL).is_empty());
@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_file_is_ready_once_it_stays_the_same() {
-        let mut settling = Settling::default();
+        let mut settling = Stability::default();
         let settle = Duration::from_millis(20);
         assert!(
             settling
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn what_came_whole_once_may_come_in_pieces_the_next_time() {
-        let mut settling = Settling::default();
+        let mut settling = Stability::default();
         let settle = Duration::from_secs(60);
         settling.arrived_whole(Path::new("a"));
         assert_eq!(
@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn what_came_whole_waits_only_for_what_is_older() {
-        let mut settling = Settling::default();
+        let mut settling = Stability::default();
         let settle = Duration::from_secs(60);
         settling.arrived_whole(Path::new("b"));
         assert!(

@@ -1,4 +1,4 @@
-//! Keeping the journal small: a snapshot takes the place of what it covers, older segments are compressed, and what
+//! Upkeep the journal small: a snapshot takes the place of what it covers, older segments are compressed, and what
 //! retention does not ask for is deleted.
 //!
 //! Only segments that nothing is appended to any more are touched, so this goes on beside a running journal. At every

@@ -1,4 +1,4 @@
-//! The PDFs that commands of the desk name: the file that a `complete` comes with is a companion of its command.
+//! The PDFs that commands of the desk name: the file that a `complete` comes with is a attachment of its command.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -7,12 +7,12 @@ use super::group::Group;
 use super::telling::Parts;
 use super::{Arrival, Claimed, Engine, EngineError};
 use crate::intake::desk::{self, Commands};
-use crate::journal::Place;
+use crate::journal::Owner;
 use crate::spool::claim::Claim;
 use crate::spool::fs::Kind;
 
 /// The file that a command names.
-pub(super) enum Companion {
+pub(super) enum Attachment {
     /// It is ours.
     Ours(Claimed),
     /// There is none that could be taken, since it is so.
@@ -21,9 +21,9 @@ pub(super) enum Companion {
     Unreadable(String),
 }
 
-/// The companions of one list of commands.
+/// The attachments of one list of commands.
 #[derive(Default)]
-pub(super) struct Companions {
+pub(super) struct Attachments {
     /// Those that a command has taken, and whether it was refused.
     taken: Vec<(Claimed, bool)>,
     /// The paths under which these were received.
@@ -33,15 +33,15 @@ pub(super) struct Companions {
     ours: Option<BTreeMap<PathBuf, Vec<Claim>>>,
 }
 
-impl Companions {
+impl Attachments {
     /// A command has taken this one.
-    pub fn take(&mut self, companion: Claimed, refused: bool) {
-        let received = &companion.claim.received;
+    pub fn take(&mut self, attachment: Claimed, refused: bool) {
+        let received = &attachment.claim.received;
         if let Some(ours) = self.ours.as_mut().and_then(|ours| ours.get_mut(received)) {
-            ours.retain(|claim| claim.key() != companion.claim.key());
+            ours.retain(|claim| claim.key() != attachment.claim.key());
         }
         self.taken_paths.insert(received.clone());
-        self.taken.push((companion, refused));
+        self.taken.push((attachment, refused));
     }
 
     /// Those that were taken, and whether their commands were refused.
@@ -53,14 +53,14 @@ impl Companions {
 impl Engine {
     /// The file of this path in the desk's inbox, made ours; it may be ours since an earlier attempt. One that a command
     /// before this one named is that one's.
-    pub(super) fn claim_companion(
+    pub(super) fn claim_attachment(
         &mut self,
         group: &Group<'_>,
-        companions: &mut Companions,
+        attachments: &mut Attachments,
         received: &Path,
-    ) -> Result<Companion, EngineError> {
-        if let Some(claimed) = self.claimed_companion(group, companions, received)? {
-            return Ok(Companion::Ours(claimed));
+    ) -> Result<Attachment, EngineError> {
+        if let Some(claimed) = self.claimed_companion(group, attachments, received)? {
+            return Ok(Attachment::Ours(claimed));
         }
         let folder = Path::new("inbox").join(received.parent().unwrap_or(Path::new("")));
         let name = received.file_name().unwrap_or_default();
@@ -72,38 +72,38 @@ impl Engine {
         };
         match kind {
             Ok(Some(Kind::File)) => {}
-            Ok(Some(Kind::Folder)) => return Ok(Companion::None("which is a folder")),
-            Ok(Some(Kind::Link)) => return Ok(Companion::None("which is a link")),
-            Ok(Some(Kind::Other)) => return Ok(Companion::None("which is no file")),
+            Ok(Some(Kind::Folder)) => return Ok(Attachment::None("which is a folder")),
+            Ok(Some(Kind::Link)) => return Ok(Attachment::None("which is a link")),
+            Ok(Some(Kind::Other)) => return Ok(Attachment::None("which is no file")),
             Ok(None) => {
-                return Ok(Companion::None(
-                    match companions.taken_paths.contains(received) {
+                return Ok(Attachment::None(
+                    match attachments.taken_paths.contains(received) {
                         true => "which a command before it in this list has taken",
                         false => "which is not in the desk's inbox",
                     },
                 ));
             }
             Err(error) if error.is_unreadable() => {
-                return Ok(Companion::Unreadable(error.source.to_string()));
+                return Ok(Attachment::Unreadable(error.source.to_string()));
             }
             Err(error) => return Err(error.into()),
         }
         let claim = Claim::new(self.order + 1, &self.run, received);
         let arrival = Arrival {
-            place: Place::Desk,
+            place: Owner::Desk,
             path: received.to_owned(),
         };
         match self.move_into_work(&arrival, &claim) {
             Ok(true) => {
                 self.order += 1;
-                Ok(Companion::Ours(Claimed::new(Place::Desk, claim)))
+                Ok(Attachment::Ours(Claimed::new(Owner::Desk, claim)))
             }
-            Ok(false) => Ok(Companion::None("which is not in the desk's inbox")),
+            Ok(false) => Ok(Attachment::None("which is not in the desk's inbox")),
             Err(EngineError::Disk(error)) if error.is_absent() => {
-                Ok(Companion::None("which is not in the desk's inbox"))
+                Ok(Attachment::None("which is not in the desk's inbox"))
             }
             Err(EngineError::Disk(error)) if error.is_unreadable() => {
-                Ok(Companion::Unreadable(error.source.to_string()))
+                Ok(Attachment::Unreadable(error.source.to_string()))
             }
             Err(error) => Err(error),
         }
@@ -113,23 +113,26 @@ impl Engine {
     fn claimed_companion(
         &self,
         group: &Group<'_>,
-        companions: &mut Companions,
+        attachments: &mut Attachments,
         received: &Path,
     ) -> Result<Option<Claimed>, EngineError> {
-        if companions.ours.is_none() {
+        if attachments.ours.is_none() {
             let mut ours: BTreeMap<PathBuf, Vec<Claim>> = BTreeMap::new();
             for entry in self.fs.list(&self.spool.desk.work)? {
                 if let Some(claim) = Claim::parse(&entry.name) {
                     ours.entry(claim.received.clone()).or_default().push(claim);
                 }
             }
-            companions.ours = Some(ours);
+            attachments.ours = Some(ours);
         }
-        let ours = companions.ours.as_ref().and_then(|ours| ours.get(received));
+        let ours = attachments
+            .ours
+            .as_ref()
+            .and_then(|ours| ours.get(received));
         let claimed = ours
             .into_iter()
             .flatten()
-            .map(|claim| Claimed::new(Place::Desk, claim.clone()));
+            .map(|claim| Claimed::new(Owner::Desk, claim.clone()));
         let is_taken = |claimed: &Claimed| {
             group.moves_away(&claimed.place, &claimed.path_in_work())
                 || self.is_to_be_moved(claimed)
@@ -145,19 +148,19 @@ impl Engine {
         claimed: &Claimed,
         commands: &Commands<'_>,
         parts: &Parts,
-    ) -> Result<Companions, EngineError> {
+    ) -> Result<Attachments, EngineError> {
         let folder = claimed.claim.received.parent().unwrap_or(Path::new(""));
-        let mut companions = Companions::default();
+        let mut attachments = Attachments::default();
         for (index, parsed) in commands.iter().enumerate().take(parts.count()) {
             let named = parsed.command.as_ref().ok().and_then(desk::pdf_named);
             if let Some(name) = named
                 && let Some(ours) =
-                    self.claimed_companion(group, &mut companions, &folder.join(name))?
+                    self.claimed_companion(group, &mut attachments, &folder.join(name))?
             {
                 let refused = parts.refused().binary_search(&index).is_ok();
-                companions.take(ours, refused);
+                attachments.take(ours, refused);
             }
         }
-        Ok(companions)
+        Ok(attachments)
     }
 }

@@ -14,14 +14,14 @@ use crate::spool::layout::LayoutError;
 use crate::status::control::{self, ControlClient, Request, Response};
 use crate::store::MemoryStore;
 
-/// So long a command waits for another one that has the spool (DESIGN, "Taking files in").
+/// So long a command waits for another one that has the spool (design.md, "Taking files in").
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// After this time it says that it waits.
 const BEFORE_SAYING: Duration = Duration::from_secs(1);
 
 /// Who has the data.
-pub enum Reach {
+pub enum Access {
     /// Nobody else: the engine is open here, and to be closed.
     Here(Box<Engine>),
     /// A running daemon.
@@ -34,14 +34,14 @@ pub fn is_daemon_there(config: &Config) -> bool {
 }
 
 /// Finds out who has the data.
-pub fn reach(config: &Arc<Config>) -> Result<Reach, Failure> {
+pub fn reach(config: &Arc<Config>) -> Result<Access, Failure> {
     reach_as(config, Start::default())
 }
 
 /// The same, where that makes no spool: nothing if there is none yet.
-pub fn reach_if_there(config: &Arc<Config>) -> Result<Option<Reach>, Failure> {
+pub fn reach_if_there(config: &Arc<Config>) -> Result<Option<Access>, Failure> {
     if let Some(client) = daemon(config)? {
-        return Ok(Some(Reach::Daemon(client)));
+        return Ok(Some(Access::Daemon(client)));
     }
     match look(&Fs::new(), config)? {
         Found::Spool => reach(config).map(Some),
@@ -65,7 +65,7 @@ fn daemon(config: &Config) -> Result<Option<ControlClient>, Failure> {
 }
 
 /// Finds out who has the data; where nobody has, the engine is opened as `start` says.
-pub fn reach_as(config: &Arc<Config>, start: Start) -> Result<Reach, Failure> {
+pub fn reach_as(config: &Arc<Config>, start: Start) -> Result<Access, Failure> {
     let begun = Instant::now();
     let mut said = false;
     loop {
@@ -74,12 +74,12 @@ pub fn reach_as(config: &Arc<Config>, start: Start) -> Result<Reach, Failure> {
                 true => Err(Failure::new(
                     "the daemon is running: stop it, then accept the loss, then start it again",
                 )),
-                false => Ok(Reach::Daemon(client)),
+                false => Ok(Access::Daemon(client)),
             };
         }
         let config = Arc::clone(config);
         match Engine::open_as(config, Fs::new(), OpenStore::Sled, start, &mut |_| {}) {
-            Ok(engine) => return Ok(Reach::Here(Box::new(engine))),
+            Ok(engine) => return Ok(Access::Here(Box::new(engine))),
             // Another command, or a daemon that is starting.
             // Or a daemon whose socket was removed, which it makes again with its next rescan.
             Err(EngineError::Layout(LayoutError::InUse(holder))) if begun.elapsed() < PATIENCE => {
@@ -101,8 +101,8 @@ pub fn ask(config: &Arc<Config>, request: &Request) -> Result<Value, Failure> {
             complain(no_spool(config));
             value(control::answer(request, &MemoryStore::default(), config))
         }
-        Some(Reach::Daemon(mut client)) => ask_daemon(&mut client, request),
-        Some(Reach::Here(engine)) => {
+        Some(Access::Daemon(mut client)) => ask_daemon(&mut client, request),
+        Some(Access::Here(engine)) => {
             let response = control::answer(request, &**engine.store(), config);
             engine.close()?;
             value(response)

@@ -1,4 +1,4 @@
-//! Keeping the spool small: snapshots of the journal, and retention (docs/interface.md, 11).
+//! Upkeep the spool small: snapshots of the journal, and retention (docs/interface.md, 11).
 //!
 //! [`Engine::keeping`] finds out what is to be done and journals that retention goes on; the work itself touches only
 //! what nothing is added to any more, so the daemon does it beside its loop.
@@ -13,12 +13,12 @@ use serde::{Deserialize, Serialize};
 use super::group::Group;
 use super::upgrade::layout_change;
 use super::{Engine, EngineError};
-use crate::journal::keeping::{self, Old, When};
+use crate::journal::upkeep::{self, Old, When};
 use crate::journal::{Counters, JournalError};
 use crate::spool::ages::{Ages, Elapsed, InUse};
 use crate::spool::fs::{Dir, Fs};
 use crate::spool::retention::{self, Removed};
-use crate::store::{KeyChange, Overlay, Store, keys, to_json};
+use crate::store::{KeyChange, PendingChanges, Store, keys, to_json};
 
 /// What versions that went by the wall clock alone wrote of the last time that retention went on.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -35,7 +35,7 @@ struct JournalAge {
 }
 
 /// What is to be done.
-pub struct Keeping {
+pub struct Upkeep {
     fs: Fs,
     journal: Dir,
     retention: Option<Retention>,
@@ -63,7 +63,7 @@ pub(super) struct Counting {
 impl Counting {
     /// Reads the count and goes on with it.
     pub fn of(store: &dyn Store, fs: &Fs, counters: Counters) -> Result<Self, EngineError> {
-        let view = Overlay::new(store);
+        let view = PendingChanges::new(store);
         let known: Option<Elapsed> = view.get(keys::ELAPSED)?;
         let mut dates = BTreeMap::new();
         for key in view.keys(keys::DATES_IN_USE)? {
@@ -89,7 +89,7 @@ impl Counting {
 
 impl Engine {
     /// What is to be done at this moment so that the spool does not grow without end.
-    pub fn keeping(&mut self) -> Result<Keeping, EngineError> {
+    pub fn upkeep(&mut self) -> Result<Upkeep, EngineError> {
         self.land()?;
         if let Some(set) = self.ages.look(self.fs.clock()) {
             log::warn!(
@@ -103,7 +103,7 @@ impl Engine {
         self.note_today()?;
         let retention = self.retention()?;
         self.worklists.set_ages(self.ages.clone());
-        Ok(Keeping {
+        Ok(Upkeep {
             retention,
             fs: self.fs.clone(),
             journal: self.spool.journal.clone(),
@@ -114,7 +114,7 @@ impl Engine {
     pub fn snapshot(&mut self) -> Result<(), EngineError> {
         self.land()?;
         self.committer.turn_journal()?;
-        keeping::keep(&self.fs, &self.spool.journal, When::Now, None, &|| false)?;
+        upkeep::keep(&self.fs, &self.spool.journal, When::Now, None, &|| false)?;
         Ok(())
     }
 
@@ -194,7 +194,7 @@ impl Engine {
             return Ok(None);
         };
         let segment = journal.position().segment;
-        let view = Overlay::new(&*self.store);
+        let view = PendingChanges::new(&*self.store);
         let mut marks: Vec<JournalAge> = view.get(keys::JOURNAL_AGES)?.unwrap_or_default();
         let is_old = |mark: &JournalAge| self.ages.is_counted_since(mark.seconds, keep);
         let old = marks.iter().rposition(is_old);
@@ -278,7 +278,7 @@ impl Engine {
     }
 }
 
-impl Keeping {
+impl Upkeep {
     /// Does it. `stop` may end it at any time: the next time goes on.
     ///
     /// # Errors
@@ -288,8 +288,8 @@ impl Keeping {
             retention.run(&self.fs, stop);
         }
         let old = self.retention.as_ref().and_then(|it| it.journal);
-        let kept = keeping::keep(&self.fs, &self.journal, When::Due, old, stop)?;
-        if kept != keeping::Kept::default() {
+        let kept = upkeep::keep(&self.fs, &self.journal, When::Due, old, stop)?;
+        if kept != upkeep::Kept::default() {
             log::info!(
                 "journal: {} snapshots made, {} segments compressed, {} archives deleted",
                 kept.snapshots,

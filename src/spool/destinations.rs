@@ -144,7 +144,7 @@ pub struct Names {
     /// The names of files that could not be moved into place yet: nothing lies there, and something is to.
     awaited: HashSet<(i32, OsString)>,
     /// What may lie where received files end, by the number of the station's folder and the path below its inbox.
-    lying: HashMap<(i32, OsString), Lying>,
+    occupied: HashMap<(i32, OsString), Lying>,
     /// The last number given for a name on a day, so that the ten-thousandth file of a name is named as fast as the
     /// second.
     numbers: HashMap<(i32, OsString), u32>,
@@ -199,10 +199,10 @@ impl Names {
                 named.below(ACKS, RECEIPT),
                 named.below(ACKS, OUTCOME),
             ];
-            let lying = self.lying(fs, folders, root, day, &folder)?;
+            let occupied = self.occupied(fs, folders, root, day, &folder)?;
             let mut may_be_taken = Vec::new();
             for path in wanted.iter().chain(&lies_elsewhere) {
-                if lying.names.contains(bare(path)) {
+                if occupied.names.contains(bare(path)) {
                     may_be_taken.push(path.as_path());
                 }
             }
@@ -215,10 +215,10 @@ impl Names {
                 if number > 1 {
                     self.numbers.insert(of_day, number);
                 }
-                let lying = self.lying(fs, folders, root, day, &folder)?;
+                let occupied = self.occupied(fs, folders, root, day, &folder)?;
                 for path in wanted.iter().chain(&lies_elsewhere) {
-                    if !lying.names.contains(bare(path)) {
-                        lying.names.insert(bare(path).to_owned());
+                    if !occupied.names.contains(bare(path)) {
+                        occupied.names.insert(bare(path).to_owned());
                     }
                 }
                 self.keep_folder(fs, folders, root, day, &folder)?;
@@ -323,8 +323,8 @@ impl Names {
     ) -> Result<()> {
         for folder in folder.ancestors() {
             if let (Some(above), Some(_)) = (folder.parent(), folder.file_name()) {
-                let lying = self.lying(fs, folders, root, day, above)?;
-                lying.names.insert(bare(folder).to_owned());
+                let occupied = self.occupied(fs, folders, root, day, above)?;
+                occupied.names.insert(bare(folder).to_owned());
             }
         }
         Ok(())
@@ -347,9 +347,9 @@ impl Names {
                 && !self.any_awaited(root, wanted)
                 && !any_lies(fs, folders, root, &[&path])?
             {
-                let of_root = self.lying.iter_mut();
-                for (_, lying) in of_root.filter(|((number, _), _)| *number == root.number()) {
-                    lying.names.insert(bare(&path).to_owned());
+                let of_root = self.occupied.iter_mut();
+                for (_, occupied) in of_root.filter(|((number, _), _)| *number == root.number()) {
+                    occupied.names.insert(bare(&path).to_owned());
                 }
                 self.give(root, vec![path.clone()]);
                 return Ok(path);
@@ -387,10 +387,10 @@ impl Names {
 
     /// Looks at the folders again before the next name is chosen: others may have put something there.
     pub fn look_again(&mut self) {
-        self.lying.clear();
+        self.occupied.clear();
     }
 
-    fn lying(
+    fn occupied(
         &mut self,
         fs: &Fs,
         folders: &Folders,
@@ -399,7 +399,7 @@ impl Names {
         folder: &Path,
     ) -> Result<&mut Lying> {
         let key = (root.number(), folder.as_os_str().to_owned());
-        match self.lying.entry(key) {
+        match self.occupied.entry(key) {
             Occupied(known) if known.get().day == day => Ok(known.into_mut()),
             entry => {
                 let mut names = HashSet::new();

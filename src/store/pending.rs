@@ -41,7 +41,7 @@ const FEW_KEYS: usize = 16;
 type Pairs = Rc<BTreeMap<String, Vec<u8>>>;
 
 /// A store with changes over it that it does not have yet.
-pub struct Overlay<'s> {
+pub struct PendingChanges<'s> {
     store: &'s dyn Store,
     /// What the group before decided, which the store may not have yet.
     decided: Option<Decided>,
@@ -54,7 +54,7 @@ pub struct Overlay<'s> {
     few: RefCell<HashMap<String, Option<Pairs>>>,
 }
 
-impl<'s> Overlay<'s> {
+impl<'s> PendingChanges<'s> {
     /// The store as it is.
     pub fn new(store: &'s dyn Store) -> Self {
         Self {
@@ -163,7 +163,7 @@ impl<'s> Overlay<'s> {
     }
 
     /// The records whose keys start with this prefix, in the order of their keys; those that are a patient's by
-    /// [`Overlay::all_of_patients`].
+    /// [`PendingChanges::all_of_patients`].
     pub fn all<T: DeserializeOwned>(&self, prefix: &str) -> Result<Vec<T>, ViewError> {
         self.pairs(prefix)?
             .iter()
@@ -453,17 +453,17 @@ enum Led {
     },
 }
 
-impl Branch for Overlay<'_> {
+impl Branch for PendingChanges<'_> {
     fn make(&mut self, changes: &[Change]) -> Result<(), ViewError> {
         self.apply(changes).map(drop)
     }
 }
 
-impl View for Overlay<'_> {
+impl View for PendingChanges<'_> {
     fn branch(&self) -> Box<dyn Branch + '_> {
-        Box::new(Overlay {
+        Box::new(PendingChanges {
             below: self.changes().collect(),
-            ..Overlay::new(self.store)
+            ..PendingChanges::new(self.store)
         })
     }
 
@@ -796,13 +796,13 @@ mod tests {
         let held: Report = serde_json::from_str(HELD_ALL).unwrap();
         let store = MemoryStore::default();
         let put = Record::Report(held.clone()).into();
-        let changes = Overlay::new(&store).apply(&[put]).unwrap();
+        let changes = PendingChanges::new(&store).apply(&[put]).unwrap();
         apply_all(&store, &changes).unwrap();
         // Indices are as they were; the value is as it was written then.
         let value = RawValue::from_string(HELD_ALL.to_owned()).unwrap();
         apply_all(&store, &[(keys::report(&demo, &case), Some(value))]).unwrap();
 
-        let mut view = Overlay::new(&store);
+        let mut view = PendingChanges::new(&store);
         let mut report = view.report(&demo, &case).unwrap().unwrap();
         assert_eq!(
             (report.latest, report.left, report.waiting),
@@ -821,7 +821,7 @@ mod tests {
         let changes: Vec<Change> = records.map(Change::from).collect();
         let changes = view.apply(&changes).unwrap();
         apply_all(&store, &changes).unwrap();
-        let view = Overlay::new(&store);
+        let view = PendingChanges::new(&store);
         let report = view.report(&demo, &case).unwrap().unwrap();
         assert!(report.versions.is_empty());
         assert_eq!(
