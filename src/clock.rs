@@ -10,10 +10,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 /// Reads the time; a clone reads the same clock.
 #[derive(Debug, Clone)]
-pub struct Clock(Source);
+pub struct Clock(ClockSource);
 
 #[derive(Debug, Clone)]
-enum Source {
+enum ClockSource {
     System,
     ByHand(Arc<Mutex<Moment>>),
 }
@@ -31,19 +31,19 @@ pub struct Moment {
 
 impl Default for Clock {
     fn default() -> Self {
-        Self(Source::System)
+        Self(ClockSource::System)
     }
 }
 
 impl Clock {
     /// A clock that stands at this moment until it is told otherwise.
     pub fn by_hand(moment: Moment) -> Self {
-        Self(Source::ByHand(Arc::new(Mutex::new(moment))))
+        Self(ClockSource::ByHand(Arc::new(Mutex::new(moment))))
     }
 
     /// Changes what a clock by hand says; the machine's own cannot be changed here.
     pub fn set(&self, change: impl FnOnce(&mut Moment)) {
-        if let Source::ByHand(moment) = &self.0 {
+        if let ClockSource::ByHand(moment) = &self.0 {
             change(&mut moment.lock().unwrap_or_else(PoisonError::into_inner));
         }
     }
@@ -51,8 +51,8 @@ impl Clock {
     /// What the clock on the wall says.
     pub fn wall(&self) -> DateTime<Utc> {
         match &self.0 {
-            Source::System => Utc::now(),
-            Source::ByHand(moment) => {
+            ClockSource::System => Utc::now(),
+            ClockSource::ByHand(moment) => {
                 let moment = moment.lock().unwrap_or_else(PoisonError::into_inner);
                 moment.wall
             }
@@ -62,12 +62,12 @@ impl Clock {
     /// What both clocks say.
     pub fn moment(&self) -> Moment {
         match &self.0 {
-            Source::System => Moment {
+            ClockSource::System => Moment {
                 wall: Utc::now(),
                 running: running(),
                 boot: boot(),
             },
-            Source::ByHand(moment) => moment
+            ClockSource::ByHand(moment) => moment
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .clone(),

@@ -26,11 +26,13 @@ use crate::hl7::Position;
 use crate::model::{document::ContentType, identifiers::FacilityId};
 
 pub use error::ConfigError;
-pub use setting::{Acks, CdaCaseId, Every, Format, LeadField, Renew, Version, Withdraw};
+pub use setting::{
+    Acks, CdaCaseId, Every, Format, Hl7Version, LeadField, RenewSetting, WithdrawSetting,
+};
 
-use error::Source;
+use error::ConfigText;
 use layout::Layout;
-use setting::{Given, Region, Setting, quoted};
+use setting::{Region, Setting, SettingValue, quoted};
 
 /// Looked for in the current directory where no file is named.
 const HERE: &str = "rcpspool.toml";
@@ -109,7 +111,7 @@ macro_rules! table {
         #[derive(Debug, Default, Deserialize)]
         #[serde(deny_unknown_fields)]
         struct $given {
-            $($key: Option<Spanned<Given<$type>>>,)+
+            $($key: Option<Spanned<SettingValue<$type>>>,)+
         }
 
         impl Default for $table {
@@ -214,7 +216,7 @@ table!(
         /// The message that carries a report.
         format: Format = Format::MdmT02,
         /// Its version of HL7.
-        version: Version = Version::V2_5,
+        version: Hl7Version = Hl7Version::V2_5,
         /// MSH-3, TXA-12.2 and TXA-13.2.
         sending_application: String = "ROFIM".to_owned(),
         /// MSH-4.
@@ -222,9 +224,9 @@ table!(
         /// Where the lead physician is put.
         lead: LeadField = LeadField::TXA_10,
         /// When an outdated report is made anew.
-        renew: Renew = Renew::Desk,
+        renew: RenewSetting = RenewSetting::Desk,
         /// How the facility is told that a report which left does not hold any more.
-        withdraw: Withdraw = Withdraw::NextVersion,
+        withdraw: WithdrawSetting = WithdrawSetting::NextVersion,
         /// The layout of the PDF.
         layout: Layout = Layout::default(),
     }
@@ -254,7 +256,7 @@ table!(
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct GivenConfig {
-    spool: Option<Spanned<Given<PathBuf>>>,
+    spool: Option<Spanned<SettingValue<PathBuf>>>,
     intake: GivenIntake,
     fields: GivenFields,
     cda: GivenCda,
@@ -268,19 +270,19 @@ struct GivenConfig {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct GivenFacility {
-    id: Option<Spanned<Given<FacilityId>>>,
-    name: Option<Spanned<Given<String>>>,
-    address: Option<Spanned<Given<Option<String>>>>,
-    finess: Option<Spanned<Given<Option<String>>>>,
-    region: Option<Spanned<Given<Region>>>,
-    timezone: Option<Spanned<Given<Tz>>>,
-    receiving_application: Option<Spanned<Given<String>>>,
-    receiving_facility: Option<Spanned<Given<String>>>,
-    dir: Option<Spanned<Given<PathBuf>>>,
-    api_key_file: Option<Spanned<Given<PathBuf>>>,
-    ipp_authority: Option<Spanned<Given<Option<String>>>>,
-    strict_authority: Option<Spanned<Given<bool>>>,
-    ipp_oid: Option<Spanned<Given<Option<String>>>>,
+    id: Option<Spanned<SettingValue<FacilityId>>>,
+    name: Option<Spanned<SettingValue<String>>>,
+    address: Option<Spanned<SettingValue<Option<String>>>>,
+    finess: Option<Spanned<SettingValue<Option<String>>>>,
+    region: Option<Spanned<SettingValue<Region>>>,
+    timezone: Option<Spanned<SettingValue<Tz>>>,
+    receiving_application: Option<Spanned<SettingValue<String>>>,
+    receiving_facility: Option<Spanned<SettingValue<String>>>,
+    dir: Option<Spanned<SettingValue<PathBuf>>>,
+    api_key_file: Option<Spanned<SettingValue<PathBuf>>>,
+    ipp_authority: Option<Spanned<SettingValue<Option<String>>>>,
+    strict_authority: Option<Spanned<SettingValue<bool>>>,
+    ipp_oid: Option<Spanned<SettingValue<Option<String>>>>,
     fields: GivenFields,
     cda: GivenCda,
     documents: GivenDocuments,
@@ -333,7 +335,7 @@ impl Config {
 
     /// Reads a configuration that stood in the file `origin`.
     pub fn from_text(text: &str, origin: &Path) -> Result<Self, ConfigError> {
-        let source = Source { file: origin, text };
+        let source = ConfigText { file: origin, text };
         let given: GivenConfig = toml::from_str(text).map_err(|error| source.refused(&error))?;
         given.check(&source)?;
         let mut config = Self {
@@ -389,7 +391,7 @@ impl Config {
         &self,
         new: &Facility,
         taken: &BTreeMap<PathBuf, usize>,
-        source: &Source<'_>,
+        source: &ConfigText<'_>,
         span: &std::ops::Range<usize>,
     ) -> Result<PathBuf, ConfigError> {
         let dir = real(&new.dir);
@@ -502,7 +504,7 @@ impl Config {
 
 impl GivenConfig {
     /// Refuses values that are well written and yet would let nothing work.
-    fn check(&self, source: &Source<'_>) -> Result<(), ConfigError> {
+    fn check(&self, source: &ConfigText<'_>) -> Result<(), ConfigError> {
         if self.facility.is_empty() {
             return Err(ConfigError {
                 file: source.file.to_owned(),
@@ -557,8 +559,8 @@ impl GivenConfig {
 }
 
 fn refuse_if<T>(
-    source: &Source<'_>,
-    given: &Option<Spanned<Given<T>>>,
+    source: &ConfigText<'_>,
+    given: &Option<Spanned<SettingValue<T>>>,
     wrong: impl FnOnce(&T) -> bool,
     problem: &str,
 ) -> Result<(), ConfigError> {
@@ -597,7 +599,7 @@ impl Facility {
         given: &GivenFacility,
         common: &GivenConfig,
         spool: &Path,
-        source: &Source<'_>,
+        source: &ConfigText<'_>,
     ) -> Result<Self, ConfigError> {
         let default = Self::demo(spool);
         let id = value(&given.id, default.id);
@@ -807,7 +809,7 @@ const fn days(days: u64) -> Duration {
     Duration::from_secs(days * 86_400)
 }
 
-fn value<T: Clone>(given: &Option<Spanned<Given<T>>>, default: T) -> T {
+fn value<T: Clone>(given: &Option<Spanned<SettingValue<T>>>, default: T) -> T {
     match given {
         Some(given) => given.as_ref().0.clone(),
         None => default,

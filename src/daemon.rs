@@ -22,13 +22,13 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::config::{Config, Every};
-use crate::engine::arrivals::{Arrivals, Swept};
-use crate::engine::{Arrival, Engine, EngineError, OpenStore, Start, Totals, place_name};
+use crate::engine::arrivals::{Arrivals, SweepResult};
+use crate::engine::{Arrival, Engine, EngineError, OpenStore, StartOptions, Totals, place_name};
 use crate::journal::{JournalError, Owner};
-use crate::repeats::{self, Trying};
+use crate::repeats::{self, RepeatedTask};
 use crate::spool::fs::{Dir, Fs};
-use crate::spool::layout::LayoutError;
-use crate::spool::watch::{Seen, Watch};
+use crate::spool::layout::FolderError;
+use crate::spool::watch::{Watch, WatchEvent};
 use crate::status::control::{self, Renewal, Request, Response, Server, Socket, SweepRequest};
 use crate::status::{self, Figures, Status};
 use crate::store::Store;
@@ -62,7 +62,11 @@ pub enum DaemonError {
 }
 
 /// Runs until SIGTERM or SIGINT. `config_path` is where SIGHUP reads the configuration again.
-pub fn run(config_path: Option<&Path>, config: Config, start: Start) -> Result<(), DaemonError> {
+pub fn run(
+    config_path: Option<&Path>,
+    config: Config,
+    start: StartOptions,
+) -> Result<(), DaemonError> {
     let stop = Arc::new(AtomicBool::new(false));
     let (sender, events) = channel();
     listen_to_signals(&sender, &stop)?;
@@ -84,7 +88,7 @@ pub fn run(config_path: Option<&Path>, config: Config, start: Start) -> Result<(
 
 /// What the loop is woken by.
 enum Event {
-    Inbox(Seen),
+    Inbox(WatchEvent),
     /// A large file was read.
     Read,
     Sweep(SweepRequest),
@@ -165,7 +169,7 @@ impl Queue {
 }
 
 /// Somebody who asked, and what must be done before the answer.
-struct Asked {
+struct PendingRequest {
     request: SweepRequest,
     before: Totals,
     /// When to look again at what still settles, for `once`.
@@ -181,19 +185,19 @@ struct Daemon {
     watch: Watch,
     arrivals: Arrivals,
     /// What the last looks found.
-    swept: Swept,
+    swept: SweepResult,
     queue: Queue,
     /// The places of which files were left in the inbox since a file in hand gave way: the next look finds them.
     left_behind: BTreeSet<Owner>,
-    asked: Vec<Asked>,
+    asked: Vec<PendingRequest>,
     short: Option<String>,
     publisher: Publisher,
     /// Where commands ask, if they can.
-    commands: Option<Commands>,
+    commands: Option<ControlServer>,
     /// Makes snapshots and removes what is old, beside the loop.
     upkeep: Option<JoinHandle<()>>,
     /// Renews the session folders, beside the loop.
-    worklists: Option<worklists::Worker>,
+    worklists: Option<worklists::WorklistThread>,
     /// Why the loop must end.
     failed: Option<EngineError>,
     started: DateTime<Utc>,
@@ -256,7 +260,7 @@ impl Daemon {
             let _ = reading.send(Event::Read);
         })?;
         let failing = sender.clone();
-        let worklists = worklists::Worker::start(&engine, move |error| {
+        let worklists = worklists::WorklistThread::start(&engine, move |error| {
             // Nobody listens any more once the daemon ends.
             let _ = failing.send(Event::Failed(error.into()));
         })?;
@@ -266,7 +270,7 @@ impl Daemon {
             let _ = events.send(Event::Inbox(seen));
         });
         let (now, time) = (Instant::now(), Utc::now());
-        let swept = Swept::default();
+        let swept = SweepResult::default();
         let publisher = Publisher::start(&engine, Figures::of(&engine, &swept, time, time, true))?;
         let mut daemon = Self {
             config_path: config_path.map(Path::to_owned),
@@ -391,7 +395,7 @@ impl Daemon {
     fn hear(&mut self, event: Event) {
         let now = Instant::now();
         match event {
-            Event::Inbox(Seen::Renamed(path)) => {
+            Event::Inbox(WatchEvent::Renamed(path)) => {
                 for station in self.engine.stations() {
                     if let Ok(path) = path.strip_prefix(station.inbox.path()) {
                         self.arrivals.settling(&station.place).arrived_whole(path);
@@ -400,7 +404,7 @@ impl Daemon {
                 }
             }
             // What was closed just now can be read when it has settled.
-            Event::Inbox(Seen::Written(path)) => {
+            Event::Inbox(WatchEvent::Written(path)) => {
                 let settled = now + self.engine.config().intake.settle;
                 for station in self.engine.stations() {
                     if path.starts_with(station.inbox.path()) {
@@ -408,11 +412,11 @@ impl Daemon {
                     }
                 }
             }
-            Event::Inbox(Seen::Overflow) => self.look_everywhere(now),
+            Event::Inbox(WatchEvent::Overflow) => self.look_everywhere(now),
             Event::Sweep(request) => {
                 let settle = self.engine.config().intake.settle + Duration::from_millis(10);
                 self.look_everywhere(now);
-                self.asked.push(Asked {
+                self.asked.push(PendingRequest {
                     again: request.thorough.then(|| now + settle),
                     patience: now + settle + self.engine.longest_doubt(),
                     before: self.engine.totals(),
@@ -433,8 +437,8 @@ impl Daemon {
     /// Sees to it that the folders are those that they were, and tries again those that could not be reached.
     fn check_folders(&mut self) -> Result<(), DaemonError> {
         self.engine.check_facilities();
-        self.pass(Trying::Reaching, |engine| engine.open_facilities())?;
-        self.pass(Trying::Stability, |engine| {
+        self.pass(RepeatedTask::Reaching, |engine| engine.open_facilities())?;
+        self.pass(RepeatedTask::Stability, |engine| {
             engine.forget_removed_refused(REFUSED_LOOKED_AT)
         })?;
         self.watch.follow(self.engine.fs(), self.engine.stations());
@@ -446,7 +450,7 @@ impl Daemon {
         self.left_behind.retain(|place| reached.contains(place));
         match self.engine.renew_status_dir() {
             Ok(()) => self.publisher.write_into(self.engine.status_dir()),
-            Err(error) => repeats::failing("status", Trying::Status, error),
+            Err(error) => repeats::failing("status", RepeatedTask::Status, error),
         }
         if let Some(commands) = &mut self.commands {
             commands.check(self.engine.config(), self.engine.status_dir());
@@ -479,19 +483,19 @@ impl Daemon {
         let inboxes = &self.swept.inboxes;
         for (station, inbox) in inboxes {
             for (sentence, _) in status::blocked_sentences(&inbox.blocked) {
-                repeats::failing(station, Trying::Looking, sentence);
+                repeats::failing(station, RepeatedTask::Looking, sentence);
             }
         }
         let is_clear = |place: &str| inboxes.get(place).is_none_or(|it| it.blocked.is_empty());
-        repeats::over_where(Trying::Looking, is_clear);
+        repeats::over_where(RepeatedTask::Looking, is_clear);
         let ready = std::mem::take(&mut self.swept.ready);
         let short = self
             .engine
             .lack_of_space()
             .unwrap_or_else(|error| Some(error.without_path()));
         match &short {
-            Some(problem) => repeats::failing("intake", Trying::Room, problem),
-            None => repeats::over("intake", Trying::Room),
+            Some(problem) => repeats::failing("intake", RepeatedTask::Room, problem),
+            None => repeats::over("intake", RepeatedTask::Room),
         }
         match short {
             Some(_) => self.queue = Queue::default(),
@@ -503,7 +507,7 @@ impl Daemon {
     /// Tells facilities of the folders that the look found blocked.
     fn tend_notices(&mut self) -> Result<(), DaemonError> {
         let swept = std::mem::take(&mut self.swept);
-        let tended = self.pass(Trying::Notices, |engine| engine.tend_notices(&swept));
+        let tended = self.pass(RepeatedTask::Notices, |engine| engine.tend_notices(&swept));
         self.swept = swept;
         tended.map(drop)
     }
@@ -516,7 +520,7 @@ impl Daemon {
         if arrivals.is_empty() && !has_claims && self.engine.resting().is_empty() {
             return Ok(());
         }
-        if !self.pass(Trying::TakingIn, |engine| engine.take_in(arrivals))? {
+        if !self.pass(RepeatedTask::TakingIn, |engine| engine.take_in(arrivals))? {
             // Everything in hand waits for the next look.
             self.queue = Queue::default();
         }
@@ -565,7 +569,7 @@ impl Daemon {
             };
             self.timers.reports.insert(id.clone(), now + every);
             if !self.engine.unreachable().contains_key(&id) {
-                self.pass(Trying::Batches, |engine| engine.write_due_batch(&id))?;
+                self.pass(RepeatedTask::Batches, |engine| engine.write_due_batch(&id))?;
                 self.timers.idle.get_or_insert(now + IDLE);
             }
         }
@@ -575,7 +579,7 @@ impl Daemon {
     fn be_idle(&mut self, now: Instant) -> Result<(), DaemonError> {
         if self.has_taken_all() && self.timers.idle.is_some_and(|idle| idle <= now) {
             self.timers.idle = None;
-            self.pass(Trying::Stability, Engine::idle)?;
+            self.pass(RepeatedTask::Stability, Engine::idle)?;
         }
         Ok(())
     }
@@ -591,7 +595,7 @@ impl Daemon {
             return Ok(());
         }
         let mut due = None;
-        self.pass(Trying::Upkeep, |engine| {
+        self.pass(RepeatedTask::Upkeep, |engine| {
             due = Some(engine.upkeep()?);
             Ok(())
         })?;
@@ -600,11 +604,11 @@ impl Daemon {
         };
         let stop = Arc::clone(&self.stop);
         let work = move || match due.run(&|| stop.load(Ordering::Relaxed)) {
-            Ok(()) => repeats::over("journal", Trying::Upkeep),
+            Ok(()) => repeats::over("journal", RepeatedTask::Upkeep),
             Err(JournalError::Stopped) => {}
             Err(error) => {
                 let problem = format_args!("it cannot be kept small: {error}");
-                repeats::failing("journal", Trying::Upkeep, problem);
+                repeats::failing("journal", RepeatedTask::Upkeep, problem);
             }
         };
         let upkeep = std::thread::Builder::new().name("upkeep".to_owned());
@@ -659,7 +663,7 @@ impl Daemon {
                 continue;
             }
             if asked.request.thorough {
-                self.pass(Trying::Batches, Engine::write_due_batches)?;
+                self.pass(RepeatedTask::Batches, Engine::write_due_batches)?;
             }
             let answer = match &self.short {
                 Some(problem) => Err(problem.clone()),
@@ -702,7 +706,7 @@ impl Daemon {
     /// Does something that may fail for the time being: that is logged, and tried again. Whether it went well.
     fn pass(
         &mut self,
-        trying: Trying,
+        trying: RepeatedTask,
         what: impl FnOnce(&mut Engine) -> Result<(), EngineError>,
     ) -> Result<bool, DaemonError> {
         match what(&mut self.engine) {
@@ -713,7 +717,7 @@ impl Daemon {
             Err(error) if error.is_passing() => {
                 let problem = error.without_path();
                 // Of a place that fails, the engine has said so.
-                if trying != Trying::TakingIn || self.engine.held_back().is_empty() {
+                if trying != RepeatedTask::TakingIn || self.engine.held_back().is_empty() {
                     let problem = format_args!("{problem}; it is tried again");
                     repeats::failing("spool", trying, problem);
                 }
@@ -856,8 +860,8 @@ fn write_status(fs: &Fs, dir: &Dir, figures: &Figures, store: &dyn Store) {
                 .map_err(|error| format!("it cannot be written: {error}"))
         });
     match written {
-        Ok(()) => repeats::over("status", Trying::Status),
-        Err(problem) => repeats::failing("status", Trying::Status, problem),
+        Ok(()) => repeats::over("status", RepeatedTask::Status),
+        Err(problem) => repeats::failing("status", RepeatedTask::Status, problem),
     }
 }
 
@@ -868,7 +872,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Opens the spool, waiting for whoever has it; nothing if told to stop meanwhile.
 fn open(
     config: &Arc<Config>,
-    start: Start,
+    start: StartOptions,
     stop: &AtomicBool,
 ) -> Result<Option<Engine>, DaemonError> {
     let begun = Instant::now();
@@ -877,7 +881,7 @@ fn open(
         let config = Arc::clone(config);
         match Engine::open_as(config, Fs::new(), OpenStore::Sled, start, &mut |_| {}) {
             Ok(engine) => return Ok(Some(engine)),
-            Err(EngineError::Layout(LayoutError::InUse(holder))) if begun.elapsed() < PATIENCE => {
+            Err(EngineError::Layout(FolderError::InUse(holder))) if begun.elapsed() < PATIENCE => {
                 if !std::mem::replace(&mut said, true) {
                     log::warn!("{holder}: waiting for it to end");
                 }
@@ -912,7 +916,7 @@ fn listen_to_signals(sender: &Sender<Event>, stop: &Arc<AtomicBool>) -> io::Resu
 }
 
 /// Answers on the local socket; without one, the daemon does its work all the same.
-fn listen_to_commands(daemon: &Daemon, sender: &Sender<Event>) -> Option<Commands> {
+fn listen_to_commands(daemon: &Daemon, sender: &Sender<Event>) -> Option<ControlServer> {
     let engine = &daemon.engine;
     let store = Arc::clone(daemon.engine.store());
     let figures = Arc::clone(&daemon.publisher.figures);
@@ -944,7 +948,7 @@ fn listen_to_commands(daemon: &Daemon, sender: &Sender<Event>) -> Option<Command
                 log::error!("the local socket failed: {error}. Commands cannot ask this daemon until it is restarted");
             }
         })?;
-        Ok(Commands { socket, renewal })
+        Ok(ControlServer { socket, renewal })
     });
     match served {
         Ok(commands) => Some(commands),
@@ -958,12 +962,12 @@ fn listen_to_commands(daemon: &Daemon, sender: &Sender<Event>) -> Option<Command
 }
 
 /// The local socket, and the thread that answers there.
-struct Commands {
+struct ControlServer {
     socket: Socket,
     renewal: Renewal,
 }
 
-impl Commands {
+impl ControlServer {
     /// Makes the socket again where somebody removed it.
     fn check(&mut self, config: &Config, status: &Dir) {
         let renewed = self.socket.renew(config, status).and_then(|listener| {
@@ -974,12 +978,12 @@ impl Commands {
         match renewed {
             Ok(true) => {
                 log::warn!("the local socket was removed, and is made again");
-                repeats::over("socket", Trying::Listening);
+                repeats::over("socket", RepeatedTask::Listening);
             }
-            Ok(false) => repeats::over("socket", Trying::Listening),
+            Ok(false) => repeats::over("socket", RepeatedTask::Listening),
             Err(error) => {
                 let problem = format_args!("commands cannot ask this daemon: {error}");
-                repeats::failing("socket", Trying::Listening, problem);
+                repeats::failing("socket", RepeatedTask::Listening, problem);
             }
         }
     }

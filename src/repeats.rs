@@ -26,7 +26,7 @@ const FOLLOWED: usize = 4_096;
 
 /// Something that is tried again where it fails, at a place: a facility's id, or a folder of the spool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Trying {
+pub enum RepeatedTask {
     /// Looking at an inbox.
     Looking,
     /// Taking files in.
@@ -57,11 +57,11 @@ pub enum Trying {
     Refused,
 }
 
-impl Trying {
+impl RepeatedTask {
     /// How many causes are told apart.
     fn causes(self) -> usize {
         match self {
-            Trying::Refused => CAUSES_OF_REFUSALS,
+            RepeatedTask::Refused => CAUSES_OF_REFUSALS,
             _ => CAUSES,
         }
     }
@@ -69,26 +69,26 @@ impl Trying {
     /// What goes on again once it is over.
     fn word(self) -> &'static str {
         match self {
-            Trying::Looking => "looking at the inbox",
-            Trying::TakingIn => "taking files in",
-            Trying::Claiming => "taking files out of the inbox",
-            Trying::Room => "taking files in where there was no room",
-            Trying::Moving => "moving files into place",
-            Trying::Reaching => "reaching the folder",
-            Trying::Batches => "writing batches",
-            Trying::Notices => "writing notices",
-            Trying::Sessions => "renewing the folders of sessions",
-            Trying::Upkeep => "keeping the journal small",
-            Trying::Status => "writing the status",
-            Trying::Listening => "listening to commands",
-            Trying::Stability => "making moves durable",
-            Trying::Refused => "taking messages in",
+            RepeatedTask::Looking => "looking at the inbox",
+            RepeatedTask::TakingIn => "taking files in",
+            RepeatedTask::Claiming => "taking files out of the inbox",
+            RepeatedTask::Room => "taking files in where there was no room",
+            RepeatedTask::Moving => "moving files into place",
+            RepeatedTask::Reaching => "reaching the folder",
+            RepeatedTask::Batches => "writing batches",
+            RepeatedTask::Notices => "writing notices",
+            RepeatedTask::Sessions => "renewing the folders of sessions",
+            RepeatedTask::Upkeep => "keeping the journal small",
+            RepeatedTask::Status => "writing the status",
+            RepeatedTask::Listening => "listening to commands",
+            RepeatedTask::Stability => "making moves durable",
+            RepeatedTask::Refused => "taking messages in",
         }
     }
 }
 
 /// Logs that this fails, unless the same was said lately.
-pub fn failing(place: &str, trying: Trying, problem: impl Display) {
+pub fn failing(place: &str, trying: RepeatedTask, problem: impl Display) {
     ANY.store(true, Ordering::Relaxed);
     let said = with(|said| said.failing(place, trying, problem.to_string(), Instant::now()));
     if let Some(line) = said {
@@ -98,15 +98,21 @@ pub fn failing(place: &str, trying: Trying, problem: impl Display) {
 
 /// Logs that a message of a place is refused, unless the same was said lately.
 pub fn refused(place: &str, problem: impl Display) {
-    let said =
-        with(|said| said.failing(place, Trying::Refused, problem.to_string(), Instant::now()));
+    let said = with(|said| {
+        said.failing(
+            place,
+            RepeatedTask::Refused,
+            problem.to_string(),
+            Instant::now(),
+        )
+    });
     if let Some(line) = said {
         log::warn!("{line}");
     }
 }
 
 /// Logs that this goes on again, if it was said to fail.
-pub fn over(place: &str, trying: Trying) {
+pub fn over(place: &str, trying: RepeatedTask) {
     if !ANY.load(Ordering::Relaxed) {
         return;
     }
@@ -116,7 +122,7 @@ pub fn over(place: &str, trying: Trying) {
 }
 
 /// The same for each place of which `is_over` says so.
-pub fn over_where(trying: Trying, is_over: impl Fn(&str) -> bool) {
+pub fn over_where(trying: RepeatedTask, is_over: impl Fn(&str) -> bool) {
     if !ANY.load(Ordering::Relaxed) {
         return;
     }
@@ -137,18 +143,18 @@ pub fn over_where(trying: Trying, is_over: impl Fn(&str) -> bool) {
 /// Whether anything failed yet: asking that costs less than a lock where all goes well.
 static ANY: AtomicBool = AtomicBool::new(false);
 
-static SAID: Mutex<Said> = Mutex::new(Said {
+static SAID: Mutex<RepeatLog> = Mutex::new(RepeatLog {
     tried: BTreeMap::new(),
 });
 
-fn with<T>(what: impl FnOnce(&mut Said) -> T) -> T {
+fn with<T>(what: impl FnOnce(&mut RepeatLog) -> T) -> T {
     what(&mut SAID.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// What was said.
 #[derive(Debug, Default)]
-struct Said {
-    tried: BTreeMap<(String, Trying), Vec<Cause>>,
+struct RepeatLog {
+    tried: BTreeMap<(String, RepeatedTask), Vec<Cause>>,
 }
 
 #[derive(Debug)]
@@ -161,12 +167,12 @@ struct Cause {
     is_over: bool,
 }
 
-impl Said {
+impl RepeatLog {
     /// The line to be logged, if any is.
     fn failing(
         &mut self,
         place: &str,
-        trying: Trying,
+        trying: RepeatedTask,
         problem: String,
         now: Instant,
     ) -> Option<String> {
@@ -211,7 +217,7 @@ impl Said {
         Some(format!("{place}: {problem} ({times} times more by now)"))
     }
 
-    fn over(&mut self, place: &str, trying: Trying) -> Option<String> {
+    fn over(&mut self, place: &str, trying: RepeatedTask) -> Option<String> {
         let causes = self.tried.get_mut(&(place.to_owned(), trying))?;
         let mut count = 0;
         for cause in causes.iter_mut().filter(|cause| !cause.is_over) {
@@ -249,11 +255,11 @@ mod tests {
 
     #[test]
     fn one_cause_is_said_once_then_every_so_often_and_when_it_is_over() {
-        let mut said = Said::default();
+        let mut said = RepeatLog::default();
         let start = Instant::now();
         let mut fail = |after: u64, problem: &str| {
             let now = start + Duration::from_secs(after);
-            said.failing("demo", Trying::Moving, problem.to_owned(), now)
+            said.failing("demo", RepeatedTask::Moving, problem.to_owned(), now)
         };
         assert_eq!(
             fail(0, "3 files wait").as_deref(),
@@ -269,50 +275,60 @@ mod tests {
         assert_eq!(fail(601, "7 files wait"), None);
         // Another cause does not wait for the first.
         assert_eq!(fail(602, "no right").as_deref(), Some("demo: no right"));
-        assert_eq!(said.over("other", Trying::Moving), None);
-        assert_eq!(said.over("demo", Trying::Looking), None);
+        assert_eq!(said.over("other", RepeatedTask::Moving), None);
+        assert_eq!(said.over("demo", RepeatedTask::Looking), None);
         assert_eq!(
-            said.over("demo", Trying::Moving).as_deref(),
+            said.over("demo", RepeatedTask::Moving).as_deref(),
             Some("demo: moving files into place goes on again; it failed 603 times")
         );
-        assert_eq!(said.over("demo", Trying::Moving), None);
+        assert_eq!(said.over("demo", RepeatedTask::Moving), None);
     }
 
     #[test]
     fn what_goes_to_and_fro_is_not_said_each_time() {
-        let mut said = Said::default();
+        let mut said = RepeatLog::default();
         let start = Instant::now();
         let mut lines = 0;
         for second in 0..120 {
             let now = start + Duration::from_secs(second);
             let problem = "no right".to_owned();
             lines += usize::from(
-                said.failing("demo", Trying::Looking, problem, now)
+                said.failing("demo", RepeatedTask::Looking, problem, now)
                     .is_some(),
             );
-            lines += usize::from(said.over("demo", Trying::Looking).is_some());
+            lines += usize::from(said.over("demo", RepeatedTask::Looking).is_some());
         }
         assert_eq!(lines, 4);
         let much_later = start + Duration::from_secs(600);
-        let line = said.failing("demo", Trying::Looking, "no right".to_owned(), much_later);
+        let line = said.failing(
+            "demo",
+            RepeatedTask::Looking,
+            "no right".to_owned(),
+            much_later,
+        );
         assert!(line.is_some_and(|line| line.starts_with("demo: no right (")));
     }
 
     #[test]
     fn however_many_causes_there_are_few_are_kept() {
-        let mut said = Said::default();
+        let mut said = RepeatLog::default();
         let now = Instant::now();
         let letters = |number: usize| "x".repeat(number);
         let lines = (0..1000)
-            .filter_map(|number| said.failing("demo", Trying::Claiming, letters(number), now))
+            .filter_map(|number| said.failing("demo", RepeatedTask::Claiming, letters(number), now))
             .count();
         assert_eq!(lines, CAUSES);
         let lines = (0..1000)
-            .filter_map(|number| said.failing("demo", Trying::Refused, letters(number), now))
+            .filter_map(|number| said.failing("demo", RepeatedTask::Refused, letters(number), now))
             .count();
         assert_eq!(lines, CAUSES_OF_REFUSALS);
         for number in 0..FOLLOWED + 16 {
-            said.failing(&number.to_string(), Trying::Claiming, String::new(), now);
+            said.failing(
+                &number.to_string(),
+                RepeatedTask::Claiming,
+                String::new(),
+                now,
+            );
         }
         assert_eq!(said.tried.len(), FOLLOWED);
     }

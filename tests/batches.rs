@@ -5,14 +5,14 @@
 mod support;
 
 use rcpspool::engine::Engine;
-use rcpspool::listing::{self, Filter, What};
+use rcpspool::listing::{self, Filter, Listing};
 use serde_json::Value;
 
 use support::{World, patient, siu, take_all};
 
 const INBOX: &str = "facilities/demo";
 
-fn rows(world: &World, engine: &Engine, what: What) -> Vec<Value> {
+fn rows(world: &World, engine: &Engine, what: Listing) -> Vec<Value> {
     listing::list(what, &Filter::default(), &**engine.store(), &world.config).unwrap()
 }
 
@@ -130,7 +130,7 @@ fn each_message_of_a_file_has_its_own_outcome() {
             split_off.replace("|061^", "|0612345679^"),
         );
         assert_eq!(take_all(&mut engine).unwrap().accepted, 1, "{name}");
-        assert_eq!(rows(&world, &engine, What::Patients).len(), 2);
+        assert_eq!(rows(&world, &engine, Listing::Patients).len(), 2);
 
         // The file again, under the same name: all new names, nothing is overwritten.
         world.drop(INBOX, name, &file);
@@ -218,7 +218,10 @@ fn the_messages_of_a_file_build_on_each_other() {
         (2, 2, 1),
         "{totals:?}"
     );
-    assert_eq!(rows(&world, &engine, What::Cases)[0]["state"], "scheduled");
+    assert_eq!(
+        rows(&world, &engine, Listing::Cases)[0]["state"],
+        "scheduled"
+    );
 }
 
 #[test]
@@ -244,7 +247,7 @@ fn each_command_of_a_list_stands_by_itself() {
     world.drop("desk", "list.json", list);
     let totals = take_all(&mut engine).unwrap();
     assert_eq!((totals.updated, totals.rejected), (1, 2));
-    assert_eq!(rows(&world, &engine, What::Cases)[0]["session"], "S-1");
+    assert_eq!(rows(&world, &engine, Listing::Cases)[0]["session"], "S-1");
     let outcome = json(&world, "desk/outbox/acks/list.json.outcome.json");
     let codes: Vec<&str> = outcome["issue"]
         .as_array()
@@ -274,7 +277,7 @@ fn a_spreadsheet_is_a_list_of_sessions() {
     let mut engine = world.open();
     world.drop("desk", "sessions.csv", SPREADSHEET);
     assert_eq!(take_all(&mut engine).unwrap().accepted, 1);
-    let sessions = rows(&world, &engine, What::Sessions);
+    let sessions = rows(&world, &engine, Listing::Sessions);
     let shown: Vec<(&str, &str, &str, &Value)> = sessions
         .iter()
         .map(|session| {
@@ -322,6 +325,6 @@ fn a_wrong_cell_is_named_by_line_and_column_and_refuses_the_list() {
         let sidecar = json(&world, "desk/error/sessions.csv.error.json");
         assert_eq!(sidecar["reason"], "bad-csv", "{to}");
         assert_eq!(sidecar["where"], place, "{to}");
-        assert!(rows(&world, &engine, What::Sessions).is_empty(), "{to}");
+        assert!(rows(&world, &engine, Listing::Sessions).is_empty(), "{to}");
     }
 }

@@ -4,7 +4,7 @@
 
 mod support;
 
-use rcpspool::listing::{self, Subject};
+use rcpspool::listing::{self, ShowSubject};
 use rcpspool::model::identifiers::{CaseId, FacilityId};
 use serde_json::Value;
 use support::{World, session, take_all};
@@ -33,7 +33,7 @@ fn a_document_fills_the_questionnaire_of_its_case_and_the_report() {
         "accepted"
     );
 
-    let subject = Subject::Case {
+    let subject = ShowSubject::Case {
         facility: FacilityId::new("demo"),
         id: CaseId::new("CASE-77"),
     };
@@ -105,7 +105,7 @@ fn a_document_is_the_same_however_it_is_wrapped() {
         world.drop("facilities/demo", name, content);
         let totals = take_all(&mut engine).unwrap();
         assert_eq!((totals.accepted, totals.rejected), (2, 0), "{name}");
-        let subject = Subject::Case {
+        let subject = ShowSubject::Case {
             facility: FacilityId::new("demo"),
             id: CaseId::new("CASE-77"),
         };

@@ -5,7 +5,7 @@
 mod support;
 
 use rcpspool::engine::Engine;
-use rcpspool::listing::{self, Filter, What};
+use rcpspool::listing::{self, Filter, Listing};
 
 use support::{World, patient, take_all};
 
@@ -18,7 +18,7 @@ fn utf_16(text: &str, to_bytes: fn(u16) -> [u8; 2]) -> Vec<u8> {
 
 fn names_of_patients(world: &World, engine: &Engine) -> Vec<String> {
     let store = &**engine.store();
-    let rows = listing::list(What::Patients, &Filter::default(), store, &world.config).unwrap();
+    let rows = listing::list(Listing::Patients, &Filter::default(), store, &world.config).unwrap();
     let name = |row: &serde_json::Value| row["birth_name"].as_str().unwrap().to_owned();
     rows.iter().map(name).collect()
 }

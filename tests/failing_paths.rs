@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rcpspool::engine::{Engine, EngineError, Held, place_name};
+use rcpspool::engine::{Engine, EngineError, HoldScope, place_name};
 use rcpspool::spool::faults::Faults;
 use rcpspool::spool::fs::Fs;
 
@@ -316,7 +316,7 @@ fn fail_always(broken: &str, with_below: bool, (name, code): (&str, i32)) {
     let held: Vec<_> = engine
         .holds()
         .into_iter()
-        .filter(|(_, hold)| hold.held != Held::SomeFiles)
+        .filter(|(_, hold)| hold.held != HoldScope::SomeFiles)
         .collect();
     assert_eq!(held, Vec::new(), "{what}, mended");
     assert_eq!(engine.all_held(), None, "{what}, mended");
@@ -353,6 +353,6 @@ fn assert_others_go_on(world: &World, engine: &Engine, owner: &Owner, what: &str
             waiting[place]
         );
     }
-    let moves = holds.iter().any(|(_, hold)| hold.held == Held::Moves);
+    let moves = holds.iter().any(|(_, hold)| hold.held == HoldScope::Moves);
     assert!(moves || engine.moves_waiting() == 0, "{what}: {holds:#?}");
 }

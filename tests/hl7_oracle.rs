@@ -11,7 +11,8 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::sample::select;
 use rcpspool::hl7::{
-    Builder, Delimiters, Message, Part, Path, SegmentBuilder, Timestamp, looks_like_hl7, split,
+    Builder, ComponentValue, Delimiters, Message, Path, SegmentBuilder, Timestamp, looks_like_hl7,
+    split,
 };
 use rcpspool::model::date::PartialDate;
 
@@ -334,7 +335,7 @@ proptest! {
                 SegmentBuilder::new("ZZZ")
                     .components(2, &borrowed)
                     .field(2, "second")
-                    .parts(4, &[Part::Raw(&base64), Part::Subcomponents(&borrowed)])
+                    .parts(4, &[ComponentValue::Raw(&base64), ComponentValue::Subcomponents(&borrowed)])
                     .up_to(up_to),
             )
             .segment(SegmentBuilder::new("NTE"))

@@ -22,7 +22,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rcpspool::config::Config;
 use rcpspool::engine::{Engine, OpenStore};
-use rcpspool::listing::{self, Subject};
+use rcpspool::listing::{self, ShowSubject};
 use rcpspool::model::identifiers::{CaseId, FacilityId};
 use rcpspool::spool::claim::Claim;
 use rcpspool::spool::fs::Fs;
@@ -459,7 +459,7 @@ impl World {
                 row["facility"].as_str().unwrap(),
                 row["id"].as_str().unwrap(),
             );
-            let subject = Subject::Case {
+            let subject = ShowSubject::Case {
                 facility: FacilityId::new(facility),
                 id: CaseId::new(id),
             };

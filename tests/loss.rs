@@ -11,13 +11,13 @@ use std::process::{Command, Output};
 use std::sync::Arc;
 
 use rcpspool::config::Config;
-use rcpspool::engine::{Engine, EngineError, Loss, OpenStore, Start};
+use rcpspool::engine::{Engine, EngineError, Loss, OpenStore, StartOptions};
 use rcpspool::spool::faults::{Fault, Faults};
 use rcpspool::spool::fs::Fs;
 
 use support::{World, patient, session, siu, take_all};
 
-const ACCEPT: Start = Start {
+const ACCEPT: StartOptions = StartOptions {
     accept_loss: true,
     rebuild: false,
 };
@@ -31,7 +31,7 @@ fn snapshot(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
         .collect()
 }
 
-fn open_with(world: &World, start: Start) -> Result<Engine, EngineError> {
+fn open_with(world: &World, start: StartOptions) -> Result<Engine, EngineError> {
     patiently(|| {
         let config = Arc::clone(&world.config);
         Engine::open_as(config, Fs::new(), OpenStore::Sled, start, &mut |_| {})
@@ -608,7 +608,7 @@ fn a_hole_that_a_snapshot_covers_is_none() {
 }
 
 fn refused_with_sled(world: &World, what: &str) {
-    match open_with(world, Start::default()) {
+    match open_with(world, StartOptions::default()) {
         Err(EngineError::Loss(_) | EngineError::Journal(_)) => {}
         Err(other) => panic!("{what}: {other}"),
         Ok(_) => panic!("{what}: it was taken for good"),
@@ -635,7 +635,7 @@ fn accepting_can_be_killed_at_any_moment() {
         drop(opened);
         assert!(faults.is_stopped(), "{point}");
         let what = format!("killed before operation {point}");
-        let engine = match open_with(&world, Start::default()) {
+        let engine = match open_with(&world, StartOptions::default()) {
             Ok(engine) => engine,
             Err(EngineError::Loss(_) | EngineError::Journal(_)) => {
                 open_with(&world, ACCEPT).unwrap_or_else(|error| panic!("{what}: {error}"))

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rcpspool::engine::{Arrival, Engine, Held};
+use rcpspool::engine::{Arrival, Engine, HoldScope};
 use rcpspool::journal::Owner;
 use rcpspool::spool::faults::Faults;
 use rcpspool::spool::fs::Fs;
@@ -492,7 +492,7 @@ fn reports_that_cannot_leave_hold_up_nobody() {
         panic!("{holds:?}");
     };
     assert_eq!(*place, Owner::Facility("demo".to_owned()));
-    assert_eq!(hold.held, Held::Reports);
+    assert_eq!(hold.held, HoldScope::Reports);
     assert!(hold.cause.contains("documents/"), "{hold:?}");
     fs::rename(&other_aside, &other).unwrap();
     fs::rename(&aside, &pdf).unwrap();

@@ -13,9 +13,10 @@ use rcpspool::intake::ReportOrder;
 use rcpspool::model::case::{Completion, Participant, ReportItem};
 use rcpspool::model::identifiers::{CaseId, DocumentId, FacilityId, Ipp};
 use rcpspool::model::questionnaire::{
-    Concept, Participant as Told, Qualifier, Quantity, Questionnaire, Section, Site, Statement,
+    Concept, Qualifier, Quantity, Questionnaire, Section, Site, Statement,
+    StatementParticipant as Told,
 };
-use rcpspool::model::shown::Shown;
+use rcpspool::model::shown::ReportHashes;
 use rcpspool::model::view::View;
 use rcpspool::reports;
 use rcpspool::store::PendingChanges;
@@ -54,7 +55,7 @@ fn order(world: &World) -> ReportOrder {
         },
         questionnaire: Some(filled.questionnaire),
         questionnaire_number: Some(filled.number),
-        shows: Shown::default(),
+        shows: ReportHashes::default(),
         former: None,
         documents: Vec::new(),
         pdf: None,
@@ -454,7 +455,7 @@ impl Base {
             session: order.session.clone(),
             completion: order.completion.clone(),
             questionnaire: order.questionnaire.clone(),
-            shows: Shown::default(),
+            shows: ReportHashes::default(),
             former: None,
             documents: Vec::new(),
             pdf: None,

@@ -10,7 +10,7 @@ use std::process::Command;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rcpspool::engine::Engine;
-use rcpspool::listing::{self, Filter, What};
+use rcpspool::listing::{self, Filter, Listing};
 use rcpspool::model::identifiers::{CaseId, FacilityId};
 use rcpspool::model::view::View;
 use rcpspool::store::{PendingChanges, keys};
@@ -94,23 +94,23 @@ fn word(totals: rcpspool::engine::Totals) -> String {
     words.map(|(word, _)| *word).collect::<Vec<_>>().join(" ")
 }
 
-fn rows(engine: &Engine, what: What) -> Vec<Value> {
+fn rows(engine: &Engine, what: Listing) -> Vec<Value> {
     listing::list(what, &Filter::default(), &**engine.store(), engine.config()).unwrap()
 }
 
 /// Of each version, its number, and whether it is outdated.
 fn versions(engine: &Engine) -> Vec<(u64, bool)> {
     let of = |row: &Value| (row["version"].as_u64().unwrap(), row["outdated"] == true);
-    rows(engine, What::Reports).iter().map(of).collect()
+    rows(engine, Listing::Reports).iter().map(of).collect()
 }
 
 fn is_outdated(engine: &Engine) -> bool {
-    let outdated = rows(engine, What::Cases)[0]["report_outdated"] == true;
+    let outdated = rows(engine, Listing::Cases)[0]["report_outdated"] == true;
     let filter = Filter {
         state: Some("outdated".to_owned()),
         ..Filter::default()
     };
-    let found = listing::list(What::Cases, &filter, &**engine.store(), engine.config());
+    let found = listing::list(Listing::Cases, &filter, &**engine.store(), engine.config());
     assert_eq!(found.unwrap().len(), usize::from(outdated));
     assert_eq!(versions(engine).last().unwrap().1, outdated);
     assert_eq!(counted(engine), usize::from(outdated));
@@ -210,7 +210,7 @@ fn a_report_follows_what_it_shows_and_says_what_changed() {
             }
         }
         assert_eq!(
-            rows(&engine, What::Cases)[0]["state"],
+            rows(&engine, Listing::Cases)[0]["state"],
             "completed",
             "{what}"
         );
@@ -487,7 +487,7 @@ fn what_has_not_left_when_its_case_is_opened_again_never_does() {
         complete(&world, &mut engine, "Chimiothérapie");
         assert_eq!(desk(&world, &mut engine, command, json!({})), "updated");
         let withdrawn = |engine: &Engine| -> Vec<bool> {
-            let rows = rows(engine, What::Reports);
+            let rows = rows(engine, Listing::Reports);
             rows.iter().map(|row| row["withdrawn"] == true).collect()
         };
         assert_eq!(withdrawn(&engine), [true, true]);
@@ -564,9 +564,9 @@ fn of_what_left_a_message_tells_at_once_and_once() {
             "{message}"
         );
         assert!(!message.contains("JVBER"), "it carries no PDF: {message}");
-        let id = rows(&engine, What::Reports)[0]["document_id"].clone();
+        let id = rows(&engine, Listing::Reports)[0]["document_id"].clone();
         assert!(message.contains(id.as_str().unwrap()), "{message}");
-        let first = &rows(&engine, What::Reports)[0];
+        let first = &rows(&engine, Listing::Reports)[0];
         assert_eq!(
             (&first["batch"], &first["withdrawal_batch"]),
             (&json!(1), &json!(2))
@@ -611,7 +611,7 @@ fn where_it_is_automatic_a_report_is_renewed_with_the_message_that_outdates_it()
             let case = row["case"].as_str().unwrap().to_owned();
             (case, row["version"].as_u64().unwrap())
         };
-        rows(engine, What::Reports).iter().map(of).collect()
+        rows(engine, Listing::Reports).iter().map(of).collect()
     };
     assert_eq!(versions(&engine).len(), 3);
 
@@ -641,7 +641,7 @@ fn where_it_is_automatic_a_report_is_renewed_with_the_message_that_outdates_it()
     }
     assert_eq!(validation_of(&engine, 1), (false, true));
     assert_eq!(validation_of(&engine, 2), (true, false));
-    let cases = rows(&engine, What::Cases);
+    let cases = rows(&engine, Listing::Cases);
     let outdated = cases.iter().map(|row| row["report_outdated"] == true);
     let outdated: Vec<bool> = outdated.collect();
     assert_eq!(

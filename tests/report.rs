@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rcpspool::listing::{self, Subject};
+use rcpspool::listing::{self, ShowSubject};
 use rcpspool::model::identifiers::{CaseId, FacilityId};
 use rcpspool::model::view::View;
 use rcpspool::store::PendingChanges;
@@ -43,7 +43,7 @@ fn reported(document: &Path, settings: &str) -> Option<(Value, Vec<u8>)> {
     take_all(&mut engine).unwrap();
     let facility = FacilityId::new("demo");
     let cases = listing::list(
-        listing::What::Cases,
+        listing::Listing::Cases,
         &listing::Filter::default(),
         &**engine.store(),
         engine.config(),
@@ -66,7 +66,7 @@ fn reported(document: &Path, settings: &str) -> Option<(Value, Vec<u8>)> {
     let version = view.report_version(&report, 1).unwrap().unwrap();
     let hash = version.pdf.as_str().to_owned();
     let pdf = std::fs::read(world.path("documents").join(&hash[..2]).join(&hash)).unwrap();
-    let subject = Subject::Case { facility, id };
+    let subject = ShowSubject::Case { facility, id };
     let shown = listing::show(&subject, &**engine.store()).unwrap().unwrap();
     Some((shown["questionnaire"].clone(), pdf))
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use rcpspool::listing::{self, Subject};
+use rcpspool::listing::{self, ShowSubject};
 use rcpspool::model::identifiers::{CaseId, FacilityId};
 use rcpspool::model::view::View;
 use rcpspool::store::PendingChanges;
@@ -113,7 +113,7 @@ fn reported_of(document: &str, before: &[&str], content: Value) -> Reported {
         .arg(pdf)
         .arg("-")
         .output();
-    let subject = Subject::Case { facility, id };
+    let subject = ShowSubject::Case { facility, id };
     let seen = world.seen();
     let find = |part: &str| {
         let found = seen

@@ -7,7 +7,7 @@ mod support;
 use std::path::{Path, PathBuf};
 
 use rcpspool::engine::Engine;
-use rcpspool::listing::{self, Filter, What};
+use rcpspool::listing::{self, Filter, Listing};
 use serde_json::{Value, json};
 
 use support::{World, take_all};
@@ -26,7 +26,7 @@ fn samples() -> Option<PathBuf> {
     None
 }
 
-fn rows(world: &World, engine: &Engine, what: What) -> Vec<Value> {
+fn rows(world: &World, engine: &Engine, what: Listing) -> Vec<Value> {
     listing::list(what, &Filter::default(), &**engine.store(), &world.config).unwrap()
 }
 
@@ -61,7 +61,7 @@ fn admitted(samples: &Path) -> (World, Engine) {
 fn an_admission_makes_the_patient() {
     let Some(samples) = samples() else { return };
     let (world, mut engine) = admitted(&samples);
-    let known = rows(&world, &engine, What::Patients);
+    let known = rows(&world, &engine, Listing::Patients);
     let [patient] = &known[..] else {
         panic!("{known:#?}")
     };
@@ -90,7 +90,7 @@ fn an_admission_makes_the_patient() {
     // The next admission is of the same person, and names the physician.
     let answer = take(&world, &mut engine, &samples, "adt_a01_pam_fr.er7");
     assert_eq!(answer, "AA");
-    let known = rows(&world, &engine, What::Patients);
+    let known = rows(&world, &engine, Listing::Patients);
     assert_eq!(known.len(), 1);
     assert_eq!(known[0]["physician"], "01234567897");
     assert_eq!(known[0]["physician_name"], "Réault Pierre");
@@ -118,7 +118,7 @@ fn documents_are_found_by_ins_and_live_their_life() {
             .map(|(name, (version, deleted))| (name, version, deleted))
         {
             assert_eq!(take(&world, &mut engine, &samples, name), "AA", "{name}");
-            let documents = rows(&world, &engine, What::Documents);
+            let documents = rows(&world, &engine, Listing::Documents);
             let [document] = &documents[..] else {
                 panic!("one document, and never a mail: {documents:#?}")
             };
@@ -133,7 +133,7 @@ fn documents_are_found_by_ins_and_live_their_life() {
                 "{shown}"
             );
         }
-        let notes = rows(&world, &engine, What::Notes);
+        let notes = rows(&world, &engine, Listing::Notes);
         assert_eq!(notes.len(), 1, "{notes:#?}");
         assert_eq!(notes[0]["reason"], "no-case");
         // What was sent before stays readable: both versions lie among the documents.
@@ -161,5 +161,5 @@ fn documents_of_nobody_known_can_be_retried() {
     take_all(&mut engine).unwrap();
     assert!(world.path(INBOX).join("inbox").join(name).exists());
     take_all(&mut engine).unwrap();
-    assert_eq!(rows(&world, &engine, What::Documents).len(), 1);
+    assert_eq!(rows(&world, &engine, Listing::Documents).len(), 1);
 }

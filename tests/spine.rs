@@ -6,19 +6,19 @@ mod support;
 
 use base64::Engine as _;
 use rcpspool::engine::Engine;
-use rcpspool::listing::{self, Filter, What};
+use rcpspool::listing::{self, Filter, Listing};
 use serde_json::Value;
 
 use support::{World, content, document, patient, session, siu, take_all};
 
 const INBOX: &str = "facilities/demo";
 
-fn rows(world: &World, engine: &Engine, what: What) -> Vec<Value> {
+fn rows(world: &World, engine: &Engine, what: Listing) -> Vec<Value> {
     listing::list(what, &Filter::default(), &**engine.store(), &world.config).unwrap()
 }
 
 fn the_case(world: &World, engine: &Engine) -> Value {
-    let cases = rows(world, engine, What::Cases);
+    let cases = rows(world, engine, Listing::Cases);
     assert_eq!(cases.len(), 1);
     cases[0].clone()
 }
@@ -165,7 +165,7 @@ fn a_case_without_one_session_waits_with_a_note() {
             siu("S12", case, case, "20250401120000", date),
         );
         take_all(&mut engine).unwrap();
-        let notes = rows(&world, &engine, What::Notes);
+        let notes = rows(&world, &engine, Listing::Notes);
         let note = notes.iter().find(|note| note["case"] == case).unwrap();
         assert_eq!(note["reason"], warning);
         assert_eq!(note["documents"].as_array().unwrap().len(), 1);

@@ -5,7 +5,7 @@
 mod support;
 
 use rcpspool::engine::Engine;
-use rcpspool::listing::{self, Filter, What};
+use rcpspool::listing::{self, Filter, Listing};
 use serde_json::Value;
 
 use support::{World, document, patient, session, siu, take_all};
@@ -36,7 +36,7 @@ fn errors(world: &World, engine: &Engine, state: Option<&str>) -> Vec<Value> {
         state: state.map(str::to_owned),
         ..Filter::default()
     };
-    listing::list(What::Errors, &filter, &**engine.store(), &world.config).unwrap()
+    listing::list(Listing::Errors, &filter, &**engine.store(), &world.config).unwrap()
 }
 
 /// The files that are superseded, by those that did it.

@@ -11,8 +11,8 @@ use chrono::DateTime;
 use rcpspool::cda;
 use rcpspool::config::Config;
 use rcpspool::hl7::Message;
-use rcpspool::intake::{Context, Decided, DeskContext, Stop, desk, route};
-use rcpspool::listing::{self, Filter, What};
+use rcpspool::intake::{Context, DecisionResult, DeskContext, Stop, desk, route};
+use rcpspool::listing::{self, Filter, Listing};
 use rcpspool::store::{MemoryStore, PendingChanges, apply_all};
 use serde_json::Value;
 
@@ -440,7 +440,7 @@ impl World {
         }
     }
 
-    fn settle(&self, decided: Decided<'_>) -> Result<Vec<String>, String> {
+    fn settle(&self, decided: DecisionResult<'_>) -> Result<Vec<String>, String> {
         match decided {
             Ok(decision) => {
                 let changes = PendingChanges::new(&self.store)
@@ -462,7 +462,7 @@ impl World {
         }
     }
 
-    fn rows(&self, what: What) -> Vec<Value> {
+    fn rows(&self, what: Listing) -> Vec<Value> {
         listing::list(what, &Filter::default(), &self.store, &self.config).unwrap()
     }
 }
@@ -508,11 +508,11 @@ fn known(
     written(row.get(key).unwrap_or_else(|| panic!("no {datum}"))) + &warnings
 }
 
-fn kind_of(kind: &str) -> What {
+fn kind_of(kind: &str) -> Listing {
     match kind {
-        "patient" => What::Patients,
-        "case" => What::Cases,
-        "document" => What::Documents,
+        "patient" => Listing::Patients,
+        "case" => Listing::Cases,
+        "document" => Listing::Documents,
         other => panic!("no {other}"),
     }
 }

@@ -8,7 +8,7 @@ mod support;
 use std::collections::BTreeMap;
 
 use rcpspool::engine::Engine;
-use rcpspool::listing::{self, Filter, What};
+use rcpspool::listing::{self, Filter, Listing};
 use rcpspool::model::identifiers::ContentHash;
 use serde_json::Value;
 
@@ -308,7 +308,7 @@ fn answers(world: &World, name: &str) -> Vec<(String, String, bool)> {
     answers
 }
 
-fn rows(world: &World, engine: &Engine, what: What) -> Vec<Value> {
+fn rows(world: &World, engine: &Engine, what: Listing) -> Vec<Value> {
     listing::list(what, &Filter::default(), &**engine.store(), &world.config).unwrap()
 }
 
@@ -400,7 +400,7 @@ fn nothing_of_untidy_files_is_lost_or_changed_in_silence() {
         }
         let of = |ipp: &str| -> Option<&Sent> { known.get(ipp) };
         let said = |ipp: &str| shown.get(ipp).map(|it| it.escape_ascii().to_string());
-        for row in rows(&world, &engine, What::Patients) {
+        for row in rows(&world, &engine, Listing::Patients) {
             let ipp = text(&row, "ipp");
             if in_doubt.contains(&plain(&ipp)) {
                 continue;
@@ -420,7 +420,7 @@ fn nothing_of_untidy_files_is_lost_or_changed_in_silence() {
             let expected = [sent.family.clone(), sent.given.clone(), sent.birth.clone()];
             assert_eq!(read, expected, "{:?}", said(&ipp));
         }
-        for row in rows(&world, &engine, What::Documents) {
+        for row in rows(&world, &engine, Listing::Documents) {
             let (ipp, hash) = (text(&row, "ipp"), text(&row, "sha256"));
             let sent = of(&ipp).unwrap_or_else(|| panic!("nobody sent {ipp:?}"));
             let document = sent.document.as_ref().unwrap();
@@ -429,7 +429,7 @@ fn nothing_of_untidy_files_is_lost_or_changed_in_silence() {
             let is_whole = hash == ContentHash::of(document.as_bytes()).as_str();
             assert!(is_whole || in_doubt.contains(&ipp), "{:?}", said(&ipp));
         }
-        for row in rows(&world, &engine, What::Cases) {
+        for row in rows(&world, &engine, Listing::Cases) {
             let (case, ipp) = (text(&row, "id"), text(&row, "ipp"));
             if in_doubt.contains(&plain(&ipp)) {
                 continue;

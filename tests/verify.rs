@@ -12,7 +12,7 @@ use rcpspool::config::Config;
 use rcpspool::engine::{Engine, OpenStore};
 use rcpspool::spool::fs::Fs;
 use rcpspool::store::{KeyChange, SledStore, apply_all};
-use rcpspool::verify::{About, Findings, verify};
+use rcpspool::verify::{CheckTopic, Findings, verify};
 
 use support::{World, content, document, patient, session, siu, take_all};
 
@@ -130,28 +130,38 @@ fn nothing_is_found_where_nothing_is_wrong() {
     engine.close().unwrap();
 }
 
-type Damage = (&'static str, About, &'static str, fn(&World));
+type Damage = (&'static str, CheckTopic, &'static str, fn(&World));
 
 #[test]
 fn each_kind_of_damage_is_found_and_named() {
     let damages: Vec<Damage> = vec![
         (
             "a spoilt archive",
-            About::Journal,
+            CheckTopic::Journal,
             ".journal.zst",
             |world| {
                 spoil(&file(world, "journal", |path| path.ends_with(".zst")));
             },
         ),
-        ("a spoilt snapshot", About::Journal, ".snapshot", |world| {
-            spoil(&file(world, "journal", |path| path.ends_with(".snapshot")));
-        }),
-        ("a spoilt segment", About::Journal, ".journal", |world| {
-            spoil(&file(world, "journal", |path| path.ends_with(".journal")));
-        }),
+        (
+            "a spoilt snapshot",
+            CheckTopic::Journal,
+            ".snapshot",
+            |world| {
+                spoil(&file(world, "journal", |path| path.ends_with(".snapshot")));
+            },
+        ),
+        (
+            "a spoilt segment",
+            CheckTopic::Journal,
+            ".journal",
+            |world| {
+                spoil(&file(world, "journal", |path| path.ends_with(".journal")));
+            },
+        ),
         (
             "a missing archive between others",
-            About::Journal,
+            CheckTopic::Journal,
             "is missing",
             |world| {
                 let second = file(world, "journal", |path| {
@@ -162,7 +172,7 @@ fn each_kind_of_damage_is_found_and_named() {
         ),
         (
             "a key too much in the store",
-            About::Store,
+            CheckTopic::Store,
             "it holds case/demo/X",
             |world| {
                 let value = serde_json::value::to_raw_value("x").unwrap();
@@ -171,7 +181,7 @@ fn each_kind_of_damage_is_found_and_named() {
         ),
         (
             "a key lost from the store",
-            About::Store,
+            CheckTopic::Store,
             "it lacks case/demo/C1",
             |world| {
                 change_store(world, ("case/demo/C1".to_owned(), None));
@@ -179,7 +189,7 @@ fn each_kind_of_damage_is_found_and_named() {
         ),
         (
             "another value in the store",
-            About::Store,
+            CheckTopic::Store,
             "patient/demo/C2 has another value",
             |world| {
                 let value = serde_json::value::to_raw_value("x").unwrap();
@@ -188,7 +198,7 @@ fn each_kind_of_damage_is_found_and_named() {
         ),
         (
             "a document removed",
-            About::Documents,
+            CheckTopic::Documents,
             "is missing; document/demo/",
             |world| {
                 let content = file(world, "documents", |path| {
@@ -199,7 +209,7 @@ fn each_kind_of_damage_is_found_and_named() {
         ),
         (
             "a document cut",
-            About::Documents,
+            CheckTopic::Documents,
             "has 3 bytes, and not 10",
             |world| {
                 let content = file(world, "documents", |path| {
@@ -210,7 +220,7 @@ fn each_kind_of_damage_is_found_and_named() {
         ),
         (
             "a document changed",
-            About::Documents,
+            CheckTopic::Documents,
             "something else than its name says",
             |world| {
                 let content = file(world, "documents", |path| {
@@ -221,7 +231,7 @@ fn each_kind_of_damage_is_found_and_named() {
         ),
         (
             "a content nobody names",
-            About::Documents,
+            CheckTopic::Documents,
             "documents/00/x is named by nobody",
             |world| {
                 std::fs::create_dir_all(world.path("documents/00")).unwrap();
@@ -230,7 +240,7 @@ fn each_kind_of_damage_is_found_and_named() {
         ),
         (
             "a file gone from done",
-            About::Folders,
+            CheckTopic::Folders,
             "C1.hl7 is missing",
             |world| {
                 std::fs::remove_file(file(world, INBOX, |path| path.ends_with("/C1.hl7"))).unwrap();
@@ -238,7 +248,7 @@ fn each_kind_of_damage_is_found_and_named() {
         ),
         (
             "a file too much in error",
-            About::Folders,
+            CheckTopic::Folders,
             "nobody put error/C1.hl7 there",
             |world| {
                 std::fs::write(world.path("facilities/demo/error/C1.hl7"), "x").unwrap();
@@ -246,7 +256,7 @@ fn each_kind_of_damage_is_found_and_named() {
         ),
         (
             "another folder in the place of a facility's",
-            About::Folders,
+            CheckTopic::Folders,
             "its marker is missing",
             |world| {
                 std::fs::remove_file(world.path("facilities/demo/.rcpspool")).unwrap();
@@ -254,7 +264,7 @@ fn each_kind_of_damage_is_found_and_named() {
         ),
         (
             "a batch changed in the outbox",
-            About::Reports,
+            CheckTopic::Reports,
             "q1.xml is not what batch 1 holds",
             |world| {
                 spoil(&world.path("facilities/demo/outbox/reports/q1.xml"));
@@ -262,7 +272,7 @@ fn each_kind_of_damage_is_found_and_named() {
         ),
         (
             "a batch that goes on",
-            About::Reports,
+            CheckTopic::Reports,
             "q2.xml is not what batch 2 holds",
             |world| {
                 let path = world.path("facilities/demo/outbox/reports/q2.xml");
@@ -272,7 +282,7 @@ fn each_kind_of_damage_is_found_and_named() {
         ),
         (
             "a batch that was never written",
-            About::Reports,
+            CheckTopic::Reports,
             "there is no batch 3",
             |world| {
                 record(world, "cursor/demo", |cursor| cursor["batches"] = 3.into());
@@ -280,7 +290,7 @@ fn each_kind_of_damage_is_found_and_named() {
         ),
         (
             "a report version that did not leave",
-            About::Reports,
+            CheckTopic::Reports,
             "left, and stands in no batch",
             |world| {
                 record(world, "batch/demo/0000000000000001", |batch| {
@@ -290,7 +300,7 @@ fn each_kind_of_damage_is_found_and_named() {
         ),
         (
             "a report version that left twice",
-            About::Reports,
+            CheckTopic::Reports,
             "batch 1 and 2",
             |world| {
                 record(world, "batch/demo/0000000000000002", |batch| {
@@ -301,7 +311,7 @@ fn each_kind_of_damage_is_found_and_named() {
         ),
         (
             "a report version that is not known",
-            About::Reports,
+            CheckTopic::Reports,
             "which there is not",
             |world| {
                 record(world, "batch/demo/0000000000000002", |batch| {
@@ -312,7 +322,7 @@ fn each_kind_of_damage_is_found_and_named() {
         ),
         (
             "a hole in the report versions",
-            About::Reports,
+            CheckTopic::Reports,
             "there is no report version 3",
             |world| {
                 record(world, "cursor/demo", |cursor| cursor["versions"] = 3.into());
@@ -384,7 +394,7 @@ fn what_a_kill_leaves_behind_is_noted() {
     let damages: Vec<Damage> = vec![
         (
             "prepared output",
-            About::Folders,
+            CheckTopic::Folders,
             "work/p-0-1 was prepared",
             |world| {
                 std::fs::write(world.path("facilities/demo/work/p-0-1"), "x").unwrap();
@@ -392,26 +402,36 @@ fn what_a_kill_leaves_behind_is_noted() {
         ),
         (
             "a prepared document",
-            About::Documents,
+            CheckTopic::Documents,
             "documents/p-0-1 was prepared",
             |world| {
                 std::fs::write(world.path("documents/p-0-1"), "x").unwrap();
             },
         ),
-        ("a claim", About::Folders, "is claimed and waits", |world| {
-            let claim = rcpspool::spool::claim::Claim::new(99, "0", Path::new("n.hl7"));
-            let path = world.path("facilities/demo/work").join(claim.name());
-            std::fs::write(path, "x").unwrap();
-        }),
-        ("a torn end", About::Journal, "never counted", |world| {
-            use std::io::Write;
-            let last = file(world, "journal", |path| path.ends_with(".journal"));
-            let mut last = std::fs::File::options().append(true).open(last).unwrap();
-            last.write_all(b"\x50\0\0\0gar").unwrap();
-        }),
+        (
+            "a claim",
+            CheckTopic::Folders,
+            "is claimed and waits",
+            |world| {
+                let claim = rcpspool::spool::claim::Claim::new(99, "0", Path::new("n.hl7"));
+                let path = world.path("facilities/demo/work").join(claim.name());
+                std::fs::write(path, "x").unwrap();
+            },
+        ),
+        (
+            "a torn end",
+            CheckTopic::Journal,
+            "never counted",
+            |world| {
+                use std::io::Write;
+                let last = file(world, "journal", |path| path.ends_with(".journal"));
+                let mut last = std::fs::File::options().append(true).open(last).unwrap();
+                last.write_all(b"\x50\0\0\0gar").unwrap();
+            },
+        ),
         (
             "a snapshot that was not finished",
-            About::Journal,
+            CheckTopic::Journal,
             "was never finished",
             |world| {
                 std::fs::write(world.path("journal/0000000099.snapshot.new"), "x").unwrap();
@@ -419,7 +439,7 @@ fn what_a_kill_leaves_behind_is_noted() {
         ),
         (
             "a store that was not closed",
-            About::Store,
+            CheckTopic::Store,
             "not left by a clean stop",
             |world| {
                 std::fs::remove_file(world.path("store/CLEAN")).unwrap();
@@ -427,7 +447,7 @@ fn what_a_kill_leaves_behind_is_noted() {
         ),
         (
             "a store that is gone",
-            About::Store,
+            CheckTopic::Store,
             "not left by a clean stop",
             |world| {
                 std::fs::remove_dir_all(world.path("store/db")).unwrap();

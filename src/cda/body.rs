@@ -12,8 +12,8 @@ mod further;
 use super::narrative::{self, Narrative};
 use super::{HL7, XSI, attribute, text_in};
 use crate::model::questionnaire::{
-    Concept, Consumable, Further, Media, Participant, Qualifier, Quantity, Questionnaire, Section,
-    Site, Statement,
+    Concept, Consumable, FurtherElement, Media, Qualifier, Quantity, Questionnaire, Section, Site,
+    Statement, StatementParticipant,
 };
 
 /// Reads the body; none where it is not structured.
@@ -23,7 +23,7 @@ pub(super) fn read(root: Node<'_, '_>) -> Option<Questionnaire> {
     let reader = Reader {
         narrative: Narrative::of(root),
     };
-    let mut other = Other::default();
+    let mut other = OtherElements::default();
     other.attributes(body, &[]);
     let mut sections = Vec::new();
     for child in body.children().filter(Node::is_element) {
@@ -57,13 +57,13 @@ fn name<'i>(node: Node<'_, 'i>) -> &'i str {
 
 /// What is kept as it was written, and what of it a reader can be told.
 #[derive(Default)]
-struct Other<'a, 'i> {
+struct OtherElements<'a, 'i> {
     written: Vec<String>,
     nodes: Vec<Node<'a, 'i>>,
-    further: Vec<Further>,
+    further: Vec<FurtherElement>,
 }
 
-impl<'a, 'i> Other<'a, 'i> {
+impl<'a, 'i> OtherElements<'a, 'i> {
     /// Keeps an element.
     fn whole(&mut self, node: Node<'a, 'i>) {
         if let Some(raw) = node.document().input_text().get(node.range()) {
@@ -89,7 +89,7 @@ impl<'a, 'i> Other<'a, 'i> {
         }
     }
 
-    fn finish(mut self, narrative: &Narrative<'a, 'i>) -> (Option<String>, Vec<Further>) {
+    fn finish(mut self, narrative: &Narrative<'a, 'i>) -> (Option<String>, Vec<FurtherElement>) {
         self.further.extend(further::of(&self.nodes, narrative));
         let written = (!self.written.is_empty()).then(|| self.written.join("\n"));
         (written, self.further)
@@ -154,17 +154,17 @@ fn translated(node: Node<'_, '_>) -> Option<(String, Option<String>)> {
 
 /// What sections and statements have in common.
 #[derive(Default)]
-struct Common<'a, 'i> {
+struct CommonElements<'a, 'i> {
     template_ids: Vec<String>,
     ids: Vec<String>,
     codes: Vec<Concept>,
     qualifiers: Vec<Qualifier>,
-    participants: Vec<Participant>,
+    participants: Vec<StatementParticipant>,
     null_flavors: BTreeMap<String, String>,
-    other: Other<'a, 'i>,
+    other: OtherElements<'a, 'i>,
 }
 
-impl<'a, 'i> Common<'a, 'i> {
+impl<'a, 'i> CommonElements<'a, 'i> {
     /// Keeps why an element says nothing, by its name; of a second one that says another reason, all of it.
     fn null_flavor(&mut self, node: Node<'a, 'i>, null_flavor: &str) {
         let role = node.tag_name().name().to_owned();
@@ -188,13 +188,13 @@ impl<'a, 'i> Reader<'a, 'i> {
         &self,
         component: Node<'a, 'i>,
         sections: &mut Vec<Section>,
-        other: &mut Other<'a, 'i>,
+        other: &mut OtherElements<'a, 'i>,
     ) {
         if !named(component, "section").any(|_| true) {
             other.whole(component);
             return;
         }
-        let mut around = Other::default();
+        let mut around = OtherElements::default();
         around.attributes(component, &["typeCode"]);
         let first = sections.len();
         for child in component.children().filter(Node::is_element) {
@@ -211,7 +211,7 @@ impl<'a, 'i> Reader<'a, 'i> {
     }
 
     fn section(&self, node: Node<'a, 'i>) -> Section {
-        let mut common = Common::default();
+        let mut common = CommonElements::default();
         common
             .other
             .attributes(node, &["classCode", "moodCode", "nullFlavor"]);
@@ -249,7 +249,7 @@ impl<'a, 'i> Reader<'a, 'i> {
         (section.other, section.further) = common.other.finish(&self.narrative);
         if !common.qualifiers.is_empty() {
             // A section is not made more precise by any key: its code is kept as written.
-            let mut written = Other::default();
+            let mut written = OtherElements::default();
             named(node, "code").for_each(|code| written.whole(code));
             let (written, _) = written.finish(&self.narrative);
             add(&mut section.other, written);
@@ -264,7 +264,7 @@ impl<'a, 'i> Reader<'a, 'i> {
         &self,
         around: Node<'a, 'i>,
         found: &mut Vec<Statement>,
-        other: &mut Other<'a, 'i>,
+        other: &mut OtherElements<'a, 'i>,
     ) {
         let is_statement = |child: &Node<'a, 'i>| {
             !name(*child).is_empty()
@@ -274,7 +274,7 @@ impl<'a, 'i> Reader<'a, 'i> {
             other.whole(around);
             return;
         }
-        let mut beside = Other::default();
+        let mut beside = OtherElements::default();
         beside.attributes(around, &["typeCode", "inversionInd", "negationInd"]);
         let first = found.len();
         let mut amounts: Vec<Quantity> = Vec::new();
@@ -314,7 +314,7 @@ impl<'a, 'i> Reader<'a, 'i> {
     }
 
     fn statement(&self, node: Node<'a, 'i>) -> Statement {
-        let mut common = Common::default();
+        let mut common = CommonElements::default();
         common.other.attributes(
             node,
             &["classCode", "moodCode", "negationInd", "nullFlavor"],
@@ -393,7 +393,12 @@ impl<'a, 'i> Reader<'a, 'i> {
     }
 
     /// A coded element of a statement: kept whole, and in words under its own key.
-    fn coded(&self, node: Node<'a, 'i>, statement: &mut Statement, common: &mut Common<'a, 'i>) {
+    fn coded(
+        &self,
+        node: Node<'a, 'i>,
+        statement: &mut Statement,
+        common: &mut CommonElements<'a, 'i>,
+    ) {
         let role = node.tag_name().name();
         let qualified = common.qualifiers.len();
         let concept = self.concept(node, role, common);
@@ -432,7 +437,12 @@ impl<'a, 'i> Reader<'a, 'i> {
     }
 
     /// A coded element, whole; what makes it more precise joins the qualifiers, its translations join the codes.
-    fn concept(&self, node: Node<'a, 'i>, role: &str, common: &mut Common<'a, 'i>) -> Concept {
+    fn concept(
+        &self,
+        node: Node<'a, 'i>,
+        role: &str,
+        common: &mut CommonElements<'a, 'i>,
+    ) -> Concept {
         let mut is_whole = has_only(
             node,
             &[
@@ -523,7 +533,7 @@ impl<'a, 'i> Reader<'a, 'i> {
         node: Node<'a, 'i>,
         statement: &mut Statement,
         values: &mut Vec<String>,
-        common: &mut Common<'a, 'i>,
+        common: &mut CommonElements<'a, 'i>,
     ) {
         let kind = type_of(node);
         if statement.value_type.is_none() {
@@ -618,7 +628,12 @@ impl<'a, 'i> Reader<'a, 'i> {
         let label = code.and_then(|code| code.words().map(str::to_owned).or(code.code));
         let (mut said, mut values) = (Statement::default(), Vec::new());
         for value in named(node, "value") {
-            self.value(value, &mut said, &mut values, &mut Common::default());
+            self.value(
+                value,
+                &mut said,
+                &mut values,
+                &mut CommonElements::default(),
+            );
         }
         let values =
             values
@@ -635,7 +650,7 @@ impl<'a, 'i> Reader<'a, 'i> {
         (!words.is_empty()).then(|| (words.join(" "), said.unit))
     }
 
-    fn consumable(&self, node: Node<'a, 'i>, common: &mut Common<'a, 'i>) -> Consumable {
+    fn consumable(&self, node: Node<'a, 'i>, common: &mut CommonElements<'a, 'i>) -> Consumable {
         let mut consumable = Consumable::default();
         for part in node.descendants().filter(Node::is_element).skip(1) {
             match name(part) {
@@ -673,7 +688,7 @@ impl<'a, 'i> Reader<'a, 'i> {
     }
 
     /// What sections and statements have in common; whether it was that.
-    fn common(&self, node: Node<'a, 'i>, common: &mut Common<'a, 'i>) -> bool {
+    fn common(&self, node: Node<'a, 'i>, common: &mut CommonElements<'a, 'i>) -> bool {
         let only_null = node.attribute("nullFlavor").filter(|_| {
             has_only(node, &["nullFlavor"], &[]) && text_in(node).is_none() && name(node) != "value"
         });
@@ -705,7 +720,7 @@ impl<'a, 'i> Reader<'a, 'i> {
     fn anything(
         &self,
         node: Node<'a, 'i>,
-        common: &mut Common<'a, 'i>,
+        common: &mut CommonElements<'a, 'i>,
         quantities: &mut Vec<Quantity>,
     ) {
         let is_ours = !name(node).is_empty();
@@ -857,7 +872,7 @@ fn joined(node: Node<'_, '_>, said: String) -> String {
 /// A rhythm, or a time beside the first one, of a statement; one that is taken out of the others in one piece.
 fn further_time<'a, 'i>(
     node: Node<'a, 'i>,
-    common: &mut Common<'a, 'i>,
+    common: &mut CommonElements<'a, 'i>,
     quantities: &mut Vec<Quantity>,
 ) {
     let Some(operator) = operator(node) else {
@@ -865,7 +880,7 @@ fn further_time<'a, 'i>(
         return;
     };
     let mut parts: Vec<Quantity> = Vec::new();
-    let mut events = Common::default();
+    let mut events = CommonElements::default();
     time_parts(node, &mut events, &mut parts);
     parts.extend(events.codes.into_iter().filter_map(|event| {
         let said = event.label.or(event.code)?;
@@ -887,7 +902,7 @@ fn further_time<'a, 'i>(
 /// What a time is made of, each with what it is.
 fn time_parts<'a, 'i>(
     node: Node<'a, 'i>,
-    common: &mut Common<'a, 'i>,
+    common: &mut CommonElements<'a, 'i>,
     quantities: &mut Vec<Quantity>,
 ) {
     if let Some(event) = named(node, "event").next() {
@@ -928,7 +943,7 @@ fn time_parts<'a, 'i>(
         further_time(part, common, quantities);
     }
     let mut beside = Statement::default();
-    time(node, &mut beside, &mut Other::default());
+    time(node, &mut beside, &mut OtherElements::default());
     let time = beside.time;
     quantities.extend(time.map(|time| quantity("effectiveTime", time, None)));
 }
@@ -1063,7 +1078,7 @@ fn is_excluded(bound: Node<'_, '_>) -> bool {
 
 /// When a statement holds: a point, or an interval open at `..`; `>` and `<` stand before a bound that does not belong
 /// to it.
-fn time<'a, 'i>(node: Node<'a, 'i>, statement: &mut Statement, other: &mut Other<'a, 'i>) {
+fn time<'a, 'i>(node: Node<'a, 'i>, statement: &mut Statement, other: &mut OtherElements<'a, 'i>) {
     let bound = |role| {
         let node = named(node, role).next()?;
         Some((attribute(node, "value")?, is_excluded(node)))
@@ -1136,14 +1151,14 @@ fn push_with_unit(
 
 /// A part of an interval or of a ratio.
 #[derive(Clone)]
-struct Part<'a> {
+struct IntervalPart<'a> {
     value: String,
     /// The unit, or the currency.
     unit: Option<&'a str>,
     is_excluded: bool,
 }
 
-impl Part<'_> {
+impl IntervalPart<'_> {
     fn with_unit(&self) -> String {
         match self.unit {
             Some(unit) => format!("{} {unit}", self.value),
@@ -1175,7 +1190,7 @@ fn range(node: Node<'_, '_>, is_time: bool) -> Option<(String, Option<String>)> 
         let part = named(node, role).next()?;
         let value = attribute(part, "value")?;
         let unit = attribute(part, "unit").or_else(|| attribute(part, "currency"));
-        Some(Part {
+        Some(IntervalPart {
             value: match is_time && role != "width" {
                 true => iso(value),
                 false => value.to_owned(),
@@ -1186,7 +1201,8 @@ fn range(node: Node<'_, '_>, is_time: bool) -> Option<(String, Option<String>)> 
     };
     let ratio = [part("numerator"), part("denominator")];
     if ratio.iter().any(Option::is_some) {
-        let known = |part: Option<Part<'_>>| part.map_or("?".to_owned(), |it| it.with_unit());
+        let known =
+            |part: Option<IntervalPart<'_>>| part.map_or("?".to_owned(), |it| it.with_unit());
         return Some((ratio.map(known).join(" / "), None));
     }
     let (mut low, mut high, mut center) = (part("low"), part("high"), part("center"));
@@ -1209,12 +1225,12 @@ fn range(node: Node<'_, '_>, is_time: bool) -> Option<(String, Option<String>)> 
     let mut units = parts.into_iter().flatten().map(|it| it.unit);
     let unit = units.next().flatten();
     let same = units.all(|other| other == unit) && width.is_none();
-    let words = |it: &Part<'_>| match same {
+    let words = |it: &IntervalPart<'_>| match same {
         true => it.value.clone(),
         false => it.with_unit(),
     };
-    let above = |low: &Part<'_>| if low.is_excluded { '>' } else { '≥' };
-    let below = |high: &Part<'_>| if high.is_excluded { '<' } else { '≤' };
+    let above = |low: &IntervalPart<'_>| if low.is_excluded { '>' } else { '≥' };
+    let below = |high: &IntervalPart<'_>| if high.is_excluded { '<' } else { '≤' };
     let mut said = match (&low, &high, &center) {
         (Some(low), Some(high), _) if low.is_excluded || high.is_excluded => {
             let (from, to) = (words(low), words(high));
@@ -1350,7 +1366,7 @@ fn iso(written: &str) -> String {
 }
 
 /// Whom the header names, each with function and speciality, and last where the session meets.
-pub(super) fn people(root: Node<'_, '_>) -> Vec<Participant> {
+pub(super) fn people(root: Node<'_, '_>) -> Vec<StatementParticipant> {
     const MOST: usize = 200;
     const MOST_PLACES: usize = 10;
     let beside = root.children().filter(|it| {
@@ -1407,7 +1423,7 @@ pub(super) fn people(root: Node<'_, '_>) -> Vec<Participant> {
 }
 
 /// A place as a participant: what it is called, the house that it is in with its address, and of which kind it is.
-fn place(location: Node<'_, '_>) -> Participant {
+fn place(location: Node<'_, '_>) -> StatementParticipant {
     let below = |path: &[&'static str]| super::all(location, path).into_iter();
     let facility = "healthCareFacility";
     let house = [facility, "serviceProviderOrganization", "name"];
@@ -1416,7 +1432,7 @@ fn place(location: Node<'_, '_>) -> Participant {
     let of_house = below(&[facility, "serviceProviderOrganization", "addr"]);
     parts.extend(addresses.chain(of_house).find_map(parts_in));
     let mut codes = below(&[facility, "code"]);
-    Participant {
+    StatementParticipant {
         role: "location".to_owned(),
         ids: below(&[facility, "id"]).filter_map(identifier).collect(),
         label: codes.find_map(|code| {
@@ -1425,12 +1441,12 @@ fn place(location: Node<'_, '_>) -> Participant {
         }),
         name: below(&[facility, "location", "name"]).find_map(parts_in),
         organization: (!parts.is_empty()).then(|| parts.join(", ")),
-        ..Participant::default()
+        ..StatementParticipant::default()
     }
 }
 
 /// Who takes part; the whole of it, with address and phone, is kept as raw XML besides.
-fn participant(node: Node<'_, '_>) -> Participant {
+fn participant(node: Node<'_, '_>) -> StatementParticipant {
     let entity = node
         .children()
         .find(|child| child.is_element() && child.children().any(|part| name(part) == "id"))
@@ -1465,7 +1481,7 @@ fn participant(node: Node<'_, '_>) -> Participant {
             Some(parts.join(" "))
         }
     });
-    Participant {
+    StatementParticipant {
         role: node.tag_name().name().to_owned(),
         participation: attribute(node, "typeCode").map(str::to_owned),
         ids: entity
@@ -1480,7 +1496,7 @@ fn participant(node: Node<'_, '_>) -> Participant {
         organization: names(true).and_then(parts_in),
         time: named(node, "time").next().and_then(|when| {
             let mut beside = Statement::default();
-            time(when, &mut beside, &mut Other::default());
+            time(when, &mut beside, &mut OtherElements::default());
             beside.time
         }),
     }

@@ -5,8 +5,8 @@
 
 use crate::model::excerpt::{LONGEST_NAME, LONGEST_TEXT, cut_text};
 use crate::model::questionnaire::{
-    Block, Concept, Consumable, Further, Media, Participant, Qualifier, Quantity, Questionnaire,
-    Section, Site, Statement,
+    Block, Concept, Consumable, FurtherElement, Media, Qualifier, Quantity, Questionnaire, Section,
+    Site, Statement, StatementParticipant,
 };
 
 /// Once the texts of a form have so many characters, each further one is kept only as far as a name.
@@ -14,7 +14,7 @@ const LONGEST_FORM: usize = 1_000_000;
 
 /// Cuts the texts of a form that are too long, and says in it how much.
 pub(super) fn cut_long_texts(form: &mut Questionnaire) {
-    let mut room = Room {
+    let mut room = CharacterBudget {
         left: LONGEST_FORM,
         cut: 0,
     };
@@ -24,14 +24,14 @@ pub(super) fn cut_long_texts(form: &mut Questionnaire) {
     form.cut = room.cut;
 }
 
-struct Room {
+struct CharacterBudget {
     /// How many characters may still be kept.
     left: usize,
     /// How many were left out.
     cut: usize,
 }
 
-impl Room {
+impl CharacterBudget {
     fn cut(&mut self, text: &mut String) -> bool {
         let most = match self.left {
             0 => LONGEST_NAME,
@@ -65,8 +65,8 @@ impl Room {
         }
     }
 
-    fn further(&mut self, further: &mut [Further]) {
-        for Further {
+    fn further(&mut self, further: &mut [FurtherElement]) {
+        for FurtherElement {
             place,
             number: _,
             text,
@@ -271,8 +271,8 @@ impl Room {
         }
     }
 
-    fn participants(&mut self, participants: &mut [Participant]) {
-        for Participant {
+    fn participants(&mut self, participants: &mut [StatementParticipant]) {
+        for StatementParticipant {
             role,
             participation,
             ids,

@@ -14,9 +14,9 @@ const RPPS_ROOT: &str = "1.2.250.1.71.4.2.1";
 
 /// What a document says before its body.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Header {
+pub struct CdaHeader {
     /// `code`: what kind of document it is.
-    pub code: Option<Written>,
+    pub code: Option<HeaderValue>,
     /// `title`.
     pub title: Option<String>,
     /// `id`, of this version alone.
@@ -24,26 +24,26 @@ pub struct Header {
     /// `setId`, the same for all versions.
     pub set_id: Option<Identifier>,
     /// `versionNumber`.
-    pub version_number: Option<Written>,
+    pub version_number: Option<HeaderValue>,
     /// `effectiveTime`, when it was written.
-    pub effective_time: Option<Written>,
+    pub effective_time: Option<HeaderValue>,
     /// `inFulfillmentOf/order/id`.
     pub orders: Vec<Identifier>,
     /// Who puts the case before the session.
-    pub submitter: Option<Person>,
+    pub submitter: Option<Professional>,
     /// Who leads.
-    pub lead: Option<Person>,
+    pub lead: Option<Professional>,
     /// `componentOf/encompassingEncounter/id`: pathways, families, the session.
     pub encounters: Vec<Identifier>,
     /// The date of the session.
-    pub session_date: Option<Written>,
+    pub session_date: Option<HeaderValue>,
     /// The patient.
     pub patient: PatientRole,
 }
 
 /// What is written at a place of the document.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Written {
+pub struct HeaderValue {
     /// The text, without white space around it.
     pub text: String,
     /// The path below `ClinicalDocument`.
@@ -99,7 +99,7 @@ impl Identifier {
 
 /// A health professional.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Person {
+pub struct Professional {
     /// The national number, if there is one.
     pub rpps: Option<String>,
     /// Family name.
@@ -122,13 +122,13 @@ pub struct PatientRole {
     /// Family names, with their qualifiers.
     pub family: Vec<NamePart>,
     /// `administrativeGenderCode/@code`.
-    pub gender: Option<Written>,
+    pub gender: Option<HeaderValue>,
     /// `birthTime/@value`.
-    pub birth_time: Option<Written>,
+    pub birth_time: Option<HeaderValue>,
     /// Phone numbers and e-mail addresses.
     pub telecoms: Vec<Telecom>,
     /// Addresses.
-    pub addresses: Vec<Address>,
+    pub addresses: Vec<CdaAddress>,
     /// `providerOrganization/id`.
     pub organizations: Vec<Identifier>,
 }
@@ -165,7 +165,7 @@ pub struct Telecom {
 
 /// A postal address as far as it is written.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Address {
+pub struct CdaAddress {
     /// Number and street.
     pub street: Option<String>,
     /// What stands besides: the flat, the building, the house of whom, the post box.
@@ -214,7 +214,7 @@ pub mod places {
     pub const ORGANIZATION: &str = "recordTarget/patientRole/providerOrganization/id";
 }
 
-impl Header {
+impl CdaHeader {
     pub(super) fn read(root: Node<'_, '_>) -> Self {
         let identifiers = |path: &[&'static str], place| -> Vec<Identifier> {
             all(root, path)
@@ -267,9 +267,9 @@ fn written<'a, 'i: 'a>(
     nodes: impl IntoIterator<Item = Node<'a, 'i>>,
     name: &str,
     place: &'static str,
-) -> Option<Written> {
+) -> Option<HeaderValue> {
     nodes.into_iter().find_map(|node| {
-        attribute(node, name).map(|text| Written {
+        attribute(node, name).map(|text| HeaderValue {
             text: text.to_owned(),
             place,
         })
@@ -282,7 +282,7 @@ fn participant(
     kind: &str,
     place: &'static str,
     name_place: &'static str,
-) -> Option<Person> {
+) -> Option<Professional> {
     let entities: Vec<Node<'_, '_>> = children(root, "participant")
         .filter(|participant| attribute(*participant, "typeCode") == Some(kind))
         .flat_map(|participant| children(participant, "associatedEntity"))
@@ -295,7 +295,7 @@ fn person(
     person: &'static str,
     place: &'static str,
     name_place: &'static str,
-) -> Option<Person> {
+) -> Option<Professional> {
     let rpps = |entity: Node<'_, '_>| {
         children(entity, "id")
             .filter(|id| attribute(*id, "root") == Some(RPPS_ROOT))
@@ -313,7 +313,7 @@ fn person(
         // A name without parts is told as it is written.
         (names.into_iter().find_map(text_in), None)
     });
-    Some(Person {
+    Some(Professional {
         rpps: rpps(*entity),
         family,
         given,
@@ -330,7 +330,7 @@ pub(super) fn parts_of_name(name: Node<'_, '_>) -> Option<(Option<String>, Optio
 }
 
 /// The date of the encounter, else that of the meeting among the documented acts (code 39, interface.md 5).
-fn session_date(root: Node<'_, '_>) -> Option<Written> {
+fn session_date(root: Node<'_, '_>) -> Option<HeaderValue> {
     let dates = |node: Node<'_, '_>, place| {
         children(node, "effectiveTime").find_map(|time| {
             written([time], "value", place)
@@ -381,7 +381,7 @@ impl PatientRole {
             telecoms: children(role, "telecom")
                 .filter_map(Telecom::read)
                 .collect(),
-            addresses: children(role, "addr").map(Address::read).collect(),
+            addresses: children(role, "addr").map(CdaAddress::read).collect(),
             organizations: identifiers(&["providerOrganization", "id"], places::ORGANIZATION),
         }
     }
@@ -447,7 +447,7 @@ const NAMES_OF_STREETS: [&str; 2] = ["streetName", "streetNameBase"];
 /// Whole lines of an address, as they stand on an envelope.
 const LINES: [&str; 2] = ["streetAddressLine", "deliveryAddressLine"];
 
-impl Address {
+impl CdaAddress {
     /// Reads all that is written of an address, in its order: what is neither street nor city, postal code or country is
     /// the complement (PID-11.2). Lines are the street where no part names one, and a line that says all of the parts of
     /// the street, and more, stands for them. Behind the first hundred parts, each is kept as it comes: all are compared

@@ -13,10 +13,10 @@ mod text;
 use encoding_rs::{Encoding, UTF_8};
 use roxmltree::{Document, Node, ParsingOptions};
 
-use self::header::Header;
+use self::header::CdaHeader;
 use crate::model::identifiers::ContentHash;
 use crate::model::outcome::{Location, Reason, Refusal, Warning};
-use crate::model::questionnaire::{Participant, Questionnaire};
+use crate::model::questionnaire::{Questionnaire, StatementParticipant};
 
 /// The namespace of CDA R2.
 const HL7: &str = "urn:hl7-org:v3";
@@ -49,9 +49,9 @@ pub struct Cda {
     /// The hash of the document.
     pub hash: ContentHash,
     /// Who, when, and for which session.
-    pub header: Header,
+    pub header: CdaHeader,
     /// Whom the header names, with what each is there for.
-    pub people: Vec<Participant>,
+    pub people: Vec<StatementParticipant>,
     /// What the form says; none where the body is not structured (level 1).
     pub questionnaire: Option<Questionnaire>,
     /// What is in doubt about its encoding.
@@ -102,7 +102,7 @@ pub fn without_framing(bytes: &[u8]) -> &[u8] {
 
 /// Reads a CDA document; refuses what is no XML, no CDA, has a document type declaration, or costs too much.
 pub fn parse(bytes: &[u8]) -> Result<Cda, Refusal> {
-    let text::Decoded { text, doubts } = text::decode(bytes)?;
+    let text::DocumentText { text, doubts } = text::decode(bytes)?;
     check_bounds(&text)?;
     let options = ParsingOptions {
         allow_dtd: false,
@@ -125,7 +125,7 @@ pub fn parse(bytes: &[u8]) -> Result<Cda, Refusal> {
     questionnaire.iter_mut().for_each(bounds::cut_long_texts);
     Ok(Cda {
         hash: ContentHash::of(bytes),
-        header: Header::read(root),
+        header: CdaHeader::read(root),
         people: body::people(root),
         questionnaire,
         charset: doubts,

@@ -156,9 +156,9 @@ const MAX_COLUMNS: usize = 50;
 /// Narrative, of which this is the text, in lines and tables; nothing where it has no table, or something of it stands
 /// outside of lines and cells: then the text says it all.
 pub(super) fn blocks(node: Node<'_, '_>, text: &str) -> Vec<Block> {
-    let mut lines = Lines {
+    let mut lines = LineBuilder {
         blocks: Some(Vec::new()),
-        ..Lines::default()
+        ..LineBuilder::default()
     };
     for child in node.children() {
         lines.add(child);
@@ -243,14 +243,14 @@ fn table(node: Node<'_, '_>) -> Vec<TableRow> {
 
 /// Narrative as text: a line for each row, paragraph and item, cells divided by ` | `.
 pub(super) fn text(node: Node<'_, '_>) -> Option<String> {
-    let mut lines = Lines::default();
+    let mut lines = LineBuilder::default();
     lines.inside(node);
     let text = lines.text.trim();
     (!text.is_empty()).then(|| text.to_owned())
 }
 
 #[derive(Default)]
-struct Lines {
+struct LineBuilder {
     text: String,
     /// Whether white space stood before what comes next.
     space: bool,
@@ -258,7 +258,7 @@ struct Lines {
     blocks: Option<Vec<Block>>,
 }
 
-impl Lines {
+impl LineBuilder {
     fn add(&mut self, node: Node<'_, '_>) {
         if let Some(text) = node.text().filter(|_| node.is_text()) {
             self.words(text);

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
 
 use super::{malformed, place_of};
-use crate::hl7::charset::{Meant, beyond_ascii, first_c1};
+use crate::hl7::charset::{CharsetCoverage, beyond_ascii, first_c1};
 use crate::model::outcome::{Refusal, Warning, WarningCode};
 
 /// What tells values apart: markup, and the quotes around attributes.
@@ -17,13 +17,13 @@ const SEPARATORS: &[u8] = b"<>\"'";
 
 /// A document as text, with what is in doubt about its encoding.
 #[derive(Debug)]
-pub(super) struct Decoded<'a> {
+pub(super) struct DocumentText<'a> {
     pub text: Cow<'a, str>,
     pub doubts: Vec<Warning>,
 }
 
 /// Reads the bytes of a document as text; only UTF-16 that is none is refused.
-pub(super) fn decode(bytes: &[u8]) -> Result<Decoded<'_>, Refusal> {
+pub(super) fn decode(bytes: &[u8]) -> Result<DocumentText<'_>, Refusal> {
     let mark = Encoding::for_bom(bytes);
     match mark {
         Some((encoding, length)) if encoding != UTF_8 => {
@@ -36,32 +36,32 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded<'_>, Refusal> {
                         encoding.name()
                     ))
                 })?;
-            let says_so = match Declared::of(text.as_bytes()) {
-                Declared::Nothing => true,
-                Declared::Wide => true,
-                Declared::Known(..) | Declared::Unknown => false,
+            let says_so = match XmlEncoding::of(text.as_bytes()) {
+                XmlEncoding::Nothing => true,
+                XmlEncoding::Wide => true,
+                XmlEncoding::Known(..) | XmlEncoding::Unknown => false,
             };
             let mut doubts = match says_so {
                 true => Vec::new(),
                 false => vec![otherwise(Some(encoding.name()), "line 1, column 1")],
             };
             doubts.extend(control(&text));
-            Ok(Decoded { text, doubts })
+            Ok(DocumentText { text, doubts })
         }
         mark => {
             let length = mark.map_or(0, |(_, length)| length);
             let text = bytes.get(length..).unwrap_or_default();
-            Ok(by_value(text, Declared::of(text), mark.is_some()))
+            Ok(by_value(text, XmlEncoding::of(text), mark.is_some()))
         }
     }
 }
 
 /// Reads each value as UTF-8 where it is that, else as it is declared (where ISO-8859-1 has control characters, as
 /// windows-1252), else as windows-1252.
-fn by_value(bytes: &[u8], declared: Declared, is_marked: bool) -> Decoded<'_> {
+fn by_value(bytes: &[u8], declared: XmlEncoding, is_marked: bool) -> DocumentText<'_> {
     let (encoding, meant) = match declared {
-        Declared::Known(encoding, meant) if !is_marked => (encoding, meant),
-        _ => (UTF_8, Meant::Whole),
+        XmlEncoding::Known(encoding, meant) if !is_marked => (encoding, meant),
+        _ => (UTF_8, CharsetCoverage::Whole),
     };
     let mut mismatch = None;
     let text = match std::str::from_utf8(bytes) {
@@ -89,7 +89,7 @@ fn by_value(bytes: &[u8], declared: Declared, is_marked: bool) -> Decoded<'_> {
         }
     };
     let mut doubts = Vec::new();
-    if declared == Declared::Unknown && !is_marked {
+    if declared == XmlEncoding::Unknown && !is_marked {
         doubts.push(
             Warning::new(
                 WarningCode::CharsetUnknown,
@@ -99,9 +99,9 @@ fn by_value(bytes: &[u8], declared: Declared, is_marked: bool) -> Decoded<'_> {
         );
     }
     let names_another = match declared {
-        Declared::Known(named, _) => is_marked && named != UTF_8 && !text.is_ascii(),
-        Declared::Wide => true,
-        Declared::Nothing | Declared::Unknown => false,
+        XmlEncoding::Known(named, _) => is_marked && named != UTF_8 && !text.is_ascii(),
+        XmlEncoding::Wide => true,
+        XmlEncoding::Nothing | XmlEncoding::Unknown => false,
     };
     if names_another && mismatch.is_none() {
         doubts.push(otherwise(Some("UTF-8"), "line 1, column 1"));
@@ -110,7 +110,7 @@ fn by_value(bytes: &[u8], declared: Declared, is_marked: bool) -> Decoded<'_> {
         doubts.push(otherwise(None, place_of(&text, at)));
     }
     doubts.extend(control(&text));
-    Decoded { text, doubts }
+    DocumentText { text, doubts }
 }
 
 /// The warning of control characters beyond ASCII (C1), also where they are written as XML writes a character by its
@@ -168,15 +168,15 @@ fn otherwise(read_as: Option<&str>, place: impl Into<crate::model::outcome::Loca
 
 /// What the XML declaration says of the encoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Declared {
+enum XmlEncoding {
     Nothing,
-    Known(&'static Encoding, Meant),
+    Known(&'static Encoding, CharsetCoverage),
     /// One in which a character has several bytes, none of them markup: the declaration itself is not in it.
     Wide,
     Unknown,
 }
 
-impl Declared {
+impl XmlEncoding {
     fn of(bytes: &[u8]) -> Self {
         let start = bytes.trim_ascii_start();
         let declaration = start
@@ -195,7 +195,7 @@ impl Declared {
             .unwrap_or_default();
         match Encoding::for_label_no_replacement(label) {
             Some(encoding) if encoding.is_ascii_compatible() => {
-                Self::Known(encoding, Meant::by(label, encoding))
+                Self::Known(encoding, CharsetCoverage::by(label, encoding))
             }
             Some(_) => Self::Wide,
             None => Self::Unknown,

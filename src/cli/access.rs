@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use super::{Failure, complain};
 use crate::config::Config;
-use crate::engine::witness::{Found, look};
-use crate::engine::{Engine, EngineError, OpenStore, Start};
+use crate::engine::witness::{SpoolPresence, look};
+use crate::engine::{Engine, EngineError, OpenStore, StartOptions};
 use crate::spool::fs::Fs;
-use crate::spool::layout::LayoutError;
+use crate::spool::layout::FolderError;
 use crate::status::control::{self, ControlClient, Request, Response};
 use crate::store::MemoryStore;
 
@@ -35,7 +35,7 @@ pub fn is_daemon_there(config: &Config) -> bool {
 
 /// Finds out who has the data.
 pub fn reach(config: &Arc<Config>) -> Result<Access, Failure> {
-    reach_as(config, Start::default())
+    reach_as(config, StartOptions::default())
 }
 
 /// The same, where that makes no spool: nothing if there is none yet.
@@ -44,8 +44,8 @@ pub fn reach_if_there(config: &Arc<Config>) -> Result<Option<Access>, Failure> {
         return Ok(Some(Access::Daemon(client)));
     }
     match look(&Fs::new(), config)? {
-        Found::Spool => reach(config).map(Some),
-        Found::Nothing => Ok(None),
+        SpoolPresence::Spool => reach(config).map(Some),
+        SpoolPresence::Nothing => Ok(None),
     }
 }
 
@@ -65,7 +65,7 @@ fn daemon(config: &Config) -> Result<Option<ControlClient>, Failure> {
 }
 
 /// Finds out who has the data; where nobody has, the engine is opened as `start` says.
-pub fn reach_as(config: &Arc<Config>, start: Start) -> Result<Access, Failure> {
+pub fn reach_as(config: &Arc<Config>, start: StartOptions) -> Result<Access, Failure> {
     let begun = Instant::now();
     let mut said = false;
     loop {
@@ -82,7 +82,7 @@ pub fn reach_as(config: &Arc<Config>, start: Start) -> Result<Access, Failure> {
             Ok(engine) => return Ok(Access::Here(Box::new(engine))),
             // Another command, or a daemon that is starting.
             // Or a daemon whose socket was removed, which it makes again with its next rescan.
-            Err(EngineError::Layout(LayoutError::InUse(holder))) if begun.elapsed() < PATIENCE => {
+            Err(EngineError::Layout(FolderError::InUse(holder))) if begun.elapsed() < PATIENCE => {
                 if begun.elapsed() > BEFORE_SAYING && !std::mem::replace(&mut said, true) {
                     complain(format_args!("{holder}: waiting for it"));
                 }

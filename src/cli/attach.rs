@@ -11,7 +11,7 @@ use crate::config::Config;
 
 /// The arguments of `attach`.
 #[derive(Debug, Args)]
-pub struct Attach {
+pub struct AttachArgs {
     /// The note, as `list notes` names it
     note: String,
     /// The facility
@@ -20,7 +20,7 @@ pub struct Attach {
     case: String,
 }
 
-impl Attach {
+impl AttachArgs {
     /// Attaches.
     pub fn run(self, config: &Arc<Config>) -> Result<(), Failure> {
         let Self {

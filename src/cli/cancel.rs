@@ -11,14 +11,14 @@ use crate::config::Config;
 
 /// The arguments of `cancel`.
 #[derive(Debug, Args)]
-pub struct Cancel {
+pub struct CancelArgs {
     /// The facility
     facility: String,
     /// The case
     case: String,
 }
 
-impl Cancel {
+impl CancelArgs {
     /// Cancels a case.
     pub fn run(self, config: &Arc<Config>) -> Result<(), Failure> {
         let Self { facility, case } = self;

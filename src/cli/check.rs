@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use super::{Failure, facility, terminal_width, write_json, write_out};
 use crate::config::Config;
 use crate::intake::Context;
-use crate::intake::explain::{self, Explained};
-use crate::listing::reading::{self, Look};
+use crate::intake::explain::{self, Explanation};
+use crate::listing::reading::{self, TextLayout};
 use crate::model::outcome::{Reason, Refusal};
 use chrono::Utc;
 use clap::Args;
@@ -17,7 +17,7 @@ use clap::Args;
 ///
 /// The exit status is 0 where every file could be read, whatever was found in them.
 #[derive(Debug, Args)]
-pub struct Check {
+pub struct CheckArgs {
     /// The files: HL7 v2, CDA, or requests
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -29,7 +29,7 @@ pub struct Check {
     json: bool,
 }
 
-impl Check {
+impl CheckArgs {
     /// Checks.
     pub fn run(self, config: &Config) -> Result<(), Failure> {
         let facility = match &self.facility {
@@ -50,7 +50,7 @@ impl Check {
             open(file)?;
         }
         // What is said of a message is larger than the message: each is written before the next.
-        let look = Look::of(terminal_width());
+        let look = TextLayout::of(terminal_width());
         let mut written = 0;
         for file in &self.files {
             let explained = explain_file(file, config.intake.max_file, &context)?;
@@ -94,7 +94,11 @@ fn unreadable(file: &Path, error: &std::io::Error) -> Failure {
     ))
 }
 
-fn explain_file(file: &Path, limit: u64, context: &Context<'_>) -> Result<Vec<Explained>, Failure> {
+fn explain_file(
+    file: &Path,
+    limit: u64,
+    context: &Context<'_>,
+) -> Result<Vec<Explanation>, Failure> {
     let mut bytes = Vec::new();
     open(file)?
         .take(limit.saturating_add(1))

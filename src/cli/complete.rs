@@ -24,7 +24,7 @@ const KEYS: [&str; 6] = [
 /// The arguments of `complete`.
 #[derive(Debug, Args)]
 #[command(group(clap::ArgGroup::new("content").required(true).multiple(true)))]
-pub struct Complete {
+pub struct CompleteArgs {
     /// The facility
     facility: String,
     /// The case
@@ -43,7 +43,7 @@ pub struct Complete {
     force: bool,
 }
 
-impl Complete {
+impl CompleteArgs {
     /// Completes.
     pub fn run(self, config: &Arc<Config>) -> Result<(), Failure> {
         let (facility, case) = (&self.facility, &self.case);

@@ -7,16 +7,16 @@ use crate::config::Config as Configuration;
 
 /// The arguments of `config`.
 #[derive(Debug, Subcommand)]
-pub enum Config {
+pub enum ConfigCommand {
     /// Check the configuration and its folders, and show every setting as it would run
     Check,
 }
 
-impl Config {
+impl ConfigCommand {
     /// Checks.
     pub fn run(self, config: &Configuration) -> Result<(), Failure> {
         match self {
-            Config::Check => {
+            ConfigCommand::Check => {
                 config.check_folders()?;
                 print(&config.describe())
             }

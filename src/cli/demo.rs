@@ -10,12 +10,12 @@ use chrono::{SecondsFormat, Utc};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::desk::{Dropped, command, submit_here, take_in};
+use super::desk::{NewInboxFile, command, submit_here, take_in};
 use super::{Failure, print};
 use crate::config::Config;
 use crate::engine::{Engine, OpenStore};
 use crate::journal::Owner;
-use crate::listing::{Filter, Subject, What, list, show};
+use crate::listing::{Filter, Listing, ShowSubject, list, show};
 use crate::model::identifiers::{CaseId, FacilityId};
 use crate::spool::fs::Fs;
 
@@ -48,13 +48,13 @@ const MESSAGES: [(&str, &str, &[u8]); 3] = [
 
 /// The arguments of `demo`.
 #[derive(Debug, Args)]
-pub struct Demo {
+pub struct DemoArgs {
     /// The folder of the new spool
     #[arg(default_value = HERE)]
     dir: PathBuf,
 }
 
-impl Demo {
+impl DemoArgs {
     /// Shows how it works.
     pub fn run(self) -> Result<(), Failure> {
         let dir = self.dir;
@@ -104,7 +104,7 @@ impl Stage {
 
     fn announce_session(&mut self) -> Result<(), Failure> {
         print("\n1. The desk announces a session\n")?;
-        let sessions = Dropped {
+        let sessions = NewInboxFile {
             place: Owner::Desk,
             name: "sessions.csv".to_owned(),
             bytes: SESSIONS.to_vec(),
@@ -112,7 +112,7 @@ impl Stage {
         };
         submit_here(&mut self.engine, &sessions)?
             .tell("   desk/inbox/sessions.csv is taken in.")?;
-        for session in self.list(What::Sessions)? {
+        for session in self.list(Listing::Sessions)? {
             print(&format!(
                 "   Session {} on {} at {}: {},\n   for pathway {}.\n",
                 word(&session["id"]),
@@ -151,7 +151,7 @@ impl Stage {
 
     fn show_what_is_known(&self) -> Result<(), Failure> {
         print("\n3. What is known now\n")?;
-        for case in self.list(What::Cases)? {
+        for case in self.list(Listing::Cases)? {
             print(&format!(
                 "   Case {} of patient {} is {} in {},\n   submitted by {} ({}).\n",
                 word(&case["id"]),
@@ -162,7 +162,7 @@ impl Stage {
                 word(&case["submitter"]),
             ))?;
         }
-        for note in self.list(What::Notes)? {
+        for note in self.list(Listing::Notes)? {
             for document in note["documents"].as_array().into_iter().flatten() {
                 print(&format!(
                     "   Patient {} has a note with {} ({} bytes), which no case has yet.\n",
@@ -191,7 +191,7 @@ impl Stage {
         receipt.tell(&format!(
             "   Case {CASE} is completed; its report waits to be fetched."
         ))?;
-        let subject = Subject::Case {
+        let subject = ShowSubject::Case {
             facility: FacilityId::new(FACILITY),
             id: CaseId::new(CASE),
         };
@@ -249,7 +249,7 @@ What to try
     }
 
     fn send(&mut self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
-        let message = Dropped {
+        let message = NewInboxFile {
             place: Owner::Facility(FACILITY.to_owned()),
             name: name.to_owned(),
             bytes: bytes.to_vec(),
@@ -269,7 +269,7 @@ What to try
             .map_err(|error| Failure::new(format!("there is no {}: {error}", batch.display())))
     }
 
-    fn list(&self, what: What) -> Result<Vec<Value>, Failure> {
+    fn list(&self, what: Listing) -> Result<Vec<Value>, Failure> {
         let engine = &self.engine;
         Ok(list(
             what,

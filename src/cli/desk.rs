@@ -29,7 +29,7 @@ use crate::status::control::{ControlClient, Request};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A file for an inbox, under a name that nobody used before.
-pub struct Dropped {
+pub struct NewInboxFile {
     /// Whose inbox.
     pub place: Owner,
     /// The name.
@@ -48,10 +48,10 @@ pub fn fresh_name(what: &str, ending: &str) -> String {
 }
 
 /// A command as a file for the desk, with an id by which it is done once.
-pub fn command(mut command: Value) -> Dropped {
+pub fn command(mut command: Value) -> NewInboxFile {
     let word = command["command"].as_str().unwrap_or("command").to_owned();
     command["id"] = claim::random().into();
-    Dropped {
+    NewInboxFile {
         place: Owner::Desk,
         name: fresh_name(&word, "json"),
         bytes: format!("{command:#}\n").into_bytes(),
@@ -60,7 +60,7 @@ pub fn command(mut command: Value) -> Dropped {
 }
 
 /// Several commands as one file for the desk; each stands by itself.
-pub fn commands(commands: Vec<Value>) -> Dropped {
+pub fn commands(commands: Vec<Value>) -> NewInboxFile {
     let with_ids: Vec<Value> = commands
         .into_iter()
         .map(|mut command| {
@@ -68,7 +68,7 @@ pub fn commands(commands: Vec<Value>) -> Dropped {
             command
         })
         .collect();
-    Dropped {
+    NewInboxFile {
         place: Owner::Desk,
         name: fresh_name("commands", "json"),
         bytes: format!("{:#}\n", json!(with_ids)).into_bytes(),
@@ -78,7 +78,7 @@ pub fn commands(commands: Vec<Value>) -> Dropped {
 
 /// Drops a file for the desk and waits for its receipt. What was refused of it is put away at once: whoever typed it
 /// reads why, and nobody else is to look after it.
-pub fn submit(config: &Arc<Config>, dropped: &Dropped) -> Result<Receipt, Failure> {
+pub fn submit(config: &Arc<Config>, dropped: &NewInboxFile) -> Result<Receipt, Failure> {
     let receipt = receipt_path(config, dropped);
     drop_and_wait(config, dropped, &receipt)?;
     let receipt = Receipt::read(&receipt)?;
@@ -102,7 +102,7 @@ pub fn submit(config: &Arc<Config>, dropped: &Dropped) -> Result<Receipt, Failur
 }
 
 /// What was refused of a dropped file, or came with it: its name is nobody else's.
-fn left_in_error(config: &Config, dropped: &Dropped) -> Vec<String> {
+fn left_in_error(config: &Config, dropped: &NewInboxFile) -> Vec<String> {
     let stem = Path::new(&dropped.name).with_extension("");
     let stem = format!("{}.", stem.to_string_lossy());
     let desk = Path::new("desk").join(ERROR);
@@ -116,7 +116,7 @@ fn left_in_error(config: &Config, dropped: &Dropped) -> Vec<String> {
 }
 
 /// Drops a file for the desk into an engine that is open already.
-pub fn submit_here(engine: &mut Engine, dropped: &Dropped) -> Result<Receipt, Failure> {
+pub fn submit_here(engine: &mut Engine, dropped: &NewInboxFile) -> Result<Receipt, Failure> {
     let receipt = receipt_path(engine.config(), dropped);
     take_in(engine, dropped)?;
     Receipt::read(&receipt)
@@ -125,7 +125,7 @@ pub fn submit_here(engine: &mut Engine, dropped: &Dropped) -> Result<Receipt, Fa
 /// Drops a file into an inbox, sees to it that it is taken in, and waits until the answer lies there.
 pub fn drop_and_wait(
     config: &Arc<Config>,
-    dropped: &Dropped,
+    dropped: &NewInboxFile,
     answer: &Path,
 ) -> Result<(), Failure> {
     match reach(config)? {
@@ -151,7 +151,7 @@ pub fn drop_and_wait(
 }
 
 /// Drops a file into an inbox of an engine that is open already, and takes it in.
-pub fn take_in(engine: &mut Engine, dropped: &Dropped) -> Result<(), Failure> {
+pub fn take_in(engine: &mut Engine, dropped: &NewInboxFile) -> Result<(), Failure> {
     if let Owner::Facility(id) = &dropped.place
         && let Some(problem) = engine.unreachable().get(id)
     {
@@ -195,7 +195,7 @@ fn inbox(config: &Config, place: &Owner) -> Result<PathBuf, Failure> {
 
 /// Puts a file into an inbox so that it is whole at once: written in `work/` beside it, synced, renamed. Killed at
 /// any moment, this leaves nothing in the inbox or the whole file; what it leaves in `work/` the next start removes.
-fn put(inbox: &Path, dropped: &Dropped) -> Result<(), Failure> {
+fn put(inbox: &Path, dropped: &NewInboxFile) -> Result<(), Failure> {
     let fs = Fs::new();
     put_with(&fs, inbox, dropped).map_err(|error| {
         Failure::new(format!(
@@ -205,7 +205,7 @@ fn put(inbox: &Path, dropped: &Dropped) -> Result<(), Failure> {
     })
 }
 
-fn put_with(fs: &Fs, inbox: &Path, dropped: &Dropped) -> Result<(), FsError> {
+fn put_with(fs: &Fs, inbox: &Path, dropped: &NewInboxFile) -> Result<(), FsError> {
     let work = fs.open_root(&inbox.with_file_name("work"))?;
     let inbox = fs.open_root(inbox)?;
     if let Some((name, bytes)) = &dropped.beside {
@@ -231,7 +231,7 @@ fn write_whole(fs: &Fs, work: &Dir, bytes: &[u8], to: &Dir, name: &OsStr) -> Res
     fs.sync_dir(to)
 }
 
-fn receipt_path(config: &Config, dropped: &Dropped) -> PathBuf {
+fn receipt_path(config: &Config, dropped: &NewInboxFile) -> PathBuf {
     let acks = config.spool.join("desk").join("outbox").join("acks");
     acks.join(format!("{}.outcome.json", dropped.name))
 }

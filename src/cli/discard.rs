@@ -16,7 +16,7 @@ use crate::config::Config;
 #[command(group(clap::ArgGroup::new("which").required(true)))]
 #[command(override_usage = "rcpspool discard FILE... --why TEXT
        rcpspool discard --moves FACILITY [--why TEXT]")]
-pub struct Discard {
+pub struct DiscardArgs {
     /// Refused files that nobody will correct, as `list errors` names them or as they lie in error/: they go to done/,
     /// each with its sidecar
     #[arg(group = "which", value_name = "FILE", requires = "why")]
@@ -30,7 +30,7 @@ pub struct Discard {
     why: Option<String>,
 }
 
-impl Discard {
+impl DiscardArgs {
     /// Gives up.
     pub fn run(self, config: &Arc<Config>) -> Result<(), Failure> {
         let Self { files, moves, why } = self;

@@ -8,15 +8,15 @@ use serde_json::Value;
 use super::access::ask;
 use super::{Failure, facility, print, print_json, terminal_width};
 use crate::config::Config;
-use crate::listing::{Filter, What, table};
+use crate::listing::{Filter, Listing, table};
 use crate::model::identifiers::{FacilityId, SessionId};
 use crate::status::control::Request;
 
 /// The arguments of `list`.
 #[derive(Debug, Args)]
-pub struct List {
+pub struct ListArgs {
     /// What to list
-    what: What,
+    what: Listing,
     /// Only those of this facility
     #[arg(long, value_name = "ID")]
     facility: Option<String>,
@@ -34,7 +34,7 @@ pub struct List {
 /// The rows of a listing.
 pub(super) fn rows(
     config: &Arc<Config>,
-    what: What,
+    what: Listing,
     filter: &Filter,
 ) -> Result<Vec<Value>, Failure> {
     let request = Request::List {
@@ -47,7 +47,7 @@ pub(super) fn rows(
     }
 }
 
-impl List {
+impl ListArgs {
     /// Lists.
     pub fn run(self, config: &Arc<Config>) -> Result<(), Failure> {
         self.check()?;
@@ -91,7 +91,7 @@ impl List {
 
     fn nothing(&self, filter: &Filter) -> String {
         match (self.what, filter.is_empty()) {
-            (What::Errors, true) => "Nothing was refused.\n".to_owned(),
+            (Listing::Errors, true) => "Nothing was refused.\n".to_owned(),
             (what, true) => format!("There are no {} yet.\n", what.word()),
             (what, false) => format!("There are no such {}.\n", what.word()),
         }

@@ -38,7 +38,7 @@ use std::sync::Arc;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Config, Facility};
-use crate::engine::Start;
+use crate::engine::StartOptions;
 use crate::model::visible::{in_json, in_lines};
 
 /// Takes in what hospitals send for multidisciplinary meetings, and returns the reports
@@ -50,61 +50,61 @@ pub struct Cli {
     pub config: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub command: CliCommand,
 }
 
 /// What can be done.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub enum CliCommand {
     /// Take files in as they come, until SIGTERM or SIGINT; SIGHUP reads the configuration again
-    Run(run::Run),
+    Run(run::RunArgs),
     /// Take in what is in the inboxes now, write due batches, and end
-    Once(once::Once),
+    Once(once::OnceArgs),
     /// See it work: a new spool with sample messages, a completed case and its report
-    Demo(demo::Demo),
+    Demo(demo::DemoArgs),
     /// Make the folders, with the right rights where root runs it
-    Setup(setup::Setup),
+    Setup(setup::SetupArgs),
     /// Read files as the daemon would: each datum, where it stands, each problem; changes nothing
-    Check(check::Check),
+    Check(check::CheckArgs),
     /// Say what is going on: folders, backlog, what was refused, the next sessions
-    Status(status::Status),
+    Status(status::StatusArgs),
     /// List what is known
-    List(list::List),
+    List(list::ListArgs),
     /// Show everything known about one case, patient or session
-    Show(show::Show),
+    Show(show::ShowArgs),
     /// Import or cancel sessions
     #[command(subcommand)]
-    Session(session::Session),
+    Session(session::SessionCommand),
     /// Put a case, a patient or a note's case into a session
     Schedule(schedule::Schedule),
     /// Take a case out of its session
-    Unschedule(unschedule::Unschedule),
+    Unschedule(unschedule::UnscheduleArgs),
     /// Cancel a case
-    Cancel(cancel::Cancel),
+    Cancel(cancel::CancelArgs),
     /// Put the documents of a note into a case
-    Attach(attach::Attach),
+    Attach(attach::AttachArgs),
     /// Fill the questionnaire of a case by hand
-    Questionnaire(questionnaire::Questionnaire),
+    Questionnaire(questionnaire::QuestionnaireArgs),
     /// Complete a case: its report is made
-    Complete(complete::Complete),
+    Complete(complete::CompleteArgs),
     /// Make the report of a completed case anew, with what is known by now
-    Renew(renew::Renew),
+    Renew(renew::RenewArgs),
     /// Open a completed or cancelled case again
-    Reopen(reopen::Reopen),
+    Reopen(reopen::ReopenArgs),
     /// Fetch reports, or let them leave again
     #[command(subcommand)]
-    Reports(reports::Reports),
+    Reports(reports::ReportsCommand),
     /// Put refused files back into their inbox
-    Retry(retry::Retry),
+    Retry(retry::RetryArgs),
     /// Give up refused files that nobody will correct, or moves of files that can never be done
-    Discard(discard::Discard),
+    Discard(discard::DiscardArgs),
     /// Make the store again from the journal
-    Rebuild(rebuild::Rebuild),
+    Rebuild(rebuild::RebuildArgs),
     /// Check journal, store, documents and folders against each other
-    Verify(verify::Verify),
+    Verify(verify::VerifyArgs),
     /// Look at the configuration
     #[command(subcommand)]
-    Config(config::Config),
+    Config(config::ConfigCommand),
 }
 
 /// Does what the arguments say.
@@ -126,40 +126,40 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Ok(Arc::new(config))
     };
     match cli.command {
-        Command::Demo(demo) => demo.run(),
-        Command::Config(command) => {
+        CliCommand::Demo(demo) => demo.run(),
+        CliCommand::Config(command) => {
             // What root may write to says nothing of what the daemon may.
             let config = read()?;
             user::become_owner(&config)?;
             command.run(&config)
         }
-        Command::Check(check) => check.run(&read()?),
-        Command::Once(once) => once.run(&load()?),
-        Command::Setup(setup) => setup.run(&Arc::new(read()?)),
-        Command::Run(run) => run.run(cli.config.as_deref(), Arc::unwrap_or_clone(load()?)),
-        Command::Status(status) => status.run(&look()?),
-        Command::List(list) => list.run(&look()?),
-        Command::Show(show) => show.run(&look()?),
-        Command::Session(session) => session.run(&load()?),
-        Command::Schedule(schedule) => schedule.run(&load()?),
-        Command::Unschedule(unschedule) => unschedule.run(&load()?),
-        Command::Cancel(cancel) => cancel.run(&load()?),
-        Command::Attach(attach) => attach.run(&load()?),
-        Command::Questionnaire(questionnaire) => questionnaire.run(&load()?),
-        Command::Complete(complete) => complete.run(&load()?),
-        Command::Renew(renew) => renew.run(&load()?),
-        Command::Reopen(reopen) => reopen.run(&load()?),
-        Command::Reports(reports) => reports.run(&load()?),
-        Command::Retry(retry) => retry.run(&load()?),
-        Command::Discard(discard) => discard.run(&load()?),
-        Command::Rebuild(rebuild) => rebuild.run(&load()?),
-        Command::Verify(verify) => verify.run(&load()?),
+        CliCommand::Check(check) => check.run(&read()?),
+        CliCommand::Once(once) => once.run(&load()?),
+        CliCommand::Setup(setup) => setup.run(&Arc::new(read()?)),
+        CliCommand::Run(run) => run.run(cli.config.as_deref(), Arc::unwrap_or_clone(load()?)),
+        CliCommand::Status(status) => status.run(&look()?),
+        CliCommand::List(list) => list.run(&look()?),
+        CliCommand::Show(show) => show.run(&look()?),
+        CliCommand::Session(session) => session.run(&load()?),
+        CliCommand::Schedule(schedule) => schedule.run(&load()?),
+        CliCommand::Unschedule(unschedule) => unschedule.run(&load()?),
+        CliCommand::Cancel(cancel) => cancel.run(&load()?),
+        CliCommand::Attach(attach) => attach.run(&load()?),
+        CliCommand::Questionnaire(questionnaire) => questionnaire.run(&load()?),
+        CliCommand::Complete(complete) => complete.run(&load()?),
+        CliCommand::Renew(renew) => renew.run(&load()?),
+        CliCommand::Reopen(reopen) => reopen.run(&load()?),
+        CliCommand::Reports(reports) => reports.run(&load()?),
+        CliCommand::Retry(retry) => retry.run(&load()?),
+        CliCommand::Discard(discard) => discard.run(&load()?),
+        CliCommand::Rebuild(rebuild) => rebuild.run(&load()?),
+        CliCommand::Verify(verify) => verify.run(&load()?),
     }
 }
 
 /// What a start does about a journal that is missing, another's, damaged, or older than it was.
 #[derive(Debug, Clone, Copy, Args)]
-pub struct Loss {
+pub struct LossArgs {
     /// Go on with what is there of the journal: though it is missing, another's or damaged, and no copy can be restored,
     /// or after an older copy was put back, also where nothing proves that. What it held stays forgotten. It begins
     /// again with a new identity; reports and batches are numbered anew, above all that may have left. Give it once
@@ -167,11 +167,11 @@ pub struct Loss {
     accept_loss: bool,
 }
 
-impl Loss {
-    fn start(self) -> Start {
-        Start {
+impl LossArgs {
+    fn start(self) -> StartOptions {
+        StartOptions {
             accept_loss: self.accept_loss,
-            ..Start::default()
+            ..StartOptions::default()
         }
     }
 }

@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use super::access::{Access, ask_daemon, reach_as};
 use super::{Failure, complain, print, print_json};
 use crate::config::Config;
-use crate::engine::arrivals::{Arrivals, Swept};
-use crate::engine::{Engine, Held, Hold, place_name};
+use crate::engine::arrivals::{Arrivals, SweepResult};
+use crate::engine::{Engine, Hold, HoldScope, place_name};
 use crate::journal::Owner;
 use crate::status::control::Request;
 use crate::status::{self, Figures, Status};
@@ -21,15 +21,15 @@ const LOOKED_AT: usize = 10_000;
 
 /// The arguments of `once`.
 #[derive(Debug, Args)]
-pub struct Once {
+pub struct OnceArgs {
     /// The counts as a JSON object
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    loss: super::Loss,
+    loss: super::LossArgs,
 }
 
-impl Once {
+impl OnceArgs {
     /// Takes in.
     pub fn run(self, config: &Arc<Config>) -> Result<(), Failure> {
         let totals = match reach_as(config, self.loss.start())? {
@@ -97,7 +97,7 @@ fn tell_what_waits(engine: &Engine) -> Result<(), Failure> {
     // Facilities that cannot be reached were told of before.
     let holds = engine.holds().into_iter();
     let holds: Vec<(Owner, Hold)> = holds
-        .filter(|(_, hold)| hold.held != Held::Everything)
+        .filter(|(_, hold)| hold.held != HoldScope::Everything)
         .collect();
     for (place, hold) in &holds {
         eprintln!("rcpspool: {}: {hold}. {}", place_name(place), hold.next);
@@ -133,7 +133,7 @@ fn keep_small(engine: &mut Engine) {
 }
 
 /// The page shows what was done, whether or not a daemon ever runs.
-fn write_status(engine: &Engine, swept: &Swept, started: DateTime<Utc>) {
+fn write_status(engine: &Engine, swept: &SweepResult, started: DateTime<Utc>) {
     let figures = Figures::of(engine, swept, started, Utc::now(), false);
     let written = Status::gather(&figures, &**engine.store())
         .map_err(|error| error.to_string())

@@ -15,7 +15,7 @@ use crate::intake::desk::{FormSection, from_csv};
 
 /// The arguments of `questionnaire`.
 #[derive(Debug, Args)]
-pub struct Questionnaire {
+pub struct QuestionnaireArgs {
     /// The facility
     facility: String,
     /// The case
@@ -33,7 +33,7 @@ struct Form {
     sections: Vec<FormSection>,
 }
 
-impl Questionnaire {
+impl QuestionnaireArgs {
     /// Fills.
     pub fn run(self, config: &Arc<Config>) -> Result<(), Failure> {
         let Self {

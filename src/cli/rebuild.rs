@@ -8,30 +8,30 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Failure, print};
 use crate::config::Config;
-use crate::engine::witness::{Found, look};
-use crate::engine::{Engine, EngineError, OpenStore, Start};
+use crate::engine::witness::{SpoolPresence, look};
+use crate::engine::{Engine, EngineError, OpenStore, StartOptions};
 use crate::journal::{End, JournalError};
 use crate::spool::fs::Fs;
-use crate::spool::layout::LayoutError;
+use crate::spool::layout::FolderError;
 
 /// The arguments of `rebuild`.
 #[derive(Debug, Args)]
-pub struct Rebuild {
+pub struct RebuildArgs {
     #[command(flatten)]
-    loss: super::Loss,
+    loss: super::LossArgs,
 }
 
-impl Rebuild {
+impl RebuildArgs {
     /// Rebuilds.
     pub fn run(self, config: &Arc<Config>) -> Result<(), Failure> {
         let fs = Fs::new();
-        let start = Start {
+        let start = StartOptions {
             rebuild: true,
             ..self.loss.start()
         };
         match look(&fs, config) {
-            Ok(Found::Spool) => {}
-            Ok(Found::Nothing) => {
+            Ok(SpoolPresence::Spool) => {}
+            Ok(SpoolPresence::Nothing) => {
                 return Err(Failure::new(format!(
                     "there is no journal in {}, and so nothing to make a store from; `rcpspool setup` makes a new spool",
                     config.spool.join("journal").display()
@@ -58,7 +58,7 @@ impl Rebuild {
         );
         bar.finish_and_clear();
         match opened {
-            Err(EngineError::Layout(LayoutError::InUse(_))) => {
+            Err(EngineError::Layout(FolderError::InUse(_))) => {
                 return Err(Failure::new(
                     "the spool is in use: stop the daemon, then rebuild, then start it again",
                 ));

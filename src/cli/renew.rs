@@ -12,14 +12,14 @@ use crate::config::Config;
 
 /// The arguments of `renew`.
 #[derive(Debug, Args)]
-pub struct Renew {
+pub struct RenewArgs {
     /// The facility
     facility: String,
     /// The case
     case: String,
 }
 
-impl Renew {
+impl RenewArgs {
     /// Makes the next version of the report.
     pub fn run(self, config: &Arc<Config>) -> Result<(), Failure> {
         let Self { facility, case } = self;

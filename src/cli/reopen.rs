@@ -11,14 +11,14 @@ use crate::config::Config;
 
 /// The arguments of `reopen`.
 #[derive(Debug, Args)]
-pub struct Reopen {
+pub struct ReopenArgs {
     /// The facility
     facility: String,
     /// The case
     case: String,
 }
 
-impl Reopen {
+impl ReopenArgs {
     /// Opens a completed or cancelled case again.
     pub fn run(self, config: &Arc<Config>) -> Result<(), Failure> {
         let Self { facility, case } = self;

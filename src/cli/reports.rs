@@ -7,7 +7,7 @@ use std::sync::Arc;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::desk::{Dropped, command, drop_and_wait, fresh_name, submit};
+use super::desk::{NewInboxFile, command, drop_and_wait, fresh_name, submit};
 use super::{Failure, complain, facility, print};
 use crate::config::Config;
 use crate::journal::Owner;
@@ -15,20 +15,20 @@ use crate::spool::destinations::REPORTS;
 
 /// The arguments of `reports`.
 #[derive(Debug, Subcommand)]
-pub enum Reports {
+pub enum ReportsCommand {
     /// Write a batch now, as a request does, and print its path
     Fetch {
         /// The facility
         facility: String,
     },
     /// Write an extra batch of reports that left before
-    Redeliver(Redeliver),
+    Redeliver(RedeliverArgs),
 }
 
 /// The arguments of `reports redeliver`.
 #[derive(Debug, Args)]
 #[command(group(clap::ArgGroup::new("which").required(true)))]
-pub struct Redeliver {
+pub struct RedeliverArgs {
     /// The facility
     facility: String,
     /// The reports of the batches made since then: 2025-04-01, or 2025-04-01T13:00:00Z
@@ -39,12 +39,12 @@ pub struct Redeliver {
     batch: Option<u64>,
 }
 
-impl Reports {
+impl ReportsCommand {
     /// Fetches or redelivers.
     pub fn run(self, config: &Arc<Config>) -> Result<(), Failure> {
         match self {
-            Reports::Fetch { facility } => fetch(config, &facility),
-            Reports::Redeliver(redeliver) => redeliver.run(config),
+            ReportsCommand::Fetch { facility } => fetch(config, &facility),
+            ReportsCommand::Redeliver(redeliver) => redeliver.run(config),
         }
     }
 }
@@ -53,7 +53,7 @@ fn fetch(config: &Arc<Config>, id: &str) -> Result<(), Failure> {
     let outbox = facility(config, id)?.dir.join(REPORTS);
     let name = fresh_name("reports", "retrieve");
     let batch = outbox.join(Path::new(&name).with_extension("xml"));
-    let dropped = Dropped {
+    let dropped = NewInboxFile {
         place: Owner::Facility(id.to_owned()),
         name,
         bytes: Vec::new(),
@@ -75,7 +75,7 @@ fn is_empty(batch: &Path) -> bool {
         && std::fs::read(batch).is_ok_and(|it| it.trim_ascii_end().ends_with(b"<message/>"))
 }
 
-impl Redeliver {
+impl RedeliverArgs {
     fn run(self, config: &Arc<Config>) -> Result<(), Failure> {
         let Self {
             facility: id,

@@ -11,13 +11,13 @@ use super::list::rows;
 use super::{Failure, print};
 use crate::config::Config;
 use crate::listing::errors::{self, SUPERSEDED};
-use crate::listing::{Filter, What};
+use crate::listing::{Filter, Listing};
 use crate::model::outcome::Reason;
 
 /// The arguments of `retry`.
 #[derive(Debug, Args)]
 #[command(group(clap::ArgGroup::new("which").required(true)))]
-pub struct Retry {
+pub struct RetryArgs {
     /// Refused files, as `list errors` names them or as they lie in error/
     #[arg(group = "which", value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -26,7 +26,7 @@ pub struct Retry {
     reason: Option<String>,
 }
 
-impl Retry {
+impl RetryArgs {
     /// Retries.
     pub fn run(self, config: &Arc<Config>) -> Result<(), Failure> {
         let files = match &self.reason {
@@ -71,7 +71,7 @@ fn refused_for(config: &Arc<Config>, reason: &str) -> Result<Vec<String>, Failur
             "there is no reason {reason}; `rcpspool list errors` shows why files were refused"
         )));
     }
-    let refused = rows(config, What::Errors, &Filter::default())?;
+    let refused = rows(config, Listing::Errors, &Filter::default())?;
     Ok(refused
         .iter()
         .filter(|error| error["reason"] == reason && error["state"] != SUPERSEDED)

@@ -10,12 +10,12 @@ use crate::daemon;
 
 /// The arguments of `run`.
 #[derive(Debug, Args)]
-pub struct Run {
+pub struct RunArgs {
     #[command(flatten)]
-    loss: super::Loss,
+    loss: super::LossArgs,
 }
 
-impl Run {
+impl RunArgs {
     /// Runs.
     pub fn run(self, config_path: Option<&Path>, config: Config) -> Result<(), Failure> {
         Ok(daemon::run(config_path, config, self.loss.start())?)

@@ -9,7 +9,7 @@ use super::access::ask;
 use super::desk::{command, commands, submit};
 use super::{Failure, print};
 use crate::config::Config;
-use crate::listing::{Filter, What};
+use crate::listing::{Filter, Listing};
 use crate::status::control::Request;
 
 /// The arguments of `schedule`.
@@ -74,7 +74,7 @@ impl Schedule {
 }
 
 fn facility_of_note(config: &Arc<Config>, note: &str) -> Result<String, Failure> {
-    let notes = list(config, What::Notes, Filter::default())?;
+    let notes = list(config, Listing::Notes, Filter::default())?;
     let known = notes.iter().find(|row| row["id"] == note);
     known
         .and_then(|row| row["facility"].as_str().map(str::to_owned))
@@ -90,7 +90,7 @@ fn schedule_matching(config: &Arc<Config>) -> Result<(), Failure> {
         state: Some("unscheduled".to_owned()),
         ..Filter::default()
     };
-    let cases = list(config, What::Cases, filter)?;
+    let cases = list(config, Listing::Cases, filter)?;
     let matching: Vec<Value> = cases
         .into_iter()
         .filter(|case| case["can_be_scheduled"].is_string())
@@ -121,7 +121,7 @@ fn schedule_matching(config: &Arc<Config>) -> Result<(), Failure> {
     submit(config, &commands(matching))?.tell_each(|number| done.get(number).map(String::as_str))
 }
 
-fn list(config: &Arc<Config>, what: What, filter: Filter) -> Result<Vec<Value>, Failure> {
+fn list(config: &Arc<Config>, what: Listing, filter: Filter) -> Result<Vec<Value>, Failure> {
     match ask(config, &Request::List { what, filter })? {
         Value::Array(rows) => Ok(rows),
         _ => Ok(Vec::new()),

@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use super::Failure;
 use super::access::ask;
-use super::desk::{Dropped, fresh_name, submit};
+use super::desk::{NewInboxFile, fresh_name, submit};
 use crate::config::Config;
 use crate::journal::Owner;
-use crate::listing::{Filter, What};
+use crate::listing::{Filter, Listing};
 use crate::model::identifiers::SessionId;
 use crate::status::control::Request;
 
@@ -31,7 +31,7 @@ const COLUMNS: [&str; 10] = [
 
 /// The arguments of `session`.
 #[derive(Debug, Subcommand)]
-pub enum Session {
+pub enum SessionCommand {
     /// Take in a list of sessions: CSV with a header line
     Import {
         /// The list: id,label,date,start,pathway_id,family_id,lead_rpps,lead_family,lead_given,state
@@ -44,12 +44,12 @@ pub enum Session {
     },
 }
 
-impl Session {
+impl SessionCommand {
     /// Imports or cancels.
     pub fn run(self, config: &Arc<Config>) -> Result<(), Failure> {
         match self {
-            Session::Import { file } => import(config, &file),
-            Session::Cancel { id } => cancel(config, &id),
+            SessionCommand::Import { file } => import(config, &file),
+            SessionCommand::Cancel { id } => cancel(config, &id),
         }
     }
 }
@@ -63,7 +63,7 @@ fn import(config: &Arc<Config>, file: &Path) -> Result<(), Failure> {
 
 fn cancel(config: &Arc<Config>, id: &str) -> Result<(), Failure> {
     let request = Request::List {
-        what: What::Sessions,
+        what: Listing::Sessions,
         filter: Filter {
             session: Some(SessionId::new(id)),
             ..Filter::default()
@@ -89,8 +89,8 @@ fn cancel(config: &Arc<Config>, id: &str) -> Result<(), Failure> {
     ))
 }
 
-fn dropped(bytes: Vec<u8>) -> Dropped {
-    Dropped {
+fn dropped(bytes: Vec<u8>) -> NewInboxFile {
+    NewInboxFile {
         place: Owner::Desk,
         name: fresh_name("sessions", "csv"),
         bytes,

@@ -13,8 +13,8 @@ use crate::engine::{Engine, EngineError, OpenStore, witness};
 use crate::journal::Owner;
 use crate::spool::acl;
 use crate::spool::claim;
-use crate::spool::fs::{Dir, Fs, Ids};
-use crate::spool::layout::{LOCK, LayoutError, MARKER, Marker, Station};
+use crate::spool::fs::{Dir, Fs, UserAndGroup};
+use crate::spool::layout::{FolderError, LOCK, MARKER, Marker, OwnerFolders};
 
 /// Others may go through: the chroot of an SFTP user, and every folder above it, belong to root (sshd asks for it).
 const THROUGH: u32 = 0o755;
@@ -34,7 +34,7 @@ const DAEMON: &str = "rcpspool";
 
 /// The arguments of `setup`.
 #[derive(Debug, Args)]
-pub struct Setup {
+pub struct SetupArgs {
     /// The user that the daemon runs as, with a group of the same name: as root, the folders become its own
     #[arg(long, value_name = "USER", default_value = DAEMON)]
     owner: String,
@@ -43,7 +43,7 @@ pub struct Setup {
     adopt: Option<String>,
 }
 
-impl Setup {
+impl SetupArgs {
     /// Makes what is absent.
     pub fn run(self, config: &Arc<Config>) -> Result<(), Failure> {
         let adopted = match &self.adopt {
@@ -68,12 +68,12 @@ impl Setup {
                     }
                 }
             }
-            Err(EngineError::Layout(LayoutError::InUse(_))) if adopted.is_some() => {
+            Err(EngineError::Layout(FolderError::InUse(_))) if adopted.is_some() => {
                 return Err(Failure::new(
                     "the spool is in use: stop the daemon, then let the folder be adopted, then start it again",
                 ));
             }
-            Err(EngineError::Layout(LayoutError::InUse(_))) => {
+            Err(EngineError::Layout(FolderError::InUse(_))) => {
                 text.push_str("The daemon is running, which has made the folders.\n");
             }
             Err(error) => return Err(error.into()),
@@ -134,8 +134,8 @@ fn make(
 ) -> Result<Marker, Failure> {
     let id = facility.id.as_str();
     let root = fs.make_root(&facility.dir)?;
-    let station = Station::open(fs, Owner::Facility(id.to_owned()), root)?;
-    let marker = match Station::read_marker(fs, &station.root)? {
+    let station = OwnerFolders::open(fs, Owner::Facility(id.to_owned()), root)?;
+    let marker = match OwnerFolders::read_marker(fs, &station.root)? {
         Some(marker) if marker.facility != id => {
             return Err(Failure::new(format!(
                 "{} is the folder of the facility {}: give {id} one of its own (dir)",
@@ -161,7 +161,7 @@ fn make(
         journal: journal.map(str::to_owned),
         ..marker
     };
-    Station::renew_marker(fs, &station.root, &marker)?;
+    OwnerFolders::renew_marker(fs, &station.root, &marker)?;
     Ok(marker)
 }
 
@@ -242,8 +242,8 @@ fn set_up<'c>(
 fn set_up_facility(
     fs: &Fs,
     facility: &Facility,
-    daemon: Option<Ids>,
-    user: Option<Ids>,
+    daemon: Option<UserAndGroup>,
+    user: Option<UserAndGroup>,
     left_alone: &mut Vec<PathBuf>,
 ) -> Result<(), Failure> {
     let root = fs.open_root(&facility.dir)?;
@@ -253,11 +253,11 @@ fn set_up_facility(
     let done = open("done")?;
     fs.set_mode(&root, THROUGH)?;
     if let Some(daemon) = daemon {
-        let readers = Ids {
+        let readers = UserAndGroup {
             user: daemon.user,
             group: user.unwrap_or(daemon).group,
         };
-        let writer = Ids {
+        let writer = UserAndGroup {
             user: user.unwrap_or(daemon).user,
             group: daemon.group,
         };
@@ -288,7 +288,12 @@ fn set_up_facility(
 }
 
 /// Gives a folder and all that lies below it to somebody. A file that has another name elsewhere stays whose it is.
-fn give(fs: &Fs, dir: &Dir, owner: Ids, left_alone: &mut Vec<PathBuf>) -> Result<(), Failure> {
+fn give(
+    fs: &Fs,
+    dir: &Dir,
+    owner: UserAndGroup,
+    left_alone: &mut Vec<PathBuf>,
+) -> Result<(), Failure> {
     fs.set_owner(dir, owner)?;
     let mut folders = vec![PathBuf::new()];
     while let Some(below) = folders.pop() {
@@ -314,7 +319,7 @@ fn give(fs: &Fs, dir: &Dir, owner: Ids, left_alone: &mut Vec<PathBuf>) -> Result
 
 /// The user of this name with the group of the same name, if there are both. They may come from a directory service,
 /// so the system is asked, not a file.
-fn ids_of(name: &str) -> Result<Option<Ids>, Failure> {
+fn ids_of(name: &str) -> Result<Option<UserAndGroup>, Failure> {
     let ask = |database: &str| -> Result<Option<u32>, Failure> {
         let asked = Command::new("getent")
             .args([database, name])
@@ -345,7 +350,7 @@ fn ids_of(name: &str) -> Result<Option<Ids>, Failure> {
         }
     };
     Ok(match (ask("passwd")?, ask("group")?) {
-        (Some(user), Some(group)) => Some(Ids { user, group }),
+        (Some(user), Some(group)) => Some(UserAndGroup { user, group }),
         (None, _) => None,
         (Some(_), None) => {
             return Err(Failure::new(format!(
@@ -356,4 +361,4 @@ fn ids_of(name: &str) -> Result<Option<Ids>, Failure> {
 }
 
 /// The owner of what nobody else may change.
-const ROOT: Ids = Ids { user: 0, group: 0 };
+const ROOT: UserAndGroup = UserAndGroup { user: 0, group: 0 };

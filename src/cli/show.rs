@@ -8,22 +8,22 @@ use serde_json::Value;
 use super::access::ask;
 use super::{Failure, print, print_json, terminal_width};
 use crate::config::Config;
-use crate::listing::{Subject, table};
+use crate::listing::{ShowSubject, table};
 use crate::model::identifiers::{CaseId, FacilityId, Ipp, SessionId};
 use crate::status::control::Request;
 
 /// The arguments of `show`.
 #[derive(Debug, Args)]
-pub struct Show {
+pub struct ShowArgs {
     #[command(subcommand)]
-    what: Which,
+    what: ShowCommand,
     /// As a JSON object
     #[arg(long, global = true)]
     json: bool,
 }
 
 #[derive(Debug, Subcommand)]
-enum Which {
+enum ShowCommand {
     /// A case
     Case {
         /// The facility
@@ -45,13 +45,13 @@ enum Which {
     },
 }
 
-impl Show {
+impl ShowArgs {
     /// Shows.
     pub fn run(self, config: &Arc<Config>) -> Result<(), Failure> {
         let (subject, unknown) = match &self.what {
-            Which::Case { facility, case } => {
+            ShowCommand::Case { facility, case } => {
                 super::facility(config, facility)?;
-                let subject = Subject::Case {
+                let subject = ShowSubject::Case {
                     facility: FacilityId::new(facility),
                     id: CaseId::new(case),
                 };
@@ -62,9 +62,9 @@ impl Show {
                     ),
                 )
             }
-            Which::Patient { facility, ipp } => {
+            ShowCommand::Patient { facility, ipp } => {
                 super::facility(config, facility)?;
-                let subject = Subject::Patient {
+                let subject = ShowSubject::Patient {
                     facility: FacilityId::new(facility),
                     id: Ipp::new(ipp),
                 };
@@ -75,8 +75,8 @@ impl Show {
                     ),
                 )
             }
-            Which::Session { id } => {
-                let subject = Subject::Session {
+            ShowCommand::Session { id } => {
+                let subject = ShowSubject::Session {
                     id: SessionId::new(id),
                 };
                 (

@@ -18,13 +18,13 @@ use crate::status::{Figures, Status as Gathered, newer_sentence, what_waits};
 
 /// The arguments of `status`.
 #[derive(Debug, Args)]
-pub struct Status {
+pub struct StatusArgs {
     /// As a JSON object
     #[arg(long)]
     json: bool,
 }
 
-impl Status {
+impl StatusArgs {
     /// Shows it.
     pub fn run(self, config: &Arc<Config>) -> Result<(), Failure> {
         let status = match reach_if_there(config)? {

@@ -11,14 +11,14 @@ use crate::config::Config;
 
 /// The arguments of `unschedule`.
 #[derive(Debug, Args)]
-pub struct Unschedule {
+pub struct UnscheduleArgs {
     /// The facility
     facility: String,
     /// The case
     case: String,
 }
 
-impl Unschedule {
+impl UnscheduleArgs {
     /// Takes a case out of its session.
     pub fn run(self, config: &Arc<Config>) -> Result<(), Failure> {
         let Self { facility, case } = self;

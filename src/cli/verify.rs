@@ -8,7 +8,7 @@ use serde_json::json;
 use super::access::no_spool;
 use super::{Failure, print, print_json};
 use crate::config::Config;
-use crate::engine::witness::{Found, look};
+use crate::engine::witness::{SpoolPresence, look};
 use crate::spool::fs::Fs;
 use crate::verify::{Finding, Findings, verify};
 
@@ -17,16 +17,16 @@ const SHOWN: usize = 50;
 
 /// The arguments of `verify`.
 #[derive(Debug, Args)]
-pub struct Verify {
+pub struct VerifyArgs {
     /// Everything that was found, as a JSON object
     #[arg(long)]
     json: bool,
 }
 
-impl Verify {
+impl VerifyArgs {
     /// Verifies.
     pub fn run(self, config: &Arc<Config>) -> Result<(), Failure> {
-        if look(&Fs::new(), config)? == Found::Nothing {
+        if look(&Fs::new(), config)? == SpoolPresence::Nothing {
             return Err(Failure::new(no_spool(config)));
         }
         let findings = verify(&Fs::new(), config)?;

@@ -18,12 +18,12 @@ pub struct ConfigError {
 }
 
 /// The text of a configuration, to find the line of what is wrong in it.
-pub(super) struct Source<'a> {
+pub(super) struct ConfigText<'a> {
     pub file: &'a Path,
     pub text: &'a str,
 }
 
-impl Source<'_> {
+impl ConfigText<'_> {
     /// The line, counted from 1, where this part of the text begins.
     pub fn line(&self, span: &Range<usize>) -> usize {
         let before = self.text.as_bytes().get(..span.start).unwrap_or_default();

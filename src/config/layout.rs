@@ -96,10 +96,10 @@ impl Colour {
 }
 
 impl TryFrom<String> for Colour {
-    type Error = LayoutError;
+    type Error = LayoutFileError;
 
-    fn try_from(text: String) -> Result<Self, LayoutError> {
-        let wrong = || LayoutError::Colour(text.clone());
+    fn try_from(text: String) -> Result<Self, LayoutFileError> {
+        let wrong = || LayoutFileError::Colour(text.clone());
         let digits = text
             .strip_prefix('#')
             .filter(|digits| digits.len() == 6 && digits.chars().all(|d| d.is_ascii_hexdigit()))
@@ -228,7 +228,7 @@ impl Default for Layout {
 
 /// What is wrong with a layout file, or with the logo it names.
 #[derive(Debug, thiserror::Error)]
-pub enum LayoutError {
+pub enum LayoutFileError {
     /// The layout file itself.
     #[error("cannot be read ({0}): name a readable file, or \"\" for the built-in one")]
     Unreadable(io::Error),
@@ -302,8 +302,8 @@ pub enum LayoutError {
 
 impl Layout {
     /// Reads and checks a layout file, and the logo beside it.
-    pub(super) fn load(file: &Path) -> Result<Self, LayoutError> {
-        let text = fs::read_to_string(file).map_err(LayoutError::Unreadable)?;
+    pub(super) fn load(file: &Path) -> Result<Self, LayoutFileError> {
+        let text = fs::read_to_string(file).map_err(LayoutFileError::Unreadable)?;
         let mut layout = Self::read(&text)?;
         if !layout.logo.as_os_str().is_empty() {
             let beside = file.parent().unwrap_or(Path::new(""));
@@ -314,20 +314,20 @@ impl Layout {
     }
 
     /// Reads and checks the text of a layout file.
-    pub(crate) fn read(text: &str) -> Result<Self, LayoutError> {
+    pub(crate) fn read(text: &str) -> Result<Self, LayoutFileError> {
         let layout: Self =
-            toml::from_str(text).map_err(|error| LayoutError::Toml(error.to_string()))?;
+            toml::from_str(text).map_err(|error| LayoutFileError::Toml(error.to_string()))?;
         layout.check()?;
         Ok(layout)
     }
 
-    fn check(&self) -> Result<(), LayoutError> {
+    fn check(&self) -> Result<(), LayoutFileError> {
         for (name, value, least, most) in [
             ("margin", self.margin, 10.0, 30.0),
             ("text_size", self.text_size, 7.0, 12.0),
         ] {
             if !(least..=most).contains(&value) {
-                return Err(LayoutError::Measure {
+                return Err(LayoutFileError::Measure {
                     name,
                     value,
                     least,
@@ -339,7 +339,7 @@ impl Layout {
         for (name, words) in words.into_iter().chain(self.captions.each()) {
             let length = words.chars().count();
             if length > LONGEST_WORDS {
-                return Err(LayoutError::TooLong { name, length });
+                return Err(LayoutFileError::TooLong { name, length });
             }
         }
         for (part, name) in [
@@ -348,13 +348,13 @@ impl Layout {
             (Part::Decision, "decision"),
         ] {
             if !self.parts.contains(&part) {
-                return Err(LayoutError::PartMissing(name));
+                return Err(LayoutFileError::PartMissing(name));
             }
         }
         let mut rest = self.parts.as_slice();
         while let Some((part, others)) = rest.split_first() {
             if others.contains(part) {
-                return Err(LayoutError::PartTwice);
+                return Err(LayoutFileError::PartTwice);
             }
             rest = others;
         }
@@ -363,26 +363,26 @@ impl Layout {
 }
 
 /// Reads a logo.
-fn picture(logo: PathBuf) -> Result<Image, LayoutError> {
+fn picture(logo: PathBuf) -> Result<Image, LayoutFileError> {
     let size = fs::metadata(&logo).map(|metadata| metadata.len());
     let bytes = match size {
         Ok(size) if size > LARGEST_LOGO => {
             let size = format!("{} kB", size / 1024);
-            return Err(LayoutError::LogoTooLarge { logo, size });
+            return Err(LayoutFileError::LogoTooLarge { logo, size });
         }
         Ok(_) => fs::read(&logo),
         Err(error) => Err(error),
     };
     let bytes = match bytes {
         Ok(bytes) => bytes,
-        Err(source) => return Err(LayoutError::NoLogo { logo, source }),
+        Err(source) => return Err(LayoutFileError::NoLogo { logo, source }),
     };
     picture::read(bytes, WIDEST_LOGO, u64::MAX).map_err(|problem| match problem {
-        PictureError::TooWide(..) => LayoutError::LogoTooLarge {
+        PictureError::TooWide(..) => LayoutFileError::LogoTooLarge {
             logo,
             size: problem.to_string(),
         },
-        PictureError::NoPicture(problem) => LayoutError::NoPicture { logo, problem },
+        PictureError::NoPicture(problem) => LayoutFileError::NoPicture { logo, problem },
     })
 }
 

@@ -23,9 +23,9 @@ pub(super) trait Setting: Sized {
 
 /// A value that stands in the file.
 #[derive(Debug)]
-pub(super) struct Given<T>(pub T);
+pub(super) struct SettingValue<T>(pub T);
 
-impl<'de, T: Setting> Deserialize<'de> for Given<T> {
+impl<'de, T: Setting> Deserialize<'de> for SettingValue<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         T::read(deserializer).map(Self)
     }
@@ -245,8 +245,11 @@ fn in_largest_unit(amount: u64, units: &[(&str, u64)]) -> String {
 
 impl<T: Setting> Setting for Vec<T> {
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let values = Vec::<Given<T>>::deserialize(deserializer)?;
-        Ok(values.into_iter().map(|Given(value)| value).collect())
+        let values = Vec::<SettingValue<T>>::deserialize(deserializer)?;
+        Ok(values
+            .into_iter()
+            .map(|SettingValue(value)| value)
+            .collect())
     }
 
     fn written(&self) -> String {
@@ -338,27 +341,27 @@ impl Choice for Format {
 
 /// When the report of a completed case is made anew, once it is outdated (interface.md 8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Renew {
+pub enum RenewSetting {
     /// Once the desk says so.
     Desk,
     /// With the message that makes it outdated.
     Auto,
 }
 
-impl Choice for Renew {
+impl Choice for RenewSetting {
     const CHOICES: &'static [(&'static str, Self)] = &[("desk", Self::Desk), ("auto", Self::Auto)];
 }
 
 /// How a facility is told that a report which left does not hold any more (interface.md 8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Withdraw {
+pub enum WithdrawSetting {
     /// By the next version, which says that it takes its place.
     NextVersion,
     /// At once, by a message of its own.
     Message,
 }
 
-impl Choice for Withdraw {
+impl Choice for WithdrawSetting {
     const CHOICES: &'static [(&'static str, Self)] = &[
         ("next-version", Self::NextVersion),
         ("message", Self::Message),
@@ -367,14 +370,14 @@ impl Choice for Withdraw {
 
 /// In what version of HL7 a report is sent (interface.md 8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Version {
+pub enum Hl7Version {
     /// `2.5`, as the documentation's sample.
     V2_5,
     /// `2.7`, as the documentation's table.
     V2_7,
 }
 
-impl Choice for Version {
+impl Choice for Hl7Version {
     const CHOICES: &'static [(&'static str, Self)] = &[("2.5", Self::V2_5), ("2.7", Self::V2_7)];
 }
 

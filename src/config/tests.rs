@@ -135,7 +135,7 @@ fn a_facility_overrides_the_common_tables() {
     assert_eq!(one.cda.case_id, [CdaCaseId::SetId]);
     assert_eq!(one.documents.case_hint, []);
     assert_eq!(one.reports.every, Every::Every(Duration::from_secs(43_200)));
-    assert_eq!(one.reports.version, Version::V2_7);
+    assert_eq!(one.reports.version, Hl7Version::V2_7);
     assert_eq!(one.dir, Path::new("spool/facilities/one"));
     assert_eq!(two.fields.network.to_string(), "PV1-3.1");
     assert_eq!(two.reports.every, Every::OnRequest);

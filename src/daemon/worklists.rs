@@ -8,8 +8,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::engine::Engine;
-use crate::repeats::{self, Trying};
-use crate::worklist::{NotRenewed, Renewer, WorklistError, Worklists};
+use crate::repeats::{self, RepeatedTask};
+use crate::worklist::{RenewalFailure, Renewer, WorklistError, Worklists};
 
 /// So long it waits after something changed: what comes in together is shown together.
 const TOGETHER: Duration = Duration::from_secs(1);
@@ -22,13 +22,13 @@ const LONGEST_REST: Duration = Duration::from_secs(60);
 const DAILY: Duration = Duration::from_secs(3600);
 
 /// The thread.
-pub(super) struct Worker {
+pub(super) struct WorklistThread {
     worklists: Arc<Worklists>,
     ending: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
-impl Worker {
+impl WorklistThread {
     /// Starts it. `fail` is told of what must end the process, and nothing more is done after that.
     pub fn start(
         engine: &Engine,
@@ -36,7 +36,7 @@ impl Worker {
     ) -> std::io::Result<Self> {
         let worklists = Arc::clone(engine.worklists());
         let ending = Arc::new(AtomicBool::new(false));
-        let work = Work {
+        let work = WorklistTask {
             renewer: engine.worklist_renewer(),
             worklists: Arc::clone(&worklists),
             ending: Arc::clone(&ending),
@@ -63,13 +63,13 @@ impl Worker {
     }
 }
 
-struct Work {
+struct WorklistTask {
     renewer: Renewer,
     worklists: Arc<Worklists>,
     ending: Arc<AtomicBool>,
 }
 
-impl Work {
+impl WorklistTask {
     fn run(mut self) -> Result<(), WorklistError> {
         let mut was_idle = true;
         while !self.is_ending() {
@@ -112,14 +112,14 @@ impl Work {
         };
         match renewed {
             Ok(()) => {
-                repeats::over("sessions", Trying::Sessions);
+                repeats::over("sessions", RepeatedTask::Sessions);
                 Ok(())
             }
-            Err(NotRenewed {
+            Err(RenewalFailure {
                 error: WorklistError::Stopped,
                 ..
             }) => Ok(()),
-            Err(NotRenewed {
+            Err(RenewalFailure {
                 error: error @ WorklistError::Sync(_),
                 ..
             }) => Err(error),
@@ -135,7 +135,7 @@ impl Work {
     }
 
     /// In a log, no path: names of patients may stand in it.
-    fn complain(&self, failed: &NotRenewed) {
+    fn complain(&self, failed: &RenewalFailure) {
         let problem = match &failed.error {
             WorklistError::Disk(error) => error.without_path(),
             other => other.to_string(),
@@ -145,7 +145,7 @@ impl Work {
             None => "the sessions' folders are not renewed".to_owned(),
         };
         let problem = format_args!("{what}: {problem}; it is tried again");
-        repeats::failing("sessions", Trying::Sessions, problem);
+        repeats::failing("sessions", RepeatedTask::Sessions, problem);
     }
 
     fn is_ending(&self) -> bool {

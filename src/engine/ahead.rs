@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
-use super::{Claimed, Engine};
+use super::{ClaimedFile, Engine};
 use crate::cda::{self, Cda};
 use crate::journal::Owner;
 use crate::model::contact;
@@ -39,11 +39,11 @@ pub(super) struct ReadFile {
     /// What it says, if it is XML.
     pub cda: Option<Result<Cda, Refusal>>,
     /// Where its document lies by now, if it does.
-    pub written: Option<Written>,
+    pub written: Option<PreparedDocument>,
 }
 
 /// A document that was written under a name that nobody looks for.
-pub(super) struct Written {
+pub(super) struct PreparedDocument {
     /// The hash of its bytes.
     pub hash: ContentHash,
     /// Its folder.
@@ -54,22 +54,22 @@ pub(super) struct Written {
 
 /// The files that are read beside the engine.
 pub(super) struct Ahead {
-    orders: Option<Sender<Order>>,
+    orders: Option<Sender<ReadRequest>>,
     thread: Option<JoinHandle<()>>,
-    answers: Receiver<Answer>,
+    answers: Receiver<ReadReply>,
     /// By claim; those that were read too.
-    ordered: BTreeMap<String, Ordered>,
+    ordered: BTreeMap<String, AheadFile>,
     /// By claim.
     read: BTreeMap<String, ReadFile>,
 }
 
-struct Ordered {
+struct AheadFile {
     place: Owner,
     size: u64,
     since: Instant,
 }
 
-struct Order {
+struct ReadRequest {
     claim: String,
     fs: Fs,
     work: Dir,
@@ -80,7 +80,7 @@ struct Order {
     prepared: OsString,
 }
 
-struct Answer {
+struct ReadReply {
     claim: String,
     /// Nothing if the engine has to read it itself.
     read: Option<ReadFile>,
@@ -88,7 +88,7 @@ struct Answer {
 
 impl Ahead {
     fn start(wake: impl Fn() + Send + 'static) -> std::io::Result<Self> {
-        let (orders, ordered) = channel::<Order>();
+        let (orders, ordered) = channel::<ReadRequest>();
         let (answer, answers) = channel();
         let thread = std::thread::Builder::new().name("reader".to_owned());
         let thread = thread.spawn(move || {
@@ -96,7 +96,7 @@ impl Ahead {
             for order in ordered {
                 // What panics here does so in the engine too, where it counts as an attempt.
                 let read = catch_unwind(AssertUnwindSafe(|| order.read()));
-                let sent = answer.send(Answer {
+                let sent = answer.send(ReadReply {
                     claim: order.claim,
                     read: read.unwrap_or_default(),
                 });
@@ -144,7 +144,7 @@ impl Drop for Ahead {
     }
 }
 
-impl Order {
+impl ReadRequest {
     fn read(&self) -> Option<ReadFile> {
         let read = self.fs.read_settled(&self.work, &self.name, self.limit);
         let Ok(Reading::Whole(bytes, modified)) = read else {
@@ -166,14 +166,14 @@ impl Order {
     }
 
     /// Writes the document, and has it reach the disk: the group that it will be part of waits the less for it.
-    fn write(&self, document: &[u8], hash: &ContentHash) -> Option<Written> {
+    fn write(&self, document: &[u8], hash: &ContentHash) -> Option<PreparedDocument> {
         let mut file = self.fs.create(&self.documents, &self.prepared).ok()?;
         if file.write_all(document).is_err() || file.sync().is_err() {
             // The engine writes it under another name, and says what is wrong.
             let _ = self.fs.remove(&self.documents, &self.prepared);
             return None;
         }
-        Some(Written {
+        Some(PreparedDocument {
             hash: hash.clone(),
             dir: self.documents.clone(),
             name: self.prepared.clone(),
@@ -198,7 +198,7 @@ impl Engine {
         let Some(ahead) = &mut self.ahead else {
             return places;
         };
-        for Answer { claim, read } in ahead.answers.try_iter() {
+        for ReadReply { claim, read } in ahead.answers.try_iter() {
             let Some(ordered) = ahead.ordered.get(&claim) else {
                 continue;
             };
@@ -215,7 +215,7 @@ impl Engine {
     }
 
     /// The file, if it was read ahead.
-    pub(super) fn take_read(&mut self, claimed: &Claimed) -> Option<ReadFile> {
+    pub(super) fn take_read(&mut self, claimed: &ClaimedFile) -> Option<ReadFile> {
         let ahead = self.ahead.as_mut().filter(|it| !it.read.is_empty())?;
         let claim = claimed.claim.key();
         let read = ahead.read.remove(&claim)?;
@@ -226,7 +226,7 @@ impl Engine {
     /// Keeps a file that gave way to the others, so that it need not be read again.
     pub(super) fn keep_read(
         &mut self,
-        claimed: &Claimed,
+        claimed: &ClaimedFile,
         bytes: Vec<u8>,
         modified: Option<DateTime<Utc>>,
     ) {
@@ -238,7 +238,7 @@ impl Engine {
             return;
         }
         let claim = claimed.claim.key();
-        let ordered = Ordered {
+        let ordered = AheadFile {
             place: claimed.place.clone(),
             size,
             since: Instant::now(),
@@ -254,7 +254,7 @@ impl Engine {
     }
 
     /// Whether this file is left to be read beside the engine: then its place rests until it was.
-    pub(super) fn leave_to_be_read(&mut self, work: &Dir, claimed: &Claimed) -> bool {
+    pub(super) fn leave_to_be_read(&mut self, work: &Dir, claimed: &ClaimedFile) -> bool {
         // What may have ended the process is read alone.
         let Some(ahead) = self.ahead.as_mut().filter(|_| !claimed.suspect) else {
             return false;
@@ -274,13 +274,13 @@ impl Engine {
         if ahead.held().saturating_add(size) > MOST_HELD {
             return false;
         }
-        let ordered = Ordered {
+        let ordered = AheadFile {
             place: claimed.place.clone(),
             size,
             since: now,
         };
         ahead.ordered.insert(claim.clone(), ordered);
-        let order = Order {
+        let order = ReadRequest {
             claim,
             fs: self.fs.clone(),
             work: work.clone(),

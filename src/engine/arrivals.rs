@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use rustix::io::Errno;
 
-use super::{Arrival, Engine, Held, place_name};
+use super::{Arrival, Engine, HoldScope, place_name};
 use crate::clock::Settings;
 use crate::intake::desk::is_command;
 use crate::journal::Owner;
-use crate::spool::layout::Station;
+use crate::spool::layout::OwnerFolders;
 use crate::spool::stability::Stability;
-use crate::spool::sweep::{Blocked, Found, Hindrance, Sweep, sweep};
+use crate::spool::sweep::{Blocked, Hindrance, InboxFile, Sweep, sweep};
 
 /// What was seen of the files of every inbox.
 #[derive(Debug, Default)]
@@ -21,26 +21,26 @@ pub struct Arrivals {
     settling: BTreeMap<Owner, Stability>,
     clock: Option<Settings>,
     /// Since when each folder was seen blocked in that way.
-    blocked: BTreeMap<Owner, Vec<(Blocked, Seen)>>,
+    blocked: BTreeMap<Owner, Vec<(Blocked, FirstSight)>>,
 }
 
 /// When something was seen for the first time, on both clocks.
 #[derive(Debug, Clone, Copy)]
-struct Seen {
+struct FirstSight {
     time: DateTime<Utc>,
     moment: Instant,
 }
 
 /// What the last look at each inbox found.
 #[derive(Debug, Default)]
-pub struct Swept {
+pub struct SweepResult {
     /// The files that are ready, the desk's first, then each facility's in the order of their arrival.
     pub ready: Vec<Arrival>,
     /// What was found in each inbox that could be looked at, by its facility, or `desk`.
     pub inboxes: BTreeMap<String, Inbox>,
 }
 
-impl Swept {
+impl SweepResult {
     /// How many files are still to settle, or wait for one that does.
     pub fn unsettled(&self) -> usize {
         self.inboxes.values().map(|inbox| inbox.unsettled).sum()
@@ -97,15 +97,15 @@ impl Arrivals {
         settle: Duration,
     ) -> Vec<BlockedFolder> {
         let before = self.blocked.remove(place).unwrap_or_default();
-        let mut before: BTreeMap<PathBuf, (Blocked, Seen)> = before
+        let mut before: BTreeMap<PathBuf, (Blocked, FirstSight)> = before
             .into_iter()
             .map(|(blocked, seen)| (blocked.folder.clone(), (blocked, seen)))
             .collect();
-        let here = Seen {
+        let here = FirstSight {
             time: Utc::now(),
             moment: Instant::now(),
         };
-        let seen: Vec<(Blocked, Seen)> = now
+        let seen: Vec<(Blocked, FirstSight)> = now
             .into_iter()
             .map(|blocked| match before.remove(&blocked.folder) {
                 Some((former, seen)) if former == blocked => (blocked, seen),
@@ -128,12 +128,12 @@ impl Arrivals {
 
 /// The folders that files could not be claimed out of though our rights on them allow it, as the system answered.
 #[derive(Debug, Default)]
-pub(super) struct Unclaimed {
-    folders: BTreeMap<(Owner, PathBuf), Refusing>,
+pub(super) struct ClaimRefusals {
+    folders: BTreeMap<(Owner, PathBuf), ClaimRefusal>,
 }
 
 #[derive(Debug)]
-struct Refusing {
+struct ClaimRefusal {
     problem: String,
     /// Whether all its files would be refused; else only one may be meant, and the others are tried.
     is_whole: bool,
@@ -145,7 +145,7 @@ struct Refusing {
     is_left_alone: bool,
 }
 
-impl Unclaimed {
+impl ClaimRefusals {
     /// Files are to be claimed anew.
     pub fn try_again(&mut self) {
         for refusing in self.folders.values_mut() {
@@ -167,7 +167,7 @@ impl Unclaimed {
         let key = Self::key(arrival);
         let before = self.folders.get(&key).filter(|it| it.refused_now);
         let is_whole = Errno::from_io_error(error) == Some(Errno::ACCESS);
-        let refusing = Refusing {
+        let refusing = ClaimRefusal {
             problem: error.to_string(),
             is_whole,
             is_left_alone: is_whole,
@@ -178,7 +178,7 @@ impl Unclaimed {
     }
 
     /// A sweep found these files: folders without any are forgotten.
-    fn look_again(&mut self, place: &Owner, files: &[Found]) {
+    fn look_again(&mut self, place: &Owner, files: &[InboxFile]) {
         if self.folders.is_empty() {
             return;
         }
@@ -198,7 +198,7 @@ impl Unclaimed {
     }
 
     /// How many of these files it refuses.
-    fn stuck(&self, place: &Owner, files: &[Found]) -> usize {
+    fn stuck(&self, place: &Owner, files: &[InboxFile]) -> usize {
         if self.folders.is_empty() {
             return 0;
         }
@@ -226,8 +226,8 @@ fn folder_of(path: &Path) -> &Path {
 
 impl Engine {
     /// Looks at every inbox that can be reached. A file is ready once two looks, `intake.settle` apart, see the same.
-    pub fn sweep_all(&mut self, arrivals: &mut Arrivals) -> Swept {
-        let mut swept = Swept::default();
+    pub fn sweep_all(&mut self, arrivals: &mut Arrivals) -> SweepResult {
+        let mut swept = SweepResult::default();
         for place in self.places() {
             self.sweep_inbox(&place, arrivals, &mut swept);
         }
@@ -236,7 +236,7 @@ impl Engine {
     }
 
     /// Looks at one inbox, if it can be reached: what was found there before gives way.
-    pub fn sweep_inbox(&mut self, place: &Owner, arrivals: &mut Arrivals, swept: &mut Swept) {
+    pub fn sweep_inbox(&mut self, place: &Owner, arrivals: &mut Arrivals, swept: &mut SweepResult) {
         self.look_at_clock(arrivals);
         swept.inboxes.remove(place_name(place));
         let mut unclaimed = std::mem::take(&mut self.unclaimed);
@@ -254,7 +254,7 @@ impl Engine {
     /// What nobody meets any more is held no more, also where nothing else comes.
     pub fn lift_what_is_over(&mut self) {
         let held = self.holds.iter();
-        let held = held.filter(|(_, hold)| hold.held == Held::SomeFiles);
+        let held = held.filter(|(_, hold)| hold.held == HoldScope::SomeFiles);
         let places: Vec<Owner> = held.map(|(place, _)| place.clone()).collect();
         for place in places {
             // While a place rests, none of its files is tried.
@@ -262,7 +262,7 @@ impl Engine {
                 && !self.turns.waits(&place)
                 && self.unclaimed.of(&place).next().is_none()
             {
-                self.holds.lift(&place, Held::SomeFiles);
+                self.holds.lift(&place, HoldScope::SomeFiles);
             }
         }
         self.forget_holds();
@@ -270,10 +270,10 @@ impl Engine {
 
     fn sweep_one(
         &self,
-        station: &Station,
+        station: &OwnerFolders,
         arrivals: &mut Arrivals,
-        unclaimed: &mut Unclaimed,
-        swept: &mut Swept,
+        unclaimed: &mut ClaimRefusals,
+        swept: &mut SweepResult,
     ) {
         let settle = self.config.intake.settle;
         let place = &station.place;
@@ -313,8 +313,9 @@ impl Engine {
         let more = unclaimed.of(place);
         blocked.extend(more.filter(|it| !known.contains(&it.folder)));
         // At the desk, anything else is claimed by the command that names it.
-        let is_taken = |found: &&Found| *place != Owner::Desk || is_command(&found.path);
-        let can_move = |found: &&Found| shut.is_empty() || !shut.contains(folder_of(&found.path));
+        let is_taken = |found: &&InboxFile| *place != Owner::Desk || is_command(&found.path);
+        let can_move =
+            |found: &&InboxFile| shut.is_empty() || !shut.contains(folder_of(&found.path));
         let backlog = files.iter().filter(is_taken).count();
         let stuck = files.iter().filter(is_taken).filter(|it| !can_move(it));
         let inbox = Inbox {

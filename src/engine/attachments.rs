@@ -4,17 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::group::Group;
-use super::telling::Parts;
-use super::{Arrival, Claimed, Engine, EngineError};
+use super::outputs::FileProgress;
+use super::{Arrival, ClaimedFile, Engine, EngineError};
 use crate::intake::desk::{self, Commands};
 use crate::journal::Owner;
 use crate::spool::claim::Claim;
-use crate::spool::fs::Kind;
+use crate::spool::fs::FileKind;
 
 /// The file that a command names.
 pub(super) enum Attachment {
     /// It is ours.
-    Ours(Claimed),
+    Ours(ClaimedFile),
     /// There is none that could be taken, since it is so.
     None(&'static str),
     /// It is there, and the system refuses it.
@@ -25,7 +25,7 @@ pub(super) enum Attachment {
 #[derive(Default)]
 pub(super) struct Attachments {
     /// Those that a command has taken, and whether it was refused.
-    taken: Vec<(Claimed, bool)>,
+    taken: Vec<(ClaimedFile, bool)>,
     /// The paths under which these were received.
     taken_paths: BTreeSet<PathBuf>,
     /// What is ours, by the path under which it was received: listed once for all commands of the list, since nobody
@@ -35,7 +35,7 @@ pub(super) struct Attachments {
 
 impl Attachments {
     /// A command has taken this one.
-    pub fn take(&mut self, attachment: Claimed, refused: bool) {
+    pub fn take(&mut self, attachment: ClaimedFile, refused: bool) {
         let received = &attachment.claim.received;
         if let Some(ours) = self.ours.as_mut().and_then(|ours| ours.get_mut(received)) {
             ours.retain(|claim| claim.key() != attachment.claim.key());
@@ -45,7 +45,7 @@ impl Attachments {
     }
 
     /// Those that were taken, and whether their commands were refused.
-    pub fn into_taken(self) -> Vec<(Claimed, bool)> {
+    pub fn into_taken(self) -> Vec<(ClaimedFile, bool)> {
         self.taken
     }
 }
@@ -71,10 +71,10 @@ impl Engine {
             Err(error) => Err(error),
         };
         match kind {
-            Ok(Some(Kind::File)) => {}
-            Ok(Some(Kind::Folder)) => return Ok(Attachment::None("which is a folder")),
-            Ok(Some(Kind::Link)) => return Ok(Attachment::None("which is a link")),
-            Ok(Some(Kind::Other)) => return Ok(Attachment::None("which is no file")),
+            Ok(Some(FileKind::File)) => {}
+            Ok(Some(FileKind::Folder)) => return Ok(Attachment::None("which is a folder")),
+            Ok(Some(FileKind::Link)) => return Ok(Attachment::None("which is a link")),
+            Ok(Some(FileKind::Other)) => return Ok(Attachment::None("which is no file")),
             Ok(None) => {
                 return Ok(Attachment::None(
                     match attachments.taken_paths.contains(received) {
@@ -96,7 +96,7 @@ impl Engine {
         match self.move_into_work(&arrival, &claim) {
             Ok(true) => {
                 self.order += 1;
-                Ok(Attachment::Ours(Claimed::new(Owner::Desk, claim)))
+                Ok(Attachment::Ours(ClaimedFile::new(Owner::Desk, claim)))
             }
             Ok(false) => Ok(Attachment::None("which is not in the desk's inbox")),
             Err(EngineError::Disk(error)) if error.is_absent() => {
@@ -115,7 +115,7 @@ impl Engine {
         group: &Group<'_>,
         attachments: &mut Attachments,
         received: &Path,
-    ) -> Result<Option<Claimed>, EngineError> {
+    ) -> Result<Option<ClaimedFile>, EngineError> {
         if attachments.ours.is_none() {
             let mut ours: BTreeMap<PathBuf, Vec<Claim>> = BTreeMap::new();
             for entry in self.fs.list(&self.spool.desk.work)? {
@@ -132,8 +132,8 @@ impl Engine {
         let claimed = ours
             .into_iter()
             .flatten()
-            .map(|claim| Claimed::new(Owner::Desk, claim.clone()));
-        let is_taken = |claimed: &Claimed| {
+            .map(|claim| ClaimedFile::new(Owner::Desk, claim.clone()));
+        let is_taken = |claimed: &ClaimedFile| {
             group.moves_away(&claimed.place, &claimed.path_in_work())
                 || self.is_to_be_moved(claimed)
         };
@@ -145,9 +145,9 @@ impl Engine {
     pub(super) fn companions_of_decided(
         &self,
         group: &Group<'_>,
-        claimed: &Claimed,
+        claimed: &ClaimedFile,
         commands: &Commands<'_>,
-        parts: &Parts,
+        parts: &FileProgress,
     ) -> Result<Attachments, EngineError> {
         let folder = claimed.claim.received.parent().unwrap_or(Path::new(""));
         let mut attachments = Attachments::default();

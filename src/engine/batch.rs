@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::group::Group;
-use super::{Claimed, Engine, EngineError, Held};
+use super::{ClaimedFile, Engine, EngineError, HoldScope};
 use crate::intake::Redelivery;
 use crate::journal::{Closing, Entry, Move, Owner};
 use crate::model::change::{Change, Record};
@@ -21,7 +21,7 @@ use crate::spool::claim;
 use crate::spool::destinations;
 use crate::spool::fs::{Dir, FsError};
 use crate::spool::layout::document_path;
-use crate::spool::scope::Scope;
+use crate::spool::scope::ErrorScope;
 use crate::store::{KeyChange, keys};
 
 /// Written piece by piece: a batch may be larger than memory.
@@ -32,7 +32,7 @@ impl Engine {
     pub(super) fn answer_request(
         &mut self,
         group: &mut Group<'_>,
-        claimed: &Claimed,
+        claimed: &ClaimedFile,
     ) -> Result<(), EngineError> {
         let Owner::Facility(id) = &claimed.place else {
             return Ok(());
@@ -54,7 +54,7 @@ impl Engine {
             }
             made => made?,
         };
-        self.holds.lift(&claimed.place, Held::Reports);
+        self.holds.lift(&claimed.place, HoldScope::Reports);
         let day = self.day(&claimed.place, self.now());
         let names = &mut self.names;
         let named = names.choose_any(&self.fs, &self.folders, &root, received, &day, &|_| {
@@ -306,7 +306,7 @@ impl Engine {
         let name = path.file_name().unwrap_or_default();
         let pdf = self.fs.open(&dir.ok_or_else(lacks)?, name);
         let pdf = pdf.map_err(|error| match error.scope() {
-            Scope::Process => EngineError::Disk(error),
+            ErrorScope::Process => EngineError::Disk(error),
             _ => absent_document(facility, &version.pdf, &error.source.to_string()),
         })?;
         let envelope = Envelope {

@@ -14,14 +14,14 @@ use std::thread::JoinHandle;
 
 use chrono::{DateTime, Utc};
 
-use super::reached::{Left, Reached};
-use super::{EngineError, Held, Hold, known_folder, place_name};
+use super::reached::{StoreWitness, WorkWitness};
+use super::{EngineError, Hold, HoldScope, known_folder, place_name};
 use crate::journal::{Counters, Entry, Journal, Move, OpenMoves, Owner};
-use crate::repeats::{self, Trying};
+use crate::repeats::{self, RepeatedTask};
 use crate::spool::claim;
-use crate::spool::destinations::{self, Folders};
+use crate::spool::destinations::{self, OpenFolders};
 use crate::spool::fs::{Dir, Fs};
-use crate::store::{Decided, Store, StoreError};
+use crate::store::{SharedChanges, Store, StoreError};
 
 /// The folders that moves are relative to.
 pub(super) type Roots = BTreeMap<Owner, Dir>;
@@ -33,7 +33,7 @@ const ATTEMPTS: usize = 64;
 const UNREACHABLE: &str = "its folder cannot be reached";
 
 /// A group that nothing is added to any more.
-pub(super) struct Sealed {
+pub(super) struct CompleteGroup {
     /// What the journal is to record.
     pub entries: Vec<Entry>,
     /// The moves to do once it counts.
@@ -41,7 +41,7 @@ pub(super) struct Sealed {
     /// The moves of earlier groups that nobody is to do any more, once it counts.
     pub given_up: Vec<(u64, Move)>,
     /// What the store is to hold.
-    pub changes: Decided,
+    pub changes: SharedChanges,
     /// A folder on each file system that was written to.
     pub file_systems: Vec<Dir>,
     /// The last number given in the order of received files.
@@ -52,47 +52,47 @@ pub(super) struct Sealed {
 
 /// Puts groups on the disk, one after the other.
 pub(super) struct Committer {
-    state: State,
-    worker: Worker,
+    state: CommitterState,
+    worker: CommitThread,
     /// As of the last group that was committed when nothing was on its way.
     counters: Counters,
 }
 
-enum State {
-    Here(Box<Work>),
+enum CommitterState {
+    Here(Box<CommitContext>),
     OnItsWay {
-        decided: Decided,
+        decided: SharedChanges,
     },
     /// A thread ended without an answer, or what reached the disk is not known: only a new start finds the truth.
     Lost,
 }
 
 /// The thread that puts groups on the disk; it ends with the committer.
-struct Worker {
-    groups: Sender<Given>,
-    answers: Receiver<Answer>,
+struct CommitThread {
+    groups: Sender<CommitRequest>,
+    answers: Receiver<CommitReply>,
 }
 
 /// A group to be put on the disk.
-struct Given {
-    work: Box<Work>,
-    sealed: Sealed,
+struct CommitRequest {
+    work: Box<CommitContext>,
+    sealed: CompleteGroup,
     roots: Arc<Roots>,
 }
 
-struct Answer {
-    work: Box<Work>,
+struct CommitReply {
+    work: Box<CommitContext>,
     committed: Result<(), EngineError>,
 }
 
-impl Worker {
+impl CommitThread {
     fn start() -> Result<Self, EngineError> {
-        let (groups, given) = channel::<Given>();
+        let (groups, given) = channel::<CommitRequest>();
         let (answer, answers) = channel();
         spawn("committer", move || {
             for mut given in given {
                 let committed = given.work.commit(given.sealed, &given.roots);
-                let sent = answer.send(Answer {
+                let sent = answer.send(CommitReply {
                     work: given.work,
                     committed,
                 });
@@ -112,14 +112,14 @@ fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
 
 /// Has the store follow the journal, in a thread that ends with it.
 struct Follower {
-    changes: Option<Sender<Decided>>,
+    changes: Option<Sender<SharedChanges>>,
     applied: Receiver<Result<(), StoreError>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Follower {
     fn start(store: Arc<dyn Store>) -> Result<Self, EngineError> {
-        let (changes, given) = channel::<Decided>();
+        let (changes, given) = channel::<SharedChanges>();
         let (answer, applied) = channel();
         let thread = spawn("store", move || {
             for changes in given {
@@ -139,7 +139,7 @@ impl Follower {
     }
 
     /// Gives the store these changes.
-    fn follow(&self, changes: Decided) -> Result<(), EngineError> {
+    fn follow(&self, changes: SharedChanges) -> Result<(), EngineError> {
         let given = self.changes.as_ref().map(|thread| thread.send(changes));
         match given {
             Some(Ok(())) => Ok(()),
@@ -166,11 +166,11 @@ impl Drop for Follower {
 }
 
 /// What committing needs.
-struct Work {
+struct CommitContext {
     fs: Fs,
     journal: Journal,
     store: Follower,
-    folders: Folders,
+    folders: OpenFolders,
     /// Moves that the journal orders and that are still to do, with their group: those of groups up to `finished` are
     /// the ones that the journal knows to be left.
     moves: Vec<(u64, Move)>,
@@ -188,9 +188,9 @@ struct Work {
     /// The file systems that everybody needs, each with a folder on it.
     own: Arc<BTreeMap<u64, Dir>>,
     /// Tells the last group on the disk.
-    reached: Reached,
+    reached: StoreWitness,
     /// The same in each place.
-    left: Left,
+    left: WorkWitness,
 }
 
 impl Committer {
@@ -201,17 +201,17 @@ impl Committer {
         store: Arc<dyn Store>,
         open: OpenMoves,
         own: Arc<BTreeMap<u64, Dir>>,
-        reached: Reached,
+        reached: StoreWitness,
     ) -> Result<Self, EngineError> {
         Ok(Self {
             counters: journal.counters(),
-            worker: Worker::start()?,
-            state: State::Here(Box::new(Work {
-                left: Left::new(journal.identity()),
+            worker: CommitThread::start()?,
+            state: CommitterState::Here(Box::new(CommitContext {
+                left: WorkWitness::new(journal.identity()),
                 fs,
                 journal,
                 store: Follower::start(store)?,
-                folders: Folders::default(),
+                folders: OpenFolders::default(),
                 moves: open.moves,
                 times: open.times,
                 finished: open.finished,
@@ -225,53 +225,53 @@ impl Committer {
     }
 
     /// Puts a group on the disk; none may be on its way.
-    pub fn commit(&mut self, sealed: Sealed, roots: &Arc<Roots>) -> Result<(), EngineError> {
+    pub fn commit(&mut self, sealed: CompleteGroup, roots: &Arc<Roots>) -> Result<(), EngineError> {
         let committed = match &mut self.state {
-            State::Here(work) => work.commit(sealed, roots),
-            State::OnItsWay { .. } | State::Lost => Err(EngineError::Lost),
+            CommitterState::Here(work) => work.commit(sealed, roots),
+            CommitterState::OnItsWay { .. } | CommitterState::Lost => Err(EngineError::Lost),
         };
         self.ended(committed)
     }
 
     /// Puts a group on its way to the disk; none may be on its way already.
-    pub fn begin(&mut self, sealed: Sealed, roots: &Arc<Roots>) {
-        let state = std::mem::replace(&mut self.state, State::Lost);
-        if let State::Here(work) = state {
+    pub fn begin(&mut self, sealed: CompleteGroup, roots: &Arc<Roots>) {
+        let state = std::mem::replace(&mut self.state, CommitterState::Lost);
+        if let CommitterState::Here(work) = state {
             let decided = Arc::clone(&sealed.changes);
-            let given = self.worker.groups.send(Given {
+            let given = self.worker.groups.send(CommitRequest {
                 work,
                 sealed,
                 roots: Arc::clone(roots),
             });
             if given.is_ok() {
-                self.state = State::OnItsWay { decided };
+                self.state = CommitterState::OnItsWay { decided };
             }
         }
     }
 
     /// Waits for the group that is on its way.
     pub fn finish(&mut self) -> Result<(), EngineError> {
-        match std::mem::replace(&mut self.state, State::Lost) {
-            State::OnItsWay { .. } => {
+        match std::mem::replace(&mut self.state, CommitterState::Lost) {
+            CommitterState::OnItsWay { .. } => {
                 let Ok(answer) = self.worker.answers.recv() else {
                     return Err(EngineError::Lost);
                 };
-                self.state = State::Here(answer.work);
+                self.state = CommitterState::Here(answer.work);
                 self.ended(answer.committed)
             }
-            State::Here(work) => {
-                self.state = State::Here(work);
+            CommitterState::Here(work) => {
+                self.state = CommitterState::Here(work);
                 Ok(())
             }
-            State::Lost => Err(EngineError::Lost),
+            CommitterState::Lost => Err(EngineError::Lost),
         }
     }
 
     /// What the group on its way decided: the store may not have it yet.
-    pub fn decided(&self) -> Option<Decided> {
+    pub fn decided(&self) -> Option<SharedChanges> {
         match &self.state {
-            State::OnItsWay { decided } => Some(Arc::clone(decided)),
-            State::Here(_) | State::Lost => None,
+            CommitterState::OnItsWay { decided } => Some(Arc::clone(decided)),
+            CommitterState::Here(_) | CommitterState::Lost => None,
         }
     }
 
@@ -316,14 +316,14 @@ impl Committer {
     /// Closes the segment of the journal, while nothing is on its way.
     pub fn turn_journal(&mut self) -> Result<(), EngineError> {
         match &mut self.state {
-            State::Here(work) => Ok(work.journal.turn()?),
-            State::OnItsWay { .. } | State::Lost => Err(EngineError::Lost),
+            CommitterState::Here(work) => Ok(work.journal.turn()?),
+            CommitterState::OnItsWay { .. } | CommitterState::Lost => Err(EngineError::Lost),
         }
     }
 
     /// Does the moves that could not be done before.
     pub fn retry_moves(&mut self, roots: &Roots) {
-        if let State::Here(work) = &mut self.state {
+        if let CommitterState::Here(work) = &mut self.state {
             work.folders.forget();
             work.retry_moves(roots);
         }
@@ -331,36 +331,36 @@ impl Committer {
 
     /// Has each place tell how far the journal has come, as for a clean stop.
     pub fn tell_reached(&mut self, roots: &Roots) {
-        if let State::Here(work) = &mut self.state {
+        if let CommitterState::Here(work) = &mut self.state {
             for place in roots.keys().filter(|place| **place != Owner::Documents) {
                 work.tell_reached(place, roots);
             }
         }
     }
 
-    fn work(&self) -> Option<&Work> {
+    fn work(&self) -> Option<&CommitContext> {
         match &self.state {
-            State::Here(work) => Some(work),
-            State::OnItsWay { .. } | State::Lost => None,
+            CommitterState::Here(work) => Some(work),
+            CommitterState::OnItsWay { .. } | CommitterState::Lost => None,
         }
     }
 
     /// A group has ended so. After an error that does not pass, nobody goes on, or says that the store has everything.
     fn ended(&mut self, committed: Result<(), EngineError>) -> Result<(), EngineError> {
-        if let State::Here(work) = &self.state {
+        if let CommitterState::Here(work) = &self.state {
             self.counters = work.journal.counters();
         }
         if committed.as_ref().is_err_and(|error| !error.is_passing()) {
-            self.state = State::Lost;
+            self.state = CommitterState::Lost;
         }
         committed
     }
 }
 
-impl Work {
+impl CommitContext {
     /// Puts a group on the disk; the store follows while its files move into place. What tells others of it comes last:
     /// who sees a receipt or a batch and then asks the store finds what it says.
-    fn commit(&mut self, sealed: Sealed, roots: &Roots) -> Result<(), EngineError> {
+    fn commit(&mut self, sealed: CompleteGroup, roots: &Roots) -> Result<(), EngineError> {
         let changes = Arc::clone(&sealed.changes);
         // What could not be done before is tried again with the next sweep, and not with each group.
         let recorded = self.record(sealed)?;
@@ -379,7 +379,7 @@ impl Work {
     /// Makes the group count: the barrier, then the journal. Gives the moves that it orders.
     fn record(
         &mut self,
-        mut sealed: Sealed,
+        mut sealed: CompleteGroup,
     ) -> Result<impl Iterator<Item = (u64, Move)> + use<>, EngineError> {
         let moved = self.committed();
         if moved > self.finished {
@@ -514,10 +514,10 @@ impl Work {
         let count = waiting.count();
         repeats::failing(
             place_name(place),
-            Trying::Moving,
+            RepeatedTask::Moving,
             format_args!("{count} files cannot be moved into place, it is tried again: {cause}"),
         );
-        let hold = Hold::new(Held::Moves, cause).continuing(self.held_moves.get(place));
+        let hold = Hold::new(HoldScope::Moves, cause).continuing(self.held_moves.get(place));
         self.held_moves.insert(place.clone(), hold);
     }
 
@@ -551,7 +551,7 @@ impl Work {
         self.held_moves.retain(|place, _| {
             let is_held = places.contains(place);
             if !is_held {
-                repeats::over(place_name(place), Trying::Moving);
+                repeats::over(place_name(place), RepeatedTask::Moving);
             }
             is_held
         });
@@ -600,9 +600,9 @@ mod tests {
     use crate::store::Changes;
 
     /// A database that cannot be written to.
-    struct Failing;
+    struct FailingStore;
 
-    impl Store for Failing {
+    impl Store for FailingStore {
         fn get(&self, _: &str) -> Result<Option<Vec<u8>>, StoreError> {
             Ok(None)
         }
@@ -633,18 +633,18 @@ mod tests {
             let fs = Fs::new();
             let dir = fs.open_root(folder.path()).unwrap();
             let journal = Journal::open(&fs, &dir, false, &mut |_| Ok(())).unwrap();
-            let reached = Reached::begin(&fs, &dir, journal.counters()).unwrap();
+            let reached = StoreWitness::begin(&fs, &dir, journal.counters()).unwrap();
             Committer::new(
                 fs,
                 journal,
-                Arc::new(Failing),
+                Arc::new(FailingStore),
                 OpenMoves::default(),
                 Arc::default(),
                 reached,
             )
             .unwrap()
         };
-        let sealed = || Sealed {
+        let sealed = || CompleteGroup {
             entries: Vec::new(),
             moves: Vec::new(),
             given_up: Vec::new(),

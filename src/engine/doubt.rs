@@ -7,18 +7,18 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 
 use super::group::Group;
-use super::{Claimed, Engine, EngineError, place_name};
+use super::{ClaimedFile, Engine, EngineError, place_name};
 use crate::cda;
-use crate::hl7::Source;
+use crate::hl7::FileBytes;
 use crate::journal::Owner;
 use crate::model::outcome::Reason;
 use crate::spool::doubt::{self, Patience};
 use crate::spool::fs::{Dir, Reading, Stamp};
-use crate::spool::lease::{Why, Writer};
-use crate::spool::scope::Scope;
+use crate::spool::lease::{LeaseObstacle, Writer};
+use crate::spool::scope::ErrorScope;
 
 /// A claimed file, as far as it can be had now.
-pub(super) enum Read {
+pub(super) enum ClaimRead {
     /// Its bytes, and when it was last modified.
     Whole(Vec<u8>, Option<DateTime<Utc>>),
     /// A writer has it open.
@@ -51,34 +51,34 @@ impl Engine {
         &mut self,
         group: &mut Group<'_>,
         work: &Dir,
-        claimed: &Claimed,
-    ) -> Result<Read, EngineError> {
+        claimed: &ClaimedFile,
+    ) -> Result<ClaimRead, EngineError> {
         let name = claimed.name_in_work();
         let limit = self.config.intake.max_file;
         let (stamp, why) = match self.fs.read_settled(work, &name, limit)? {
-            Reading::Whole(bytes, modified) => return Ok(Read::Whole(bytes, modified)),
-            Reading::StillWritten => return Ok(Read::StillWritten),
-            Reading::TooLarge(first, size) => return Ok(Read::TooLarge(first, size)),
+            Reading::Whole(bytes, modified) => return Ok(ClaimRead::Whole(bytes, modified)),
+            Reading::StillWritten => return Ok(ClaimRead::StillWritten),
+            Reading::TooLarge(first, size) => return Ok(ClaimRead::TooLarge(first, size)),
             Reading::CannotTell(stamp, why) => (stamp, why),
         };
         let patience = self.look_in_doubt(claimed, stamp, why);
         if patience == Patience::Wait {
-            return Ok(Read::InDoubt);
+            return Ok(ClaimRead::InDoubt);
         }
         match self.fs.read_unchanged(work, &name, limit, stamp)? {
             Reading::Whole(bytes, modified) => {
                 if patience == Patience::IfWhole && !ends_whole(claimed, &bytes) {
                     self.wait_long(work, claimed);
-                    return Ok(Read::InDoubt);
+                    return Ok(ClaimRead::InDoubt);
                 }
                 group.doubt(claimed, stamp);
-                Ok(Read::Whole(bytes, modified))
+                Ok(ClaimRead::Whole(bytes, modified))
             }
             Reading::TooLarge(first, size) => {
                 group.doubt(claimed, stamp);
-                Ok(Read::TooLarge(first, size))
+                Ok(ClaimRead::TooLarge(first, size))
             }
-            Reading::StillWritten | Reading::CannotTell(..) => Ok(Read::InDoubt),
+            Reading::StillWritten | Reading::CannotTell(..) => Ok(ClaimRead::InDoubt),
         }
     }
 
@@ -86,7 +86,7 @@ impl Engine {
     pub(super) fn may_be_read(
         &mut self,
         work: &Dir,
-        claimed: &Claimed,
+        claimed: &ClaimedFile,
     ) -> Result<bool, EngineError> {
         match self.fs.writer(work, &claimed.name_in_work()) {
             Ok((Writer::Closed, _)) => Ok(true),
@@ -95,12 +95,17 @@ impl Engine {
                 Ok(self.look_in_doubt(claimed, stamp, why) != Patience::Wait)
             }
             // Reading it says what is wrong with it.
-            Err(error) if error.scope() == Scope::Name => Ok(true),
+            Err(error) if error.scope() == ErrorScope::Name => Ok(true),
             Err(error) => Err(error.into()),
         }
     }
 
-    fn look_in_doubt(&mut self, claimed: &Claimed, stamp: Stamp, why: Why) -> Patience {
+    fn look_in_doubt(
+        &mut self,
+        claimed: &ClaimedFile,
+        stamp: Stamp,
+        why: LeaseObstacle,
+    ) -> Patience {
         if self.silent_on_writers.get(&claimed.place) != Some(&why) {
             log::warn!(
                 "{}: it cannot be told whether a writer still has a file open ({why}). Such files are taken once {} further looks saw the same",
@@ -115,7 +120,7 @@ impl Engine {
     }
 
     /// Its end is missing: it waits for it, however often the program is started meanwhile, but not for ever.
-    fn wait_long(&mut self, work: &Dir, claimed: &Claimed) {
+    fn wait_long(&mut self, work: &Dir, claimed: &ClaimedFile) {
         let probe = self.prepared_name();
         let name = claimed.name_in_work();
         let waited = match self.fs.unchanged_for(work, &name, probe.as_ref()) {
@@ -134,7 +139,7 @@ impl Engine {
     }
 
     /// Leaves a claimed file for later.
-    pub(super) fn put_off(&mut self, claimed: &Claimed) -> Result<(), EngineError> {
+    pub(super) fn put_off(&mut self, claimed: &ClaimedFile) -> Result<(), EngineError> {
         if !claimed.suspect {
             self.waiting.push_back(claimed.clone());
             return Ok(());
@@ -148,7 +153,7 @@ impl Engine {
                 return Err(error.into());
             }
         }
-        self.suspects.push_back(Claimed {
+        self.suspects.push_back(ClaimedFile {
             suspect: false,
             ..claimed.clone()
         });
@@ -170,7 +175,7 @@ impl Engine {
     }
 
     /// These files were taken.
-    pub(super) fn forget_doubts<'c>(&mut self, taken: impl Iterator<Item = &'c Claimed>) {
+    pub(super) fn forget_doubts<'c>(&mut self, taken: impl Iterator<Item = &'c ClaimedFile>) {
         for claimed in taken {
             self.doubts.forget(&claimed.claim.key());
         }
@@ -178,11 +183,11 @@ impl Engine {
 }
 
 /// Whether the content shows no sign of having been cut off.
-fn ends_whole(claimed: &Claimed, bytes: &[u8]) -> bool {
+fn ends_whole(claimed: &ClaimedFile, bytes: &[u8]) -> bool {
     if bytes.is_empty() {
         return false;
     }
-    let source = Source::of(bytes);
+    let source = FileBytes::of(bytes);
     match &claimed.place {
         Owner::Desk => desk_file_ends_whole(&claimed.claim.received, bytes),
         _ if source.looks_like_hl7() => {
@@ -298,7 +303,7 @@ mod tests {
             (&Owner::Desk, "r.pdf", b"%PDF-1.7 %%E", false),
         ] {
             let claim = crate::spool::claim::Claim::new(1, "0", Path::new(name));
-            let claimed = Claimed::new(place.clone(), claim);
+            let claimed = ClaimedFile::new(place.clone(), claim);
             assert_eq!(ends_whole(&claimed, bytes), expected, "{name} {bytes:?}");
         }
     }

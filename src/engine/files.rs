@@ -9,22 +9,22 @@ use std::time::Instant;
 use chrono::{DateTime, Utc};
 
 use super::attachments::{Attachment, Attachments};
-use super::doubt::Read;
+use super::doubt::ClaimRead;
 use super::group::Group;
-use super::receipt::Told;
-use super::retry::Way;
+use super::outputs::{FileProgress, OutputSource};
+use super::receipt::MessageReply;
+use super::retry::RefusedFileTarget;
 use super::secrets::without_keys_in_header;
-use super::telling::{Parts, Telling};
-use super::{Claimed, Engine, EngineError, place_name, refused};
+use super::{ClaimedFile, Engine, EngineError, place_name, refused};
 use crate::cda::{self, Cda};
 use crate::config::Facility;
-use crate::hl7::{self, Batch, Message, Source};
+use crate::hl7::{self, FileBytes, Message, MessageBatch};
 use crate::intake::desk::{self, ParsedCommand};
-use crate::intake::reporting::Concerned;
-use crate::intake::route::{self, Described};
-use crate::intake::{Content, Context, Decided, Decision, DeskContext, Order, Stop};
+use crate::intake::reporting::AffectedReports;
+use crate::intake::route::{self, MessageDescription};
+use crate::intake::{Content, Context, Decision, DecisionResult, DeskContext, Order, Stop};
 use crate::intake::{about, explain};
-use crate::journal::{Closing, Entry, Message as MessageEntry, Move, Owner};
+use crate::journal::{Closing, Entry, MessageRecord as MessageEntry, Move, Owner};
 use crate::model::change::{Change, HistoryEntry, Record, Subject};
 use crate::model::outcome::{Outcome, Reason, Refusal, Verdict, Warning, WarningCode};
 use crate::model::view::ViewError;
@@ -32,21 +32,21 @@ use crate::repeats;
 use crate::spool::claim;
 use crate::spool::destinations;
 use crate::spool::layout::document_path;
-use crate::spool::scope::Scope;
+use crate::spool::scope::ErrorScope;
 use crate::store::{KeyChange, PendingChanges, Store, keys};
 
 /// How much of a file that is refused unread is looked at, to know whether it is HL7 (interface.md 10).
 const FIRST_BYTES: usize = 64 * 1024;
 
 /// A file whose messages were all decided.
-struct Finished<'f> {
-    parts: Parts,
+struct FileResult<'f> {
+    parts: FileProgress,
     /// Each message as it was received, to be split off where it is refused.
     messages: Vec<&'f [u8]>,
     /// Whether it is answered in HL7.
     is_hl7: bool,
     /// Files that its commands claimed, and whether the command was refused.
-    attachments: Vec<(Claimed, bool)>,
+    attachments: Vec<(ClaimedFile, bool)>,
 }
 
 impl Engine {
@@ -55,7 +55,7 @@ impl Engine {
         &mut self,
         store: &'s Arc<dyn Store>,
         group: &mut Group<'s>,
-        claimed: &Claimed,
+        claimed: &ClaimedFile,
     ) -> Result<(), EngineError> {
         let Some(station) = self.station(&claimed.place) else {
             group.release(claimed);
@@ -72,7 +72,7 @@ impl Engine {
                 if let Some(written) = ahead.written {
                     group.has_written(written);
                 }
-                (Ok(Read::Whole(ahead.bytes, ahead.modified)), ahead.cda)
+                (Ok(ClaimRead::Whole(ahead.bytes, ahead.modified)), ahead.cda)
             }
             None if claimed.place != Owner::Desk && self.leave_to_be_read(&work, claimed) => {
                 self.waiting.push_back(claimed.clone());
@@ -82,14 +82,15 @@ impl Engine {
             None => (self.read_claimed(group, &work, claimed), None),
         };
         match read {
-            Ok(Read::Whole(bytes, modified)) => {
+            Ok(ClaimRead::Whole(bytes, modified)) => {
                 group.weigh(bytes.len());
                 match &claimed.place {
                     Owner::Desk => self.take_desk_file(store, group, claimed, &bytes, modified),
                     _ => {
                         let taken = self.take_facility_file(store, group, claimed, &bytes, cda);
-                        let is_doubted =
-                            |(other, _): &(Claimed, _)| other.claim.key() == claimed.claim.key();
+                        let is_doubted = |(other, _): &(ClaimedFile, _)| {
+                            other.claim.key() == claimed.claim.key()
+                        };
                         // One of whose writers nothing is known is read anew.
                         if matches!(taken, Err(EngineError::TurnOver))
                             && !group.in_doubt().iter().any(is_doubted)
@@ -100,12 +101,12 @@ impl Engine {
                     }
                 }
             }
-            Ok(Read::StillWritten | Read::InDoubt) => {
+            Ok(ClaimRead::StillWritten | ClaimRead::InDoubt) => {
                 self.put_off(claimed)?;
                 group.release(claimed);
                 Ok(())
             }
-            Ok(Read::TooLarge(first, size)) => {
+            Ok(ClaimRead::TooLarge(first, size)) => {
                 let refusal = Refusal::new(
                     Reason::TooLarge,
                     format!("The file has {size} bytes; at most {limit} are taken."),
@@ -132,7 +133,7 @@ impl Engine {
     }
 
     /// Refuses a file that ended the process whenever it was read.
-    pub(super) fn refuse_crasher(&mut self, claimed: &Claimed) -> Result<(), EngineError> {
+    pub(super) fn refuse_crasher(&mut self, claimed: &ClaimedFile) -> Result<(), EngineError> {
         let store = Arc::clone(&self.store);
         let mut group = Group::new(&*store);
         group.take_up(claimed);
@@ -145,7 +146,7 @@ impl Engine {
         self.commit(group)
     }
 
-    fn first_bytes(&self, claimed: &Claimed) -> Option<Vec<u8>> {
+    fn first_bytes(&self, claimed: &ClaimedFile) -> Option<Vec<u8>> {
         let station = self.station(&claimed.place)?;
         let file = self.fs.open(&station.work, &claimed.name_in_work()).ok()?;
         let mut first = Vec::new();
@@ -158,11 +159,11 @@ impl Engine {
         &mut self,
         store: &'s Arc<dyn Store>,
         group: &mut Group<'s>,
-        claimed: &Claimed,
+        claimed: &ClaimedFile,
         bytes: &[u8],
         read: Option<Result<Cda, Refusal>>,
     ) -> Result<(), EngineError> {
-        let source = Source::of(bytes);
+        let source = FileBytes::of(bytes);
         if source.looks_like_hl7() {
             return self.take_messages(store, group, claimed, bytes, &source);
         }
@@ -180,7 +181,7 @@ impl Engine {
     fn take_cda(
         &mut self,
         group: &mut Group<'_>,
-        claimed: &Claimed,
+        claimed: &ClaimedFile,
         bytes: &[u8],
         read: Option<Result<Cda, Refusal>>,
     ) -> Result<(), EngineError> {
@@ -201,7 +202,9 @@ impl Engine {
         let document = cda::without_framing(bytes);
         let read = read.unwrap_or_else(|| cda::parse(document));
         let mut described = match &read {
-            Err(refusal) if refusal.reason == Reason::UnknownFormat => Described::default(),
+            Err(refusal) if refusal.reason == Reason::UnknownFormat => {
+                MessageDescription::default()
+            }
             read => route::describe_cda(read.as_ref().ok(), facility),
         };
         described.about = read
@@ -217,8 +220,8 @@ impl Engine {
             Err(refusal) => Err(refusal.into()),
         };
         let told = self.record_outcome(group, claimed, 1, described, decided, now)?;
-        let finished = Finished {
-            parts: Parts::one(told),
+        let finished = FileResult {
+            parts: FileProgress::one(told),
             messages: vec![bytes],
             is_hl7: false,
             attachments: Vec::new(),
@@ -230,9 +233,9 @@ impl Engine {
         &mut self,
         store: &'s Arc<dyn Store>,
         group: &mut Group<'s>,
-        claimed: &Claimed,
+        claimed: &ClaimedFile,
         file: &[u8],
-        source: &Source<'_>,
+        source: &FileBytes<'_>,
     ) -> Result<(), EngineError> {
         let bytes = source.bytes();
         let begun = match self.given_way.is_empty() {
@@ -241,7 +244,7 @@ impl Engine {
         };
         let (extents, begun) = begun.unzip();
         let split = match extents {
-            Some(extents) => Ok(Batch::at(extents, bytes)),
+            Some(extents) => Ok(MessageBatch::at(extents, bytes)),
             None => source.check().and_then(|()| hl7::split(bytes)),
         };
         let batch = match split {
@@ -262,8 +265,8 @@ impl Engine {
             let described = route::describe_envelope(bytes, facility);
             let ignored = Ok(Decision::unchanged(Verdict::Ignored));
             let told = self.record_outcome(group, claimed, 1, described, ignored, self.now())?;
-            let finished = Finished {
-                parts: Parts::one(told),
+            let finished = FileResult {
+                parts: FileProgress::one(told),
                 messages: vec![file],
                 is_hl7: true,
                 attachments: Vec::new(),
@@ -272,7 +275,7 @@ impl Engine {
         }
         let mut parts = match begun {
             Some(parts) => parts,
-            None => Parts::of(&**store, claimed)?,
+            None => FileProgress::of(&**store, claimed)?,
         };
         if let Some(mismatch) = &batch.count_mismatch {
             let warning = Warning::new(WarningCode::BatchCount, format!("{mismatch}."));
@@ -318,7 +321,7 @@ impl Engine {
                 }
                 Err(error) => {
                     let refusal = Refusal::new(Reason::Malformed, format!("{error}."));
-                    (Described::default(), Err(refusal.into()))
+                    (MessageDescription::default(), Err(refusal.into()))
                 }
             };
             let told = self.record_outcome(group, claimed, index + 1, described, decided, now)?;
@@ -326,7 +329,7 @@ impl Engine {
         }
         let as_they_came = batch.messages.iter().map(|it| source.as_it_came(it));
         let as_they_came: Vec<Cow<'_, [u8]>> = as_they_came.collect();
-        let finished = Finished {
+        let finished = FileResult {
             parts,
             messages: as_they_came.iter().map(|it| &**it).collect(),
             is_hl7: true,
@@ -339,7 +342,7 @@ impl Engine {
         &mut self,
         store: &'s Arc<dyn Store>,
         group: &mut Group<'s>,
-        claimed: &Claimed,
+        claimed: &ClaimedFile,
         bytes: &[u8],
         modified: Option<DateTime<Utc>>,
     ) -> Result<(), EngineError> {
@@ -356,11 +359,11 @@ impl Engine {
             .extension()
             .is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
         if is_list {
-            let described = Described::named("sessions");
+            let described = MessageDescription::named("sessions");
             let decided = desk::decide_sessions(bytes, &group.view, &context);
             let told = self.record_outcome(group, claimed, 1, described, decided, now)?;
-            let finished = Finished {
-                parts: Parts::one(told),
+            let finished = FileResult {
+                parts: FileProgress::one(told),
                 messages: vec![bytes],
                 is_hl7: false,
                 attachments: Vec::new(),
@@ -371,7 +374,7 @@ impl Engine {
             Ok(commands) => commands,
             Err(refusal) => return self.refuse_file(group, claimed, bytes, refusal),
         };
-        let mut parts = Parts::of(&**store, claimed)?;
+        let mut parts = FileProgress::of(&**store, claimed)?;
         let mut attachments = self.companions_of_decided(group, claimed, &commands, &parts)?;
         for (index, parsed) in commands.iter().enumerate().skip(parts.count()) {
             self.make_room(store, group, claimed, &mut parts)?;
@@ -389,7 +392,7 @@ impl Engine {
             }
             parts.push(told);
         }
-        let finished = Finished {
+        let finished = FileResult {
             parts,
             messages: commands.texts().map(str::as_bytes).collect(),
             is_hl7: false,
@@ -402,11 +405,11 @@ impl Engine {
     fn decide_command(
         &mut self,
         group: &mut Group<'_>,
-        claimed: &Claimed,
+        claimed: &ClaimedFile,
         attachments: &mut Attachments,
         parsed: &ParsedCommand<'_>,
         context: &DeskContext<'_>,
-    ) -> Result<(Decided<'static>, Option<Claimed>), EngineError> {
+    ) -> Result<(DecisionResult<'static>, Option<ClaimedFile>), EngineError> {
         let command = match &parsed.command {
             Ok(command) => command,
             Err(refusal) => return Ok((Err(refusal.clone().into()), None)),
@@ -433,14 +436,14 @@ impl Engine {
         let work = self.spool.desk.work.clone();
         let limit = self.config.intake.max_file;
         let decided = match self.read_claimed(group, &work, &attachment) {
-            Ok(Read::Whole(pdf, _)) => desk::decide(command, Some(&pdf), &group.view, context),
-            Ok(Read::InDoubt) => return Err(EngineError::InDoubt),
-            Ok(Read::StillWritten) => Err(Refusal::new(
+            Ok(ClaimRead::Whole(pdf, _)) => desk::decide(command, Some(&pdf), &group.view, context),
+            Ok(ClaimRead::InDoubt) => return Err(EngineError::InDoubt),
+            Ok(ClaimRead::StillWritten) => Err(Refusal::new(
                 Reason::BadCommand,
                 format!("The file {name} is still being written: drop the command again once it is whole."),
             )
             .into()),
-            Ok(Read::TooLarge(_, size)) => Err(Refusal::new(
+            Ok(ClaimRead::TooLarge(_, size)) => Err(Refusal::new(
                 Reason::TooLarge,
                 format!("The file {name} has {size} bytes; at most {limit} are taken."),
             )
@@ -460,8 +463,8 @@ impl Engine {
         &mut self,
         store: &'s Arc<dyn Store>,
         group: &mut Group<'s>,
-        claimed: &Claimed,
-        parts: &mut Parts,
+        claimed: &ClaimedFile,
+        parts: &mut FileProgress,
     ) -> Result<(), EngineError> {
         if !self.turns.is_over(Instant::now()) && !group.is_full(self.config.intake.group) {
             return Ok(());
@@ -484,12 +487,12 @@ impl Engine {
     fn record_outcome(
         &mut self,
         group: &mut Group<'_>,
-        claimed: &Claimed,
+        claimed: &ClaimedFile,
         number: usize,
-        described: Described,
-        decided: Decided<'_>,
+        described: MessageDescription,
+        decided: DecisionResult<'_>,
         now: DateTime<Utc>,
-    ) -> Result<Told, EngineError> {
+    ) -> Result<MessageReply, EngineError> {
         self.message += 1;
         let file = claim::to_text(&claimed.claim.received);
         let is_authorised = !matches!(
@@ -538,7 +541,7 @@ impl Engine {
             entry.changes.extend(since);
         }
         group.counts.count(&claimed.place, &entry.outcome);
-        let told = Told {
+        let told = MessageReply {
             described,
             outcome: entry.outcome.clone(),
         };
@@ -588,7 +591,7 @@ impl Engine {
                 }
             }
             Some(Order::Discard { files, why }) => {
-                let away = self.take_from_error(group, &files, Way::Away);
+                let away = self.take_from_error(group, &files, RefusedFileTarget::Away);
                 match self.refuse_for_a_facility(away)? {
                     Ok(moves) => {
                         let view = &mut group.view;
@@ -599,7 +602,7 @@ impl Engine {
                 }
             }
             Some(Order::Retry { files }) => {
-                let retried = self.take_from_error(group, &files, Way::Back);
+                let retried = self.take_from_error(group, &files, RefusedFileTarget::Back);
                 match self.refuse_for_a_facility(retried)? {
                     Ok(moves) => entry.moves.extend(moves),
                     Err(refusal) => return Ok(Err(refusal)),
@@ -610,7 +613,7 @@ impl Engine {
             entry.moves.push(self.prepare_content(group, content)?);
         }
         let mut lines = decision.history;
-        let concerned = Concerned::by(&changes, &group.view)?;
+        let concerned = AffectedReports::by(&changes, &group.view)?;
         entry.changes = group.view.apply(&changes)?;
         Self::must_join_their_own(group, &changes)?;
         self.follow_reports(group, entry, concerned, &mut lines)?;
@@ -653,7 +656,7 @@ impl Engine {
         done: Result<Result<T, Refusal>, EngineError>,
     ) -> Result<Result<T, Refusal>, EngineError> {
         let error = match done {
-            Err(EngineError::Disk(error)) if error.scope() == Scope::Process => {
+            Err(EngineError::Disk(error)) if error.scope() == ErrorScope::Process => {
                 return Err(error.into());
             }
             Err(
@@ -711,11 +714,11 @@ impl Engine {
     fn refuse_file(
         &mut self,
         group: &mut Group<'_>,
-        claimed: &Claimed,
+        claimed: &ClaimedFile,
         bytes: &[u8],
         refusal: Refusal,
     ) -> Result<(), EngineError> {
-        let source = Source::of(bytes.get(..FIRST_BYTES).unwrap_or(bytes));
+        let source = FileBytes::of(bytes.get(..FIRST_BYTES).unwrap_or(bytes));
         let first = source.bytes();
         let facility = match &claimed.place {
             Owner::Facility(id) => self.facility(id),
@@ -732,8 +735,8 @@ impl Engine {
         let is_hl7 = described.is_some();
         let described = described.unwrap_or_default();
         let told = self.record_outcome(group, claimed, 1, described, Err(refusal.into()), now)?;
-        let finished = Finished {
-            parts: Parts::one(told),
+        let finished = FileResult {
+            parts: FileProgress::one(told),
             messages: vec![bytes],
             is_hl7,
             attachments: Vec::new(),
@@ -769,8 +772,8 @@ impl Engine {
     fn finish_file(
         &mut self,
         group: &mut Group<'_>,
-        claimed: &Claimed,
-        finished: Finished<'_>,
+        claimed: &ClaimedFile,
+        finished: FileResult<'_>,
     ) -> Result<(), EngineError> {
         let place = &claimed.place;
         let now = self.now();
@@ -808,7 +811,7 @@ impl Engine {
             false => destinations::done(&day, &named),
         };
         ending.add(claimed.path_in_work(), &whole);
-        let telling = Telling {
+        let telling = OutputSource {
             claimed,
             parts,
             messages: &finished.messages,
@@ -902,7 +905,11 @@ impl Ending {
 }
 
 /// What need not be remembered of a file that is finished.
-fn forget_progress(group: &mut Group<'_>, claimed: &Claimed, parts: &Parts) -> Vec<KeyChange> {
+fn forget_progress(
+    group: &mut Group<'_>,
+    claimed: &ClaimedFile,
+    parts: &FileProgress,
+) -> Vec<KeyChange> {
     let key = claimed.claim.key();
     let mut changes: Vec<KeyChange> = parts.forget(&key).collect();
     if claimed.claim.is_cut() {
@@ -918,10 +925,10 @@ const LARGEST_READ_TWICE: usize = 256 << 10;
 
 /// A refusal with all that is wrong with its message: whoever corrects it is not told one after the other.
 fn naming_all<'m>(
-    decided: Decided<'m>,
+    decided: DecisionResult<'m>,
     size: usize,
     problems: impl FnOnce() -> Result<Vec<Refusal>, ViewError>,
-) -> Decided<'m> {
+) -> DecisionResult<'m> {
     match decided {
         Err(Stop::Refused(refusal))
             if refusal.reason != Reason::Unauthorised && size <= LARGEST_READ_TWICE =>
@@ -943,7 +950,7 @@ fn is_taken(outcome: &Outcome) -> bool {
 fn is_about_wanted(
     view: &PendingChanges<'_>,
     facility: &Facility,
-    decided: &Decided<'_>,
+    decided: &DecisionResult<'_>,
 ) -> Result<bool, EngineError> {
     Ok(match decided {
         Err(_) => true,
@@ -954,12 +961,12 @@ fn is_about_wanted(
 }
 
 /// A command as receipts and sidecars name it.
-fn describe_command(parsed: &ParsedCommand<'_>) -> Described {
+fn describe_command(parsed: &ParsedCommand<'_>) -> MessageDescription {
     match &parsed.command {
-        Ok(command) => Described {
+        Ok(command) => MessageDescription {
             about: about::of_command(command),
-            ..Described::named(command.word())
+            ..MessageDescription::named(command.word())
         },
-        Err(_) => Described::named("command"),
+        Err(_) => MessageDescription::named("command"),
     }
 }

@@ -10,15 +10,15 @@ use std::time::Instant;
 
 use chrono::NaiveDate;
 
-use super::ahead::Written;
-use super::commit::Sealed;
-use super::{Claimed, Counts, Engine, EngineError, Held, Hold, place_name};
+use super::ahead::PreparedDocument;
+use super::commit::CompleteGroup;
+use super::{ClaimedFile, Counts, Engine, EngineError, Hold, HoldScope, place_name};
 use crate::intake::{belonging, route};
 use crate::journal::{Entry, Move, Owner};
 use crate::model::change::Change;
 use crate::model::identifiers::ContentHash;
 use crate::spool::fs::{Dir, Stamp};
-use crate::store::{Decided, KeyChange, PendingChanges, Store};
+use crate::store::{KeyChange, PendingChanges, SharedChanges, Store};
 
 /// A group is committed once its messages have so many bytes.
 const GROUP_BYTES: u64 = 64 * 1024 * 1024;
@@ -28,10 +28,10 @@ const CHANGES_HELD: usize = 3;
 /// What is kept of a group on its way to the disk, to be taken back if it does not come to count.
 pub(super) struct InFlight {
     /// What the store has once it counts.
-    changes: Decided,
+    changes: SharedChanges,
     prepared: Vec<(Dir, OsString)>,
-    claimed: Vec<Claimed>,
-    in_doubt: Vec<(Claimed, Stamp)>,
+    claimed: Vec<ClaimedFile>,
+    in_doubt: Vec<(ClaimedFile, Stamp)>,
     counts: Counts,
 }
 
@@ -50,11 +50,11 @@ pub(super) struct Group<'s> {
     /// Output that was written and is not seen by anybody yet.
     prepared: Vec<(Dir, OsString)>,
     /// The document of the file in hand, if it was written already.
-    written: Option<Written>,
+    written: Option<PreparedDocument>,
     /// The files that this group finishes or reads on.
-    claimed: Vec<Claimed>,
+    claimed: Vec<ClaimedFile>,
     /// Files of whose writers nothing is known, as they were when they were read.
-    in_doubt: Vec<(Claimed, Stamp)>,
+    in_doubt: Vec<(ClaimedFile, Stamp)>,
     pub counts: Counts,
     messages: usize,
     bytes: u64,
@@ -68,7 +68,7 @@ impl<'s> Group<'s> {
     }
 
     /// A group that sees what the one before it decided, which may not be in the store yet.
-    pub fn over(store: &'s dyn Store, decided: Decided) -> Self {
+    pub fn over(store: &'s dyn Store, decided: SharedChanges) -> Self {
         Self::on(PendingChanges::over(store, decided))
     }
 
@@ -121,28 +121,28 @@ impl<'s> Group<'s> {
     }
 
     /// The group has this file in hand.
-    pub fn take_up(&mut self, claimed: &Claimed) {
+    pub fn take_up(&mut self, claimed: &ClaimedFile) {
         self.claimed.push(claimed.clone());
     }
 
     /// The group has nothing to do with this file after all: it waits elsewhere.
-    pub fn release(&mut self, claimed: &Claimed) {
+    pub fn release(&mut self, claimed: &ClaimedFile) {
         self.claimed
             .retain(|held| held.claim.key() != claimed.claim.key());
     }
 
     /// Before the group counts, this file must still be as it was read.
-    pub fn doubt(&mut self, claimed: &Claimed, stamp: Stamp) {
+    pub fn doubt(&mut self, claimed: &ClaimedFile, stamp: Stamp) {
         self.in_doubt.push((claimed.clone(), stamp));
     }
 
     /// The files that must still be as they were read.
-    pub fn in_doubt(&self) -> &[(Claimed, Stamp)] {
+    pub fn in_doubt(&self) -> &[(ClaimedFile, Stamp)] {
         &self.in_doubt
     }
 
     /// A document of the file in hand was written already.
-    pub fn has_written(&mut self, written: Written) {
+    pub fn has_written(&mut self, written: PreparedDocument) {
         self.prepared
             .push((written.dir.clone(), written.name.clone()));
         self.written = Some(written);
@@ -155,7 +155,7 @@ impl<'s> Group<'s> {
     }
 
     /// The document that was written already and is not needed after all: it is the group's no more.
-    pub fn take_unused(&mut self) -> Option<Written> {
+    pub fn take_unused(&mut self) -> Option<PreparedDocument> {
         let written = self.written.take()?;
         self.prepared.retain(|(_, name)| *name != written.name);
         Some(written)
@@ -219,7 +219,7 @@ impl Engine {
     /// With `more` to come, the last group may still be on its way to the disk: see [`Engine::land`].
     pub(super) fn take_claimed(
         &mut self,
-        mut claimed: VecDeque<Claimed>,
+        mut claimed: VecDeque<ClaimedFile>,
         more: bool,
     ) -> Result<(), EngineError> {
         let before = std::mem::take(&mut self.waiting);
@@ -265,8 +265,8 @@ impl Engine {
     /// Takes claimed files until one fails: `in_hand` is the one. Then everything that does not count waits.
     fn take_in_order(
         &mut self,
-        claimed: &mut VecDeque<Claimed>,
-        in_hand: &mut Option<Claimed>,
+        claimed: &mut VecDeque<ClaimedFile>,
+        in_hand: &mut Option<ClaimedFile>,
         more: bool,
     ) -> Result<(), EngineError> {
         let store = Arc::clone(&self.store);
@@ -308,7 +308,7 @@ impl Engine {
         &mut self,
         store: &'s Arc<dyn Store>,
         group: &mut Group<'s>,
-        next: &Claimed,
+        next: &ClaimedFile,
     ) -> Result<(), EngineError> {
         if next.is_request() {
             let before = std::mem::replace(group, Group::new(&**store));
@@ -339,7 +339,7 @@ impl Engine {
         let read = read.cloned();
         let full = std::mem::replace(group, Group::new(&**store));
         self.commit(full)?;
-        let acquitted = |file: Claimed| Claimed {
+        let acquitted = |file: ClaimedFile| ClaimedFile {
             suspect: false,
             ..file
         };
@@ -397,7 +397,7 @@ impl Engine {
     pub(super) fn seal(
         &mut self,
         mut group: Group<'_>,
-    ) -> Result<Option<(Sealed, InFlight)>, EngineError> {
+    ) -> Result<Option<(CompleteGroup, InFlight)>, EngineError> {
         if let Err(error) = self.land() {
             // It was decided on what has not come to count; its files wait behind those it rested on.
             let before = std::mem::take(&mut self.waiting);
@@ -435,7 +435,7 @@ impl Engine {
             in_doubt: std::mem::take(&mut group.in_doubt),
             counts: std::mem::take(&mut group.counts),
         };
-        let sealed = Sealed {
+        let sealed = CompleteGroup {
             entries: group.entries,
             moves: group.moves,
             given_up: group.given_up,
@@ -490,7 +490,7 @@ impl Engine {
                 match &error {
                     EngineError::PlaceSync(disk) => self.set_aside_with(disk),
                     EngineError::Journal(_) if error.is_passing() => {
-                        let hold = Hold::new(Held::Everything, error.to_string());
+                        let hold = Hold::new(HoldScope::Everything, error.to_string());
                         self.all_held = Some(hold.continuing(self.all_held.as_ref()));
                     }
                     _ => {}
@@ -591,7 +591,7 @@ impl Engine {
     }
 }
 
-impl Claimed {
+impl ClaimedFile {
     /// Whether it asks for reports: its name says so, its content is not read (interface.md 2).
     pub(super) fn is_request(&self) -> bool {
         matches!(self.place, Owner::Facility(_)) && route::is_request(&self.claim.received)

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Claimed, Engine, EngineError};
+use super::{ClaimedFile, Engine, EngineError};
 use crate::journal::Owner;
 use crate::spool::claim::{Claim, HANDED_OVER};
 
@@ -31,7 +31,7 @@ impl Engine {
         }
         for claim in handed {
             let command = claim.received.with_extension("json");
-            let is_ordered = self.is_to_be_moved(&Claimed::new(Owner::Desk, claim.clone()));
+            let is_ordered = self.is_to_be_moved(&ClaimedFile::new(Owner::Desk, claim.clone()));
             if is_ordered
                 || claimed.contains(&command)
                 || self.fs.exists(&inbox, command.as_os_str())?

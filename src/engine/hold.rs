@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use super::place_name;
 use crate::journal::Owner;
-use crate::repeats::{self, Trying};
+use crate::repeats::{self, RepeatedTask};
 
 /// What is held at a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Held {
+pub enum HoldScope {
     /// All that is of the place: its folder cannot be used.
     Everything,
     /// The files that it sends: they are tried again in their order.
@@ -31,7 +31,7 @@ pub enum Held {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
     /// What is held.
-    pub held: Held,
+    pub held: HoldScope,
     /// The cause, in words, without received names.
     pub cause: String,
     /// Since when.
@@ -42,7 +42,7 @@ pub struct Hold {
 
 impl Hold {
     /// A hold that begins now.
-    pub fn new(held: Held, cause: impl Into<String>) -> Self {
+    pub fn new(held: HoldScope, cause: impl Into<String>) -> Self {
         Self {
             held,
             cause: cause.into(),
@@ -66,43 +66,43 @@ impl fmt::Display for Hold {
     }
 }
 
-impl Held {
+impl HoldScope {
     /// What waits, for the log.
     fn waits(self) -> &'static str {
         match self {
-            Held::Everything => "all that is of it waits, and it is tried again",
-            Held::Files => "its files wait, and it is tried again",
-            Held::SomeFiles => "the others go on, and it is tried again",
-            Held::Reports => "its reports wait, and it is tried again",
-            Held::Moves => "it is tried again",
+            HoldScope::Everything => "all that is of it waits, and it is tried again",
+            HoldScope::Files => "its files wait, and it is tried again",
+            HoldScope::SomeFiles => "the others go on, and it is tried again",
+            HoldScope::Reports => "its reports wait, and it is tried again",
+            HoldScope::Moves => "it is tried again",
         }
     }
 
-    fn trying(self) -> Trying {
+    fn trying(self) -> RepeatedTask {
         match self {
-            Held::Everything => Trying::Reaching,
-            Held::Files => Trying::TakingIn,
-            Held::SomeFiles => Trying::Claiming,
-            Held::Reports => Trying::Batches,
-            Held::Moves => Trying::Moving,
+            HoldScope::Everything => RepeatedTask::Reaching,
+            HoldScope::Files => RepeatedTask::TakingIn,
+            HoldScope::SomeFiles => RepeatedTask::Claiming,
+            HoldScope::Reports => RepeatedTask::Batches,
+            HoldScope::Moves => RepeatedTask::Moving,
         }
     }
 
     fn next_step(self) -> &'static str {
         match self {
-            Held::Everything => {
+            HoldScope::Everything => {
                 "Mount the folder again, or mend its rights (as root, `rcpspool setup` does) or its disk: it is tried again with every rescan."
             }
-            Held::Files => {
+            HoldScope::Files => {
                 "Mend the rights, the space or the disk of the folder named: its files are tried again with every sweep, in their order."
             }
-            Held::SomeFiles => {
+            HoldScope::SomeFiles => {
                 "Give rcpspool the right to move files out of the inbox, or have the sender send them under other names."
             }
-            Held::Reports => {
+            HoldScope::Reports => {
                 "Mend what is named; a document that is lost is restored into documents/ from a backup. The reports leave with the next batch then."
             }
-            Held::Moves => {
+            HoldScope::Moves => {
                 "Mend the rights, the space or the disk of the folder named: the files are moved then, and nothing of them is lost meanwhile."
             }
         }
@@ -112,11 +112,11 @@ impl Held {
 /// All that is held, until it goes well or nobody meets it any more.
 #[derive(Debug, Default)]
 pub(super) struct Holds {
-    kept: BTreeMap<(Owner, Held), Kept>,
+    kept: BTreeMap<(Owner, HoldScope), HoldRecord>,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct HoldRecord {
     hold: Hold,
     /// When it was begun, and met last.
     begun: Instant,
@@ -125,14 +125,14 @@ struct Kept {
 
 impl Holds {
     /// This is held, since when it was held first.
-    pub fn hold(&mut self, place: &Owner, held: Held, cause: impl Into<String>) {
+    pub fn hold(&mut self, place: &Owner, held: HoldScope, cause: impl Into<String>) {
         let now = Instant::now();
         let hold = Hold::new(held, cause);
         let problem = format_args!("{hold}; {}", held.waits());
         repeats::failing(place_name(place), held.trying(), problem);
         let key = (place.clone(), held);
         let before = self.kept.get(&key);
-        let kept = Kept {
+        let kept = HoldRecord {
             hold: hold.continuing(before.map(|kept| &kept.hold)),
             begun: before.map_or(now, |kept| kept.begun),
             met: now,
@@ -141,13 +141,13 @@ impl Holds {
     }
 
     /// It went well.
-    pub fn lift(&mut self, place: &Owner, held: Held) {
+    pub fn lift(&mut self, place: &Owner, held: HoldScope) {
         self.kept.remove(&(place.clone(), held));
         repeats::over(place_name(place), held.trying());
     }
 
     /// Forgets what was not met for as long as `age` says: what was held has gone, or was never tried again.
-    pub fn forget_after(&mut self, age: impl Fn(Held) -> Duration) {
+    pub fn forget_after(&mut self, age: impl Fn(HoldScope) -> Duration) {
         self.kept.retain(|(place, held), kept| {
             let is_met = kept.met.elapsed() <= age(*held);
             if !is_met {
@@ -158,7 +158,7 @@ impl Holds {
     }
 
     /// For how long this has been held.
-    pub fn age(&self, place: &Owner, held: Held) -> Option<Duration> {
+    pub fn age(&self, place: &Owner, held: HoldScope) -> Option<Duration> {
         let kept = self.kept.get(&(place.clone(), held))?;
         Some(kept.begun.elapsed())
     }

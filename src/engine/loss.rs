@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::recovery::DATABASE;
-use super::witness::{Clean, Loss, Witnesses};
+use super::witness::{CleanStop, Loss, Witnesses};
 use super::{Engine, EngineError};
 use crate::journal::renew::{self, Next, Truth};
 use crate::journal::{End, JournalError, OpenMoves, read_all};
@@ -26,7 +26,7 @@ pub(super) fn accept(
     fs: &Fs,
     spool: &Spool,
     witnesses: &Witnesses,
-    clean: Option<Clean>,
+    clean: Option<CleanStop>,
     loss: Option<&Loss>,
 ) -> Result<Numbers, EngineError> {
     let why = match loss {

@@ -15,6 +15,7 @@ mod handed;
 mod hold;
 mod loss;
 mod notices;
+mod outputs;
 mod reached;
 mod receipt;
 mod recovery;
@@ -22,7 +23,6 @@ mod refused;
 mod report;
 mod retry;
 mod secrets;
-mod telling;
 mod turns;
 mod upgrade;
 pub mod upkeep;
@@ -40,33 +40,33 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use self::ahead::Ahead;
-use self::arrivals::Unclaimed;
+use self::arrivals::ClaimRefusals;
 use self::commit::{Committer, Roots};
 use self::group::{Group, InFlight};
 use self::hold::Holds;
 use self::notices::Notices;
-use self::telling::Parts;
+use self::outputs::FileProgress;
 use self::turns::Turns;
 use crate::config::{Config, Every, Facility};
 use crate::hl7::Extents;
 use crate::journal::{JournalError, Owner};
 use crate::model::outcome::{Outcome, Reason};
 use crate::model::view::ViewError;
-use crate::repeats::{self, Trying};
+use crate::repeats::{self, RepeatedTask};
 use crate::spool::ages::{Ages, Elapsed};
 use crate::spool::claim::{self, Claim};
-use crate::spool::destinations::{Folders, Names};
-use crate::spool::doubt::Doubts;
+use crate::spool::destinations::{NameReservations, OpenFolders};
+use crate::spool::doubt::OpenFileDoubts;
 use crate::spool::fs::{Dir, Fs, FsError};
-use crate::spool::layout::{LayoutError, Spool, Station};
-use crate::spool::lease::Why;
-use crate::spool::scope::Scope;
+use crate::spool::layout::{FolderError, OwnerFolders, Spool};
+use crate::spool::lease::LeaseObstacle;
+use crate::spool::scope::ErrorScope;
 use crate::store::{Store, StoreError};
 use crate::worklist::Worklists;
 
-pub use self::hold::{Held, Hold};
+pub use self::hold::{Hold, HoldScope};
 pub(crate) use self::recovery::{CLEAN, DATABASE};
-pub use self::recovery::{OpenStore, Start};
+pub use self::recovery::{OpenStore, StartOptions};
 pub use self::witness::Loss;
 
 /// The engine cannot go on with what it was doing.
@@ -74,7 +74,7 @@ pub use self::witness::Loss;
 pub enum EngineError {
     /// The folders cannot be used.
     #[error(transparent)]
-    Layout(#[from] LayoutError),
+    Layout(#[from] FolderError),
     /// The disk failed before anything was promised: what was in hand waits, and is tried again.
     #[error(transparent)]
     Disk(#[from] FsError),
@@ -303,7 +303,7 @@ pub struct FreeSpace {
 
 /// A file that is ours, and where it lies.
 #[derive(Debug, Clone)]
-struct Claimed {
+struct ClaimedFile {
     place: Owner,
     claim: Claim,
     /// Whether it is being read after an unclean end, under a name that counts the attempt. Once it is known that
@@ -313,7 +313,7 @@ struct Claimed {
     may_be_in_parts: bool,
 }
 
-impl Claimed {
+impl ClaimedFile {
     fn new(place: Owner, claim: Claim) -> Self {
         Self {
             place,
@@ -339,7 +339,7 @@ pub struct Engine {
     config: Arc<Config>,
     fs: Fs,
     spool: Spool,
-    stations: BTreeMap<String, Station>,
+    stations: BTreeMap<String, OwnerFolders>,
     unreachable: BTreeMap<String, Hold>,
     /// The file systems that everybody needs, each with a folder on it.
     own_devices: Arc<BTreeMap<u64, Dir>>,
@@ -349,8 +349,8 @@ pub struct Engine {
     /// What is kept of the group that is on its way to the disk.
     in_flight: Option<InFlight>,
     store: Arc<dyn Store>,
-    names: Names,
-    folders: Folders,
+    names: NameReservations,
+    folders: OpenFolders,
     /// The last number given in the order of received files.
     order: u64,
     /// The last number given to a message.
@@ -361,7 +361,7 @@ pub struct Engine {
     run: String,
     prepared: u64,
     /// Claimed files that could not be taken yet.
-    waiting: VecDeque<Claimed>,
+    waiting: VecDeque<ClaimedFile>,
     /// Places that failed in this call: what is theirs waits for the next one, in its order, and the others go on.
     failing: BTreeSet<Owner>,
     /// Places of which a file was taken in this call.
@@ -371,7 +371,7 @@ pub struct Engine {
     /// Reads large files, where the engine is told to have them read beside it.
     ahead: Option<Ahead>,
     /// The files that gave way to the others, by their claim: where their messages lie, and how far they are decided.
-    given_way: BTreeMap<String, (Extents, Parts)>,
+    given_way: BTreeMap<String, (Extents, FileProgress)>,
     /// What is held, and why.
     holds: Holds,
     /// Why nothing counts at present, if the journal fails.
@@ -381,19 +381,19 @@ pub struct Engine {
     /// Whether the desk's claimed files are still to be looked for.
     is_desk_unlisted: bool,
     /// Files given up with the one that failed, to be taken again in this call.
-    again: VecDeque<Claimed>,
+    again: VecDeque<ClaimedFile>,
     /// Claimed files found after an unclean end: one of them may have caused it.
-    suspects: VecDeque<Claimed>,
+    suspects: VecDeque<ClaimedFile>,
     /// Claimed files of which the system does not say whether a writer has them open.
-    doubts: Doubts,
+    doubts: OpenFileDoubts,
     /// The places with such files, and why: said once.
-    silent_on_writers: BTreeMap<Owner, Why>,
+    silent_on_writers: BTreeMap<Owner, LeaseObstacle>,
     counts: Counts,
     /// The session folders that commits touched.
     worklists: Arc<Worklists>,
     /// How many files were claimed out of each inbox.
     claimed: BTreeMap<Owner, u64>,
-    unclaimed: Unclaimed,
+    unclaimed: ClaimRefusals,
     /// The notices that the facilities have, once they were read from the store.
     notices: Option<Notices>,
     /// The key of the refused file up to which it was looked whether they still lie in `error/`.
@@ -461,7 +461,7 @@ impl Engine {
         self.stations.retain(|id, _| has(id));
         self.unreachable.retain(|id, _| has(id));
         // What is in hand lies in its work folder, and is found there if the facility comes back.
-        let stays = |claimed: &Claimed| match &claimed.place {
+        let stays = |claimed: &ClaimedFile| match &claimed.place {
             Owner::Facility(id) => has(id),
             Owner::Desk | Owner::Documents => true,
         };
@@ -489,7 +489,7 @@ impl Engine {
             taken => taken,
         };
         for place in self.tried.difference(&self.failing) {
-            self.holds.lift(place, Held::Files);
+            self.holds.lift(place, HoldScope::Files);
         }
         self.forget_holds();
         taken
@@ -510,7 +510,7 @@ impl Engine {
         let age = FORGOTTEN_AFTER.max(sweeps);
         self.holds.forget_after(|held| match held {
             // They are tried again with the next batch.
-            Held::Reports => age.max(batches),
+            HoldScope::Reports => age.max(batches),
             _ => age,
         });
     }
@@ -562,7 +562,7 @@ impl Engine {
                 self.waiting.append(&mut waiting);
             }
             if let Some(problem) = lack? {
-                repeats::failing("intake", Trying::Room, problem);
+                repeats::failing("intake", RepeatedTask::Room, problem);
                 break;
             }
             self.hold_where_space_lacks();
@@ -596,7 +596,7 @@ impl Engine {
     /// Whether what is of this place is left for the next call. For a while, facilities wait for the desk.
     fn must_wait(&self, place: &Owner) -> bool {
         let waits_for_the_desk = || {
-            let age = self.holds.age(&Owner::Desk, Held::Files);
+            let age = self.holds.age(&Owner::Desk, HoldScope::Files);
             self.failing.contains(&Owner::Desk) && age.is_none_or(|age| age < self.patience)
         };
         self.failing.contains(place) || waits_for_the_desk()
@@ -606,7 +606,7 @@ impl Engine {
     fn pause(&mut self, place: &Owner, error: &EngineError) {
         let cause = self.cause(error);
         self.failing.insert(place.clone());
-        self.holds.hold(place, Held::Files, cause);
+        self.holds.hold(place, HoldScope::Files, cause);
     }
 
     /// Holds the place that an error is of, so that the others can go on: the one in whose folder it happened, else the
@@ -692,7 +692,7 @@ impl Engine {
         let place = Owner::Facility(facility.to_owned());
         match self.write_batch_of_new_reports(facility) {
             Ok(()) => {
-                self.holds.lift(&place, Held::Reports);
+                self.holds.lift(&place, HoldScope::Reports);
                 Ok(())
             }
             Err(
@@ -711,7 +711,7 @@ impl Engine {
     /// The reports of this facility wait, and nothing else does.
     fn hold_reports(&mut self, place: &Owner, error: &EngineError) {
         let cause = self.cause(error);
-        self.holds.hold(place, Held::Reports, cause);
+        self.holds.hold(place, HoldScope::Reports, cause);
     }
 
     /// When there is nothing to do: makes the last moves durable and says so in the journal.
@@ -759,7 +759,7 @@ impl Engine {
     }
 
     /// The folders that can be used: the desk's first, since what it dropped comes first, then the facilities'.
-    pub fn stations(&self) -> impl Iterator<Item = &Station> {
+    pub fn stations(&self) -> impl Iterator<Item = &OwnerFolders> {
         std::iter::once(&self.spool.desk).chain(self.stations.values())
     }
 
@@ -773,7 +773,7 @@ impl Engine {
         let files = self
             .holds
             .iter()
-            .filter(|(_, hold)| hold.held == Held::Files);
+            .filter(|(_, hold)| hold.held == HoldScope::Files);
         files
             .map(|(place, hold)| (place.clone(), hold.clone()))
             .collect()
@@ -793,7 +793,7 @@ impl Engine {
 
     /// Whether the files of all places wait for the desk, whose folder fails.
     pub fn do_all_wait_for_the_desk(&self) -> bool {
-        let age = self.holds.age(&Owner::Desk, Held::Files);
+        let age = self.holds.age(&Owner::Desk, HoldScope::Files);
         age.is_some_and(|age| age < self.patience)
     }
 
@@ -803,7 +803,7 @@ impl Engine {
     }
 
     /// Whether this place lies on a local file system, whose times are the kernel's own.
-    pub fn is_local(&self, station: &Station) -> bool {
+    pub fn is_local(&self, station: &OwnerFolders) -> bool {
         // Where that cannot be told, nothing is taken for granted.
         self.fs.is_local(&station.inbox).unwrap_or(false)
     }
@@ -921,7 +921,7 @@ impl Engine {
         self.keep_awaited_names();
     }
 
-    fn station(&self, place: &Owner) -> Option<&Station> {
+    fn station(&self, place: &Owner) -> Option<&OwnerFolders> {
         match place {
             Owner::Facility(id) => self.stations.get(id),
             Owner::Desk => Some(&self.spool.desk),
@@ -970,9 +970,9 @@ impl Engine {
     /// The files of the next group: those that wait, else the next that arrived, made ours.
     fn next_claimed(
         &mut self,
-        waiting: &mut VecDeque<Claimed>,
+        waiting: &mut VecDeque<ClaimedFile>,
         arrivals: &mut VecDeque<Arrival>,
-    ) -> Result<VecDeque<Claimed>, EngineError> {
+    ) -> Result<VecDeque<ClaimedFile>, EngineError> {
         let group = self.config.intake.group;
         if !waiting.is_empty() {
             return Ok(waiting.drain(..group.min(waiting.len())).collect());
@@ -982,7 +982,7 @@ impl Engine {
     }
 
     /// Makes files in inboxes ours, in their order: those that can be had now.
-    fn claim_all(&mut self, arrivals: &[Arrival]) -> Result<VecDeque<Claimed>, EngineError> {
+    fn claim_all(&mut self, arrivals: &[Arrival]) -> Result<VecDeque<ClaimedFile>, EngineError> {
         let mut claimed = VecDeque::with_capacity(arrivals.len());
         for arrival in arrivals {
             match self.claim(arrival) {
@@ -997,7 +997,7 @@ impl Engine {
     }
 
     /// Makes a file in an inbox ours; nothing if it vanished or cannot be had now.
-    fn claim(&mut self, arrival: &Arrival) -> Result<Option<Claimed>, EngineError> {
+    fn claim(&mut self, arrival: &Arrival) -> Result<Option<ClaimedFile>, EngineError> {
         if self.must_wait(&arrival.place) || self.unclaimed.is_left_alone(arrival) {
             return Ok(None);
         }
@@ -1008,18 +1008,18 @@ impl Engine {
                 if arrival.place != Owner::Desk || crate::intake::desk::is_command(&arrival.path) {
                     *self.claimed.entry(arrival.place.clone()).or_default() += 1;
                 }
-                return Ok(Some(Claimed::new(arrival.place.clone(), claim)));
+                return Ok(Some(ClaimedFile::new(arrival.place.clone(), claim)));
             }
             Ok(false) => {}
             Err(EngineError::Disk(error)) if error.is_absent() => {}
             // Where our own folder is shut, the name is not to blame, and no other file can be had either.
             Err(EngineError::Disk(error))
-                if error.scope() == Scope::Name && self.may_claim(&arrival.place) =>
+                if error.scope() == ErrorScope::Name && self.may_claim(&arrival.place) =>
             {
                 self.unclaimed.refused(arrival, &error.source);
                 // The received name may be a patient's: only the folder is told.
                 let cause = format!("a file in the inbox cannot be taken: {}", error.source);
-                self.holds.hold(&arrival.place, Held::SomeFiles, cause);
+                self.holds.hold(&arrival.place, HoldScope::SomeFiles, cause);
             }
             // What came after it must not overtake it.
             Err(error) => match self.hold_place(&error, Some(&arrival.place)) {
@@ -1081,7 +1081,7 @@ impl Engine {
             };
             if let Some(problem) = problem {
                 self.failing.insert(place.clone());
-                self.holds.hold(&place, Held::Files, problem);
+                self.holds.hold(&place, HoldScope::Files, problem);
             }
         }
     }

@@ -12,12 +12,12 @@ use chrono::SecondsFormat;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::arrivals::{BlockedFolder, Inbox, Swept};
+use super::arrivals::{BlockedFolder, Inbox, SweepResult};
 use super::group::Group;
 use super::{Engine, EngineError, place_name};
 use crate::journal::{Entry, Move, Owner};
 use crate::model::visible::{in_json, is_hidden};
-use crate::repeats::{self, Trying};
+use crate::repeats::{self, RepeatedTask};
 use crate::spool::claim::{self, derived};
 use crate::spool::destinations::ACKS;
 use crate::spool::sweep::Hindrance;
@@ -84,7 +84,7 @@ impl Hindrance {
 impl Engine {
     /// Writes a notice for each folder that has been blocked for some time and has none, and removes those of folders
     /// that can be used. A place that fails holds no other up.
-    pub fn tend_notices(&mut self, swept: &Swept) -> Result<(), EngineError> {
+    pub fn tend_notices(&mut self, swept: &SweepResult) -> Result<(), EngineError> {
         let mut notices = match self.notices.take() {
             Some(notices) => notices,
             None => read(&*self.store)?,
@@ -100,11 +100,11 @@ impl Engine {
             }
             let of_place = notices.entry(place.clone()).or_default();
             match self.tend_notices_of(place, inbox, of_place) {
-                Ok(()) => repeats::over(place_name(place), Trying::Notices),
+                Ok(()) => repeats::over(place_name(place), RepeatedTask::Notices),
                 Err(error) if error.is_passing() => {
                     let problem = error.without_path();
                     let problem = format_args!("a notice cannot be written: {problem}");
-                    repeats::failing(place_name(place), Trying::Notices, problem);
+                    repeats::failing(place_name(place), RepeatedTask::Notices, problem);
                 }
                 Err(error) => {
                     failure = Some(error);

@@ -19,7 +19,7 @@ const HIDDEN: &str = ".reached.";
 
 /// What a name tells.
 #[derive(Debug)]
-pub(super) struct Told {
+pub(super) struct WitnessName {
     /// The numbers as of that group.
     pub counters: Counters,
     /// The identity of the journal; in `store/` its marker has it.
@@ -27,7 +27,7 @@ pub(super) struct Told {
     name: OsString,
 }
 
-impl Told {
+impl WitnessName {
     fn parse(name: OsString) -> Option<Self> {
         let text = name.to_str()?;
         let mut words = text
@@ -63,9 +63,11 @@ fn name_of(counters: Counters, journal: Option<&str>) -> OsString {
 }
 
 /// What the names in a folder tell, in the order of their groups.
-pub(super) fn told(fs: &Fs, dir: &Dir) -> Result<Vec<Told>, FsError> {
+pub(super) fn told(fs: &Fs, dir: &Dir) -> Result<Vec<WitnessName>, FsError> {
     let entries = fs.list(dir)?.into_iter();
-    let mut told: Vec<Told> = entries.filter_map(|it| Told::parse(it.name)).collect();
+    let mut told: Vec<WitnessName> = entries
+        .filter_map(|it| WitnessName::parse(it.name))
+        .collect();
     told.sort_by_key(|told| told.counters.group);
     Ok(told)
 }
@@ -86,14 +88,14 @@ fn tell(fs: &Fs, dir: &Dir, name: &OsStr) -> Result<(), FsError> {
 
 /// In `store/`, renamed for each group.
 #[derive(Debug)]
-pub(super) struct Reached {
+pub(super) struct StoreWitness {
     dir: Dir,
     name: OsString,
     /// Whether it was said that this cannot be told.
     said: bool,
 }
 
-impl Reached {
+impl StoreWitness {
     /// Tells these numbers from now on.
     pub fn begin(fs: &Fs, store: &Dir, counters: Counters) -> Result<Self, FsError> {
         let name = name_of(counters, None);
@@ -121,13 +123,13 @@ impl Reached {
 
 /// In `work/` of each facility and of the desk, renamed before batches leave and at a clean stop: it outlives `store/`.
 #[derive(Debug)]
-pub(super) struct Left {
+pub(super) struct WorkWitness {
     journal: String,
     names: BTreeMap<Owner, OsString>,
     said: bool,
 }
 
-impl Left {
+impl WorkWitness {
     /// Of the journal with this identity.
     pub fn new(journal: &str) -> Self {
         Self {

@@ -6,22 +6,22 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::hl7::{Builder, SegmentBuilder};
-use crate::intake::route::Described;
+use crate::intake::route::MessageDescription;
 use crate::model::identifiers::CaseId;
 use crate::model::outcome::{Location, Outcome, Reason, Refusal, Verdict, Warning};
 
 /// What became of one message of a file, with what its receipt needs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Told {
+pub(super) struct MessageReply {
     /// The message, as far as it could be read.
-    pub described: Described,
+    pub described: MessageDescription,
     /// What became of it.
     pub outcome: Outcome,
 }
 
 /// Who answers, and when.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Answering<'a> {
+pub(super) struct ReceiptContext<'a> {
     /// The facility's time zone.
     pub zone: Tz,
     /// The time of the receipt.
@@ -32,9 +32,9 @@ pub(super) struct Answering<'a> {
 
 /// The acknowledgement of one HL7 message; none for an acknowledgement.
 pub(super) fn acknowledgement(
-    told: &Told,
+    told: &MessageReply,
     number: usize,
-    answering: &Answering<'_>,
+    answering: &ReceiptContext<'_>,
 ) -> Option<String> {
     let described = &told.described;
     if described.is_acknowledgement() {
@@ -91,7 +91,7 @@ pub(super) fn acknowledgement(
 }
 
 /// A message type that is unknown altogether is 200, an event of a known one 201.
-fn condition(reason: Reason, described: &Described) -> u16 {
+fn condition(reason: Reason, described: &MessageDescription) -> u16 {
     let code = described.message_type.split('^').next().unwrap_or_default();
     let known = ["ADT", "SIU", "ORU", "MDM", "OUL"].contains(&code);
     match reason {
@@ -137,7 +137,7 @@ fn error_segment(
 }
 
 /// What became of a message of a file that is not HL7: the issues of a FHIR R4 `OperationOutcome`.
-pub(super) fn issues(told: &Told) -> Vec<Value> {
+pub(super) fn issues(told: &MessageReply) -> Vec<Value> {
     match &told.outcome {
         Outcome::Taken {
             verdict,
@@ -247,12 +247,12 @@ fn issue_type(reason: Reason) -> &'static str {
 
 /// The sidecar of a refused file or message.
 pub(super) fn sidecar(
-    described: &Described,
+    described: &MessageDescription,
     refusal: &Refusal,
     facility: &str,
     now: DateTime<Utc>,
 ) -> Value {
-    let of = Refused {
+    let of = RefusedMessage {
         message_type: &described.message_type,
         control_id: described.control_id.as_deref(),
         case: described.case.as_ref().map(CaseId::as_str),
@@ -262,7 +262,7 @@ pub(super) fn sidecar(
 }
 
 /// Which message was refused, and whose.
-pub(super) struct Refused<'a> {
+pub(super) struct RefusedMessage<'a> {
     pub message_type: &'a str,
     pub control_id: Option<&'a str>,
     pub case: Option<&'a str>,
@@ -270,7 +270,7 @@ pub(super) struct Refused<'a> {
 }
 
 /// The sidecar of what is told of in the journal.
-pub(super) fn sidecar_of(of: &Refused<'_>, refusal: &Refusal, now: DateTime<Utc>) -> Value {
+pub(super) fn sidecar_of(of: &RefusedMessage<'_>, refusal: &Refusal, now: DateTime<Utc>) -> Value {
     let mut sidecar = json!({
         "reason": refusal.reason.code(),
         "message": refusal.message,

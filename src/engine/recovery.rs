@@ -5,24 +5,24 @@ use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::arrivals::Unclaimed;
+use super::arrivals::ClaimRefusals;
 use super::commit::Committer;
 use super::group::Group;
 use super::hold::Holds;
 use super::loss::{self, Numbers};
-use super::reached::Reached;
+use super::reached::StoreWitness;
 use super::turns::Turns;
-use super::upkeep::Counting;
-use super::witness::{self, Clean, Witnesses};
-use super::{Claimed, Counts, Engine, EngineError, Held, Hold, PATIENCE_WITH_THE_DESK};
+use super::upkeep::TimeCount;
+use super::witness::{self, CleanStop, Witnesses};
+use super::{ClaimedFile, Counts, Engine, EngineError, Hold, HoldScope, PATIENCE_WITH_THE_DESK};
 use crate::config::{Config, Facility};
 use crate::journal::{Journal, JournalError, OpenMoves, Owner};
-use crate::repeats::{self, Trying};
+use crate::repeats::{self, RepeatedTask};
 use crate::spool::claim::{self, Claim};
-use crate::spool::destinations::{Folders, Names};
-use crate::spool::doubt::Doubts;
+use crate::spool::destinations::{NameReservations, OpenFolders};
+use crate::spool::doubt::OpenFileDoubts;
 use crate::spool::fs::{Dir, Fs, FsError};
-use crate::spool::layout::{Marker, Spool, Station};
+use crate::spool::layout::{Marker, OwnerFolders, Spool};
 use crate::store::{KeyChange, PendingChanges, SledStore, Store, apply_all, keys, to_json};
 use crate::worklist::Worklists;
 
@@ -49,7 +49,7 @@ pub enum OpenStore {
 
 /// What a start is to do beside opening the spool.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Start {
+pub struct StartOptions {
     /// Go on though what the journal held is lost, whether or not something proves it (`--accept-loss`).
     pub accept_loss: bool,
     /// Make the store again, however good it is.
@@ -59,7 +59,7 @@ pub struct Start {
 impl Engine {
     /// Opens the spool: makes what is absent, recovers what the last process left, and is ready to take files in.
     pub fn open(config: Arc<Config>, fs: Fs, open_store: OpenStore) -> Result<Self, EngineError> {
-        Self::open_as(config, fs, open_store, Start::default(), &mut |_| {})
+        Self::open_as(config, fs, open_store, StartOptions::default(), &mut |_| {})
     }
 
     /// The same, telling `watch` the number of each group that is read back from the journal.
@@ -70,7 +70,7 @@ impl Engine {
         config: Arc<Config>,
         fs: Fs,
         open_store: OpenStore,
-        start: Start,
+        start: StartOptions,
         watch: &mut dyn FnMut(u64),
     ) -> Result<Self, EngineError> {
         let mut loss = match witness::look(&fs, &config) {
@@ -137,7 +137,7 @@ impl Engine {
             Ok(())
         })?;
         let counters = journal.counters();
-        let counting = Counting::of(&*store, &fs, counters)?;
+        let counting = TimeCount::of(&*store, &fs, counters)?;
         let worklists = Arc::new(Worklists::new(Arc::clone(&config), counting.ages.clone()));
         let left_at = clean.as_ref().map(|clean| &clean.position);
         worklists.take_left(&fs, &spool.store, &spool.desk.root, left_at)?;
@@ -156,8 +156,8 @@ impl Engine {
             awaited: None,
             stations: BTreeMap::new(),
             unreachable: BTreeMap::new(),
-            names: Names::default(),
-            folders: Folders::default(),
+            names: NameReservations::default(),
+            folders: OpenFolders::default(),
             order: counters.order,
             message: counters.message,
             sealed_message: counters.message,
@@ -175,7 +175,7 @@ impl Engine {
             is_desk_unlisted: false,
             again: VecDeque::new(),
             suspects: VecDeque::new(),
-            doubts: Doubts::default(),
+            doubts: OpenFileDoubts::default(),
             silent_on_writers: BTreeMap::new(),
             roots: Arc::default(),
             committer: Committer::new(
@@ -184,14 +184,14 @@ impl Engine {
                 Arc::clone(&store),
                 open,
                 Arc::clone(&own_devices),
-                Reached::begin(&fs, &spool.store, counters)?,
+                StoreWitness::begin(&fs, &spool.store, counters)?,
             )?,
             own_devices,
             in_flight: None,
             counts: Counts::default(),
             worklists,
             claimed: BTreeMap::new(),
-            unclaimed: Unclaimed::default(),
+            unclaimed: ClaimRefusals::default(),
             notices: None,
             refused_looked_at: String::new(),
             was_set: counting.was_set,
@@ -260,7 +260,7 @@ impl Engine {
         let desk = &self.spool.desk.root;
         self.worklists
             .leave(&self.fs, store, desk, position.clone())?;
-        let clean = Clean {
+        let clean = CleanStop {
             position,
             moves: self.committer.moves().to_vec(),
             times: self.committer.times().clone().into_iter().collect(),
@@ -305,11 +305,13 @@ impl Engine {
             match self.open_facility(facility) {
                 Ok(station) => {
                     self.unreachable.remove(id);
-                    repeats::over(id, Trying::Reaching);
+                    repeats::over(id, RepeatedTask::Reaching);
                     self.stations.insert(id.to_owned(), station);
                     any = true;
                 }
-                Err(Unusable::Engine(error)) if !error.is_passing() => return Err(error),
+                Err(FacilityFolderError::Engine(error)) if !error.is_passing() => {
+                    return Err(error);
+                }
                 Err(problem) => self.set_aside(id, problem.to_string()),
             }
         }
@@ -331,10 +333,10 @@ impl Engine {
             self.set_aside(&id, problem);
         }
         match self.spool.desk.renew_inbox(&self.fs) {
-            Ok(_) => repeats::over("desk", Trying::Reaching),
+            Ok(_) => repeats::over("desk", RepeatedTask::Reaching),
             Err(error) => {
                 let said = format_args!("the desk's inbox cannot be used: {error}");
-                repeats::failing("desk", Trying::Reaching, said);
+                repeats::failing("desk", RepeatedTask::Reaching, said);
             }
         }
         self.renew_roots();
@@ -351,10 +353,10 @@ impl Engine {
 
     /// This facility's folder cannot be used from now on, until it can be opened again. What is claimed there waits.
     fn set_aside(&mut self, id: &str, problem: String) {
-        let hold = Hold::new(Held::Everything, problem);
+        let hold = Hold::new(HoldScope::Everything, problem);
         let before = self.unreachable.get(id);
         let said = format_args!("the facility cannot be reached: {hold}");
-        repeats::failing(id, Trying::Reaching, said);
+        repeats::failing(id, RepeatedTask::Reaching, said);
         let hold = hold.continuing(before);
         self.stations.remove(id);
         self.unreachable.insert(id.to_owned(), hold);
@@ -387,7 +389,7 @@ impl Engine {
         self.renew_roots();
     }
 
-    fn open_facility(&mut self, facility: &Facility) -> Result<Station, Unusable> {
+    fn open_facility(&mut self, facility: &Facility) -> Result<OwnerFolders, FacilityFolderError> {
         let id = facility.id.as_str();
         let known: Option<String> = PendingChanges::new(&*self.store)
             .get(&keys::marker(id))
@@ -398,20 +400,20 @@ impl Engine {
             }
             other => other?,
         };
-        let marker = Station::read_marker(&self.fs, &root)?;
+        let marker = OwnerFolders::read_marker(&self.fs, &root)?;
         match (&known, &marker) {
             (Some(known), Some(marker)) if *known == marker.id => {}
             // The journal that knew the folder is the one that was lost.
             (Some(_), Some(marker)) if self.adopts && marker.facility == id => {}
             (Some(_), _) => {
-                return Err(Unusable::Other(format!(
+                return Err(FacilityFolderError::Other(format!(
                     "{} is not the folder it was: its {} is missing or another's. If its mount is gone, mount it again; if it is the right folder, stop the daemon and run `rcpspool setup --adopt {id}`",
                     root.path().display(),
                     crate::spool::layout::MARKER
                 )));
             }
             (None, Some(marker)) if marker.facility != id => {
-                return Err(Unusable::Other(format!(
+                return Err(FacilityFolderError::Other(format!(
                     "{} is the folder of the facility {}",
                     root.path().display(),
                     marker.facility
@@ -425,14 +427,14 @@ impl Engine {
             .and_then(|marker| marker.journal.as_ref())
             .filter(|named| **named != journal);
         if let Some(named) = of_another.filter(|_| !self.adopts) {
-            return Err(Unusable::Other(format!(
+            return Err(FacilityFolderError::Other(format!(
                 "{} is a folder of another spool: its {} names the journal {named}, and this one's is {journal}. If its mount is gone, mount it again; if it is the right folder, stop the daemon and run `rcpspool setup --adopt {id}`",
                 root.path().display(),
                 crate::spool::layout::MARKER
             )));
         }
-        let station = Station::open(&self.fs, Owner::Facility(id.to_owned()), root)
-            .map_err(|error| Unusable::Other(error.to_string()))?;
+        let station = OwnerFolders::open(&self.fs, Owner::Facility(id.to_owned()), root)
+            .map_err(|error| FacilityFolderError::Other(error.to_string()))?;
         self.probe(&station)?;
         // One that cannot be synced at each start must not end each start.
         if !self
@@ -449,7 +451,7 @@ impl Engine {
                     ..marker
                 };
                 // One from before lacks the journal's identity. The folder may be root's: then `setup` adds it.
-                match Station::renew_marker(&self.fs, &station.root, &marker) {
+                match OwnerFolders::renew_marker(&self.fs, &station.root, &marker) {
                     Err(error) if error.is_denied() => {
                         log::warn!(
                             "the marker of {id} cannot be renewed: run `rcpspool setup` as root once"
@@ -459,7 +461,7 @@ impl Engine {
                 }
                 marker
             }
-            None => Station::write_marker(&self.fs, &station.root, id, &journal)?,
+            None => OwnerFolders::write_marker(&self.fs, &station.root, id, &journal)?,
         };
         if known.as_ref() != Some(&marker.id) {
             self.record_marker(&marker)?;
@@ -499,7 +501,7 @@ impl Engine {
     }
 
     /// Bind mounts and quotas can refuse a rename although the device is the same: better to know at start.
-    fn probe(&self, station: &Station) -> Result<(), FsError> {
+    fn probe(&self, station: &OwnerFolders) -> Result<(), FsError> {
         let mut folders = vec!["inbox", "work", "done", "error", "outbox/acks"];
         if matches!(station.place, Owner::Facility(_)) {
             folders.push("outbox/reports");
@@ -539,9 +541,9 @@ impl Engine {
                 Ok(entries) => {
                     for entry in entries {
                         if let (true, Some(claim)) = (entry.is_file, Claim::parse(&entry.name)) {
-                            found.push(Claimed {
+                            found.push(ClaimedFile {
                                 may_be_in_parts: true,
-                                ..Claimed::new(station.place.clone(), claim)
+                                ..ClaimedFile::new(station.place.clone(), claim)
                             });
                         }
                     }
@@ -594,7 +596,7 @@ impl Engine {
         Ok(())
     }
 
-    pub(super) fn is_to_be_moved(&self, claimed: &Claimed) -> bool {
+    pub(super) fn is_to_be_moved(&self, claimed: &ClaimedFile) -> bool {
         let path = claimed.path_in_work();
         self.committer
             .moves()
@@ -664,11 +666,11 @@ impl Engine {
     }
 
     /// After an error of the disk it is in hand still.
-    fn take_suspect(&mut self, found: &Claimed) -> Result<(), EngineError> {
+    fn take_suspect(&mut self, found: &ClaimedFile) -> Result<(), EngineError> {
         let Some(station) = self.station(&found.place) else {
             return Ok(());
         };
-        let suspect = Claimed {
+        let suspect = ClaimedFile {
             suspect: true,
             ..found.clone()
         };
@@ -691,7 +693,7 @@ impl Engine {
             let renamed = self.fs.rename(work, &raised, work, &name);
             self.suspects.push_back(match renamed {
                 Ok(()) => found.clone(),
-                Err(_) => Claimed {
+                Err(_) => ClaimedFile {
                     claim: found.claim.with_attempts(found.claim.attempts + 1),
                     ..found.clone()
                 },
@@ -707,7 +709,7 @@ impl Engine {
             let attempts = found.claim.attempts + 1;
             self.waiting
                 .retain(|waiting| waiting.claim.key() != found.claim.key());
-            self.suspects.push_back(Claimed {
+            self.suspects.push_back(ClaimedFile {
                 claim: found.claim.with_attempts(attempts),
                 ..found.clone()
             });
@@ -717,7 +719,7 @@ impl Engine {
 }
 
 /// Whether a facility's folder is still the one that was opened; else why not.
-fn check_station(fs: &Fs, id: &str, station: &mut Station) -> Result<(), String> {
+fn check_station(fs: &Fs, id: &str, station: &mut OwnerFolders) -> Result<(), String> {
     let path = station.root.path().to_owned();
     let gone = |what: &str| format!("{} {what}", path.display());
     // For want of handles nothing can be told: what is open stays so, and the next sweep looks again.
@@ -725,7 +727,7 @@ fn check_station(fs: &Fs, id: &str, station: &mut Station) -> Result<(), String>
         Err(error) if error.is_want_of_handles() => return Ok(()),
         opened => opened.map_err(|_| gone("is gone: is its mount lost?"))?,
     };
-    match Station::read_marker(fs, &there) {
+    match OwnerFolders::read_marker(fs, &there) {
         Ok(Some(marker)) if marker.facility == id => {}
         Err(error) if error.is_want_of_handles() => return Ok(()),
         _ => return Err(gone("has no marker of this facility: is its mount lost?")),
@@ -763,15 +765,15 @@ fn own_devices(fs: &Fs, spool: &Spool) -> Result<BTreeMap<u64, Dir>, FsError> {
 
 /// Why a facility's folder cannot be used.
 #[derive(Debug, thiserror::Error)]
-enum Unusable {
+enum FacilityFolderError {
     #[error(transparent)]
     Engine(#[from] EngineError),
     #[error("{0}")]
     Other(String),
 }
 
-impl From<FsError> for Unusable {
+impl From<FsError> for FacilityFolderError {
     fn from(error: FsError) -> Self {
-        Unusable::Engine(error.into())
+        FacilityFolderError::Engine(error.into())
     }
 }

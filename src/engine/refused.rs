@@ -16,11 +16,11 @@ use serde_json::{Value, json};
 use walkdir::WalkDir;
 
 use super::group::Group;
-use super::receipt::{self, Refused};
+use super::receipt::{self, RefusedMessage};
 use super::{Engine, EngineError, place_name};
-use crate::journal::{self, Closing, Entry, Message, Move, Owner};
+use crate::journal::{self, Closing, Entry, MessageRecord, Move, Owner};
 use crate::model::calendar;
-use crate::model::refused::{Discarded, Refusals, RefusedAbout, RefusedFile, TakenSince};
+use crate::model::refused::{DiscardedFile, LaterMessage, RefusalSubject, Refusals, RefusedFile};
 use crate::model::view::ViewError;
 use crate::spool::claim::{self, Claim, derived};
 use crate::spool::destinations::{ERROR, SIDECAR};
@@ -107,7 +107,7 @@ impl Engine {
         if known.is_some() {
             return Ok(());
         }
-        let mut former = Former::default();
+        let mut former = RefusalHistory::default();
         if self.message > 0 {
             let journal = &self.spool.journal;
             let told = journal::check::check(&self.fs, journal, &mut |(counters, entries)| {
@@ -132,7 +132,7 @@ impl Engine {
             let mut group = Group::new(&*store);
             let mut changes = Vec::new();
             for (place, record) in some {
-                let mut one = Remembering::of(place_name(place), record.sequence);
+                let mut one = RefusalRecorder::of(place_name(place), record.sequence);
                 one.put(&mut group.view, record)?;
                 changes.extend(one.finish(&mut group.view)?);
             }
@@ -144,7 +144,7 @@ impl Engine {
     }
 
     /// Files in `error/` of which the journal tells no more, each with its sidecar beside it.
-    fn find_untold(&self, former: &mut Former) {
+    fn find_untold(&self, former: &mut RefusalHistory) {
         for station in self.stations() {
             let folder = station.root.path().join(ERROR);
             for entry in WalkDir::new(&folder).into_iter().filter_map(Result::ok) {
@@ -212,7 +212,7 @@ pub(super) fn discard_moved(
             continue;
         };
         if let Some(record) = view.get::<RefusedFile>(&keys::refused(station, file))? {
-            let discarded = Discarded {
+            let discarded = DiscardedFile {
                 record,
                 path: ordered.to.clone(),
                 time,
@@ -231,14 +231,14 @@ fn below_error(path: &str) -> Option<&str> {
 }
 
 /// Remembers refused files of one station. The view has the changes as soon as they are made.
-pub(super) struct Remembering<'s> {
+pub(super) struct RefusalRecorder<'s> {
     station: &'s str,
     sequence: u64,
     added: u64,
     changes: Vec<KeyChange>,
 }
 
-impl<'s> Remembering<'s> {
+impl<'s> RefusalRecorder<'s> {
     /// Of this station, after the message of this number.
     pub fn of(station: &'s str, sequence: u64) -> Self {
         Self {
@@ -255,7 +255,7 @@ impl<'s> Remembering<'s> {
         view: &mut PendingChanges<'_>,
         path: &Path,
         sidecar: &Value,
-        abouts: Vec<RefusedAbout>,
+        abouts: Vec<RefusalSubject>,
     ) -> Result<(), ViewError> {
         match path.strip_prefix(ERROR) {
             Ok(below) => {
@@ -360,7 +360,7 @@ pub(super) fn has_refused(view: &PendingChanges<'_>, station: &str) -> Result<bo
 pub(super) fn take_since(
     view: &mut PendingChanges<'_>,
     station: &str,
-    about: &RefusedAbout,
+    about: &RefusalSubject,
     sequence: u64,
     (file, taken): (&str, DateTime<Utc>),
 ) -> Result<Option<KeyChange>, ViewError> {
@@ -369,7 +369,7 @@ pub(super) fn take_since(
         return Ok(None);
     };
     let since = Refusals {
-        taken: Some(TakenSince {
+        taken: Some(LaterMessage {
             sequence,
             time: about.time,
             taken,
@@ -401,14 +401,14 @@ fn count(
 
 /// What the journal tells of refused files, followed entry by entry.
 #[derive(Default)]
-struct Former {
+struct RefusalHistory {
     /// The refused messages of files that are not finished, by claim.
     told: HashMap<String, Vec<(usize, Value)>>,
     /// What lies in `error/`, by place and path below it.
     in_error: BTreeMap<(Owner, String), RefusedFile>,
 }
 
-impl Former {
+impl RefusalHistory {
     fn follow(&mut self, sequence: u64, entry: Entry) {
         match entry {
             Entry::Message(message) => {
@@ -433,9 +433,9 @@ impl Former {
         }
     }
 
-    fn take(&mut self, message: &Message) {
+    fn take(&mut self, message: &MessageRecord) {
         if let Some(refusal) = message.outcome.refusal() {
-            let of = Refused {
+            let of = RefusedMessage {
                 message_type: &message.message_type,
                 control_id: message.control_id.as_deref(),
                 case: message.case.as_deref(),
@@ -620,7 +620,7 @@ mod tests {
         };
         engine.take_in(vec![arrival]).unwrap();
         let put_away = |engine: &Engine| -> Vec<String> {
-            let discarded: Vec<Discarded> = PendingChanges::new(&*engine.store)
+            let discarded: Vec<DiscardedFile> = PendingChanges::new(&*engine.store)
                 .all(keys::DISCARDED)
                 .unwrap();
             discarded.into_iter().map(|it| it.path).collect()

@@ -6,10 +6,10 @@ use chrono::SecondsFormat;
 
 use super::group::Group;
 use super::{Engine, EngineError};
-use crate::config::Renew;
-use crate::intake::reporting::{self, Concerned};
+use crate::config::RenewSetting;
+use crate::intake::reporting::{self, AffectedReports};
 use crate::intake::{Content, ReportOrder, WithdrawalOrder};
-use crate::journal::Message;
+use crate::journal::MessageRecord;
 use crate::model::change::{Change, Record, Subject};
 use crate::model::outcome::{Reason, Refusal, Warning, WarningCode};
 use crate::model::report::{Report, ReportVersion, Withdrawal};
@@ -17,7 +17,7 @@ use crate::model::view::View;
 use crate::reports;
 
 /// A version of a report, made.
-pub(super) struct MadeReport {
+pub(super) struct NewReportVersion {
     /// The report with the version, and the facility's counts.
     pub changes: Vec<Change>,
     /// The PDF, to be kept.
@@ -32,7 +32,7 @@ impl Engine {
         &self,
         view: &dyn View,
         order: ReportOrder,
-    ) -> Result<Result<MadeReport, Refusal>, EngineError> {
+    ) -> Result<Result<NewReportVersion, Refusal>, EngineError> {
         let case = &order.case;
         let Some(facility) = self.facility(case.facility.as_str()) else {
             return Ok(Err(cannot("its facility is not in the configuration")));
@@ -95,7 +95,7 @@ impl Engine {
         let facility = case.facility.clone();
         let records = Record::of_report(report, [version]);
         let records = records.chain([Record::Cursor(facility, cursor)]);
-        Ok(Ok(MadeReport {
+        Ok(Ok(NewReportVersion {
             changes: records.map(Change::from).collect(),
             pdf,
             warnings: lacks.into_iter().chain(mismatch).collect(),
@@ -109,15 +109,15 @@ impl Engine {
     pub(super) fn follow_reports(
         &mut self,
         group: &mut Group<'_>,
-        entry: &mut Message,
-        concerned: Concerned,
+        entry: &mut MessageRecord,
+        concerned: AffectedReports,
         lines: &mut Vec<(Subject, String)>,
     ) -> Result<(), EngineError> {
         let config = Arc::clone(&self.config);
         // A command is the desk's: it knows what to renew.
         let mut facilities = config.facilities.iter();
         let of_facility = facilities.find(|it| it.id.as_str() == entry.facility);
-        let renews = of_facility.filter(|it| it.reports.renew == Renew::Auto);
+        let renews = of_facility.filter(|it| it.reports.renew == RenewSetting::Auto);
         for (facility, id) in concerned.cases(&group.view, renews.is_some())? {
             if let Some(renews) = renews
                 && let Some(order) = reporting::renewed(&group.view, renews, &id, entry.time)?

@@ -12,12 +12,12 @@ use crate::journal::{Move, Owner};
 use crate::model::outcome::{Reason, Refusal};
 use crate::spool::claim;
 use crate::spool::destinations::{self, SIDECAR};
-use crate::spool::fs::{Dir, FsError, Kind};
-use crate::spool::scope::Scope;
+use crate::spool::fs::{Dir, FileKind, FsError};
+use crate::spool::scope::ErrorScope;
 
 /// Where refused files go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Way {
+pub(super) enum RefusedFileTarget {
     /// Back into the inbox, to be taken in again.
     Back,
     /// To `done/`: nobody will correct them.
@@ -25,14 +25,14 @@ pub(super) enum Way {
 }
 
 /// A refused file that is there.
-struct Refused {
+struct FileInError {
     place: Owner,
     root: Dir,
     /// Its path below `error/`.
     below: PathBuf,
 }
 
-impl Refused {
+impl FileInError {
     fn path(&self) -> PathBuf {
         Path::new(destinations::ERROR).join(&self.below)
     }
@@ -49,7 +49,7 @@ impl Engine {
         &mut self,
         group: &Group<'_>,
         files: &[String],
-        way: Way,
+        way: RefusedFileTarget,
     ) -> Result<Result<Vec<Move>, Refusal>, EngineError> {
         let day = self.day(&Owner::Desk, self.now());
         let mut moves: Vec<Move> = Vec::new();
@@ -75,8 +75,8 @@ impl Engine {
                 ))));
             }
             let to = match way {
-                Way::Back => self.way_back(&refused)?,
-                Way::Away => Some(self.way_to_done(&refused)?),
+                RefusedFileTarget::Back => self.way_back(&refused)?,
+                RefusedFileTarget::Away => Some(self.way_to_done(&refused)?),
             };
             let Some(to) = to else {
                 return Ok(Err(bad(format!(
@@ -93,8 +93,8 @@ impl Engine {
             let path = refused.path().with_file_name(&sidecar);
             if self.folders.exists(&self.fs, &refused.root, &path)? {
                 let (done, sidecar) = match way {
-                    Way::Back => (Path::new("done").join(&day), sidecar),
-                    Way::Away => {
+                    RefusedFileTarget::Back => (Path::new("done").join(&day), sidecar),
+                    RefusedFileTarget::Away => {
                         let beside = to.parent().unwrap_or(Path::new("")).to_owned();
                         let name = to.file_name().unwrap_or_default();
                         (beside, claim::derived(name, "", SIDECAR))
@@ -114,7 +114,7 @@ impl Engine {
     }
 
     /// A free name for a refused file in `done/`.
-    fn way_to_done(&mut self, refused: &Refused) -> Result<PathBuf, EngineError> {
+    fn way_to_done(&mut self, refused: &FileInError) -> Result<PathBuf, EngineError> {
         let day = self.day(&refused.place, self.now());
         let above = refused.below.parent().unwrap_or(Path::new(""));
         let folder = Path::new("done").join(day).join(above);
@@ -124,7 +124,7 @@ impl Engine {
     }
 
     /// A free name for a refused file in the inbox it came from; nothing where something is in the way of its folder.
-    fn way_back(&mut self, refused: &Refused) -> Result<Option<PathBuf>, EngineError> {
+    fn way_back(&mut self, refused: &FileInError) -> Result<Option<PathBuf>, EngineError> {
         let above = refused.below.parent().unwrap_or(Path::new(""));
         let folder = Path::new("inbox").join(above);
         match self.folders.find(&self.fs, &refused.root, &folder) {
@@ -138,7 +138,7 @@ impl Engine {
     }
 
     /// The refused file that a path names, as listed or plain, or whose sidecar it names.
-    fn find_refused(&self, file: &str) -> Result<Option<Refused>, EngineError> {
+    fn find_refused(&self, file: &str) -> Result<Option<FileInError>, EngineError> {
         for path in [claim::from_text(file), PathBuf::from(file)] {
             let from_spool = self.spool.root.path().join(&path);
             for station in self.stations() {
@@ -154,7 +154,7 @@ impl Engine {
                 let Some(below) = below.ok().filter(is_file) else {
                     continue;
                 };
-                let named = Refused {
+                let named = FileInError {
                     place: station.place.clone(),
                     root: station.root.clone(),
                     below: below.to_owned(),
@@ -172,7 +172,7 @@ impl Engine {
     }
 
     /// Whether a regular file lies there. What the system answers to the name is no: no such file was refused.
-    fn is_refused_file(&self, refused: &Refused) -> Result<bool, EngineError> {
+    fn is_refused_file(&self, refused: &FileInError) -> Result<bool, EngineError> {
         let path = refused.path();
         let folder = path.parent().unwrap_or(Path::new(""));
         let name = path.file_name().unwrap_or_default();
@@ -181,16 +181,16 @@ impl Engine {
             Ok(None) => Ok(None),
             Err(error) => Err(error),
         };
-        Ok(no_name(kind, None)? == Some(Kind::File))
+        Ok(no_name(kind, None)? == Some(FileKind::File))
     }
 
     /// The file that this one is the sidecar of; nothing if it was received itself.
-    fn told_of_by(&self, named: &Refused) -> Result<Option<Refused>, EngineError> {
+    fn told_of_by(&self, named: &FileInError) -> Result<Option<FileInError>, EngineError> {
         let name = named.below.file_name().unwrap_or_default();
         let Some(bare) = name.as_bytes().strip_suffix(SIDECAR.as_bytes()) else {
             return Ok(None);
         };
-        let beside = |name: &OsStr| Refused {
+        let beside = |name: &OsStr| FileInError {
             place: named.place.clone(),
             root: named.root.clone(),
             below: named.below.with_file_name(name),
@@ -221,7 +221,7 @@ impl Engine {
 /// What was answered, or `otherwise` where the name is at fault.
 fn no_name<T>(answered: Result<T, FsError>, otherwise: T) -> Result<T, FsError> {
     match answered {
-        Err(error) if error.scope() == Scope::Name => Ok(otherwise),
+        Err(error) if error.scope() == ErrorScope::Name => Ok(otherwise),
         answered => answered,
     }
 }

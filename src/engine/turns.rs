@@ -35,12 +35,12 @@ pub(super) struct Turns {
     late: BTreeSet<Owner>,
     /// When the last file of each place was taken.
     taken: BTreeMap<Owner, Instant>,
-    file: Option<File>,
+    file: Option<FileTurn>,
 }
 
 /// The file in hand.
 #[derive(Debug)]
-struct File {
+struct FileTurn {
     begun: Instant,
     /// How long its turn lasts.
     length: Option<Duration>,
@@ -79,7 +79,7 @@ impl Turns {
             true => length / OTHERS_SHARE,
             false => length,
         });
-        self.file = Some(File {
+        self.file = Some(FileTurn {
             begun: now,
             length,
             read: None,

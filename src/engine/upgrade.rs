@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use super::group::Group;
 use super::{Engine, EngineError};
 use crate::model::change::Record;
-use crate::model::document::{Attached, Document};
+use crate::model::document::{AttachmentPlace, Document};
 use crate::model::session::Session;
 use crate::store::{KeyChange, PendingChanges, keys, to_json};
 
@@ -86,7 +86,7 @@ impl Engine {
 
 fn keys_of_document(document: Document) -> Result<Vec<KeyChange>, EngineError> {
     let Document { facility, id, .. } = &document;
-    let Attached::Case(case) = &document.attached else {
+    let AttachmentPlace::Case(case) = &document.attached else {
         return Ok(Vec::new());
     };
     let of_case = keys::document_of_case(facility, case, id);
@@ -117,7 +117,7 @@ mod tests {
     use crate::engine::{Arrival, OpenStore};
     use crate::journal::Owner;
     use crate::model::identifiers::{CaseId, DocumentId, FacilityId, PathwayId};
-    use crate::model::session::By;
+    use crate::model::session::SessionKey;
     use crate::model::view::View;
     use crate::spool::fs::Fs;
 
@@ -136,7 +136,9 @@ mod tests {
         let found = |engine: &Engine| -> Vec<String> {
             let view = PendingChanges::new(&*engine.store);
             let (date, id) = ("2031-04-08".parse().unwrap(), PathwayId::new("PATHWAY-1"));
-            let sessions = view.planned_sessions(date, By::Pathway, &id, 2).unwrap();
+            let sessions = view
+                .planned_sessions(date, SessionKey::Pathway, &id, 2)
+                .unwrap();
             sessions.into_iter().map(|it| it.id.to_string()).collect()
         };
         let mut engine = open();

@@ -13,11 +13,11 @@ use serde::{Deserialize, Serialize};
 use super::group::Group;
 use super::upgrade::layout_change;
 use super::{Engine, EngineError};
-use crate::journal::upkeep::{self, Old, When};
+use crate::journal::upkeep::{self, DeletionLimit, SnapshotTrigger};
 use crate::journal::{Counters, JournalError};
 use crate::spool::ages::{Ages, Elapsed, InUse};
 use crate::spool::fs::{Dir, Fs};
-use crate::spool::retention::{self, Removed};
+use crate::spool::retention::{self, RemovalResult};
 use crate::store::{KeyChange, PendingChanges, Store, keys, to_json};
 
 /// What versions that went by the wall clock alone wrote of the last time that retention went on.
@@ -46,12 +46,12 @@ struct Retention {
     outbox: Duration,
     /// The days of `done/` that go.
     days: BTreeSet<NaiveDate>,
-    journal: Option<Old>,
+    journal: Option<DeletionLimit>,
     stations: Vec<(String, Dir)>,
 }
 
 /// The count of time as a start finds it.
-pub(super) struct Counting {
+pub(super) struct TimeCount {
     pub ages: Ages,
     pub counted: Elapsed,
     /// Whether nothing came before the count begins now.
@@ -60,7 +60,7 @@ pub(super) struct Counting {
     pub was_set: bool,
 }
 
-impl Counting {
+impl TimeCount {
     /// Reads the count and goes on with it.
     pub fn of(store: &dyn Store, fs: &Fs, counters: Counters) -> Result<Self, EngineError> {
         let view = PendingChanges::new(store);
@@ -114,7 +114,13 @@ impl Engine {
     pub fn snapshot(&mut self) -> Result<(), EngineError> {
         self.land()?;
         self.committer.turn_journal()?;
-        upkeep::keep(&self.fs, &self.spool.journal, When::Now, None, &|| false)?;
+        upkeep::keep(
+            &self.fs,
+            &self.spool.journal,
+            SnapshotTrigger::Now,
+            None,
+            &|| false,
+        )?;
         Ok(())
     }
 
@@ -151,7 +157,7 @@ impl Engine {
         Ok(Some(Retention {
             outbox: config.outbox,
             days,
-            journal: segment.map(|segment| Old {
+            journal: segment.map(|segment| DeletionLimit {
                 segment,
                 written: self.ages.before(config.journal),
             }),
@@ -288,8 +294,8 @@ impl Upkeep {
             retention.run(&self.fs, stop);
         }
         let old = self.retention.as_ref().and_then(|it| it.journal);
-        let kept = upkeep::keep(&self.fs, &self.journal, When::Due, old, stop)?;
-        if kept != upkeep::Kept::default() {
+        let kept = upkeep::keep(&self.fs, &self.journal, SnapshotTrigger::Due, old, stop)?;
+        if kept != upkeep::UpkeepResult::default() {
             log::info!(
                 "journal: {} snapshots made, {} segments compressed, {} archives deleted",
                 kept.snapshots,
@@ -328,7 +334,7 @@ impl Retention {
     }
 }
 
-fn tell(name: &str, removed: Removed) {
+fn tell(name: &str, removed: RemovalResult) {
     if let Some(problem) = removed.problem {
         // The path may hold a received name.
         log::error!(

@@ -14,11 +14,13 @@ use serde::{Deserialize, Serialize};
 use super::reached;
 use super::{CLEAN, EngineError};
 use crate::config::Config;
-use crate::journal::{Counters, End, Journal, JournalError, Move, Owner, Position, Torn, chain};
+use crate::journal::{
+    Counters, End, Journal, JournalError, JournalPosition, Move, Owner, TornGroup, chain,
+};
 use crate::spool::claim;
-use crate::spool::destinations::Folders;
+use crate::spool::destinations::OpenFolders;
 use crate::spool::fs::{Dir, Fs, FsError};
-use crate::spool::layout::{MARKER, Marker, Spool, SpoolMarker, Station};
+use crate::spool::layout::{MARKER, Marker, OwnerFolders, Spool, SpoolMarker};
 use crate::spool::retention::parse_day;
 
 /// What an operator is told to do about a journal that is not what it was.
@@ -110,7 +112,7 @@ impl Loss {
 
 /// What is where the configuration has the spool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
+pub enum SpoolPresence {
     /// A spool with its journal.
     Spool,
     /// None yet: one may be made.
@@ -122,10 +124,10 @@ pub enum Found {
 /// # Errors
 /// [`EngineError::Loss`] where there is no journal and something says that there was one, or where the spool's folder
 /// is empty: a mount may be missing.
-pub fn look(fs: &Fs, config: &Config) -> Result<Found, EngineError> {
+pub fn look(fs: &Fs, config: &Config) -> Result<SpoolPresence, EngineError> {
     let root = open_if_there(fs.open_root(&config.spool))?;
     if has_journal(fs, root.as_ref())? {
-        return Ok(Found::Spool);
+        return Ok(SpoolPresence::Spool);
     }
     let witnesses = Witnesses::read(fs, config, root.as_ref())?;
     let first = match witnesses.first(config) {
@@ -135,15 +137,15 @@ pub fn look(fs: &Fs, config: &Config) -> Result<Found, EngineError> {
     let Some(root) = root else {
         return match first {
             Some(witness) => Err(missing(config, witness).into()),
-            None => Ok(Found::Nothing),
+            None => Ok(SpoolPresence::Nothing),
         };
     };
     match first {
         // Another process may have begun it meanwhile: its witnesses come after it.
-        Some(_) if has_journal(fs, Some(&root))? => Ok(Found::Spool),
+        Some(_) if has_journal(fs, Some(&root))? => Ok(SpoolPresence::Spool),
         Some(witness) => Err(missing(config, witness).into()),
         None if fs.list(&root)?.is_empty() => Err(Loss::Empty(config.spool.clone()).into()),
-        None => Ok(Found::Nothing),
+        None => Ok(SpoolPresence::Nothing),
     }
 }
 
@@ -183,10 +185,10 @@ fn taken_in(fs: &Fs, config: &Config, root: &Dir) -> Option<String> {
 
 /// What the last clean stop wrote.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Clean {
+pub struct CleanStop {
     /// The end of the journal, which the database holds everything up to.
     #[serde(flatten)]
-    pub position: Position,
+    pub position: JournalPosition,
     /// The moves that could not be done, each with its group.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub moves: Vec<(u64, Move)>,
@@ -203,7 +205,7 @@ pub struct Witnesses {
     /// The same of the facilities.
     facilities: Vec<(PathBuf, String)>,
     /// What the last clean stop wrote; `None` within where it cannot be understood.
-    pub clean: Option<Option<Clean>>,
+    pub clean: Option<Option<CleanStop>>,
     /// The numbers as of the last group that reached the disk, as the store says.
     reached: Option<Counters>,
     /// The same as the folders of facilities and of the desk say: where, of which journal, and which numbers.
@@ -229,7 +231,7 @@ impl Witnesses {
                 continue;
             };
             witnesses.read_left(fs, &root);
-            let marker = Station::read_marker(fs, &root);
+            let marker = OwnerFolders::read_marker(fs, &root);
             if let Ok(Some(Marker {
                 journal: Some(journal),
                 ..
@@ -357,7 +359,7 @@ impl Witnesses {
                 expected: expected.clone(),
             }));
         }
-        let Position {
+        let JournalPosition {
             segment, length, ..
         } = end.position;
         let shorter = |witness: String| Loss::Shorter {
@@ -487,9 +489,9 @@ fn acknowledged(
     fs: &Fs,
     config: &Config,
     spool: &Spool,
-    torn: &Torn,
+    torn: &TornGroup,
 ) -> Result<Option<String>, EngineError> {
-    let folders = Folders::default();
+    let folders = OpenFolders::default();
     let mut roots: BTreeMap<&Owner, Option<Dir>> = BTreeMap::new();
     for ordered in &torn.moves {
         let root = roots

@@ -25,19 +25,19 @@ pub const MAX_MESSAGES: usize = 100_000;
 
 /// The messages of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Batch<'a> {
+pub struct MessageBatch<'a> {
     /// Each from its MSH to before the next message or envelope segment, without framing. There is none in an empty
     /// batch, whose counts agree.
     pub messages: Vec<&'a [u8]>,
     /// Which messages do not begin or end as they should, by their place from 0.
-    edges: BTreeMap<usize, Edges>,
+    edges: BTreeMap<usize, MessageEdges>,
     /// The first count in an envelope that is not the number of what came: warning `batch-count`.
     pub count_mismatch: Option<CountMismatch>,
 }
 
-impl<'a> Batch<'a> {
+impl<'a> MessageBatch<'a> {
     /// How the message at this place, from 0, begins and ends.
-    pub fn edges(&self, place: usize) -> Edges {
+    pub fn edges(&self, place: usize) -> MessageEdges {
         self.edges.get(&place).copied().unwrap_or_default()
     }
 
@@ -72,13 +72,13 @@ impl<'a> Batch<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Extents {
     messages: Vec<Range<usize>>,
-    edges: BTreeMap<usize, Edges>,
+    edges: BTreeMap<usize, MessageEdges>,
     count_mismatch: Option<CountMismatch>,
 }
 
 /// How a message lies in its file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Edges {
+pub struct MessageEdges {
     /// Whether its header, or one of the envelope before it, does not stand at the start of a line: warning
     /// `segment-untidy`.
     pub begins_untidy: bool,
@@ -110,7 +110,7 @@ impl fmt::Display for CountMismatch {
 
 /// Whether a file's content is HL7 v2, told from how it starts (interface.md 2).
 pub fn looks_like_hl7(bytes: &[u8]) -> bool {
-    Kind::named(skip_to_content(bytes)).is_some_and(|name| {
+    EnvelopeSegment::named(skip_to_content(bytes)).is_some_and(|name| {
         name.kind.is_header() && name.after.first().is_some_and(|it| is_delimiter(*it))
     })
 }
@@ -128,7 +128,7 @@ pub fn envelope_header(bytes: &[u8]) -> Vec<u8> {
 ///
 /// Where BHS is left out, as it may be, the messages up to the next BTS, BHS or FTS are a batch. Of the segments that
 /// an envelope may hold besides messages, none is read.
-pub fn split(bytes: &[u8]) -> Result<Batch<'_>, ReadError> {
+pub fn split(bytes: &[u8]) -> Result<MessageBatch<'_>, ReadError> {
     if !looks_like_hl7(bytes) {
         return Err(ReadError::no_header(
             "MSH, FHS or BHS",
@@ -144,15 +144,15 @@ pub fn split(bytes: &[u8]) -> Result<Batch<'_>, ReadError> {
         let start = bytes.len().saturating_sub(line.len());
         let is_glued = glued.next_if_eq(&start).is_some();
         let content = skip_unseen(line);
-        match Kind::of(content, &splitter.separators) {
-            Begins::Segment(kind) => {
+        match EnvelopeSegment::of(content, &splitter.separators) {
+            LineHead::Segment(kind) => {
                 let before = line.len().saturating_sub(content.len());
                 let before = line.get(..before).unwrap_or_default();
                 let is_untidy = is_glued || !is_framing(before, start == 0);
                 splitter.take(kind, line, content, is_untidy);
             }
-            Begins::Unclear => return Err(ReadError::UnclearHeader(line_at(bytes, start))),
-            Begins::Other => splitter.pass(content, start),
+            LineHead::Unclear => return Err(ReadError::UnclearHeader(line_at(bytes, start))),
+            LineHead::Other => splitter.pass(content, start),
         }
         if splitter.batch.messages.len() > MAX_MESSAGES {
             return Err(ReadError::TooManyMessages);
@@ -195,7 +195,7 @@ pub(super) fn line_at(bytes: &[u8], at: usize) -> usize {
 }
 
 struct Splitter<'a> {
-    batch: Batch<'a>,
+    batch: MessageBatch<'a>,
     /// From the MSH of the message that is being read to the end of the file.
     message: Option<&'a [u8]>,
     /// The field separators that headers have named so far.
@@ -214,7 +214,7 @@ struct Splitter<'a> {
 impl Default for Splitter<'_> {
     fn default() -> Self {
         Self {
-            batch: Batch {
+            batch: MessageBatch {
                 messages: Vec::new(),
                 edges: BTreeMap::new(),
                 count_mismatch: None,
@@ -233,17 +233,18 @@ impl Default for Splitter<'_> {
 
 impl<'a> Splitter<'a> {
     /// Takes a segment that ends the message before it; `line` is its line with framing, `content` without.
-    fn take(&mut self, kind: Kind, line: &'a [u8], content: &'a [u8], is_untidy: bool) {
+    fn take(&mut self, kind: EnvelopeSegment, line: &'a [u8], content: &'a [u8], is_untidy: bool) {
         self.close_message(line);
         self.is_untidy |= is_untidy;
         if kind.is_header()
-            && let Some(separator) = Kind::named(content).and_then(|name| name.after.first())
+            && let Some(separator) =
+                EnvelopeSegment::named(content).and_then(|name| name.after.first())
             && !self.separators.contains(separator)
         {
             self.separators.push(*separator);
         }
         match kind {
-            Kind::Message => {
+            EnvelopeSegment::Message => {
                 if !self.in_batch {
                     self.open_batch();
                 }
@@ -254,12 +255,12 @@ impl<'a> Splitter<'a> {
                     self.batch.edges.entry(place).or_default().begins_untidy = true;
                 }
             }
-            Kind::FileHeader => {
+            EnvelopeSegment::FileHeader => {
                 self.in_batch = false;
                 self.batches = 0;
             }
-            Kind::BatchHeader => self.open_batch(),
-            Kind::BatchTrailer => {
+            EnvelopeSegment::BatchHeader => self.open_batch(),
+            EnvelopeSegment::BatchTrailer => {
                 if !self.in_batch {
                     self.open_batch();
                 }
@@ -267,7 +268,7 @@ impl<'a> Splitter<'a> {
                 self.in_batch = false;
                 self.is_ended = true;
             }
-            Kind::FileTrailer => {
+            EnvelopeSegment::FileTrailer => {
                 self.compare("FTS", content, self.batches);
                 self.in_batch = false;
                 self.batches = 0;
@@ -325,7 +326,7 @@ impl<'a> Splitter<'a> {
             .push(message.get(..length).unwrap_or(message));
     }
 
-    fn finish(mut self, bytes: &'a [u8]) -> Result<Batch<'a>, ReadError> {
+    fn finish(mut self, bytes: &'a [u8]) -> Result<MessageBatch<'a>, ReadError> {
         self.close_message(&[]);
         if self.batch.messages.len() > MAX_MESSAGES {
             return Err(ReadError::TooManyMessages);
@@ -367,7 +368,7 @@ impl<'a> Splitter<'a> {
 
 /// The segments that end the message before them.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum EnvelopeSegment {
     Message,
     FileHeader,
     BatchHeader,
@@ -376,9 +377,9 @@ pub(super) enum Kind {
 }
 
 /// What stands at the start of a line.
-enum Begins {
+enum LineHead {
     /// A segment that ends the message before it.
-    Segment(Kind),
+    Segment(EnvelopeSegment),
     /// The name of a header, without the delimiters that make it one.
     Unclear,
     /// Anything else.
@@ -386,17 +387,17 @@ enum Begins {
 }
 
 /// The name of a segment that ends the message before it, as it stands at the start of some bytes.
-pub(super) struct Named<'a> {
-    pub(super) kind: Kind,
+pub(super) struct EnvelopeName<'a> {
+    pub(super) kind: EnvelopeSegment,
     /// What follows the name.
     after: &'a [u8],
     /// Whether bytes that show nothing stand in it, or between it and what follows.
     is_spoilt: bool,
 }
 
-impl Kind {
+impl EnvelopeSegment {
     /// By its name, in any case. Bytes that show nothing may stand in it and behind it, where something follows them.
-    pub(super) fn named(bytes: &[u8]) -> Option<Named<'_>> {
+    pub(super) fn named(bytes: &[u8]) -> Option<EnvelopeName<'_>> {
         if !matches!(bytes.first()?.to_ascii_uppercase(), b'M' | b'F' | b'B') {
             return None;
         }
@@ -422,7 +423,7 @@ impl Kind {
             [end, ..] if is_line_end(*end) => rest,
             after => after,
         };
-        Some(Named {
+        Some(EnvelopeName {
             kind,
             after,
             is_spoilt: bytes.len().saturating_sub(after.len()) > 3,
@@ -432,40 +433,40 @@ impl Kind {
     /// Which of them starts these bytes, given the field separators known so far.
     ///
     /// A header may bring its own separator, but then must name all delimiters. A line of base64 can start with `MSH+`.
-    fn of(bytes: &[u8], separators: &[u8]) -> Begins {
-        let Some(Named {
+    fn of(bytes: &[u8], separators: &[u8]) -> LineHead {
+        let Some(EnvelopeName {
             kind,
             after,
             is_spoilt,
         }) = Self::named(bytes)
         else {
-            return Begins::Other;
+            return LineHead::Other;
         };
         let is_upper = !bytes.iter().take(3).any(u8::is_ascii_lowercase);
         match after.first() {
-            Some(next) if separators.contains(next) => return Begins::Segment(kind),
-            Some(next) if next.is_ascii_alphanumeric() => return Begins::Other,
-            None if !kind.is_header() && is_upper => return Begins::Segment(kind),
+            Some(next) if separators.contains(next) => return LineHead::Segment(kind),
+            Some(next) if next.is_ascii_alphanumeric() => return LineHead::Other,
+            None if !kind.is_header() && is_upper => return LineHead::Segment(kind),
             Some(next) if is_line_end(*next) && !kind.is_header() && is_upper => {
-                return Begins::Segment(kind);
+                return LineHead::Segment(kind);
             }
             _ => {}
         }
         if !kind.is_header() {
-            return Begins::Other;
+            return LineHead::Other;
         }
         if separators.is_empty() {
-            return Begins::Segment(kind);
+            return LineHead::Segment(kind);
         }
         let line = first_line(bytes).0;
         let value_end = line.iter().position(|byte| separators.contains(byte));
         let value = line.get(..value_end.unwrap_or(line.len())).unwrap_or(line);
         if value.trim_ascii().len() > 3 && is_base64(value) {
-            return Begins::Other;
+            return LineHead::Other;
         }
         match Delimiters::read(bytes) {
-            Ok(_) if !is_spoilt => Begins::Segment(kind),
-            _ => Begins::Unclear,
+            Ok(_) if !is_spoilt => LineHead::Segment(kind),
+            _ => LineHead::Unclear,
         }
     }
 
@@ -540,7 +541,7 @@ mod tests {
         for (bytes, messages) in cases {
             let batch = split(bytes).unwrap();
             assert_eq!(&batch.messages, messages, "{}", bytes.escape_ascii());
-            assert_eq!(Batch::at(batch.extents(bytes), bytes), batch);
+            assert_eq!(MessageBatch::at(batch.extents(bytes), bytes), batch);
             assert_eq!(batch.count_mismatch, None, "{}", bytes.escape_ascii());
         }
     }
@@ -600,8 +601,8 @@ mod tests {
 
     #[test]
     fn messages_begin_wherever_a_header_is_certain() {
-        let clean = Edges::default();
-        let untidy = Edges {
+        let clean = MessageEdges::default();
+        let untidy = MessageEdges {
             begins_untidy: true,
             ..clean
         };

@@ -54,7 +54,7 @@ pub struct SegmentBuilder {
 
 /// A component to be written.
 #[derive(Debug, Clone, Copy)]
-pub enum Part<'a> {
+pub enum ComponentValue<'a> {
     /// Text, which is escaped.
     Text(&'a str),
     /// Subcomponents of text, each of which is escaped.
@@ -63,9 +63,9 @@ pub enum Part<'a> {
     Raw(&'a str),
 }
 
-impl<'a> From<&'a str> for Part<'a> {
+impl<'a> From<&'a str> for ComponentValue<'a> {
     fn from(text: &'a str) -> Self {
-        Part::Text(text)
+        ComponentValue::Text(text)
     }
 }
 
@@ -81,17 +81,20 @@ impl SegmentBuilder {
 
     /// A field that is one text.
     pub fn field(self, number: u32, text: &str) -> Self {
-        self.parts(number, &[Part::Text(text)])
+        self.parts(number, &[ComponentValue::Text(text)])
     }
 
     /// A field of several texts.
     pub fn components(self, number: u32, texts: &[&str]) -> Self {
-        let parts: Vec<_> = texts.iter().map(|text| Part::Text(text)).collect();
+        let parts: Vec<_> = texts
+            .iter()
+            .map(|text| ComponentValue::Text(text))
+            .collect();
         self.parts(number, &parts)
     }
 
     /// A field of several components of any kind.
-    pub fn parts(mut self, number: u32, parts: &[Part<'_>]) -> Self {
+    pub fn parts(mut self, number: u32, parts: &[ComponentValue<'_>]) -> Self {
         let mut text = match self.fields.remove(&number) {
             Some(mut before) => {
                 before.push('~');
@@ -148,19 +151,19 @@ impl SegmentBuilder {
     }
 }
 
-impl Part<'_> {
+impl ComponentValue<'_> {
     fn is_empty(&self) -> bool {
         match self {
-            Part::Text(text) | Part::Raw(text) => text.is_empty(),
-            Part::Subcomponents(texts) => texts.iter().all(|text| text.is_empty()),
+            ComponentValue::Text(text) | ComponentValue::Raw(text) => text.is_empty(),
+            ComponentValue::Subcomponents(texts) => texts.iter().all(|text| text.is_empty()),
         }
     }
 
     fn write(&self, out: &mut String) {
         match self {
-            Part::Text(text) => escape::write(text, out),
-            Part::Raw(text) => out.push_str(text),
-            Part::Subcomponents(texts) => {
+            ComponentValue::Text(text) => escape::write(text, out),
+            ComponentValue::Raw(text) => out.push_str(text),
+            ComponentValue::Subcomponents(texts) => {
                 let kept = texts
                     .iter()
                     .rposition(|text| !text.is_empty())
@@ -213,14 +216,14 @@ mod tests {
                     7,
                     &[
                         "101".into(),
-                        Part::Subcomponents(&["A&B", "1.2", "ISO", ""]),
+                        ComponentValue::Subcomponents(&["A&B", "1.2", "ISO", ""]),
                         "".into(),
                     ],
                 ),
                 "PV1|||||||101^A\\T\\B&1.2&ISO\r",
             ),
             (
-                segment("OBX").parts(5, &[Part::Raw("a+/=")]),
+                segment("OBX").parts(5, &[ComponentValue::Raw("a+/=")]),
                 "OBX|||||a+/=\r",
             ),
             (

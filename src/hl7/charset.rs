@@ -34,7 +34,7 @@ pub enum CharsetWarning {
 
 /// What of a message is in doubt about its character set; values are told by their place in its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Doubts {
+pub struct CharsetDoubts {
     /// MSH-18 names a set that is not known.
     pub is_unknown: bool,
     /// The file came in UTF-16, which MSH-18 does not say.
@@ -52,21 +52,25 @@ impl Charset {
     /// Decides how to read the values of a message from the first repetition of MSH-18; its values, told apart by these
     /// separators, are looked at for the doubts.
     ///
-    /// `encoding_rs` reads ISO-8859-1 as its superset windows-1252 ([`Meant`]), which has a character for every byte: it
+    /// `encoding_rs` reads ISO-8859-1 as its superset windows-1252 ([`CharsetCoverage`]), which has a character for every byte: it
     /// is what text falls back to that is not what it was declared to be.
-    pub(super) fn decide(declared: &[u8], message: &[u8], separators: &[u8]) -> (Self, Doubts) {
-        let (declared, is_unknown) = match Declared::named(declared) {
+    pub(super) fn decide(
+        declared: &[u8],
+        message: &[u8],
+        separators: &[u8],
+    ) -> (Self, CharsetDoubts) {
+        let (declared, is_unknown) = match Msh18Charset::named(declared) {
             Some(declared) => (declared, false),
-            None => (Declared::Utf8, true),
+            None => (Msh18Charset::Utf8, true),
         };
-        let mut doubts = Doubts {
+        let mut doubts = CharsetDoubts {
             is_unknown,
-            ..Doubts::default()
+            ..CharsetDoubts::default()
         };
         let is_as_declared = match declared {
             // The usual ones, told fast.
-            Declared::Utf8 => std::str::from_utf8(message).is_ok(),
-            Declared::Ascii | Declared::SingleByte(..) => message.is_ascii(),
+            Msh18Charset::Utf8 => std::str::from_utf8(message).is_ok(),
+            Msh18Charset::Ascii | Msh18Charset::SingleByte(..) => message.is_ascii(),
         };
         if is_as_declared {
             doubts.control = first_c1(message);
@@ -77,7 +81,7 @@ impl Charset {
                     doubts.control.get_or_insert(at);
                 }
                 let is_otherwise = match declared {
-                    Declared::SingleByte(encoding, meant) if !is_utf8 => {
+                    Msh18Charset::SingleByte(encoding, meant) if !is_utf8 => {
                         match encoding.decode_without_bom_handling_and_without_replacement(value) {
                             Some(text) => {
                                 if has_c1(&text) {
@@ -88,7 +92,7 @@ impl Charset {
                             None => true,
                         }
                     }
-                    Declared::Utf8 => !is_utf8,
+                    Msh18Charset::Utf8 => !is_utf8,
                     _ => true,
                 };
                 if is_otherwise {
@@ -96,7 +100,7 @@ impl Charset {
                 }
             }
         }
-        if let Declared::SingleByte(encoding, meant) = declared {
+        if let Msh18Charset::SingleByte(encoding, meant) = declared {
             for (at, bytes) in escape::hexadecimal_values(message) {
                 let read = encoding.decode_without_bom_handling_and_without_replacement(&bytes);
                 let Some(text) = read else { continue };
@@ -174,13 +178,13 @@ impl CharsetWarning {
 
 /// What MSH-18 says (HL7 table 0211).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Declared {
+enum Msh18Charset {
     Utf8,
     Ascii,
-    SingleByte(&'static Encoding, Meant),
+    SingleByte(&'static Encoding, CharsetCoverage),
 }
 
-impl Declared {
+impl Msh18Charset {
     /// The set of this name, of which case, space, `-`, `_` and `/` do not matter.
     fn named(name: &[u8]) -> Option<Self> {
         let name: String = name
@@ -207,7 +211,9 @@ impl Declared {
         };
         Encoding::for_label(label.as_bytes())
             .filter(|encoding| encoding.is_single_byte() && encoding.is_ascii_compatible())
-            .map(|encoding| Self::SingleByte(encoding, Meant::by(label.as_bytes(), encoding)))
+            .map(|encoding| {
+                Self::SingleByte(encoding, CharsetCoverage::by(label.as_bytes(), encoding))
+            })
     }
 
     fn encoding(self) -> &'static Encoding {
@@ -221,7 +227,7 @@ impl Declared {
 /// What a name of a set means of the set as which it is read: `encoding_rs` reads ASCII, ISO-8859-1, -9 and -11 as the
 /// sets of Windows that contain them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Meant {
+pub(crate) enum CharsetCoverage {
     /// All of it.
     Whole,
     /// All of it, but control characters (C1) where the set of Windows has signs.
@@ -230,7 +236,7 @@ pub(crate) enum Meant {
     Ascii,
 }
 
-impl Meant {
+impl CharsetCoverage {
     /// What this name means, which is read as this set.
     pub(crate) fn by(label: &[u8], encoding: &'static Encoding) -> Self {
         let label = label.trim_ascii().to_ascii_lowercase();
@@ -329,13 +335,14 @@ mod tests {
             ("CP1250", "windows-1250"),
             ("Latin1", "windows-1252"),
         ] {
-            let found = Declared::named(name.as_bytes()).map(|declared| declared.encoding().name());
+            let found =
+                Msh18Charset::named(name.as_bytes()).map(|declared| declared.encoding().name());
             assert_eq!(found, Some(set), "{name}");
         }
         for name in ["ASCII", "US-ASCII", "ISO IR6"] {
             assert_eq!(
-                Declared::named(name.as_bytes()),
-                Some(Declared::Ascii),
+                Msh18Charset::named(name.as_bytes()),
+                Some(Msh18Charset::Ascii),
                 "{name}"
             );
         }
@@ -352,7 +359,7 @@ mod tests {
             "EBCDIC",
             "\u{e9}",
         ] {
-            assert_eq!(Declared::named(name.as_bytes()), None, "{name}");
+            assert_eq!(Msh18Charset::named(name.as_bytes()), None, "{name}");
         }
     }
 
@@ -395,7 +402,7 @@ mod tests {
         for (declared, bytes, text, warnings) in cases {
             let (charset, found) = Charset::decide(declared.as_bytes(), bytes, b"|");
             assert_eq!(charset.decode(bytes), *text, "{declared}");
-            let expected = Doubts {
+            let expected = CharsetDoubts {
                 is_unknown: warnings.contains(&Unknown),
                 is_not_utf_16: false,
                 mismatch: warnings.contains(&Mismatch).then_some(0),
@@ -415,10 +422,10 @@ mod tests {
                 let value = [b'a', byte];
                 let (charset, doubts) = Charset::decide(declared.as_bytes(), &value, b"|");
                 let is_kept = charset.decode(&value).chars().nth(1) == Some(char::from(byte));
-                let expected = Doubts {
+                let expected = CharsetDoubts {
                     mismatch: (!is_kept).then_some(0),
                     control: is_kept.then_some(0),
-                    ..Doubts::default()
+                    ..CharsetDoubts::default()
                 };
                 assert_eq!(doubts, expected, "{declared} {byte:x}");
             }

@@ -3,7 +3,7 @@
 use memchr::{memchr_iter, memchr2_iter, memmem};
 
 use super::ReadError;
-use super::batch::{Kind, MAX_MESSAGES, line_at};
+use super::batch::{EnvelopeSegment, MAX_MESSAGES, line_at};
 use super::delimiters::{Delimiters, is_delimiter};
 use super::lines::{before_unseen, first_line, is_base64, is_line_end, skip_unseen};
 
@@ -25,16 +25,20 @@ pub(super) fn glued_headers(bytes: &[u8], first: &Delimiters) -> Result<Vec<usiz
             };
             let header = seen::<12>(bytes.get(start..).unwrap_or_default());
             let after = bytes.get(at.saturating_sub(3)..).unwrap_or_default();
-            match Glued::of(kind, &header, first) {
-                Glued::Not if kind == Kind::Message && names_message(after, first.field) => {
+            match MidLineName::of(kind, &header, first) {
+                MidLineName::Not
+                    if kind == EnvelopeSegment::Message && names_message(after, first.field) =>
+                {
                     if !begins_line(bytes, start) {
                         return Err(ReadError::UnclearHeader(line_at(bytes, start)));
                     }
                 }
-                Glued::Not => continue,
+                MidLineName::Not => continue,
                 _ if begins_line(bytes, start) => continue,
-                Glued::Header => glued.push(start),
-                Glued::Unclear => return Err(ReadError::UnclearHeader(line_at(bytes, start))),
+                MidLineName::Header => glued.push(start),
+                MidLineName::Unclear => {
+                    return Err(ReadError::UnclearHeader(line_at(bytes, start)));
+                }
             }
         } else if at >= passed && begins_document(found) {
             let before = bytes.get(line.of(bytes, at)..at).unwrap_or_default();
@@ -80,15 +84,15 @@ fn refuse_own_header(bytes: &[u8], separator: u8) -> Result<(), ReadError> {
 }
 
 /// What a name of a header in the middle of a line is.
-enum Glued {
+enum MidLineName {
     Header,
     Unclear,
     Not,
 }
 
-impl Glued {
+impl MidLineName {
     /// By the bytes from the name on, without those that show nothing.
-    fn of(kind: Kind, header: &[u8], first: &Delimiters) -> Self {
+    fn of(kind: EnvelopeSegment, header: &[u8], first: &Delimiters) -> Self {
         let after = header.get(4..).unwrap_or_default();
         let own = [
             first.component,
@@ -106,7 +110,7 @@ impl Glued {
             (true, 4..) => Self::Header,
             // A single delimiter is an empty value that has parts.
             (true, 2..) => Self::Unclear,
-            _ if kind == Kind::Message && count_named(header) >= 2 => Self::Unclear,
+            _ if kind == EnvelopeSegment::Message && count_named(header) >= 2 => Self::Unclear,
             _ => Self::Not,
         }
     }
@@ -150,7 +154,7 @@ fn count_named(header: &[u8]) -> usize {
 }
 
 /// The header whose name ends before this place, and where it begins; bytes that show nothing may stand in it.
-fn header_before(bytes: &[u8], at: usize) -> Option<(Kind, usize)> {
+fn header_before(bytes: &[u8], at: usize) -> Option<(EnvelopeSegment, usize)> {
     // The names of headers end so; hardly any other value does.
     let last = bytes.get(..at)?.last()?;
     if !matches!(last, b'H' | b'h' | b'S' | b's' | 0..=b' ' | 0x7f..) {
@@ -166,7 +170,7 @@ fn header_before(bytes: &[u8], at: usize) -> Option<(Kind, usize)> {
         }
         place = before.len().checked_sub(1)?;
     }
-    let kind = Kind::named(&name)?.kind;
+    let kind = EnvelopeSegment::named(&name)?.kind;
     kind.is_header().then_some((kind, place))
 }
 

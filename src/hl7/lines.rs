@@ -107,21 +107,21 @@ fn after_name(bytes: &[u8]) -> Option<&[u8]> {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Survey {
     /// The first segment whose name stands behind bytes that show nothing, or is in small letters.
-    pub untidy: Option<Seen>,
+    pub untidy: Option<LineLocation>,
     /// How many such segments there are.
     pub count: usize,
 }
 
 /// Where something stands: its segment counted from 0, its line from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(super) struct LineLocation {
     pub segment: usize,
     pub line: usize,
 }
 
 /// What makes the lines of a message mean several things.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unclear {
+pub(super) enum LineAmbiguity {
     /// A line is neither a segment nor a part of a document in base64.
     Line(usize),
     /// A segment seems to begin in the middle of this line, without an end of the segment before it.
@@ -131,14 +131,14 @@ pub(super) enum Unclear {
 }
 
 /// Looks at every line of a message once: each must be a segment, or go on with a document in base64.
-pub(super) fn survey(bytes: &[u8], delimiters: &Delimiters) -> Result<Survey, Unclear> {
+pub(super) fn survey(bytes: &[u8], delimiters: &Delimiters) -> Result<Survey, LineAmbiguity> {
     let separator = delimiters.field;
     let mut survey = Survey::default();
     let mut rest = bytes;
     let mut number = 0_usize;
     let mut segments = 0_usize;
     // Whether more of a document can follow; found out only where a line is no segment.
-    let mut document = Document::NotLookedFor(&[]);
+    let mut document = Base64Field::NotLookedFor(&[]);
     while !rest.is_empty() {
         number = number.saturating_add(1);
         let (line, tail) = first_line(rest);
@@ -150,7 +150,7 @@ pub(super) fn survey(bytes: &[u8], delimiters: &Delimiters) -> Result<Survey, Un
             continue;
         }
         if let Some(name) = mistyped_segment(line, delimiters) {
-            return Err(Unclear::Mistyped { line: number, name });
+            return Err(LineAmbiguity::Mistyped { line: number, name });
         }
         let mut is_segment = true;
         match segment_at(line, separator) {
@@ -159,38 +159,38 @@ pub(super) fn survey(bytes: &[u8], delimiters: &Delimiters) -> Result<Survey, Un
                     && segment.iter().take(3).all(|it| !it.is_ascii_lowercase());
                 if !is_tidy {
                     survey.count = survey.count.saturating_add(1);
-                    survey.untidy = survey.untidy.or(Some(Seen {
+                    survey.untidy = survey.untidy.or(Some(LineLocation {
                         segment: segments,
                         line: number,
                     }));
                 }
                 segments = segments.saturating_add(1);
-                document = Document::NotLookedFor(segment);
+                document = Base64Field::NotLookedFor(segment);
             }
             None if document.goes_on(delimiters) && may_be_base64(line, delimiters) => {
                 is_segment = false;
                 if memchr::memchr(separator, line).is_some() {
-                    document = Document::Ended;
+                    document = Base64Field::Ended;
                 }
             }
-            _ => return Err(Unclear::Line(number)),
+            _ => return Err(LineAmbiguity::Line(number)),
         }
         if let Some(name) = glued_segment(line, delimiters, is_segment) {
-            return Err(Unclear::Glued { line: number, name });
+            return Err(LineAmbiguity::Glued { line: number, name });
         }
     }
     Ok(survey)
 }
 
 /// Whether the field that a line may go on with is a document in base64.
-enum Document<'a> {
+enum Base64Field<'a> {
     /// Of a segment whose first line this is.
     NotLookedFor(&'a [u8]),
     GoesOn,
     Ended,
 }
 
-impl Document<'_> {
+impl Base64Field<'_> {
     fn goes_on(&mut self, delimiters: &Delimiters) -> bool {
         if let Self::NotLookedFor(segment) = self {
             *self = match holds_open_document(segment, delimiters) {
@@ -658,23 +658,32 @@ mod tests {
             ("PID|1\r PID|2", Ok(Some((3, 1)))),
             ("PID|1\r\r\0pid|2\r\tNTE|1", Ok(Some((4, 2)))),
             (&*format!("{document}\r pid|2"), Ok(Some((3, 1)))),
-            ("PID|1\rtext", Err(Unclear::Line(3))),
-            ("PID|1\n\nPID^2", Err(Unclear::Line(4))),
-            ("PID|1\rPID |2", Err(Unclear::Line(3))),
-            ("PID|1\rP\0ID|2", Err(Unclear::Line(3))),
-            ("PID|1\r EVN", Err(Unclear::Line(3))),
-            ("OBX|1|TX|||some\rLjQK", Err(Unclear::Line(3))),
-            ("OBX|1|ED|||^^PDF^Base64^JVBE|\rRi0x", Err(Unclear::Line(3))),
+            ("PID|1\rtext", Err(LineAmbiguity::Line(3))),
+            ("PID|1\n\nPID^2", Err(LineAmbiguity::Line(4))),
+            ("PID|1\rPID |2", Err(LineAmbiguity::Line(3))),
+            ("PID|1\rP\0ID|2", Err(LineAmbiguity::Line(3))),
+            ("PID|1\r EVN", Err(LineAmbiguity::Line(3))),
+            ("OBX|1|TX|||some\rLjQK", Err(LineAmbiguity::Line(3))),
+            (
+                "OBX|1|ED|||^^PDF^Base64^JVBE|\rRi0x",
+                Err(LineAmbiguity::Line(3)),
+            ),
             (
                 "OBX|1|ED|||^^PDF^Base64^JVBE|||F\rRi0x",
-                Err(Unclear::Line(3)),
+                Err(LineAmbiguity::Line(3)),
             ),
-            (&*format!("{document}\rDUPONT Paul"), Err(Unclear::Line(3))),
-            (&*format!("{document}\rPID^1"), Err(Unclear::Line(3))),
-            (&*format!("{document}\rEVN\rPID|1"), Err(Unclear::Line(3))),
+            (
+                &*format!("{document}\rDUPONT Paul"),
+                Err(LineAmbiguity::Line(3)),
+            ),
+            (&*format!("{document}\rPID^1"), Err(LineAmbiguity::Line(3))),
+            (
+                &*format!("{document}\rEVN\rPID|1"),
+                Err(LineAmbiguity::Line(3)),
+            ),
             (
                 &*format!("{document}\rRi0x|||F\rRi0x"),
-                Err(Unclear::Line(4)),
+                Err(LineAmbiguity::Line(4)),
             ),
         ] {
             let message = format!("MSH|^~\\&|\r{lines}\r");
@@ -766,7 +775,7 @@ mod tests {
                         format!("MSH|^~\\&|\r{line}\r").as_bytes(),
                         &Delimiters::STANDARD,
                     );
-                    let Err(Unclear::Glued { line: 2, name: it }) = found else {
+                    let Err(LineAmbiguity::Glued { line: 2, name: it }) = found else {
                         panic!("{line}: {found:?}");
                     };
                     assert_eq!(it, name.as_bytes(), "{line}");
@@ -776,7 +785,7 @@ mod tests {
         let continued = "MSH|^~\\&|\rOBX|1|ED|||^^PDF^Base64^JVBERi0x\rLjQKPID|||P-2||A^B\r";
         let found = survey(continued.as_bytes(), &Delimiters::STANDARD);
         assert!(
-            matches!(found, Err(Unclear::Glued { line: 3, .. })),
+            matches!(found, Err(LineAmbiguity::Glued { line: 3, .. })),
             "{found:?}"
         );
     }
@@ -808,7 +817,7 @@ mod tests {
                 let message = format!("MSH|^~\\&|\rEVN|A28\r{before}{name}|{rest}\r");
                 let found = survey(message.as_bytes(), &Delimiters::STANDARD);
                 let found = match &found {
-                    Err(Unclear::Mistyped { name, .. }) => str::from_utf8(name).ok(),
+                    Err(LineAmbiguity::Mistyped { name, .. }) => str::from_utf8(name).ok(),
                     Ok(_) => None,
                     Err(other) => panic!("{name}: {other:?}"),
                 };

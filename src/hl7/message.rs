@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use memchr::memchr_iter;
 
 use super::ReadError;
-use super::charset::{Charset, CharsetWarning, Doubts};
+use super::charset::{Charset, CharsetDoubts, CharsetWarning};
 use super::delimiters::Delimiters;
 use super::entity;
-use super::lines::{self, Segments, Unclear};
+use super::lines::{self, Segments, LineAmbiguity};
 use super::path::{Path, Position, SegmentName};
-use super::value::{Context, Field, Pieces, Value, nth};
+use super::value::{Field, MessageSyntax, Pieces, Value, nth};
 
 /// How long MSH may be, whose fields are repeated to the sender.
 const MAX_HEADER_BYTES: usize = 64 * 1024;
@@ -20,11 +20,11 @@ const MAX_HEADER_BYTES: usize = 64 * 1024;
 #[derive(Debug, Clone)]
 pub struct Message<'a> {
     bytes: &'a [u8],
-    context: Context,
-    doubts: Doubts,
+    context: MessageSyntax,
+    doubts: CharsetDoubts,
     /// The first segments. Of a message of more, those behind them are found when asked: millions may be.
-    found: Vec<Found<'a>>,
-    further: Option<Counted<'a>>,
+    found: Vec<RawSegment<'a>>,
+    further: Option<CountedSegments<'a>>,
 }
 
 /// How many segments of a message are found once.
@@ -32,7 +32,7 @@ const FOUND_ONCE: usize = 1024;
 
 /// Where a segment was found.
 #[derive(Debug, Clone, Copy)]
-struct Found<'a> {
+struct RawSegment<'a> {
     raw: &'a [u8],
     name: SegmentName,
     occurrence: u32,
@@ -50,15 +50,15 @@ impl<'a> Message<'a> {
         let delimiters = Delimiters::read(bytes)?;
         let mut message = Self {
             bytes,
-            context: Context {
+            context: MessageSyntax {
                 delimiters,
                 charset: Charset::UTF_8,
             },
-            doubts: Doubts::default(),
+            doubts: CharsetDoubts::default(),
             found: Vec::with_capacity(16),
             further: None,
         };
-        let mut segments = Counted {
+        let mut segments = CountedSegments {
             segments: Segments::of(bytes, delimiters.field),
             counts: BTreeMap::new(),
         };
@@ -78,9 +78,9 @@ impl<'a> Message<'a> {
     pub fn from_utf_16(mut self) -> Self {
         let declared = self.header().field(18).simple();
         self.context.charset = Charset::UTF_8;
-        self.doubts = Doubts {
+        self.doubts = CharsetDoubts {
             is_not_utf_16: Charset::contradicts_utf_16(declared.raw()),
-            ..Doubts::default()
+            ..CharsetDoubts::default()
         };
         self
     }
@@ -95,9 +95,9 @@ impl<'a> Message<'a> {
         self.context.charset
     }
 
-    /// Doubts about the character set, each with the first value that it is about.
+    /// CharsetDoubts about the character set, each with the first value that it is about.
     pub fn charset_warnings(&self) -> Vec<(CharsetWarning, Position)> {
-        let Doubts {
+        let CharsetDoubts {
             is_unknown,
             is_not_utf_16,
             mismatch,
@@ -176,12 +176,12 @@ impl<'a> Message<'a> {
         let survey =
             lines::survey(self.bytes, &self.context.delimiters).map_err(
                 |unclear| match unclear {
-                    Unclear::Line(line) => ReadError::UnplacedLine(line),
-                    Unclear::Glued { line, name } => ReadError::GluedSegment {
+                    LineAmbiguity::Line(line) => ReadError::UnplacedLine(line),
+                    LineAmbiguity::Glued { line, name } => ReadError::GluedSegment {
                         line,
                         name: String::from_utf8_lossy(&name).into_owned(),
                     },
-                    Unclear::Mistyped { line, name } => ReadError::MistypedSegment {
+                    LineAmbiguity::Mistyped { line, name } => ReadError::MistypedSegment {
                         line,
                         name: String::from_utf8_lossy(&name).into_owned(),
                     },
@@ -217,7 +217,7 @@ impl<'a> Message<'a> {
         of_name.map(|found| self.segment(found))
     }
 
-    fn all_found(&self) -> impl Iterator<Item = Found<'a>> {
+    fn all_found(&self) -> impl Iterator<Item = RawSegment<'a>> {
         let further = self.further.iter().flat_map(Clone::clone);
         self.found.iter().copied().chain(further)
     }
@@ -248,14 +248,14 @@ impl<'a> Message<'a> {
 
     /// A segment of this name that is not there: all its fields are empty.
     pub fn absent(&self, name: &str) -> Segment<'a> {
-        self.segment(Found {
+        self.segment(RawSegment {
             raw: &[],
             name: SegmentName::of(name.as_bytes()),
             occurrence: 1,
         })
     }
 
-    fn segment(&self, found: Found<'a>) -> Segment<'a> {
+    fn segment(&self, found: RawSegment<'a>) -> Segment<'a> {
         Segment {
             found,
             context: self.context,
@@ -322,20 +322,20 @@ impl<'a> Message<'a> {
 
 /// The segments of a message, each counted among those of its name.
 #[derive(Debug, Clone)]
-struct Counted<'a> {
+struct CountedSegments<'a> {
     segments: Segments<'a>,
     counts: BTreeMap<SegmentName, u32>,
 }
 
-impl<'a> Iterator for Counted<'a> {
-    type Item = Found<'a>;
+impl<'a> Iterator for CountedSegments<'a> {
+    type Item = RawSegment<'a>;
 
-    fn next(&mut self) -> Option<Found<'a>> {
+    fn next(&mut self) -> Option<RawSegment<'a>> {
         let raw = self.segments.next()?;
         let name = SegmentName::of(raw);
         let count = self.counts.entry(name).or_default();
         *count = count.saturating_add(1);
-        Some(Found {
+        Some(RawSegment {
             raw,
             name,
             occurrence: *count,
@@ -362,8 +362,8 @@ pub enum Untidy {
 /// A segment of a message.
 #[derive(Debug, Clone, Copy)]
 pub struct Segment<'a> {
-    found: Found<'a>,
-    context: Context,
+    found: RawSegment<'a>,
+    context: MessageSyntax,
 }
 
 impl<'a> Segment<'a> {
@@ -409,7 +409,7 @@ impl<'a> Segment<'a> {
                 self.context.delimiters,
             ),
         };
-        let context = Context {
+        let context = MessageSyntax {
             delimiters,
             ..self.context
         };

@@ -27,14 +27,16 @@ pub mod time;
 pub mod utf16;
 pub mod value;
 
-pub use batch::{Batch, CountMismatch, Edges, Extents, envelope_header, looks_like_hl7, split};
-pub use builder::{Builder, Part, SegmentBuilder};
-pub use charset::{Charset, CharsetWarning, Doubts};
+pub use batch::{
+    CountMismatch, Extents, MessageBatch, MessageEdges, envelope_header, looks_like_hl7, split,
+};
+pub use builder::{Builder, ComponentValue, SegmentBuilder};
+pub use charset::{Charset, CharsetDoubts, CharsetWarning};
 pub use delimiters::Delimiters;
 pub use message::{Message, Segment, Untidy};
 pub use path::{Path, PathError, Position};
 pub use time::{InvalidTime, Timestamp};
-pub use utf16::Source;
+pub use utf16::FileBytes;
 pub use value::{Component, Field, Repetition, Subcomponent, Value};
 
 /// Why bytes cannot be read as HL7 at all; the reason `malformed` of interface.md 10.

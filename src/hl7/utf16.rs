@@ -10,14 +10,14 @@ use super::{ReadError, looks_like_hl7};
 
 /// The bytes of a file in an encoding in which delimiters are single bytes.
 #[derive(Debug, Clone)]
-pub struct Source<'a> {
+pub struct FileBytes<'a> {
     bytes: Cow<'a, [u8]>,
     /// UTF-16, of either order of bytes, where the file begins with its mark.
     encoding: Option<&'static Encoding>,
     is_damaged: bool,
 }
 
-impl<'a> Source<'a> {
+impl<'a> FileBytes<'a> {
     /// Reads a file in UTF-16 as UTF-8; any other is taken as it is.
     pub fn of(bytes: &'a [u8]) -> Self {
         match Encoding::for_bom(bytes) {
@@ -91,7 +91,7 @@ mod tests {
     fn both_orders_of_bytes_are_read_and_written_again() {
         for to_bytes in [u16::to_le_bytes, u16::to_be_bytes] {
             let file = utf_16(TEXT, to_bytes);
-            let source = Source::of(&file);
+            let source = FileBytes::of(&file);
             assert!(source.is_utf_16() && source.looks_like_hl7());
             assert_eq!(source.bytes(), TEXT.as_bytes());
             assert_eq!(source.check(), Ok(()));
@@ -100,7 +100,7 @@ mod tests {
                 &file[..file.len() - 1],
                 &[&file[..], b"\xd8\xd8\0\0"].concat(),
             ] {
-                assert_eq!(Source::of(damaged).check(), Err(ReadError::NotUtf16));
+                assert_eq!(FileBytes::of(damaged).check(), Err(ReadError::NotUtf16));
             }
         }
     }
@@ -108,7 +108,7 @@ mod tests {
     #[test]
     fn other_files_are_taken_as_they_are() {
         for file in [TEXT.as_bytes(), b"\xEF\xBB\xBFMSH|", b"", b"\xff"] {
-            let source = Source::of(file);
+            let source = FileBytes::of(file);
             assert!(!source.is_utf_16());
             assert_eq!(source.bytes(), file);
             assert_eq!(source.as_it_came(b"\xe9"), &b"\xe9"[..]);

@@ -16,7 +16,7 @@ use super::path::Position;
 
 /// How the message that a value stands in is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Context {
+pub(super) struct MessageSyntax {
     pub(super) delimiters: Delimiters,
     pub(super) charset: Charset,
 }
@@ -25,7 +25,7 @@ pub(super) struct Context {
 #[derive(Debug, Clone, Copy)]
 pub struct Value<'a> {
     raw: &'a [u8],
-    context: Context,
+    context: MessageSyntax,
     position: Position,
 }
 
@@ -220,7 +220,7 @@ level!(
 );
 
 impl<'a> Field<'a> {
-    pub(super) fn new(raw: &'a [u8], context: Context, position: Position) -> Self {
+    pub(super) fn new(raw: &'a [u8], context: MessageSyntax, position: Position) -> Self {
         Self(Value {
             raw,
             context,
@@ -363,7 +363,7 @@ mod tests {
     use super::*;
 
     fn field(raw: &str) -> Field<'_> {
-        let context = Context {
+        let context = MessageSyntax {
             delimiters: Delimiters::STANDARD,
             charset: Charset::UTF_8,
         };

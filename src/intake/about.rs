@@ -14,12 +14,12 @@ use crate::cda::Cda;
 use crate::config::Facility;
 use crate::hl7::{Message, Timestamp};
 use crate::model::identifiers::ContentHash;
-use crate::model::refused::RefusedAbout;
+use crate::model::refused::RefusalSubject;
 
 /// What a message is about, and does. The subject is a hash, since a refused message leaves no more of itself than its
 /// sidecar says.
-fn about(does: &str, words: impl Serialize, time: Option<DateTime<Utc>>) -> RefusedAbout {
-    RefusedAbout {
+fn about(does: &str, words: impl Serialize, time: Option<DateTime<Utc>>) -> RefusalSubject {
+    RefusalSubject {
         subject: ContentHash::of_json(&(does, words)),
         time,
     }
@@ -39,7 +39,7 @@ where
 }
 
 /// What a message of HL7 is about; nothing where that cannot be told.
-pub fn of_message(message: &Message<'_>, facility: &Facility) -> Option<RefusedAbout> {
+pub fn of_message(message: &Message<'_>, facility: &Facility) -> Option<RefusalSubject> {
     // What is refused for its size is not read any further.
     route::check_bounds(message).ok()?;
     let (code, trigger) = route::message_type(message);
@@ -102,7 +102,7 @@ pub fn of_message(message: &Message<'_>, facility: &Facility) -> Option<RefusedA
 }
 
 /// What a CDA document is about.
-pub fn of_cda(cda: &Cda, facility: &Facility) -> Option<RefusedAbout> {
+pub fn of_cda(cda: &Cda, facility: &Facility) -> Option<RefusalSubject> {
     let (case, _) = cdar2::case_id(&cda.header, facility)?;
     let time = cda.header.effective_time.as_ref();
     let time = time.and_then(|time| Timestamp::parse(&time.text).ok());
@@ -111,7 +111,7 @@ pub fn of_cda(cda: &Cda, facility: &Facility) -> Option<RefusedAbout> {
 }
 
 /// What a command of the desk is about: those about a case.
-pub fn of_command(command: &Command) -> Option<RefusedAbout> {
+pub fn of_command(command: &Command) -> Option<RefusalSubject> {
     let case = match &command.action {
         Action::Schedule(it) => it.case.as_ref()?,
         Action::Unschedule(it) | Action::Reopen(it) | Action::Cancel(it) | Action::Renew(it) => {

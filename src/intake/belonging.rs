@@ -8,7 +8,7 @@ use std::fmt;
 
 use crate::model::case::Case;
 use crate::model::change::{Change, Record};
-use crate::model::document::{Attached, Document};
+use crate::model::document::{AttachmentPlace, Document};
 use crate::model::identifiers::{CaseId, DocumentId, FacilityId, Ipp, NoteId};
 use crate::model::note::Note;
 use crate::model::view::{View, ViewError};
@@ -16,7 +16,7 @@ use crate::store::PendingChanges;
 
 /// Where a document stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Holder {
+pub enum DocumentHolder {
     /// In a case.
     Case(CaseId),
     /// On a note.
@@ -25,20 +25,20 @@ pub enum Holder {
 
 /// Something that does not belong where it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Misplaced {
+pub struct MisplacedDocument {
     /// The facility.
     pub facility: FacilityId,
     /// The document.
     pub document: DocumentId,
     /// Where it stands.
-    pub holder: Holder,
+    pub holder: DocumentHolder,
     /// What is wrong with that.
-    pub wrong: Wrong,
+    pub wrong: Misplacement,
 }
 
 /// What is wrong with a document and the case or note that lists it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wrong {
+pub enum Misplacement {
     /// It is another patient's.
     OtherPatient,
     /// It is attached to a case that is not known, or does not list it.
@@ -47,25 +47,25 @@ pub enum Wrong {
     Unknown,
 }
 
-impl fmt::Display for Misplaced {
+impl fmt::Display for MisplacedDocument {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             facility, document, ..
         } = self;
         let holder = match &self.holder {
-            Holder::Case(case) => format!("the case {case}"),
-            Holder::Note(note) => format!("the note {note}"),
+            DocumentHolder::Case(case) => format!("the case {case}"),
+            DocumentHolder::Note(note) => format!("the note {note}"),
         };
         match self.wrong {
-            Wrong::OtherPatient => write!(
+            Misplacement::OtherPatient => write!(
                 f,
                 "{holder} of {facility} lists the document {document}, which is another patient's"
             ),
-            Wrong::NotHeld => write!(
+            Misplacement::NotHeld => write!(
                 f,
                 "the document {document} of {facility} is attached to {holder}, which is not known or does not list it"
             ),
-            Wrong::Unknown => write!(
+            Misplacement::Unknown => write!(
                 f,
                 "{holder} of {facility} lists the document {document}, which is not known"
             ),
@@ -77,7 +77,7 @@ impl fmt::Display for Misplaced {
 pub fn misplaced<'k>(
     view: &PendingChanges<'_>,
     keys: impl IntoIterator<Item = &'k String>,
-) -> Result<Option<Misplaced>, ViewError> {
+) -> Result<Option<MisplacedDocument>, ViewError> {
     for key in keys {
         let found = match key.split_once('/') {
             Some(("case", _)) => match view.of_patient::<Case>(key)? {
@@ -106,7 +106,7 @@ pub fn misplaced<'k>(
 pub fn joined_wrongly(
     view: &PendingChanges<'_>,
     changes: &[Change],
-) -> Result<Option<Misplaced>, ViewError> {
+) -> Result<Option<MisplacedDocument>, ViewError> {
     for change in changes {
         if let Change::Put(Record::Document(document)) = change
             && let Some(found) = where_attached(view, document)?
@@ -117,14 +117,14 @@ pub fn joined_wrongly(
     Ok(None)
 }
 
-fn in_case(view: &PendingChanges<'_>, case: &Case) -> Result<Option<Misplaced>, ViewError> {
+fn in_case(view: &PendingChanges<'_>, case: &Case) -> Result<Option<MisplacedDocument>, ViewError> {
     for document in view.documents_of_case(&case.facility, &case.id)? {
         if !is_of(view, &document, case.ipp.as_ref())? {
-            return Ok(Some(Misplaced {
+            return Ok(Some(MisplacedDocument {
                 facility: case.facility.clone(),
                 document: document.id,
-                holder: Holder::Case(case.id.clone()),
-                wrong: Wrong::OtherPatient,
+                holder: DocumentHolder::Case(case.id.clone()),
+                wrong: Misplacement::OtherPatient,
             }));
         }
     }
@@ -132,22 +132,22 @@ fn in_case(view: &PendingChanges<'_>, case: &Case) -> Result<Option<Misplaced>, 
 }
 
 /// A note also lists what has left it for a case.
-fn on_note(view: &PendingChanges<'_>, note: &Note) -> Result<Option<Misplaced>, ViewError> {
+fn on_note(view: &PendingChanges<'_>, note: &Note) -> Result<Option<MisplacedDocument>, ViewError> {
     for id in &note.documents {
         let wrong = match view.document(&note.facility, id)? {
-            None => Wrong::Unknown,
+            None => Misplacement::Unknown,
             Some(it)
-                if it.attached == Attached::Note(note.id.clone())
+                if it.attached == AttachmentPlace::Note(note.id.clone())
                     && !is_of(view, &it, Some(&note.ipp))? =>
             {
-                Wrong::OtherPatient
+                Misplacement::OtherPatient
             }
             Some(_) => continue,
         };
-        return Ok(Some(Misplaced {
+        return Ok(Some(MisplacedDocument {
             facility: note.facility.clone(),
             document: id.clone(),
-            holder: Holder::Note(note.id.clone()),
+            holder: DocumentHolder::Note(note.id.clone()),
             wrong,
         }));
     }
@@ -158,25 +158,27 @@ fn on_note(view: &PendingChanges<'_>, note: &Note) -> Result<Option<Misplaced>, 
 fn where_attached(
     view: &PendingChanges<'_>,
     document: &Document,
-) -> Result<Option<Misplaced>, ViewError> {
+) -> Result<Option<MisplacedDocument>, ViewError> {
     let (holder, wrong) = match &document.attached {
-        Attached::Case(id) => {
+        AttachmentPlace::Case(id) => {
             let case = view.case(&document.facility, id)?;
             let wrong = match case {
-                Some(case) if !is_of(view, document, case.ipp.as_ref())? => Wrong::OtherPatient,
+                Some(case) if !is_of(view, document, case.ipp.as_ref())? => {
+                    Misplacement::OtherPatient
+                }
                 Some(_) => return Ok(None),
-                None => Wrong::NotHeld,
+                None => Misplacement::NotHeld,
             };
-            (Holder::Case(id.clone()), wrong)
+            (DocumentHolder::Case(id.clone()), wrong)
         }
-        Attached::Note(id) => match view.note(id)? {
+        AttachmentPlace::Note(id) => match view.note(id)? {
             Some(note) if !is_of(view, document, Some(&note.ipp))? => {
-                (Holder::Note(id.clone()), Wrong::OtherPatient)
+                (DocumentHolder::Note(id.clone()), Misplacement::OtherPatient)
             }
             _ => return Ok(None),
         },
     };
-    Ok(Some(Misplaced {
+    Ok(Some(MisplacedDocument {
         facility: document.facility.clone(),
         document: document.id.clone(),
         holder,

@@ -4,21 +4,24 @@ mod carried;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-pub use carried::{Carried, newcomer};
+pub use carried::{EmbeddedDocument, newcomer};
 use carried::{answer_to_more, check_carried, of_message};
 
-use super::identity::{self, At, Demographics, IppRead, RequiredPlaces, Said};
-use super::scheduling::{self, Found, Received};
+use super::identity::{self, Demographics, FieldUpdate, IppRead, RequiredPlaces, SourceLocation};
+use super::scheduling::{self, MessageCopy, SessionMatch};
 use super::trail::Trail;
-use super::{Content, Context, Decided, Decision, Stop, content, form, made, siu};
+use super::{Content, Context, Decision, DecisionResult, Stop, content, form, made, siu};
 use crate::cda::Cda;
-use crate::cda::header::{Header, Identifier, NamePart, PatientRole, Person, Written, places};
+use crate::cda::header::{
+    CdaHeader, HeaderValue, Identifier, NamePart, PatientRole, Professional, places,
+};
 use crate::config::{CdaCaseId, Facility};
 use crate::hl7::Timestamp;
 use crate::model::case::{Case, CaseState, LastCda};
 use crate::model::change::{Record, Subject};
 use crate::model::document::{
-    Attached, ContentType, Document, DocumentKind, DocumentVersion, Standing, UniqueId,
+    AttachmentPlace, ContentType, Document, DocumentKind, DocumentVersion, UniqueId,
+    VersionStanding,
 };
 use crate::model::excerpt::LONGEST_TEXT;
 use crate::model::identifiers::{
@@ -28,7 +31,7 @@ use crate::model::name::GivenNames;
 use crate::model::outcome::{Location, Reason, Refusal, Verdict, Warning, WarningCode};
 use crate::model::patient::{Authority, Patient, Physician, PhysicianNumber};
 use crate::model::questionnaire::{FilledQuestionnaire, Questionnaire, Section, Statement};
-use crate::model::session::{By, SessionState};
+use crate::model::session::{SessionKey, SessionState};
 use crate::model::view::{View, ViewError};
 
 /// The root of session ids (CI-SIS, FRCP).
@@ -48,11 +51,11 @@ const BY: &str = "CDA";
 pub fn decide<'m>(
     bytes: &'m [u8],
     cda: &Cda,
-    carried: Option<&Carried<'_>>,
+    carried: Option<&EmbeddedDocument<'_>>,
     view: &dyn View,
     context: &Context<'_>,
     trail: &mut Trail,
-) -> Decided<'m> {
+) -> DecisionResult<'m> {
     let facility = &context.facility.id;
     let hash = cda.hash.clone();
     if let Some(carried) = carried {
@@ -87,7 +90,7 @@ fn warn_of_cut(characters: usize) -> Option<Warning> {
 }
 
 /// The times that are read, and not written as HL7 writes them.
-fn untidy_times(header: &Header) -> impl Iterator<Item = Warning> {
+fn untidy_times(header: &CdaHeader) -> impl Iterator<Item = Warning> {
     [
         &header.effective_time,
         &header.session_date,
@@ -113,7 +116,7 @@ fn created(
         |ins| identity::other_with_ins(ins, &read.ipp, view, facility),
         warnings,
     )?;
-    demographics.network = network.map_or(Said::Absent, Said::Given);
+    demographics.network = network.map_or(FieldUpdate::Absent, FieldUpdate::Given);
     Ok(identity::new_patient(facility, read, demographics, trail)?)
 }
 
@@ -121,11 +124,11 @@ fn created(
 fn decide_new<'m>(
     bytes: &'m [u8],
     cda: &Cda,
-    carried: Option<&Carried<'_>>,
+    carried: Option<&EmbeddedDocument<'_>>,
     view: &dyn View,
     context: &Context<'_>,
     trail: &mut Trail,
-) -> Decided<'m> {
+) -> DecisionResult<'m> {
     let facility = context.facility;
     let header = &cda.header;
     tell_document(header, trail);
@@ -148,7 +151,7 @@ fn decide_new<'m>(
     if last.is_some_and(|last| is_older(&this, last)) {
         return Ok(Decision::unchanged(Verdict::Stale));
     }
-    let flow = Flow {
+    let flow = CdaFlow {
         bytes,
         cda,
         facility,
@@ -160,7 +163,7 @@ fn decide_new<'m>(
 }
 
 /// Tells the trail by what a document and its versions are known.
-fn tell_document(header: &Header, trail: &mut Trail) {
+fn tell_document(header: &CdaHeader, trail: &mut Trail) {
     trail.about("document");
     if let Some(code) = &header.code {
         trail.tell("document_code", &code.text, code.place, "");
@@ -179,7 +182,7 @@ fn tell_document(header: &Header, trail: &mut Trail) {
 }
 
 /// The number of this version, where it has one.
-fn version(header: &Header) -> Result<Option<u64>, Refusal> {
+fn version(header: &CdaHeader) -> Result<Option<u64>, Refusal> {
     const LAST: u64 = 999_999_999;
     let Some(written) = &header.version_number else {
         return Ok(None);
@@ -208,7 +211,7 @@ fn is_older(this: &LastCda, last: &LastCda) -> bool {
     }
 }
 
-fn check_code(header: &Header, facility: &Facility) -> Result<(), Refusal> {
+fn check_code(header: &CdaHeader, facility: &Facility) -> Result<(), Refusal> {
     let code = header.code.as_ref().map(|code| code.text.as_str());
     let accepted = &facility.cda.document_codes;
     if code.is_some_and(|code| accepted.iter().any(|accepted| accepted == code)) {
@@ -230,7 +233,7 @@ fn check_code(header: &Header, facility: &Facility) -> Result<(), Refusal> {
 }
 
 /// The id of the case, and where it stands: the first of the configured places that has one.
-pub fn case_id(header: &Header, facility: &Facility) -> Option<(CaseId, Location)> {
+pub fn case_id(header: &CdaHeader, facility: &Facility) -> Option<(CaseId, Location)> {
     let found = facility.cda.case_id.iter().find_map(|place| match place {
         CdaCaseId::Order => header.orders.first(),
         CdaCaseId::SetId => header.set_id.as_ref(),
@@ -239,7 +242,7 @@ pub fn case_id(header: &Header, facility: &Facility) -> Option<(CaseId, Location
 }
 
 fn time(
-    header: &Header,
+    header: &CdaHeader,
     context: &Context<'_>,
     trail: &mut Trail,
 ) -> Result<Option<DateTime<Utc>>, Refusal> {
@@ -267,24 +270,24 @@ fn missing(name: &str, place: &str) -> Refusal {
 }
 
 /// A document about a case that is not ahead of it.
-struct Flow<'a, 'm> {
+struct CdaFlow<'a, 'm> {
     bytes: &'m [u8],
     cda: &'a Cda,
     facility: &'a Facility,
     view: &'a dyn View,
     this: LastCda,
-    carried: Option<&'a Carried<'a>>,
+    carried: Option<&'a EmbeddedDocument<'a>>,
 }
 
-impl<'m> Flow<'_, 'm> {
-    fn schedule(&self, id: CaseId, known: Option<Case>, trail: &mut Trail) -> Decided<'m> {
+impl<'m> CdaFlow<'_, 'm> {
+    fn schedule(&self, id: CaseId, known: Option<Case>, trail: &mut Trail) -> DecisionResult<'m> {
         let mut decision = Decision::unchanged(match known {
             None => Verdict::Accepted,
             Some(_) => Verdict::Updated,
         });
         decision.warnings.extend(self.cda.charset.iter().cloned());
         let header = &self.cda.header;
-        let asked = Asked::read(header, self.facility, &mut decision.warnings, trail)?;
+        let asked = CdaRequest::read(header, self.facility, &mut decision.warnings, trail)?;
         trail.about("patient");
         let read = match read_ipp(&header.patient, self.facility, trail) {
             Err(refusal) if refusal.reason == Reason::MissingIpp && self.carried.is_some() => {
@@ -340,7 +343,7 @@ impl<'m> Flow<'_, 'm> {
         &self,
         decision: &mut Decision<'m>,
         case: &mut Case,
-        asked: &Asked<'_>,
+        asked: &CdaRequest<'_>,
     ) -> Result<(), ViewError> {
         let mut doubts = Vec::new();
         let (found, pathway) = self.find_session(asked, &mut doubts)?;
@@ -361,7 +364,7 @@ impl<'m> Flow<'_, 'm> {
         }
         decision.warnings.append(&mut doubts);
         let file_name = self.file_name(case);
-        let received = || Received {
+        let received = || MessageCopy {
             content: self.content(),
             content_type: ContentType::Cda,
             file_name,
@@ -375,7 +378,7 @@ impl<'m> Flow<'_, 'm> {
     ///
     /// A document carries an INS only of a verified identity (CI-SIS), so no status is asked for.
     fn known_by_ins(&self, without: Reason) -> Result<Result<IppRead, Refusal>, Stop> {
-        let place = At::Element(places::PATIENT_ID);
+        let place = SourceLocation::Element(places::PATIENT_ID);
         let patient = &self.cda.header.patient;
         let said = demographics(patient, self.facility, &mut Vec::new(), &mut Trail::off())?;
         let Some(ins) = said.ins.as_given() else {
@@ -411,7 +414,7 @@ impl<'m> Flow<'_, 'm> {
         case: &mut Case,
         read: IppRead,
         ipp: Ipp,
-        asked: &Asked<'_>,
+        asked: &CdaRequest<'_>,
         trail: &mut Trail,
     ) -> Result<(), Stop> {
         let header = &self.cda.header;
@@ -456,9 +459,9 @@ impl<'m> Flow<'_, 'm> {
     /// The session that the ids of the encounter lead to, and the pathway of the case (interface.md 5, "Which session").
     fn find_session(
         &self,
-        asked: &Asked<'_>,
+        asked: &CdaRequest<'_>,
         doubts: &mut Vec<Warning>,
-    ) -> Result<(Found, PathwayId), ViewError> {
+    ) -> Result<(SessionMatch, PathwayId), ViewError> {
         for id in asked
             .encounters
             .iter()
@@ -480,14 +483,14 @@ impl<'m> Flow<'_, 'm> {
                 );
             } else if session.state == SessionState::Planned {
                 return Ok((
-                    Found::Session(Box::new(session)),
+                    SessionMatch::Session(Box::new(session)),
                     PathwayId::new(id.value()),
                 ));
             }
         }
         let root = self.facility.cda.pathway_root.as_deref();
         let mut ambiguous = false;
-        for by in [By::Pathway, By::Family] {
+        for by in [SessionKey::Pathway, SessionKey::Family] {
             for id in asked
                 .encounters
                 .iter()
@@ -495,9 +498,11 @@ impl<'m> Flow<'_, 'm> {
             {
                 let id = PathwayId::new(id.value());
                 match scheduling::find_by(self.view, asked.date, by, &id)? {
-                    Found::Session(session) => return Ok((Found::Session(session), id)),
-                    Found::Ambiguous => ambiguous = true,
-                    Found::NotFound => {}
+                    SessionMatch::Session(session) => {
+                        return Ok((SessionMatch::Session(session), id));
+                    }
+                    SessionMatch::Ambiguous => ambiguous = true,
+                    SessionMatch::NotFound => {}
                 }
             }
         }
@@ -507,8 +512,8 @@ impl<'m> Flow<'_, 'm> {
             .find(|id| id.is_under(MEETING_ROOT))
             .unwrap_or(asked.first);
         let found = match ambiguous {
-            true => Found::Ambiguous,
-            false => Found::NotFound,
+            true => SessionMatch::Ambiguous,
+            false => SessionMatch::NotFound,
         };
         Ok((found, PathwayId::new(named.value())))
     }
@@ -616,7 +621,7 @@ impl<'m> Flow<'_, 'm> {
         document.deletion_time = None;
         let current = document.current();
         if current.is_none_or(|current| current.sha256 != hash) {
-            let former = document.add(Standing::Latest, |version| DocumentVersion {
+            let former = document.add(VersionStanding::Latest, |version| DocumentVersion {
                 version,
                 file_name: self.file_name(case),
                 content_type: ContentType::Cda,
@@ -630,7 +635,7 @@ impl<'m> Flow<'_, 'm> {
         if decision.contents.iter().all(|content| content.hash != hash) {
             decision.contents.push(self.content());
         }
-        if matches!(document.attached, Attached::Case(_)) {
+        if matches!(document.attached, AttachmentPlace::Case(_)) {
             if is_new {
                 scheduling::tell(decision, case, format!("document {} joined", document.id));
             }
@@ -651,7 +656,7 @@ impl<'m> Flow<'_, 'm> {
     ) -> Result<Document, ViewError> {
         let key = unique_id.map_or(hash.as_str(), String::as_str);
         let key = format!("{}\n{key}", case.id);
-        let attached = Attached::Case(case.id.clone());
+        let attached = AttachmentPlace::Case(case.id.clone());
         let known = |id: &str| self.view.document(&case.facility, &DocumentId::new(id));
         let sent_in = || hash.to_string();
         let id = made::own_id("cda", &case.facility, &key, sent_in, |id| {
@@ -713,12 +718,12 @@ impl<'m> Flow<'_, 'm> {
         for document in answering {
             // It may have joined by this very decision.
             let document = decision.document(&document.id).cloned().unwrap_or(document);
-            let is_here = document.attached == Attached::Case(case.id.clone());
-            let is_free = matches!(document.attached, Attached::Note(_));
+            let is_here = document.attached == AttachmentPlace::Case(case.id.clone());
+            let is_free = matches!(document.attached, AttachmentPlace::Note(_));
             let is_document = document.kind == DocumentKind::Document;
             if is_document && (is_here || is_free && found.is_none()) {
                 let is_better = found.as_ref().is_none_or(|found| {
-                    found.deleted || matches!(found.attached, Attached::Note(_))
+                    found.deleted || matches!(found.attached, AttachmentPlace::Note(_))
                 });
                 if is_better {
                     found = Some(document);
@@ -787,7 +792,7 @@ fn count_statements(section: &Section) -> usize {
 }
 
 /// What the document asks for, in the order of the table in interface.md 5.
-struct Asked<'h> {
+struct CdaRequest<'h> {
     submitter: Physician,
     lead: Physician,
     network: Option<NetworkId>,
@@ -797,9 +802,9 @@ struct Asked<'h> {
     date: NaiveDate,
 }
 
-impl<'h> Asked<'h> {
+impl<'h> CdaRequest<'h> {
     fn read(
-        header: &'h Header,
+        header: &'h CdaHeader,
         facility: &Facility,
         warnings: &mut Vec<Warning>,
         trail: &mut Trail,
@@ -851,7 +856,7 @@ impl<'h> Asked<'h> {
 }
 
 /// The patient's network, as the document names it.
-fn network(header: &Header, facility: &Facility) -> Option<String> {
+fn network(header: &CdaHeader, facility: &Facility) -> Option<String> {
     let root = facility.cda.network_root.as_deref();
     let mut ids = header.patient.organizations.iter();
     ids.find(|id| root.is_some_and(|root| id.is_under(root)))
@@ -868,7 +873,7 @@ static NO_IDENTIFIER: Identifier = Identifier {
 
 /// Reads a physician, who has a name for the trail and one in words.
 fn physician(
-    person: Option<&Person>,
+    person: Option<&Professional>,
     (name, what): (&str, &str),
     place: &'static str,
     warnings: &mut Vec<Warning>,
@@ -906,7 +911,7 @@ fn physician(
 }
 
 /// The calendar date as written, never shifted.
-fn session_date(written: Option<&Written>, trail: &mut Trail) -> Result<NaiveDate, Refusal> {
+fn session_date(written: Option<&HeaderValue>, trail: &mut Trail) -> Result<NaiveDate, Refusal> {
     let written = written.ok_or_else(|| missing("date of the session", places::SESSION_DATE))?;
     let date = scheduling::read_session_date(&written.text).map_err(|refusal| {
         refusal
@@ -927,7 +932,7 @@ fn read_ipp(
     facility: &Facility,
     trail: &mut Trail,
 ) -> Result<IppRead, Refusal> {
-    let place = At::Element(places::PATIENT_ID);
+    let place = SourceLocation::Element(places::PATIENT_ID);
     let candidates: Vec<(&Identifier, &str)> = patient
         .ids
         .iter()
@@ -1011,7 +1016,7 @@ fn no_ipp() -> IppRead {
         authority: None,
         untyped: false,
         foreign: false,
-        place: At::Element(places::PATIENT_ID),
+        place: SourceLocation::Element(places::PATIENT_ID),
     }
 }
 
@@ -1023,8 +1028,8 @@ fn demographics(
     trail: &mut Trail,
 ) -> Result<Demographics, Refusal> {
     // A text, and the rule by which it is the one.
-    type Chosen<'p> = Option<(&'p str, &'static str)>;
-    let qualified = |parts, qualifier, rule| -> Chosen<'_> {
+    type NameChoice<'p> = Option<(&'p str, &'static str)>;
+    let qualified = |parts, qualifier, rule| -> NameChoice<'_> {
         NamePart::qualified(parts, qualifier).map(|text| (text, rule))
     };
     let birth_given_name = qualified(&patient.given, "BR", "qualifier BR");
@@ -1041,12 +1046,12 @@ fn demographics(
         });
     let usual_name = qualified(&patient.family, "CL", "qualifier CL")
         .or_else(|| qualified(&patient.family, "SP", "qualifier SP"));
-    let mut given = |name: &str, place: &str, chosen: Chosen<'_>| match chosen {
+    let mut given = |name: &str, place: &str, chosen: NameChoice<'_>| match chosen {
         Some((text, rule)) => {
             trail.tell(name, text, place, rule);
-            Said::Given(text.to_owned())
+            FieldUpdate::Given(text.to_owned())
         }
-        None => Said::Absent,
+        None => FieldUpdate::Absent,
     };
     let given_name = given("given_name", places::GIVEN, given_name);
     let birth_given_name = given("birth_given_name", places::GIVEN, birth_given_name);
@@ -1062,13 +1067,13 @@ fn demographics(
     let birth_name = match birth_name {
         Some((name, rule)) => {
             trail.tell("birth_name", name, places::FAMILY, rule);
-            Said::Given(name.to_owned())
+            FieldUpdate::Given(name.to_owned())
         }
-        None => Said::Absent,
+        None => FieldUpdate::Absent,
     };
     Ok(Demographics {
         ins: ins(patient, warnings, trail),
-        social_security_number: Said::Absent,
+        social_security_number: FieldUpdate::Absent,
         given_name,
         birth_given_name,
         birth_name,
@@ -1077,51 +1082,51 @@ fn demographics(
             Some(code) => {
                 trail.tell("sex", &code.text, code.place, "");
                 let sex = identity::read_sex(&code.text, Location::named(code.place));
-                trail.go_on(sex.map(Said::Given), Said::default)?
+                trail.go_on(sex.map(FieldUpdate::Given), FieldUpdate::default)?
             }
-            None => Said::Absent,
+            None => FieldUpdate::Absent,
         },
         birth_date: match &patient.birth_time {
             Some(time) => {
                 let date = identity::read_birth_date(&time.text, Location::named(time.place));
                 trail.read("birth_date", &date, &time.text, time.place, "");
-                trail.go_on(date.map(Said::Given), Said::default)?
+                trail.go_on(date.map(FieldUpdate::Given), FieldUpdate::default)?
             }
-            None => Said::Absent,
+            None => FieldUpdate::Absent,
         },
         phone: match phone(patient) {
             Some((number, rule)) => {
                 let phone = identity::read_phone(number, &facility.region, places::TELECOM);
                 trail.read("phone", &phone, number, places::TELECOM, rule);
-                trail.go_on(phone.map(Said::Given), Said::default)?
+                trail.go_on(phone.map(FieldUpdate::Given), FieldUpdate::default)?
             }
-            None => Said::Absent,
+            None => FieldUpdate::Absent,
         },
         email: match patient.telecoms.iter().find(|it| it.scheme == "mailto") {
             Some(telecom) => {
                 let email = identity::read_email(&telecom.address, places::TELECOM);
                 let rule = "the first mailto:";
                 trail.read("email", &email, &telecom.address, places::TELECOM, rule);
-                trail.go_on(email.map(Said::Given), Said::default)?
+                trail.go_on(email.map(FieldUpdate::Given), FieldUpdate::default)?
             }
-            None => Said::Absent,
+            None => FieldUpdate::Absent,
         },
         address: address(patient, warnings, trail),
-        identity_status: Said::Absent,
-        identity_attributes: Said::Absent,
-        network: Said::Absent,
-        physician: Said::Absent,
+        identity_status: FieldUpdate::Absent,
+        identity_attributes: FieldUpdate::Absent,
+        network: FieldUpdate::Absent,
+        physician: FieldUpdate::Absent,
         places: RequiredPlaces {
-            given_name: At::Element(places::GIVEN),
-            birth_name: At::Element(places::FAMILY),
-            sex: At::Element(places::GENDER),
-            birth_date: At::Element(places::BIRTH_TIME),
+            given_name: SourceLocation::Element(places::GIVEN),
+            birth_name: SourceLocation::Element(places::FAMILY),
+            sex: SourceLocation::Element(places::GENDER),
+            birth_date: SourceLocation::Element(places::BIRTH_TIME),
         },
     })
 }
 
-fn ins(patient: &PatientRole, warnings: &mut Vec<Warning>, trail: &mut Trail) -> Said<Ins> {
-    let mut found = Said::Absent;
+fn ins(patient: &PatientRole, warnings: &mut Vec<Warning>, trail: &mut Trail) -> FieldUpdate<Ins> {
+    let mut found = FieldUpdate::Absent;
     let mut all = Vec::new();
     for id in &patient.ids {
         let (Some(root), Some(value)) = (&id.root, &id.extension) else {
@@ -1162,7 +1167,7 @@ fn address(
     patient: &PatientRole,
     warnings: &mut Vec<Warning>,
     trail: &mut Trail,
-) -> Said<crate::model::patient::Address> {
+) -> FieldUpdate<crate::model::patient::Address> {
     let written = || {
         patient
             .addresses
@@ -1173,7 +1178,7 @@ fn address(
         .find(|address| address.uses.iter().any(|own| own == "H"))
         .or_else(|| written().next());
     let Some(chosen) = chosen.cloned() else {
-        return Said::Absent;
+        return FieldUpdate::Absent;
     };
     let mut rule = match chosen.uses.iter().any(|own| own == "H") {
         true => "use H",
@@ -1200,7 +1205,7 @@ fn address(
         Location::named(places::ADDRESS),
         warnings,
     )
-    .map_or(Said::Absent, Said::Given)
+    .map_or(FieldUpdate::Absent, FieldUpdate::Given)
 }
 
 #[cfg(test)]

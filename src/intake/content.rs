@@ -568,7 +568,7 @@ mod tests {
         #[test]
         fn no_bytes_are_too_strange(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let _ = content_type(&bytes);
-            let _ = head::CdaHead::read(&bytes);
+            let _ = head::CdaIdentifiers::read(&bytes);
             let _ = decode_base64(&bytes);
             for first in [&b"II*\0"[..], b"MM\0*"] {
                 let _ = ends_whole(&[first, &bytes[..]].concat(), ContentType::Tiff);

@@ -9,17 +9,18 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, Utc};
 
 use super::content;
-use super::head::CdaHead;
-use super::identity::{self, At, Traits, text, word};
+use super::head::CdaIdentifiers;
+use super::identity::{self, SourceLocation, Traits, text, word};
 use super::trail::Trail;
-use super::{Content, Context, Decided, Decision, Stop, made, route, scheduling};
+use super::{Content, Context, Decision, DecisionResult, Stop, made, route, scheduling};
 use crate::config::Facility;
 use crate::hl7::{Field, Message, Position, Repetition, Segment, Value};
 use crate::model::case::Case;
 use crate::model::change::{Record, Subject};
 use crate::model::date::PartialDate;
 use crate::model::document::{
-    Attached, ContentType, Document, DocumentKind, DocumentVersion, Standing, UniqueId,
+    AttachmentPlace, ContentType, Document, DocumentKind, DocumentVersion, UniqueId,
+    VersionStanding,
 };
 use crate::model::identifiers::{CaseId, ContentHash, DocumentId, Ipp, NetworkId, NoteId};
 use crate::model::note::{Note, NoteReason};
@@ -59,7 +60,7 @@ pub fn decide<'m>(
     view: &dyn View,
     context: &Context<'_>,
     trail: &mut Trail,
-) -> Decided<'m> {
+) -> DecisionResult<'m> {
     let is_mdm = message.message_code().trim() == "MDM";
     let event = message.trigger().trim().to_owned();
     let mut sent = sent_documents(message, &event);
@@ -73,8 +74,8 @@ pub fn decide<'m>(
         );
         return Err(refusal.at(one_too_many.obx.position()).into());
     }
-    let Parts { joined, doubts } = join_parts(&mut sent)?;
-    let mut flow = Flow {
+    let DocumentParts { joined, doubts } = join_parts(&mut sent)?;
+    let mut flow = DocumentFlow {
         message,
         sent: &sent,
         joined,
@@ -111,7 +112,7 @@ pub fn decide<'m>(
 const MAX_DOCUMENTS: usize = 1_000;
 
 /// A message that carries no document: only the even events of MDM must (HL7 v2.5 chapter 9.6).
-fn without_document<'m>(message: &Message<'m>, is_mdm: bool, event: &str) -> Decided<'m> {
+fn without_document<'m>(message: &Message<'m>, is_mdm: bool, event: &str) -> DecisionResult<'m> {
     let must = is_mdm && matches!(event, "T02" | "T04" | "T06" | "T08" | "T10");
     let deletes = |obx: Segment<'_>| word(&obx.field(11).simple()).as_deref() == Some("D");
     if must && !message.all("OBX").any(deletes) {
@@ -142,7 +143,7 @@ fn weightier(one: Verdict, other: Verdict) -> Verdict {
 
 /// What is to become of a document (OBX-11).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Status {
+enum DocumentStatus {
     /// New, or the next version of the one with its unique id.
     Final,
     /// The next version of one that is known by any of its ids.
@@ -151,30 +152,30 @@ enum Status {
     Delete,
 }
 
-impl Status {
+impl DocumentStatus {
     fn of(obx: &Segment<'_>, event: &str) -> Self {
         match (word(&obx.field(11).simple()).as_deref(), event) {
-            (Some("C"), _) | (None, "T10") => Status::Replace,
-            (Some("D" | "W"), _) | (None, "T11") => Status::Delete,
-            _ => Status::Final,
+            (Some("C"), _) | (None, "T10") => DocumentStatus::Replace,
+            (Some("D" | "W"), _) | (None, "T11") => DocumentStatus::Delete,
+            _ => DocumentStatus::Final,
         }
     }
 }
 
 /// An OBX that is a document, with the segments that it belongs to.
 #[derive(Debug, Clone, Copy)]
-struct Sent<'m> {
+struct ObxDocument<'m> {
     obx: Segment<'m>,
     /// Which repetition of OBX-5 it is.
     value: Repetition<'m>,
-    status: Status,
+    status: DocumentStatus,
     pid: Option<Segment<'m>>,
     orc: Option<Segment<'m>>,
     obr: Option<Segment<'m>>,
 }
 
 /// The documents of a message, each with the nearest PID, ORC and OBR above it (interface.md 2, "Groups").
-fn sent_documents<'m>(message: &Message<'m>, event: &str) -> Vec<Sent<'m>> {
+fn sent_documents<'m>(message: &Message<'m>, event: &str) -> Vec<ObxDocument<'m>> {
     let mut found = Vec::new();
     let (mut pid, mut orc, mut obr) = (None, None, None);
     for segment in message.segments() {
@@ -184,13 +185,13 @@ fn sent_documents<'m>(message: &Message<'m>, event: &str) -> Vec<Sent<'m>> {
             "ORC" => orc = Some(segment),
             "OBR" => obr = Some(segment),
             "OBX" => {
-                let status = Status::of(&segment, event);
+                let status = DocumentStatus::of(&segment, event);
                 if is_document(&segment, status) {
                     let mut values: Vec<_> = segment.field(5).repetitions().collect();
-                    if values.is_empty() || status == Status::Delete {
+                    if values.is_empty() || status == DocumentStatus::Delete {
                         values = vec![segment.field(5).repetition(1)];
                     }
-                    found.extend(values.into_iter().map(|value| Sent {
+                    found.extend(values.into_iter().map(|value| ObxDocument {
                         obx: segment,
                         value,
                         status,
@@ -210,10 +211,10 @@ fn sent_documents<'m>(message: &Message<'m>, event: &str) -> Vec<Sent<'m>> {
 }
 
 /// Whether an OBX carries a document: metadata of the transport and bodies of mails do not count.
-fn is_document(obx: &Segment<'_>, status: Status) -> bool {
+fn is_document(obx: &Segment<'_>, status: DocumentStatus) -> bool {
     // What is deleted has no value, so it needs no type of one.
-    let carries_file =
-        carries_file(obx) || (status == Status::Delete && word(&obx.field(2).simple()).is_none());
+    let carries_file = carries_file(obx)
+        || (status == DocumentStatus::Delete && word(&obx.field(2).simple()).is_none());
     let observation = obx.field(3);
     let part = |number| text(&observation.component(number)).unwrap_or_default();
     carries_file
@@ -245,7 +246,7 @@ fn carries_file(obx: &Segment<'_>) -> bool {
 
 /// What was found of documents that stand in several OBX.
 #[derive(Default)]
-struct Parts {
+struct DocumentParts {
     /// The joined bytes, by the occurrence of the first OBX.
     joined: HashMap<u32, Vec<u8>>,
     /// Where it cannot be told whether texts are parts of one.
@@ -255,13 +256,13 @@ struct Parts {
 /// Joins documents that were sent in parts over several OBX of one OBX-3, whatever stands between them: what follows the
 /// first is no document by itself, and the first has no end. All but the first are gone from the list. Parts that do not
 /// make a whole document are refused, whatever their OBX-4: half a document looks like one.
-fn join_parts(sent: &mut Vec<Sent<'_>>) -> Result<Parts, Refusal> {
-    let mut found = Parts::default();
+fn join_parts(sent: &mut Vec<ObxDocument<'_>>) -> Result<DocumentParts, Refusal> {
+    let mut found = DocumentParts::default();
     let mut kept = Vec::with_capacity(sent.len());
-    let mut groups: Vec<Vec<Sent<'_>>> = Vec::new();
+    let mut groups: Vec<Vec<ObxDocument<'_>>> = Vec::new();
     let mut known = HashMap::new();
     for part in sent.iter() {
-        if part.status == Status::Delete || part.value.number() > 1 {
+        if part.status == DocumentStatus::Delete || part.value.number() > 1 {
             kept.push(*part);
             continue;
         }
@@ -300,14 +301,14 @@ enum Role {
 
 /// One OBX under an OBX-3, decoded.
 struct Piece<'s, 'm> {
-    sent: &'s Sent<'m>,
+    sent: &'s ObxDocument<'m>,
     encoded: Value<'m>,
     bytes: Option<Vec<u8>>,
     role: Role,
 }
 
 impl<'s, 'm> Piece<'s, 'm> {
-    fn of(sent: &'s Sent<'m>) -> Self {
+    fn of(sent: &'s ObxDocument<'m>) -> Self {
         let encoded = encoded(&sent.value);
         let bytes = content::decode_base64(encoded.raw()).ok();
         let kind = bytes.as_deref().and_then(content::content_type);
@@ -329,9 +330,13 @@ impl<'s, 'm> Piece<'s, 'm> {
 }
 
 /// Sorts the OBX of one OBX-3 into documents.
-fn join<'m>(same: &[Sent<'m>], kept: &mut Vec<Sent<'m>>, found: &mut Parts) -> Result<(), Refusal> {
-    let is_one = |part: &Sent<'_>| content::begins_as_document(encoded(&part.value).raw());
-    let is_twice = |(one, next): (&Sent<'_>, &Sent<'_>)| {
+fn join<'m>(
+    same: &[ObxDocument<'m>],
+    kept: &mut Vec<ObxDocument<'m>>,
+    found: &mut DocumentParts,
+) -> Result<(), Refusal> {
+    let is_one = |part: &ObxDocument<'_>| content::begins_as_document(encoded(&part.value).raw());
+    let is_twice = |(one, next): (&ObxDocument<'_>, &ObxDocument<'_>)| {
         encoded(&one.value).raw() == encoded(&next.value).raw()
     };
     let has_twice = || same.iter().zip(same.iter().skip(1)).any(is_twice);
@@ -483,7 +488,7 @@ fn may_be_another(text: &Piece<'_, '_>) -> Warning {
 ///
 /// Of a document whose end is there, a rest in another place is told by what that place may hold, and by what is shifted
 /// or missing around it.
-fn refuse_cut_base64(sent: &Sent<'_>, is_whole: bool) -> Result<(), Refusal> {
+fn refuse_cut_base64(sent: &ObxDocument<'_>, is_whole: bool) -> Result<(), Refusal> {
     let encoded = encoded(&sent.value);
     let is_bare = encoded.position() == sent.value.component(1).position();
     let first_behind = if is_bare { 2 } else { 6 };
@@ -608,7 +613,7 @@ fn encoded<'m>(value: &Repetition<'m>) -> Value<'m> {
 
 /// The patient of a PID, as it was found.
 #[derive(Debug, Clone)]
-struct Found {
+struct PidPatient {
     patient: Patient,
     /// Something of the identity differs: nothing may join a case unseen.
     differs: bool,
@@ -629,7 +634,7 @@ enum Destination {
 
 /// The ids of a sent document, each with the number of its place where the message repeats it (`#2`).
 #[derive(Debug, Default)]
-struct Ids {
+struct DocumentIds {
     /// By which it is identified.
     unique: Option<String>,
     /// All that it came with and will answer to.
@@ -639,7 +644,7 @@ struct Ids {
 }
 
 /// A document as it stood in its OBX.
-struct Decoded {
+struct ObxContent {
     bytes: Vec<u8>,
     content_type: ContentType,
     /// Whether its end is there.
@@ -649,7 +654,7 @@ struct Decoded {
 }
 
 /// A decoded file.
-struct File {
+struct DocumentFile {
     bytes: Vec<u8>,
     content_type: ContentType,
     file_name: String,
@@ -682,10 +687,10 @@ pub(super) fn known_by(facility: &Facility, ipp: Ipp, traits: &Traits) -> Patien
 }
 
 /// The decision in the making: what earlier documents of the message changed counts for the later ones.
-struct Flow<'f, 'm> {
+struct DocumentFlow<'f, 'm> {
     message: &'f Message<'m>,
     /// All its documents.
-    sent: &'f [Sent<'m>],
+    sent: &'f [ObxDocument<'m>],
     /// The documents that came in several parts, by the occurrence of their first OBX.
     joined: HashMap<u32, Vec<u8>>,
     view: &'f dyn View,
@@ -702,7 +707,7 @@ struct Flow<'f, 'm> {
     time: Option<DateTime<Utc>>,
     by: String,
     decision: Decision<'m>,
-    patients: HashMap<u32, Found>,
+    patients: HashMap<u32, PidPatient>,
     documents: BTreeMap<DocumentId, Document>,
     times_sent: HashMap<(Ipp, String), usize>,
     /// The documents that answer to a unique id since an earlier document of the message.
@@ -713,33 +718,34 @@ struct Flow<'f, 'm> {
     trail: &'f mut Trail,
 }
 
-impl<'m> Flow<'_, 'm> {
+impl<'m> DocumentFlow<'_, 'm> {
     /// Takes in one document; the changed cases are put at the end.
-    fn take(&mut self, sent: &Sent<'m>, number: usize) -> Result<Verdict, Stop> {
+    fn take(&mut self, sent: &ObxDocument<'m>, number: usize) -> Result<Verdict, Stop> {
         let found = self.patient_of(sent)?;
         let ipp = found.patient.ipp.clone();
         self.trail
             .about(format_args!("document {}", number.saturating_add(1)));
         self.tell_status(sent);
-        if sent.status == Status::Delete {
+        if sent.status == DocumentStatus::Delete {
             let ids = self.ids(sent, &ipp, None);
             return self.delete(sent, &ipp, &ids);
         }
         let destination = self.destination(sent, &found)?;
         let file = self.file(sent)?;
-        let cda = (file.content_type == ContentType::Cda).then(|| CdaHead::read(&file.bytes));
+        let cda =
+            (file.content_type == ContentType::Cda).then(|| CdaIdentifiers::read(&file.bytes));
         if let Some(cda) = &cda {
             self.check_time_of(cda, sent)?;
         }
         let ids = self.ids(sent, &ipp, cda.as_ref());
         let known = match sent.status {
-            Status::Replace => self.first_known(&ids.meant, &ipp)?,
+            DocumentStatus::Replace => self.first_known(&ids.meant, &ipp)?,
             _ => match &ids.unique {
                 Some(unique) => self.known(unique, &ipp)?,
                 None => None,
             },
         };
-        if known.is_none() && sent.status == Status::Replace {
+        if known.is_none() && sent.status == DocumentStatus::Replace {
             self.warn_unknown(sent, "replaced; it is kept as a new one");
         }
         // What may be another person's schedules nothing.
@@ -747,7 +753,7 @@ impl<'m> Flow<'_, 'm> {
             return self.schedule(sent, &found.patient, file, &ids, known);
         }
         // A document in a case is not overwritten by one that may be another person's.
-        let in_a_case = |known: &Document| matches!(known.attached, Attached::Case(_));
+        let in_a_case = |known: &Document| matches!(known.attached, AttachmentPlace::Case(_));
         match known {
             Some(known) if !(found.differs && in_a_case(&known)) => {
                 self.add_version(known, file, ids, destination, found.differs)?;
@@ -758,7 +764,7 @@ impl<'m> Flow<'_, 'm> {
                 Ok(Verdict::Accepted)
             }
             _ => {
-                let nameless = Ids {
+                let nameless = DocumentIds {
                     unique: None,
                     own: if found.differs { Vec::new() } else { ids.own },
                     meant: Vec::new(),
@@ -770,7 +776,7 @@ impl<'m> Flow<'_, 'm> {
     }
 
     /// The patient of the document's PID (interface.md 6, "Patient").
-    fn patient_of(&mut self, sent: &Sent<'m>) -> Result<Found, Stop> {
+    fn patient_of(&mut self, sent: &ObxDocument<'m>) -> Result<PidPatient, Stop> {
         let Some(pid) = sent.pid else {
             return Err(Refusal::new(
                 Reason::MissingSegment,
@@ -801,7 +807,7 @@ impl<'m> Flow<'_, 'm> {
             &mut self.decision.warnings,
         )?;
         self.warn_of_network(&patient)?;
-        let found = Found { patient, differs };
+        let found = PidPatient { patient, differs };
         self.patients.insert(pid.occurrence(), found.clone());
         Ok(found)
     }
@@ -856,7 +862,7 @@ impl<'m> Flow<'_, 'm> {
                 (None, None) => "expected an IPP or INS of a known patient, found neither",
             },
         )
-        .at(read.map_or_else(|| At::Position(pid.field(3).position()), |read| read.place))
+        .at(read.map_or_else(|| SourceLocation::Position(pid.field(3).position()), |read| read.place))
         .into())
     }
 
@@ -887,7 +893,11 @@ impl<'m> Flow<'_, 'm> {
     }
 
     /// The case that the message claims, else one that an order's number hints at (interface.md 6, "Case").
-    fn destination(&mut self, sent: &Sent<'m>, found: &Found) -> Result<Destination, Stop> {
+    fn destination(
+        &mut self,
+        sent: &ObxDocument<'m>,
+        found: &PidPatient,
+    ) -> Result<Destination, Stop> {
         let ipp = &found.patient.ipp;
         let claimed = self.first_value(&self.facility.documents.case_id, sent);
         if let Some((id, value)) = claimed {
@@ -936,12 +946,16 @@ impl<'m> Flow<'_, 'm> {
         )
     }
 
-    fn first_value(&self, paths: &[Position], sent: &Sent<'m>) -> Option<(CaseId, Value<'m>)> {
+    fn first_value(
+        &self,
+        paths: &[Position],
+        sent: &ObxDocument<'m>,
+    ) -> Option<(CaseId, Value<'m>)> {
         paths.iter().find_map(|path| self.value(path, sent))
     }
 
     /// The case id at a configured position: of the segments that an OBX belongs to, those that are nearest to it.
-    fn value(&self, path: &Position, sent: &Sent<'m>) -> Option<(CaseId, Value<'m>)> {
+    fn value(&self, path: &Position, sent: &ObxDocument<'m>) -> Option<(CaseId, Value<'m>)> {
         let segment = match path.segment() {
             "PID" => sent.pid,
             "ORC" => sent.orc,
@@ -980,7 +994,7 @@ impl<'m> Flow<'_, 'm> {
     }
 
     /// Decodes the file of an OBX and tells what it is (interface.md 6, "Content").
-    fn file(&mut self, sent: &Sent<'m>) -> Result<File, Refusal> {
+    fn file(&mut self, sent: &ObxDocument<'m>) -> Result<DocumentFile, Refusal> {
         let content = self.content(sent);
         if let Ok(decoded) = &content {
             self.warn_of_file(sent, decoded);
@@ -1006,7 +1020,7 @@ impl<'m> Flow<'_, 'm> {
         if !name.is_empty() {
             self.trail.tell("file_name", &file_name, place, rule);
         }
-        Ok(File {
+        Ok(DocumentFile {
             bytes,
             content_type,
             file_name,
@@ -1014,7 +1028,7 @@ impl<'m> Flow<'_, 'm> {
     }
 
     /// Warns where the OBX does not say that it is a file, and where the end of the file is missing.
-    fn warn_of_file(&mut self, sent: &Sent<'m>, decoded: &Decoded) {
+    fn warn_of_file(&mut self, sent: &ObxDocument<'m>, decoded: &ObxContent) {
         let kind = sent.obx.field(2);
         if kind.simple().raw() != b"ED" {
             self.decision.warnings.push(
@@ -1040,7 +1054,7 @@ impl<'m> Flow<'_, 'm> {
     }
 
     /// The document itself, and what it is.
-    fn content(&self, sent: &Sent<'m>) -> Result<Decoded, Refusal> {
+    fn content(&self, sent: &ObxDocument<'m>) -> Result<ObxContent, Refusal> {
         let value = sent.value;
         let (encoding, encoded) = (value.component(4), value.component(5));
         let bare = value.component(1);
@@ -1109,7 +1123,7 @@ impl<'m> Flow<'_, 'm> {
                 )
                 .at(encoded.position())
             })?;
-        Ok(Decoded {
+        Ok(ObxContent {
             bytes,
             content_type,
             is_whole,
@@ -1118,7 +1132,10 @@ impl<'m> Flow<'_, 'm> {
     }
 
     /// The name of the document as it is sent, where it stands, and why it is that one.
-    fn file_name(&self, sent: &Sent<'m>) -> Result<(String, Position, &'static str), Refusal> {
+    fn file_name(
+        &self,
+        sent: &ObxDocument<'m>,
+    ) -> Result<(String, Position, &'static str), Refusal> {
         let observation = sent.obx.field(3);
         let transport = self.first("TXA").map(|txa| txa.field(16));
         let (second, first) = (observation.component(2), observation.component(1));
@@ -1143,12 +1160,12 @@ impl<'m> Flow<'_, 'm> {
     }
 
     /// Tells the trail what is to become of a document.
-    fn tell_status(&mut self, sent: &Sent<'m>) {
+    fn tell_status(&mut self, sent: &ObxDocument<'m>) {
         let value = sent.obx.field(11).simple();
         let word = match sent.status {
-            Status::Final => "final: new, or the next version",
-            Status::Replace => "replaces",
-            Status::Delete => "deletes",
+            DocumentStatus::Final => "final: new, or the next version",
+            DocumentStatus::Replace => "replaces",
+            DocumentStatus::Delete => "deletes",
         };
         let rule = match text(&value) {
             Some(code) => format!("OBX-11 = {code}"),
@@ -1158,7 +1175,12 @@ impl<'m> Flow<'_, 'm> {
     }
 
     /// The ids of a document, in the order in which they count (interface.md 6, "Identity of a document").
-    fn ids(&mut self, sent: &Sent<'m>, ipp: &Ipp, cda: Option<&CdaHead>) -> Ids {
+    fn ids(
+        &mut self,
+        sent: &ObxDocument<'m>,
+        ipp: &Ipp,
+        cda: Option<&CdaIdentifiers>,
+    ) -> DocumentIds {
         let of_transport = |number| self.transport.and_then(|txa| identifier(txa.field(number)));
         let (transport, parent) = (of_transport(12), of_transport(13));
         let order = sent.obr.and_then(|obr| identifier(obr.field(3)));
@@ -1227,7 +1249,7 @@ impl<'m> Flow<'_, 'm> {
             .chain([whole_order, order].into_iter().flatten())
             .map(number)
             .collect();
-        Ids {
+        DocumentIds {
             unique: own.first().cloned(),
             own,
             meant,
@@ -1260,7 +1282,12 @@ impl<'m> Flow<'_, 'm> {
         Ok(None)
     }
 
-    fn delete(&mut self, sent: &Sent<'m>, ipp: &Ipp, ids: &Ids) -> Result<Verdict, Stop> {
+    fn delete(
+        &mut self,
+        sent: &ObxDocument<'m>,
+        ipp: &Ipp,
+        ids: &DocumentIds,
+    ) -> Result<Verdict, Stop> {
         let Some(mut document) = self.first_known(&ids.meant, ipp)? else {
             self.warn_unknown(sent, "deleted");
             return Ok(Verdict::Ignored);
@@ -1286,7 +1313,7 @@ impl<'m> Flow<'_, 'm> {
         Ok(Verdict::Updated)
     }
 
-    fn warn_unknown(&mut self, sent: &Sent<'m>, what: &str) {
+    fn warn_unknown(&mut self, sent: &ObxDocument<'m>, what: &str) {
         self.decision.warnings.push(
             Warning::new(
                 WarningCode::UnknownDocument,
@@ -1300,8 +1327,8 @@ impl<'m> Flow<'_, 'm> {
     fn add_version(
         &mut self,
         mut document: Document,
-        file: File,
-        ids: Ids,
+        file: DocumentFile,
+        ids: DocumentIds,
         destination: Destination,
         differs: bool,
     ) -> Result<(), Stop> {
@@ -1320,13 +1347,15 @@ impl<'m> Flow<'_, 'm> {
                 },
                 _,
             )
-            | (Destination::Case { case, .. }, Attached::Note(_)) => self.join(document, *case)?,
+            | (Destination::Case { case, .. }, AttachmentPlace::Note(_)) => {
+                self.join(document, *case)?
+            }
             (
                 Destination::Awaits {
                     case,
                     claimed: Some(place),
                 },
-                Attached::Note(_),
+                AttachmentPlace::Note(_),
             ) => {
                 self.wait_for(document, case, place)?;
             }
@@ -1335,13 +1364,15 @@ impl<'m> Flow<'_, 'm> {
                     case,
                     claimed: Some(place),
                 },
-                Attached::Case(own),
+                AttachmentPlace::Case(own),
             ) => {
                 let stays = format!("the document stays in the case {own}");
                 self.warn_unknown_case(&case, place, &stays);
                 self.put(document);
             }
-            (Destination::Awaits { case, .. }, Attached::Note(_)) if document.awaits.is_none() => {
+            (Destination::Awaits { case, .. }, AttachmentPlace::Note(_))
+                if document.awaits.is_none() =>
+            {
                 document.awaits = Some(case);
                 self.put(document);
             }
@@ -1353,8 +1384,8 @@ impl<'m> Flow<'_, 'm> {
     fn add_new(
         &mut self,
         ipp: &Ipp,
-        file: File,
-        ids: Ids,
+        file: DocumentFile,
+        ids: DocumentIds,
         destination: Destination,
         differs: bool,
         number: usize,
@@ -1387,7 +1418,7 @@ impl<'m> Flow<'_, 'm> {
             self.facility.id.clone(),
             ipp.clone(),
             id,
-            Attached::Note(note),
+            AttachmentPlace::Note(note),
             DocumentKind::Document,
         );
         self.have_answer(&document, ids.own);
@@ -1408,19 +1439,19 @@ impl<'m> Flow<'_, 'm> {
     }
 
     /// Adds a version at its place in time (MSH-7): what is older than the current one becomes an older version.
-    fn keep(&mut self, document: &mut Document, file: File) {
+    fn keep(&mut self, document: &mut Document, file: DocumentFile) {
         let size = u64::try_from(file.bytes.len()).unwrap_or(u64::MAX);
         let content = Content::new(file.bytes);
         let known = document.current().and_then(|current| current.time);
         let standing = match (known, self.time) {
-            (Some(known), Some(time)) if known > time => Standing::Former,
-            _ => Standing::Latest,
+            (Some(known), Some(time)) if known > time => VersionStanding::Former,
+            _ => VersionStanding::Latest,
         };
         let is_before_its_deletion = document
             .deletion_time
             .zip(self.time)
             .is_some_and(|(deletion, time)| time < deletion);
-        if standing == Standing::Latest && !is_before_its_deletion {
+        if standing == VersionStanding::Latest && !is_before_its_deletion {
             document.deleted = false;
             document.deletion_time = None;
         }
@@ -1454,14 +1485,14 @@ impl<'m> Flow<'_, 'm> {
 
     /// Puts a document into a case.
     fn join(&mut self, mut document: Document, case: Case) -> Result<(), Stop> {
-        if let Attached::Case(old) = &document.attached
+        if let AttachmentPlace::Case(old) = &document.attached
             && *old == case.id
         {
             self.put(document);
             return Ok(());
         }
         let before = document.clone();
-        document.attached = Attached::Case(case.id.clone());
+        document.attached = AttachmentPlace::Case(case.id.clone());
         document.awaits = None;
         self.documents.insert(document.id.clone(), document);
         scheduling::join(self.view, &mut self.decision, &case, vec![before])?;
@@ -1507,8 +1538,8 @@ impl<'m> Flow<'_, 'm> {
         awaits: Option<CaseId>,
     ) -> Result<(), Stop> {
         let id = match &document.attached {
-            Attached::Note(note) => note.clone(),
-            Attached::Case(_) => self.note_of(&document.id, &document.ipp)?,
+            AttachmentPlace::Note(note) => note.clone(),
+            AttachmentPlace::Case(_) => self.note_of(&document.id, &document.ipp)?,
         };
         let known = self.view.note(&id)?;
         let mut note = known.unwrap_or_else(|| Note {
@@ -1524,7 +1555,7 @@ impl<'m> Flow<'_, 'm> {
         if !note.documents.contains(&document.id) {
             note.documents.push(document.id.clone());
         }
-        document.attached = Attached::Note(id.clone());
+        document.attached = AttachmentPlace::Note(id.clone());
         document.awaits = awaits;
         self.decision.history.push((
             Subject::Note(self.facility.id.clone(), id),
@@ -1562,8 +1593,8 @@ impl<'m> Flow<'_, 'm> {
     fn tell(&mut self, document: &Document, what: String) {
         let facility = self.facility.id.clone();
         let subject = match &document.attached {
-            Attached::Case(case) => Subject::Case(facility, case.clone()),
-            Attached::Note(note) => Subject::Note(facility, note.clone()),
+            AttachmentPlace::Case(case) => Subject::Case(facility, case.clone()),
+            AttachmentPlace::Note(note) => Subject::Note(facility, note.clone()),
         };
         self.decision
             .history

@@ -6,11 +6,11 @@
 
 use std::path::Path;
 
-use super::route::{self, Described};
+use super::route::{self, MessageDescription};
 use super::trail::{Datum, Trail};
-use super::{Context, Decided, Stop, documents, identity};
+use super::{Context, DecisionResult, Stop, documents, identity};
 use crate::cda;
-use crate::hl7::{self, Message, Source};
+use crate::hl7::{self, FileBytes, Message};
 use crate::model::change::Record;
 use crate::model::outcome::{Reason, Refusal, Verdict, Warning, WarningCode};
 use crate::model::view::ViewError;
@@ -18,11 +18,11 @@ use crate::store::{MemoryStore, PendingChanges};
 
 /// What would become of a message.
 #[derive(Debug)]
-pub struct Explained {
+pub struct Explanation {
     /// The message, as far as it could be read.
-    pub described: Described,
+    pub described: MessageDescription,
     /// What the daemon would do with it.
-    pub outcome: Expected,
+    pub outcome: ExpectedOutcome,
     /// What was read, in the order of its reading.
     pub data: Vec<Datum>,
     /// Why it would be refused: the daemon names the first of these, the others would come next.
@@ -35,7 +35,7 @@ pub struct Explained {
 
 /// What the daemon would do with a message, as far as that rests on the message alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Expected {
+pub enum ExpectedOutcome {
     /// Take it in, or find that it came before or is older than what is known.
     Accepted,
     /// Take it and change nothing.
@@ -44,13 +44,13 @@ pub enum Expected {
     Rejected,
 }
 
-impl Expected {
+impl ExpectedOutcome {
     /// The word for it, as in receipts and listings.
     pub fn word(self) -> &'static str {
         match self {
-            Expected::Accepted => "accepted",
-            Expected::Ignored => "ignored",
-            Expected::Rejected => "rejected",
+            ExpectedOutcome::Accepted => "accepted",
+            ExpectedOutcome::Ignored => "ignored",
+            ExpectedOutcome::Rejected => "rejected",
         }
     }
 }
@@ -60,11 +60,11 @@ pub fn explain(
     name: &Path,
     bytes: &[u8],
     context: &Context<'_>,
-) -> Result<Vec<Explained>, ViewError> {
+) -> Result<Vec<Explanation>, ViewError> {
     if route::is_request(name) {
         return Ok(vec![request(name)]);
     }
-    let source = Source::of(bytes);
+    let source = FileBytes::of(bytes);
     if source.looks_like_hl7() {
         return messages(&source, context);
     }
@@ -108,10 +108,10 @@ fn shown_by_itself(mut problems: Vec<Refusal>) -> Vec<Refusal> {
 }
 
 /// A file that is refused unread.
-pub fn refused(refusal: Refusal) -> Explained {
-    Explained {
-        described: Described::default(),
-        outcome: Expected::Rejected,
+pub fn refused(refusal: Refusal) -> Explanation {
+    Explanation {
+        described: MessageDescription::default(),
+        outcome: ExpectedOutcome::Rejected,
         data: Vec::new(),
         refusals: vec![refusal],
         warnings: Vec::new(),
@@ -119,7 +119,7 @@ pub fn refused(refusal: Refusal) -> Explained {
     }
 }
 
-fn request(name: &Path) -> Explained {
+fn request(name: &Path) -> Explanation {
     let mut trail = Trail::kept();
     trail.about("request");
     let stem = name.file_stem().unwrap_or_default().to_string_lossy();
@@ -131,9 +131,9 @@ fn request(name: &Path) -> Explained {
         "a name in .retrieve asks for reports",
     );
     let (data, refusals) = trail.into_parts();
-    Explained {
-        described: Described::named("request"),
-        outcome: Expected::Accepted,
+    Explanation {
+        described: MessageDescription::named("request"),
+        outcome: ExpectedOutcome::Accepted,
         data,
         refusals,
         warnings: Vec::new(),
@@ -141,7 +141,7 @@ fn request(name: &Path) -> Explained {
     }
 }
 
-fn messages(source: &Source<'_>, context: &Context<'_>) -> Result<Vec<Explained>, ViewError> {
+fn messages(source: &FileBytes<'_>, context: &Context<'_>) -> Result<Vec<Explanation>, ViewError> {
     let malformed =
         |error: hl7::ReadError| refused(Refusal::new(Reason::Malformed, format!("{error}.")));
     let bytes = source.bytes();
@@ -151,9 +151,9 @@ fn messages(source: &Source<'_>, context: &Context<'_>) -> Result<Vec<Explained>
     };
     let mut explained = Vec::with_capacity(batch.messages.len());
     if batch.messages.is_empty() {
-        explained.push(Explained {
+        explained.push(Explanation {
             described: route::describe_envelope(bytes, context.facility),
-            outcome: Expected::Ignored,
+            outcome: ExpectedOutcome::Ignored,
             data: Vec::new(),
             refusals: Vec::new(),
             warnings: Vec::new(),
@@ -171,12 +171,12 @@ fn messages(source: &Source<'_>, context: &Context<'_>) -> Result<Vec<Explained>
         };
         let mut alone = message_alone(&message, context, Trail::kept())?;
         match route::check_edges(&message, batch.edges(place)) {
-            Ok(doubts) if alone.outcome == Expected::Accepted => {
+            Ok(doubts) if alone.outcome == ExpectedOutcome::Accepted => {
                 alone.warnings.splice(..0, doubts);
             }
             Ok(_) => {}
             Err(refusal) => {
-                alone.outcome = Expected::Rejected;
+                alone.outcome = ExpectedOutcome::Rejected;
                 alone.refusals.insert(0, refusal);
             }
         }
@@ -193,7 +193,7 @@ fn message_alone(
     message: &Message<'_>,
     context: &Context<'_>,
     mut trail: Trail,
-) -> Result<Explained, ViewError> {
+) -> Result<Explanation, ViewError> {
     let described = route::describe(message, context.facility);
     let store = MemoryStore::default();
     let mut view = PendingChanges::new(&store);
@@ -232,17 +232,21 @@ fn know_patients(
     Ok(())
 }
 
-fn document(bytes: &[u8], context: &Context<'_>, mut trail: Trail) -> Result<Explained, ViewError> {
+fn document(
+    bytes: &[u8],
+    context: &Context<'_>,
+    mut trail: Trail,
+) -> Result<Explanation, ViewError> {
     let bytes = cda::without_framing(bytes);
     let read = cda::parse(bytes);
     let described = match &read {
-        Err(refusal) if refusal.reason == Reason::UnknownFormat => Described::default(),
+        Err(refusal) if refusal.reason == Reason::UnknownFormat => MessageDescription::default(),
         read => route::describe_cda(read.as_ref().ok(), context.facility),
     };
     let cda = match read {
         Ok(cda) => cda,
         Err(refusal) => {
-            return Ok(Explained {
+            return Ok(Explanation {
                 described,
                 ..refused(refusal)
             });
@@ -257,11 +261,11 @@ fn document(bytes: &[u8], context: &Context<'_>, mut trail: Trail) -> Result<Exp
 
 /// Puts together what was decided and what was told; what rests on the store alone is left out.
 fn told(
-    described: Described,
-    decided: Decided<'_>,
+    described: MessageDescription,
+    decided: DecisionResult<'_>,
     trail: Trail,
     unchecked: &'static str,
-) -> Result<Explained, ViewError> {
+) -> Result<Explanation, ViewError> {
     let (data, mut refusals) = trail.into_parts();
     let (verdict, mut warnings) = match decided {
         Ok(decision) => (Some(decision.verdict), decision.warnings),
@@ -274,18 +278,18 @@ fn told(
     let all = warnings.len();
     warnings.retain(|warning| !rests_on_the_store(warning.code));
     let outcome = match verdict {
-        _ if !refusals.is_empty() => Expected::Rejected,
+        _ if !refusals.is_empty() => ExpectedOutcome::Rejected,
         // A document to be deleted that is not known is ignored: here none is known.
-        Some(Verdict::Ignored) if warnings.len() == all => Expected::Ignored,
-        _ => Expected::Accepted,
+        Some(Verdict::Ignored) if warnings.len() == all => ExpectedOutcome::Ignored,
+        _ => ExpectedOutcome::Accepted,
     };
-    Ok(Explained {
+    Ok(Explanation {
         described,
         outcome,
         data,
         refusals,
         warnings,
-        unchecked: (outcome != Expected::Ignored).then_some(unchecked),
+        unchecked: (outcome != ExpectedOutcome::Ignored).then_some(unchecked),
     })
 }
 

@@ -8,7 +8,7 @@ use std::ops::Range;
 use crate::model::meaning::Meaning;
 use crate::model::name;
 use crate::model::outcome::{Warning, WarningCode};
-use crate::model::questionnaire::{ByHand, Questionnaire, Section, Statement};
+use crate::model::questionnaire::{ManualComparison, Questionnaire, Section, Statement};
 
 /// A label of a document that is longer than this is nobody's who writes by hand.
 const LONGEST_LABEL: usize = 2_000;
@@ -17,7 +17,7 @@ const MOST_NAMED: usize = 3;
 
 /// What a document says with what was written by hand, and how many entries of the latter say otherwise.
 pub(super) fn together(document: &Questionnaire, by_hand: &[Section]) -> (Questionnaire, usize) {
-    let said = Said::of(document, by_hand);
+    let said = DocumentStatements::of(document, by_hand);
     let mut together = document.clone();
     let mut joining: BTreeMap<usize, Vec<Statement>> = BTreeMap::new();
     let mut differing = 0;
@@ -26,7 +26,7 @@ pub(super) fn together(document: &Questionnaire, by_hand: &[Section]) -> (Questi
         let mut statements = Vec::with_capacity(section.statements.len());
         for statement in &section.statements {
             let compared = said.compare(statement, found);
-            differing += usize::from(matches!(compared, ByHand::Differs(_)));
+            differing += usize::from(matches!(compared, ManualComparison::Differs(_)));
             statements.push(Statement {
                 by_hand: Some(compared),
                 ..statement.clone()
@@ -96,14 +96,14 @@ fn join<'s>(
 
 /// What a document says of what was written by hand, by what it is about.
 #[derive(Default)]
-struct Said<'d> {
-    sections: Vec<SaidSection<'d>>,
-    statements: Vec<SaidStatement>,
+struct DocumentStatements<'d> {
+    sections: Vec<ComparedSection<'d>>,
+    statements: Vec<ComparedStatement>,
     by_code: HashMap<&'d str, Vec<usize>>,
     by_label: HashMap<String, Vec<usize>>,
 }
 
-struct SaidSection<'d> {
+struct ComparedSection<'d> {
     code: Option<&'d str>,
     /// As names are compared.
     titles: Vec<String>,
@@ -112,7 +112,7 @@ struct SaidSection<'d> {
 }
 
 /// A statement, made ready once to be compared with many.
-struct SaidStatement {
+struct ComparedStatement {
     /// The number of the section that it stands in.
     section: usize,
     compared: Comparable,
@@ -121,14 +121,14 @@ struct SaidStatement {
 
 /// The codes and labels that were written by hand; the latter as names are compared.
 #[derive(Default)]
-struct Asked<'h> {
+struct ManualKeys<'h> {
     codes: HashSet<&'h str>,
     labels: HashSet<String>,
 }
 
-impl<'d> Said<'d> {
+impl<'d> DocumentStatements<'d> {
     fn of(document: &'d Questionnaire, by_hand: &[Section]) -> Self {
-        let mut asked = Asked::default();
+        let mut asked = ManualKeys::default();
         for statement in by_hand.iter().flat_map(|section| &section.statements) {
             asked.codes.extend(statement.code.as_deref());
             asked.labels.insert(label_of(statement));
@@ -138,12 +138,12 @@ impl<'d> Said<'d> {
         said
     }
 
-    fn take_sections(&mut self, sections: &'d [Section], asked: &Asked<'_>) {
+    fn take_sections(&mut self, sections: &'d [Section], asked: &ManualKeys<'_>) {
         for section in sections {
             let number = self.sections.len();
             let titles = [&section.title, &section.label].into_iter().flatten();
             let titles = titles.filter(|it| it.len() <= LONGEST_LABEL);
-            self.sections.push(SaidSection {
+            self.sections.push(ComparedSection {
                 code: section.code.as_deref(),
                 titles: titles.map(|it| name::fold(it)).collect(),
                 numbers: number..number + 1,
@@ -157,7 +157,12 @@ impl<'d> Said<'d> {
         }
     }
 
-    fn take_statements(&mut self, section: usize, statements: &'d [Statement], asked: &Asked<'_>) {
+    fn take_statements(
+        &mut self,
+        section: usize,
+        statements: &'d [Statement],
+        asked: &ManualKeys<'_>,
+    ) {
         for statement in statements {
             if says_something(statement) {
                 let code = statement.code.as_deref();
@@ -168,7 +173,7 @@ impl<'d> Said<'d> {
                 let label = label.filter(|label| asked.labels.contains(label));
                 if code.is_some() || label.is_some() {
                     let number = self.statements.len();
-                    self.statements.push(SaidStatement {
+                    self.statements.push(ComparedStatement {
                         section,
                         compared: Comparable::of(statement),
                         words: words(statement),
@@ -188,7 +193,7 @@ impl<'d> Said<'d> {
     /// The number of the section that is the same: that of its code, else of its title.
     fn section(&self, by_hand: &Section) -> Option<usize> {
         let title = name::fold(by_hand.title.as_deref().unwrap_or_default());
-        let is_it = |section: &&SaidSection<'_>| match (by_hand.code.as_deref(), section.code) {
+        let is_it = |section: &&ComparedSection<'_>| match (by_hand.code.as_deref(), section.code) {
             (Some(own), Some(code)) => own == code,
             _ => section.titles.contains(&title),
         };
@@ -198,7 +203,7 @@ impl<'d> Said<'d> {
 
     /// What the document says of this: under its code anywhere, else under its label in its section, or anywhere where
     /// the document has no such section.
-    fn compare(&self, by_hand: &Statement, section: Option<usize>) -> ByHand {
+    fn compare(&self, by_hand: &Statement, section: Option<usize>) -> ManualComparison {
         let of_code = by_hand.code.as_deref().and_then(|it| self.by_code.get(it));
         let numbers = match (
             of_code,
@@ -212,19 +217,19 @@ impl<'d> Said<'d> {
         let found = found.filter_map(|number| self.statements.get(*number));
         let mut found = found.filter(|it| numbers.contains(&it.section)).peekable();
         if found.peek().is_none() {
-            return ByHand::Alone;
+            return ManualComparison::Alone;
         }
         let written = Comparable::of(by_hand);
         let mut said: Vec<&str> = Vec::new();
         for statement in found {
             if written.is_same(&statement.compared) {
-                return ByHand::Same;
+                return ManualComparison::Same;
             }
             if said.len() < MOST_NAMED && !said.contains(&statement.words.as_str()) {
                 said.push(&statement.words);
             }
         }
-        ByHand::Differs(said.join(" ; "))
+        ManualComparison::Differs(said.join(" ; "))
     }
 }
 

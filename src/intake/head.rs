@@ -97,7 +97,7 @@ fn is_xsl(namespace: &ResolveResult<'_>) -> bool {
 
 /// What a CDA document is known by; each id is written as HL7 v2 writes an identifier of an OID.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct CdaHead {
+pub struct CdaIdentifiers {
     /// `code`: what kind of document it is.
     pub code: Option<String>,
     /// `effectiveTime`, as it is written.
@@ -110,7 +110,7 @@ pub struct CdaHead {
     pub parents: Vec<String>,
 }
 
-impl CdaHead {
+impl CdaIdentifiers {
     /// Reads the header up to the body; of what is no CDA, or not well-formed, what stood before.
     pub fn read(bytes: &[u8]) -> Self {
         let xml = ascii_compatible(bytes);
@@ -204,8 +204,8 @@ mod tests {
         let style = br#"<x:stylesheet xmlns:x="http://www.w3.org/1999/XSL/Transform"><x:output><id root="9"/></x:output><d>"#;
         for (before, after) in [(&b""[..], &b""[..]), (style, b"</d></x:stylesheet>")] {
             assert_eq!(
-                CdaHead::read(&[head, before, cda, after].concat()),
-                CdaHead {
+                CdaIdentifiers::read(&[head, before, cda, after].concat()),
+                CdaIdentifiers {
                     code: Some("34794-8".to_owned()),
                     effective_time: Some("20250401".to_owned()),
                     set_id: Some("S 1^^1.2.80^ISO".to_owned()),
@@ -215,9 +215,11 @@ mod tests {
             );
         }
         assert_eq!(
-            CdaHead::read(b"<ClinicalDocument xmlns='urn:hl7-org:v3'><id nullFlavor='UNK'/></x>"),
-            CdaHead::default()
+            CdaIdentifiers::read(
+                b"<ClinicalDocument xmlns='urn:hl7-org:v3'><id nullFlavor='UNK'/></x>"
+            ),
+            CdaIdentifiers::default()
         );
-        assert_eq!(CdaHead::read(b"%PDF"), CdaHead::default());
+        assert_eq!(CdaIdentifiers::read(b"%PDF"), CdaIdentifiers::default());
     }
 }

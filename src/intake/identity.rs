@@ -1,6 +1,6 @@
 //! Whom a message is about: the PID read into typed data, and compared with what is known (interface.md 3).
 //!
-//! A datum is said, erased, or not said at all ([`Said`]). Reading refuses what would not be a patient; creating and
+//! A datum is said, erased, or not said at all ([`FieldUpdate`]). Reading refuses what would not be a patient; creating and
 //! updating one, and comparing two, work on what was read, so that a CDA and a PID are treated alike.
 
 use std::borrow::Cow;
@@ -11,7 +11,7 @@ use super::Context;
 use super::trail::Trail;
 use crate::config::Facility;
 use crate::hl7::{Field, Message, Position, Repetition, Segment, Timestamp, Value};
-use crate::model::case::GivenIdentity;
+use crate::model::case::SourceIdentity;
 use crate::model::contact::{Email, Phone};
 use crate::model::date::PartialDate;
 use crate::model::identifiers::{Ins, Ipp, NetworkId, Rpps};
@@ -35,7 +35,7 @@ pub const INS_ROOTS: [&str; 4] = [
 
 /// What a message says about one datum (interface.md 2): `""` erases, an empty field says nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Said<T> {
+pub enum FieldUpdate<T> {
     /// Nothing: what is known stays.
     #[default]
     Absent,
@@ -45,38 +45,38 @@ pub enum Said<T> {
     Given(T),
 }
 
-impl<T> Said<T> {
+impl<T> FieldUpdate<T> {
     /// The value, if one is given.
     pub fn given(self) -> Option<T> {
         match self {
-            Said::Given(value) => Some(value),
-            Said::Absent | Said::Delete => None,
+            FieldUpdate::Given(value) => Some(value),
+            FieldUpdate::Absent | FieldUpdate::Delete => None,
         }
     }
 
     /// The value, if one is given.
     pub fn as_given(&self) -> Option<&T> {
         match self {
-            Said::Given(value) => Some(value),
-            Said::Absent | Said::Delete => None,
+            FieldUpdate::Given(value) => Some(value),
+            FieldUpdate::Absent | FieldUpdate::Delete => None,
         }
     }
 
     /// What is known once this was said.
     pub fn over(self, known: Option<T>) -> Option<T> {
         match self {
-            Said::Absent => known,
-            Said::Delete => None,
-            Said::Given(value) => Some(value),
+            FieldUpdate::Absent => known,
+            FieldUpdate::Delete => None,
+            FieldUpdate::Given(value) => Some(value),
         }
     }
 
     /// The same of a value made from this one.
-    pub fn map<U>(self, make: impl FnOnce(T) -> U) -> Said<U> {
+    pub fn map<U>(self, make: impl FnOnce(T) -> U) -> FieldUpdate<U> {
         match self {
-            Said::Absent => Said::Absent,
-            Said::Delete => Said::Delete,
-            Said::Given(value) => Said::Given(make(value)),
+            FieldUpdate::Absent => FieldUpdate::Absent,
+            FieldUpdate::Delete => FieldUpdate::Delete,
+            FieldUpdate::Given(value) => FieldUpdate::Given(make(value)),
         }
     }
 }
@@ -93,7 +93,7 @@ pub struct IppRead {
     /// Whether another than the facility's authority assigned it: the warning `ipp-authority` is due.
     pub foreign: bool,
     /// Where it stands.
-    pub place: At,
+    pub place: SourceLocation,
 }
 
 impl IppRead {
@@ -143,18 +143,18 @@ impl IppRead {
 
 /// Where a datum stands; written out as a [`Location`] only where it must be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum At {
+pub enum SourceLocation {
     /// In an HL7 message.
     Position(Position),
     /// In a CDA: the path of the element.
     Element(&'static str),
 }
 
-impl From<At> for Location {
-    fn from(at: At) -> Self {
+impl From<SourceLocation> for Location {
+    fn from(at: SourceLocation) -> Self {
         match at {
-            At::Position(position) => position.into(),
-            At::Element(path) => Location::named(path),
+            SourceLocation::Position(position) => position.into(),
+            SourceLocation::Element(path) => Location::named(path),
         }
     }
 }
@@ -163,48 +163,48 @@ impl From<At> for Location {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequiredPlaces {
     /// Of the given name.
-    pub given_name: At,
+    pub given_name: SourceLocation,
     /// Of the birth name.
-    pub birth_name: At,
+    pub birth_name: SourceLocation,
     /// Of the sex.
-    pub sex: At,
+    pub sex: SourceLocation,
     /// Of the date of birth.
-    pub birth_date: At,
+    pub birth_date: SourceLocation,
 }
 
 /// What a message says about a patient, besides the ids of the facility (interface.md 3).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Demographics {
     /// The INS with its OID; only one with a valid key gets here.
-    pub ins: Said<Ins>,
+    pub ins: FieldUpdate<Ins>,
     /// The social security number.
-    pub social_security_number: Said<String>,
+    pub social_security_number: FieldUpdate<String>,
     /// The given name used day by day, where it is said apart from that of the birth certificate.
-    pub given_name: Said<String>,
+    pub given_name: FieldUpdate<String>,
     /// The given name of the birth certificate.
-    pub birth_given_name: Said<String>,
+    pub birth_given_name: FieldUpdate<String>,
     /// The birth name.
-    pub birth_name: Said<String>,
+    pub birth_name: FieldUpdate<String>,
     /// The name used day by day, where it is said apart from the birth name.
-    pub usual_name: Said<String>,
+    pub usual_name: FieldUpdate<String>,
     /// The sex.
-    pub sex: Said<Sex>,
+    pub sex: FieldUpdate<Sex>,
     /// The date of birth.
-    pub birth_date: Said<PartialDate>,
+    pub birth_date: FieldUpdate<PartialDate>,
     /// The phone number.
-    pub phone: Said<Phone>,
+    pub phone: FieldUpdate<Phone>,
     /// The e-mail address.
-    pub email: Said<Email>,
+    pub email: FieldUpdate<Email>,
     /// The address, whole.
-    pub address: Said<Address>,
+    pub address: FieldUpdate<Address>,
     /// Whether the identity was verified.
-    pub identity_status: Said<String>,
+    pub identity_status: FieldUpdate<String>,
     /// What else is said about the identity.
-    pub identity_attributes: Said<Vec<String>>,
+    pub identity_attributes: FieldUpdate<Vec<String>>,
     /// The department or service.
-    pub network: Said<NetworkId>,
+    pub network: FieldUpdate<NetworkId>,
     /// The patient's physician.
-    pub physician: Said<Physician>,
+    pub physician: FieldUpdate<Physician>,
     /// Where what is required stands.
     pub places: RequiredPlaces,
 }
@@ -224,8 +224,8 @@ pub struct Traits {
 
 impl Traits {
     /// As a case keeps it.
-    pub fn given_by(&self, by: String) -> GivenIdentity {
-        GivenIdentity {
+    pub fn given_by(&self, by: String) -> SourceIdentity {
+        SourceIdentity {
             by,
             birth_name: self.birth_name.clone(),
             birth_given_name: self.birth_given_name.clone(),
@@ -274,11 +274,11 @@ pub fn word<'a>(value: &Value<'a>) -> Option<Cow<'a, str>> {
 }
 
 /// What a field or component says, as text.
-pub fn said(value: &Value<'_>) -> Said<String> {
+pub fn said(value: &Value<'_>) -> FieldUpdate<String> {
     if value.is_delete() {
-        return Said::Delete;
+        return FieldUpdate::Delete;
     }
-    text(value).map_or(Said::Absent, Said::Given)
+    text(value).map_or(FieldUpdate::Absent, FieldUpdate::Given)
 }
 
 /// When the message was made (MSH-7), by which messages are ordered (interface.md 9).
@@ -411,7 +411,7 @@ pub fn no_ipp(identifiers: Field<'_>) -> IppRead {
         authority: None,
         untyped: false,
         foreign: false,
-        place: At::Position(identifiers.position()),
+        place: SourceLocation::Position(identifiers.position()),
     }
 }
 
@@ -524,7 +524,7 @@ fn ipp_of(repetition: Repetition<'_>, untyped: bool, facility: &Facility) -> Ipp
                 .is_some_and(|own| !is_assigned_by(&repetition, own)),
         authority: (authority != Authority::default()).then_some(authority),
         untyped,
-        place: At::Position(id.position()),
+        place: SourceLocation::Position(id.position()),
     }
 }
 
@@ -553,11 +553,14 @@ fn is_ins(repetition: &Repetition<'_>) -> bool {
 const STATUSES: [&str; 4] = ["VALI", "PROV", "VIDE", "INVA"];
 
 /// What PID-32 says about the identity: its status, and what else (HL7 table 0445, French values).
-pub fn reliability(pid: &Segment<'_>, trail: &mut Trail) -> (Said<String>, Said<Vec<String>>) {
+pub fn reliability(
+    pid: &Segment<'_>,
+    trail: &mut Trail,
+) -> (FieldUpdate<String>, FieldUpdate<Vec<String>>) {
     let field = pid.field(32);
     if field.is_delete() {
         trail.said("identity_status", &field, "");
-        return (Said::Delete, Said::Delete);
+        return (FieldUpdate::Delete, FieldUpdate::Delete);
     }
     let codes: Vec<(String, Position)> = field
         .repetitions()
@@ -567,7 +570,7 @@ pub fn reliability(pid: &Segment<'_>, trail: &mut Trail) -> (Said<String>, Said<
     let status = codes.iter().position(|(code, _)| is_status(code));
     let status = status.unwrap_or_default();
     let Some((code, place)) = codes.get(status) else {
-        return (Said::Absent, Said::Absent);
+        return (FieldUpdate::Absent, FieldUpdate::Absent);
     };
     trail.tell("identity_status", code, *place, "");
     let mut attributes: Vec<String> = Vec::new();
@@ -577,7 +580,10 @@ pub fn reliability(pid: &Segment<'_>, trail: &mut Trail) -> (Said<String>, Said<
             attributes.push(attribute.clone());
         }
     }
-    (Said::Given(code.clone()), Said::Given(attributes))
+    (
+        FieldUpdate::Given(code.clone()),
+        FieldUpdate::Given(attributes),
+    )
 }
 
 /// Whether PID-32 says that the identity is verified; one that is doubtful or fictive, or has another status too, never
@@ -594,7 +600,11 @@ pub fn is_verified(pid: &Segment<'_>) -> bool {
 }
 
 /// Reads the INS that is to be kept: only where the identity is verified. Another status takes the known one away.
-pub fn kept_ins(pid: &Segment<'_>, warnings: &mut Vec<Warning>, trail: &mut Trail) -> Said<Ins> {
+pub fn kept_ins(
+    pid: &Segment<'_>,
+    warnings: &mut Vec<Warning>,
+    trail: &mut Trail,
+) -> FieldUpdate<Ins> {
     let said = ins(pid, warnings, trail);
     if is_verified(pid) {
         return said;
@@ -609,8 +619,8 @@ pub fn kept_ins(pid: &Segment<'_>, warnings: &mut Vec<Warning>, trail: &mut Trai
         );
     }
     match (pid.field(32).is_empty(), said) {
-        (true, Said::Delete) | (false, _) => Said::Delete,
-        (true, Said::Absent | Said::Given(_)) => Said::Absent,
+        (true, FieldUpdate::Delete) | (false, _) => FieldUpdate::Delete,
+        (true, FieldUpdate::Absent | FieldUpdate::Given(_)) => FieldUpdate::Absent,
     }
 }
 
@@ -638,18 +648,18 @@ pub fn warn_of_lost_ins(
 }
 
 /// The INS of two that counts: the NIR wins over the number that is waiting for it, else the first.
-pub fn prefer(found: &mut Said<Ins>, ins: Ins) {
+pub fn prefer(found: &mut FieldUpdate<Ins>, ins: Ins) {
     if found
         .as_given()
         .is_none_or(|known| known.is_provisional() && !ins.is_provisional())
     {
-        *found = Said::Given(ins);
+        *found = FieldUpdate::Given(ins);
     }
 }
 
 /// Warns of an INS as good as the one that counts, which is another.
 pub fn warn_of_other_ins(
-    counts: &Said<Ins>,
+    counts: &FieldUpdate<Ins>,
     read: &[Ins],
     place: impl Into<Location>,
     warnings: &mut Vec<Warning>,
@@ -675,11 +685,11 @@ pub fn warn_of_other_ins(
 
 /// Keeps the known NIR where the number that waits for it is given (warning `ins-unknown`).
 pub fn keep_nir(
-    said: Said<Ins>,
+    said: FieldUpdate<Ins>,
     known: Option<&Ins>,
     place: impl Into<Location>,
     warnings: &mut Vec<Warning>,
-) -> Said<Ins> {
+) -> FieldUpdate<Ins> {
     let gives_nia = said.as_given().is_some_and(Ins::is_provisional);
     let Some(nir) = known.filter(|known| gives_nia && !known.is_provisional()) else {
         return said;
@@ -691,19 +701,19 @@ pub fn keep_nir(
         )
         .at(place),
     );
-    Said::Given(nir.clone())
+    FieldUpdate::Given(nir.clone())
 }
 
 /// Reads the INS of a valid key, whether the identity is verified or not; the others are warned of.
 ///
 /// Whether it is already another patient's is asked by [`keep_own_ins`].
-pub fn ins(pid: &Segment<'_>, warnings: &mut Vec<Warning>, trail: &mut Trail) -> Said<Ins> {
-    let mut found = Said::Absent;
+pub fn ins(pid: &Segment<'_>, warnings: &mut Vec<Warning>, trail: &mut Trail) -> FieldUpdate<Ins> {
+    let mut found = FieldUpdate::Absent;
     let mut all = Vec::new();
     for repetition in pid.field(3).repetitions().filter(is_ins) {
         let value = repetition.component(1);
-        if value.is_delete() && found == Said::Absent {
-            found = Said::Delete;
+        if value.is_delete() && found == FieldUpdate::Absent {
+            found = FieldUpdate::Delete;
         }
         let Some(number) = text(&value) else { continue };
         let ins = Ins {
@@ -753,11 +763,11 @@ pub fn valid_ins(ins: Ins, place: impl Into<Location>, warnings: &mut Vec<Warnin
 
 /// Keeps what is said of an INS unless it is already another patient's (warning `ins-duplicate`), as `other` says.
 pub fn keep_own_ins(
-    said: Said<Ins>,
+    said: FieldUpdate<Ins>,
     other: impl Fn(&Ins) -> Result<Option<Ipp>, ViewError>,
     warnings: &mut Vec<Warning>,
-) -> Result<Said<Ins>, ViewError> {
-    let Said::Given(ins) = &said else {
+) -> Result<FieldUpdate<Ins>, ViewError> {
+    let FieldUpdate::Given(ins) = &said else {
         return Ok(said);
     };
     let Some(other) = other(ins)? else {
@@ -769,7 +779,7 @@ pub fn keep_own_ins(
             "expected an INS that is nobody else's, found that of the patient {other}; it is not kept"
         ),
     ));
-    Ok(Said::Absent)
+    Ok(FieldUpdate::Absent)
 }
 
 /// Whose this INS is, other than this patient's.
@@ -798,16 +808,16 @@ pub fn demographics(
     trail: &mut Trail,
 ) -> Result<Demographics, Refusal> {
     trail.about("patient");
-    let names = Names::of(pid);
+    let names = Pid5Names::of(pid);
     trail.go_on(names.check(), || ())?;
     let legal = |component| names.legal.map(|name| name.component(component));
     let display = |component| names.display.map(|name| name.component(component));
     let said_in = |value: Option<Value<'_>>, name: &str, rule: &str, trail: &mut Trail| {
-        value.map_or(Said::Absent, |value| trail.said(name, &value, rule))
+        value.map_or(FieldUpdate::Absent, |value| trail.said(name, &value, rule))
     };
     // PID-5 as a whole, erased, erases both names.
-    let erased = |said: Said<String>| match said {
-        Said::Absent if pid.field(5).is_delete() => Said::Delete,
+    let erased = |said: FieldUpdate<String>| match said {
+        FieldUpdate::Absent if pid.field(5).is_delete() => FieldUpdate::Delete,
         said => said,
     };
     let ins = kept_ins(pid, warnings, trail);
@@ -815,7 +825,7 @@ pub fn demographics(
     let social_security_number =
         trail.said("social_security_number", &pid.field(19).component(1), "");
     let given_name = said_in(display(2).map(Into::into), "given_name", DISPLAY, trail);
-    if let (Said::Absent, Some(name)) = (&given_name, legal(2)) {
+    if let (FieldUpdate::Absent, Some(name)) = (&given_name, legal(2)) {
         trail.said(
             "given_name",
             &name,
@@ -840,7 +850,7 @@ pub fn demographics(
         DISPLAY,
         trail,
     );
-    if let (Said::Absent, Some(name)) = (&usual_name, legal(1)) {
+    if let (FieldUpdate::Absent, Some(name)) = (&usual_name, legal(1)) {
         trail.said(
             "usual_name",
             &name.family_name(),
@@ -863,16 +873,16 @@ pub fn demographics(
         identity_attributes,
         network: message
             .and_then(|message| message.get(&facility.fields.network))
-            .map_or(Said::Absent, |value| {
+            .map_or(FieldUpdate::Absent, |value| {
                 trail
                     .said("network", &value.identifier(), "fields.network")
                     .map(NetworkId::new)
             }),
         physician: message
             .and_then(|message| message.get(&facility.fields.physician))
-            .map_or(Said::Absent, |value| {
+            .map_or(FieldUpdate::Absent, |value| {
                 if value.is_delete() {
-                    return Said::Delete;
+                    return FieldUpdate::Delete;
                 }
                 let physician = physician(value.as_repetitions(), "physician", warnings, trail);
                 if let Some(OtherNumber { kind, .. }) =
@@ -881,13 +891,13 @@ pub fn demographics(
                 {
                     warn_of_no_rpps(value.position(), warnings);
                 }
-                physician.map_or(Said::Absent, Said::Given)
+                physician.map_or(FieldUpdate::Absent, FieldUpdate::Given)
             }),
         places: RequiredPlaces {
             given_name: names.place_of(2),
             birth_name: names.place_of(1),
-            sex: At::Position(pid.field(8).component(1).position()),
-            birth_date: At::Position(pid.field(7).component(1).position()),
+            sex: SourceLocation::Position(pid.field(8).component(1).position()),
+            birth_date: SourceLocation::Position(pid.field(7).component(1).position()),
         },
     })
 }
@@ -895,10 +905,10 @@ pub fn demographics(
 /// Reads only what is compared, and refuses nothing: what cannot be read is not there.
 pub fn traits(pid: &Segment<'_>, trail: &mut Trail) -> Traits {
     trail.about("patient");
-    let names = Names::of(pid);
+    let names = Pid5Names::of(pid);
     let mut of_legal = |name: &str, value: Option<Value<'_>>| {
         let said = value.map(|value| trail.said(name, &value, names.rule));
-        said.and_then(Said::given)
+        said.and_then(FieldUpdate::given)
     };
     let birth_name = of_legal(
         "birth_name",
@@ -911,8 +921,10 @@ pub fn traits(pid: &Segment<'_>, trail: &mut Trail) -> Traits {
     Traits {
         birth_name,
         birth_given_name,
-        birth_date: read_birth_date_of(pid, trail).ok().and_then(Said::given),
-        sex: read_sex_of(pid, trail).ok().and_then(Said::given),
+        birth_date: read_birth_date_of(pid, trail)
+            .ok()
+            .and_then(FieldUpdate::given),
+        sex: read_sex_of(pid, trail).ok().and_then(FieldUpdate::given),
     }
 }
 
@@ -920,7 +932,7 @@ pub fn traits(pid: &Segment<'_>, trail: &mut Trail) -> Traits {
 const DISPLAY: &str = "PID-5.7 = D";
 
 /// The repetitions of PID-5 that count.
-struct Names<'a> {
+struct Pid5Names<'a> {
     field: Field<'a>,
     /// Of type `L`, the name of the birth certificate; else the only one without a type.
     legal: Option<Repetition<'a>>,
@@ -932,7 +944,7 @@ struct Names<'a> {
     another: Option<Position>,
 }
 
-impl<'a> Names<'a> {
+impl<'a> Pid5Names<'a> {
     fn of(pid: &Segment<'a>) -> Self {
         let field = pid.field(5);
         let said = field.repetitions();
@@ -988,18 +1000,18 @@ impl<'a> Names<'a> {
         }
     }
 
-    fn place_of(&self, component: u32) -> At {
+    fn place_of(&self, component: u32) -> SourceLocation {
         let name = self.legal.unwrap_or_else(|| self.field.repetition(1));
-        At::Position(name.component(component).position())
+        SourceLocation::Position(name.component(component).position())
     }
 }
 
-fn sex(pid: &Segment<'_>, trail: &mut Trail) -> Result<Said<Sex>, Refusal> {
+fn sex(pid: &Segment<'_>, trail: &mut Trail) -> Result<FieldUpdate<Sex>, Refusal> {
     let sex = read_sex_of(pid, trail);
-    trail.go_on(sex, Said::default)
+    trail.go_on(sex, FieldUpdate::default)
 }
 
-fn read_sex_of(pid: &Segment<'_>, trail: &mut Trail) -> Result<Said<Sex>, Refusal> {
+fn read_sex_of(pid: &Segment<'_>, trail: &mut Trail) -> Result<FieldUpdate<Sex>, Refusal> {
     let value = pid.field(8).component(1);
     if let Some(place) = another(&pid.field(8), 1) {
         let refusal = Refusal::new(
@@ -1009,9 +1021,9 @@ fn read_sex_of(pid: &Segment<'_>, trail: &mut Trail) -> Result<Said<Sex>, Refusa
         return Err(refusal.at(place));
     }
     match trail.said("sex", &value, "") {
-        Said::Absent => Ok(Said::Absent),
-        Said::Delete => Ok(Said::Delete),
-        Said::Given(code) => read_sex(&code, value.position()).map(Said::Given),
+        FieldUpdate::Absent => Ok(FieldUpdate::Absent),
+        FieldUpdate::Delete => Ok(FieldUpdate::Delete),
+        FieldUpdate::Given(code) => read_sex(&code, value.position()).map(FieldUpdate::Given),
     }
 }
 
@@ -1040,20 +1052,23 @@ pub fn another(field: &Field<'_>, component: u32) -> Option<Position> {
         .map(|other| other.position())
 }
 
-fn birth_date(pid: &Segment<'_>, trail: &mut Trail) -> Result<Said<PartialDate>, Refusal> {
+fn birth_date(pid: &Segment<'_>, trail: &mut Trail) -> Result<FieldUpdate<PartialDate>, Refusal> {
     let date = read_birth_date_of(pid, trail);
-    trail.go_on(date, Said::default)
+    trail.go_on(date, FieldUpdate::default)
 }
 
-fn read_birth_date_of(pid: &Segment<'_>, trail: &mut Trail) -> Result<Said<PartialDate>, Refusal> {
+fn read_birth_date_of(
+    pid: &Segment<'_>,
+    trail: &mut Trail,
+) -> Result<FieldUpdate<PartialDate>, Refusal> {
     let value = pid.field(7).component(1);
     match said(&value.simple()) {
-        Said::Absent => Ok(Said::Absent),
-        Said::Delete => {
+        FieldUpdate::Absent => Ok(FieldUpdate::Absent),
+        FieldUpdate::Delete => {
             trail.said("birth_date", &value.simple(), "");
-            Ok(Said::Delete)
+            Ok(FieldUpdate::Delete)
         }
-        Said::Given(text) => {
+        FieldUpdate::Given(text) => {
             let date = match another(&pid.field(7), 1) {
                 None => read_birth_date(&text, value.position()),
                 Some(place) => Err(Refusal::new(
@@ -1063,7 +1078,7 @@ fn read_birth_date_of(pid: &Segment<'_>, trail: &mut Trail) -> Result<Said<Parti
                 .at(place)),
             };
             trail.read("birth_date", &date, &text, value.position(), "");
-            date.map(Said::Given)
+            date.map(FieldUpdate::Given)
         }
     }
 }
@@ -1115,10 +1130,14 @@ impl PhoneKind {
 }
 
 /// Chooses the phone number of PID-13, of which only the chosen one must be valid.
-fn phone(telecoms: Field<'_>, region: &str, trail: &mut Trail) -> Result<Said<Phone>, Refusal> {
+fn phone(
+    telecoms: Field<'_>,
+    region: &str,
+    trail: &mut Trail,
+) -> Result<FieldUpdate<Phone>, Refusal> {
     if telecoms.is_delete() {
         trail.said("phone", &telecoms, "");
-        return Ok(Said::Delete);
+        return Ok(FieldUpdate::Delete);
     }
     let mut erased = false;
     let chosen = telecoms
@@ -1130,12 +1149,12 @@ fn phone(telecoms: Field<'_>, region: &str, trail: &mut Trail) -> Result<Said<Ph
         })
         .min_by_key(|(kind, ..)| *kind);
     match chosen {
-        None if erased => Ok(Said::Delete),
-        None => Ok(Said::Absent),
+        None if erased => Ok(FieldUpdate::Delete),
+        None => Ok(FieldUpdate::Absent),
         Some((kind, number, place)) => {
             let phone = read_phone(&number, region, place);
             trail.read("phone", &phone, &number, place, kind.rule());
-            trail.go_on(phone.map(Said::Given), Said::default)
+            trail.go_on(phone.map(FieldUpdate::Given), FieldUpdate::default)
         }
     }
 }
@@ -1176,10 +1195,10 @@ fn number_of(telecom: &Repetition<'_>) -> Option<(String, Position)> {
     Some((number, telecom.component(7).position()))
 }
 
-fn email(telecoms: Field<'_>, trail: &mut Trail) -> Result<Said<Email>, Refusal> {
+fn email(telecoms: Field<'_>, trail: &mut Trail) -> Result<FieldUpdate<Email>, Refusal> {
     if telecoms.is_delete() {
         trail.said("email", &telecoms, "");
-        return Ok(Said::Delete);
+        return Ok(FieldUpdate::Delete);
     }
     let mut erased = false;
     for telecom in telecoms.repetitions() {
@@ -1206,9 +1225,13 @@ fn email(telecoms: Field<'_>, trail: &mut Trail) -> Result<Said<Email>, Refusal>
         };
         let email = read_email(&address, component.position());
         trail.read("email", &email, &address, component.position(), rule);
-        return trail.go_on(email.map(Said::Given), Said::default);
+        return trail.go_on(email.map(FieldUpdate::Given), FieldUpdate::default);
     }
-    Ok(if erased { Said::Delete } else { Said::Absent })
+    Ok(if erased {
+        FieldUpdate::Delete
+    } else {
+        FieldUpdate::Absent
+    })
 }
 
 /// An e-mail address that must be valid (interface.md 3).
@@ -1250,10 +1273,14 @@ fn is_street(street: &crate::hl7::Component<'_>, first: &str) -> bool {
 }
 
 /// Reads the address from PID-11: all four parts, or none.
-fn address(addresses: Field<'_>, warnings: &mut Vec<Warning>, trail: &mut Trail) -> Said<Address> {
+fn address(
+    addresses: Field<'_>,
+    warnings: &mut Vec<Warning>,
+    trail: &mut Trail,
+) -> FieldUpdate<Address> {
     if addresses.is_delete() {
         trail.said("address", &addresses, "");
-        return Said::Delete;
+        return FieldUpdate::Delete;
     }
     let parts = |address: &Repetition<'_>| {
         let street = address.component(1);
@@ -1294,7 +1321,11 @@ fn address(addresses: Field<'_>, warnings: &mut Vec<Warning>, trail: &mut Trail)
                 .into_iter()
                 .all(|part| address.component(part).is_delete())
         });
-        return if erased { Said::Delete } else { Said::Absent };
+        return if erased {
+            FieldUpdate::Delete
+        } else {
+            FieldUpdate::Absent
+        };
     };
     let mut rule = match kind(chosen).as_deref() {
         Some("H") => "PID-11.7 = H",
@@ -1311,7 +1342,8 @@ fn address(addresses: Field<'_>, warnings: &mut Vec<Warning>, trail: &mut Trail)
         trail.tell("address_complement", &complement, place, "");
         complement
     });
-    whole_address(parts, complement, chosen.position(), warnings).map_or(Said::Absent, Said::Given)
+    whole_address(parts, complement, chosen.position(), warnings)
+        .map_or(FieldUpdate::Absent, FieldUpdate::Given)
 }
 
 /// What the parts of an address are called, in the order of [`whole_address`].
@@ -1572,25 +1604,25 @@ pub fn update(
         places.birth_name,
     )?;
     let given_name = match (demographics.given_name, &demographics.birth_given_name) {
-        (Said::Given(name), _) => name,
-        (Said::Delete, Said::Given(name)) => name.clone(),
-        (Said::Delete, Said::Absent) => known
+        (FieldUpdate::Given(name), _) => name,
+        (FieldUpdate::Delete, FieldUpdate::Given(name)) => name.clone(),
+        (FieldUpdate::Delete, FieldUpdate::Absent) => known
             .birth_given_name
             .clone()
             .ok_or_else(|| cannot_erase("given name", places.given_name))?,
-        (Said::Absent, Said::Given(name)) if given_stands_in => name.clone(),
-        (Said::Absent, Said::Delete) if given_stands_in => {
+        (FieldUpdate::Absent, FieldUpdate::Given(name)) if given_stands_in => name.clone(),
+        (FieldUpdate::Absent, FieldUpdate::Delete) if given_stands_in => {
             return Err(cannot_erase("given name", places.given_name));
         }
-        (Said::Delete, Said::Delete) => {
+        (FieldUpdate::Delete, FieldUpdate::Delete) => {
             return Err(cannot_erase("given name", places.given_name));
         }
-        (Said::Absent, _) => known.given_name.clone(),
+        (FieldUpdate::Absent, _) => known.given_name.clone(),
     };
     let usual_name = match demographics.usual_name {
-        Said::Given(name) => name,
-        Said::Absent if !usual_stands_in => known.usual_name.clone(),
-        Said::Absent | Said::Delete => birth_name.clone(),
+        FieldUpdate::Given(name) => name,
+        FieldUpdate::Absent if !usual_stands_in => known.usual_name.clone(),
+        FieldUpdate::Absent | FieldUpdate::Delete => birth_name.clone(),
     };
     Ok(Patient {
         facility: known.facility.clone(),
@@ -1630,15 +1662,20 @@ pub fn update(
     })
 }
 
-fn require<T: Clone>(said: Said<T>, known: &T, name: &str, place: At) -> Result<T, Refusal> {
+fn require<T: Clone>(
+    said: FieldUpdate<T>,
+    known: &T,
+    name: &str,
+    place: SourceLocation,
+) -> Result<T, Refusal> {
     match said {
-        Said::Given(value) => Ok(value),
-        Said::Absent => Ok(known.clone()),
-        Said::Delete => Err(cannot_erase(name, place)),
+        FieldUpdate::Given(value) => Ok(value),
+        FieldUpdate::Absent => Ok(known.clone()),
+        FieldUpdate::Delete => Err(cannot_erase(name, place)),
     }
 }
 
-fn missing(name: &str, place: At) -> Refusal {
+fn missing(name: &str, place: SourceLocation) -> Refusal {
     Refusal::new(
         Reason::MissingField,
         format!("expected the {name} of a patient who is not known yet, found nothing"),
@@ -1646,7 +1683,7 @@ fn missing(name: &str, place: At) -> Refusal {
     .at(place)
 }
 
-fn cannot_erase(name: &str, place: At) -> Refusal {
+fn cannot_erase(name: &str, place: SourceLocation) -> Refusal {
     Refusal::new(
         Reason::MissingField,
         format!("expected the {name}, found \"\": it is required and cannot be erased"),
@@ -1940,7 +1977,7 @@ mod tests {
             authority: None,
             untyped: false,
             foreign: false,
-            place: At::Element(""),
+            place: SourceLocation::Element(""),
         };
         new_patient(
             &World::new().facility,
@@ -2102,7 +2139,7 @@ mod tests {
                     authority: None,
                     untyped: false,
                     foreign: false,
-                    place: At::Element(""),
+                    place: SourceLocation::Element(""),
                 };
                 new_patient(
                     &World::new().facility,
@@ -2128,7 +2165,7 @@ mod tests {
             "",
         ] {
             let (demographics, _) = read(&[(5, names)]).unwrap();
-            assert_eq!(demographics.birth_name, Said::Absent, "{names}");
+            assert_eq!(demographics.birth_name, FieldUpdate::Absent, "{names}");
         }
     }
 
@@ -2142,7 +2179,7 @@ mod tests {
             authority: None,
             untyped: false,
             foreign: false,
-            place: At::Element(""),
+            place: SourceLocation::Element(""),
         };
         let (said, _) = read(&[(5, "MARTEL^Léna^^^^^L")]).unwrap();
         let updated = update(&known, &ipp, said).unwrap();
@@ -2216,9 +2253,9 @@ mod tests {
         ] {
             let found = match read(&[(13, &telecoms)]) {
                 Ok((demographics, _)) => match demographics.phone {
-                    Said::Given(phone) => phone.as_str().to_owned(),
-                    Said::Delete => "erased".to_owned(),
-                    Said::Absent => "nothing".to_owned(),
+                    FieldUpdate::Given(phone) => phone.as_str().to_owned(),
+                    FieldUpdate::Delete => "erased".to_owned(),
+                    FieldUpdate::Absent => "nothing".to_owned(),
                 },
                 refusal => refused(refusal),
             };
@@ -2247,9 +2284,9 @@ mod tests {
         ] {
             let found = match read(&[(13, telecoms)]) {
                 Ok((demographics, _)) => match demographics.email {
-                    Said::Given(email) => email.as_str().to_owned(),
-                    Said::Delete => "erased".to_owned(),
-                    Said::Absent => "nothing".to_owned(),
+                    FieldUpdate::Given(email) => email.as_str().to_owned(),
+                    FieldUpdate::Delete => "erased".to_owned(),
+                    FieldUpdate::Absent => "nothing".to_owned(),
                 },
                 refusal => refused(refusal),
             };
@@ -2272,7 +2309,7 @@ mod tests {
         ] {
             let (demographics, _) = read(&[(5, &format!("{name}^^^^^L"))]).unwrap();
             let found = [demographics.birth_name, demographics.birth_given_name];
-            let expected = [family, given].map(|it| Said::Given(it.to_owned()));
+            let expected = [family, given].map(|it| FieldUpdate::Given(it.to_owned()));
             assert_eq!(found, expected, "{name}");
         }
     }
@@ -2342,7 +2379,10 @@ mod tests {
             );
         }
         for addresses in ["\"\"", "\"\"^^\"\"^^\"\"^\"\""] {
-            assert_eq!(read(&[(11, addresses)]).unwrap().0.address, Said::Delete);
+            assert_eq!(
+                read(&[(11, addresses)]).unwrap().0.address,
+                FieldUpdate::Delete
+            );
         }
     }
 

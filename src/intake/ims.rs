@@ -5,9 +5,9 @@
 
 use chrono::{DateTime, Utc};
 
-use super::identity::{self, Agreement, IppRead, Said};
+use super::identity::{self, Agreement, FieldUpdate, IppRead};
 use super::trail::Trail;
-use super::{Context, Decided, Decision, Stop, merge, scheduling};
+use super::{Context, Decision, DecisionResult, Stop, merge, scheduling};
 use crate::config::Facility;
 use crate::hl7::{Message, Position, Segment};
 use crate::model::change::{Record, Subject};
@@ -22,7 +22,7 @@ pub fn decide<'m>(
     view: &dyn View,
     context: &Context<'_>,
     trail: &mut Trail,
-) -> Decided<'m> {
+) -> DecisionResult<'m> {
     match message.trigger().trim() {
         "A40" => merge::decide(message, view, context, trail),
         "A47" => change_ins(message, view, context, trail),
@@ -36,7 +36,7 @@ fn create_or_update<'m>(
     context: &Context<'_>,
     trigger: &str,
     trail: &mut Trail,
-) -> Decided<'m> {
+) -> DecisionResult<'m> {
     let facility = context.facility;
     let pid = identity::required_segment(message, "PID", trail)?;
     let read = identity::ipp(&pid, facility, trail)?;
@@ -54,7 +54,7 @@ fn create_or_update<'m>(
         Some(_) => Verdict::Updated,
     });
     read.warn(&mut decision.warnings);
-    let patient = Source {
+    let patient = PidContext {
         message,
         facility,
         view,
@@ -96,7 +96,7 @@ fn change_ins<'m>(
     view: &dyn View,
     context: &Context<'_>,
     trail: &mut Trail,
-) -> Decided<'m> {
+) -> DecisionResult<'m> {
     let facility = context.facility;
     let pid = identity::required_segment(message, "PID", trail)?;
     let read = identity::ipp(&pid, facility, trail)?;
@@ -152,7 +152,7 @@ fn change_ins<'m>(
     let is_kept = said.as_given().is_some();
     let is_refused = !by_status && !identity::ins_numbers(pid.field(3)).is_empty();
     let ins = match (said, &known.ins) {
-        (Said::Given(ins), _) => Some(ins),
+        (FieldUpdate::Given(ins), _) => Some(ins),
         (_, Some(own)) if is_refused => Some(own.clone()),
         (_, Some(own)) if !by_status && !names_known(own) => {
             decision.warnings.push(
@@ -199,7 +199,7 @@ pub(super) fn is_stale(known: Option<&Patient>, time: DateTime<Utc>) -> bool {
 
 /// What the PIDs of a message are read with.
 #[derive(Clone, Copy)]
-pub(super) struct Source<'a, 'm> {
+pub(super) struct PidContext<'a, 'm> {
     pub(super) message: &'a Message<'m>,
     pub(super) facility: &'a Facility,
     pub(super) view: &'a dyn View,
@@ -211,7 +211,7 @@ pub(super) struct Source<'a, 'm> {
 /// Says whose an INS is, if it is another patient's.
 pub(super) type OtherWithIns<'a> = &'a dyn Fn(&Ins) -> Result<Option<Ipp>, ViewError>;
 
-impl Source<'_, '_> {
+impl PidContext<'_, '_> {
     /// The patient once this PID was applied.
     pub(super) fn patient(
         &self,
@@ -228,9 +228,9 @@ impl Source<'_, '_> {
         demographics.ins = identity::keep_own_ins(demographics.ins, other_with_ins, warnings)?;
         let ins_time = known.as_ref().and_then(|known| known.ins_time);
         if ins_time.is_some_and(|last| self.time < last) {
-            demographics.ins = Said::Absent;
-            demographics.identity_status = Said::Absent;
-            demographics.identity_attributes = Said::Absent;
+            demographics.ins = FieldUpdate::Absent;
+            demographics.identity_status = FieldUpdate::Absent;
+            demographics.identity_attributes = FieldUpdate::Absent;
         }
         let known_ins = known.as_ref().and_then(|known| known.ins.as_ref());
         let place = pid.field(3).position();
@@ -319,7 +319,7 @@ pub(super) fn merged_away(read: &IppRead, survivor: &Ipp) -> Warning {
 mod tests {
     use super::*;
     use crate::intake::testing::{World, told};
-    use crate::model::document::{Attached, Document, DocumentKind};
+    use crate::model::document::{AttachmentPlace, Document, DocumentKind};
     use crate::model::identifiers::{CaseId, DocumentId, Ins, NoteId};
     use crate::model::note::{Note, NoteReason};
 
@@ -859,7 +859,7 @@ mod tests {
                 facility: facility.clone(),
                 ipp: Ipp::new("OLD"),
                 id: DocumentId::new("D"),
-                attached: Attached::Note(NoteId::new("N")),
+                attached: AttachmentPlace::Note(NoteId::new("N")),
                 kind: DocumentKind::Document,
                 unique_ids: vec!["U".to_owned()],
                 awaits: Some(CaseId::new("C-3")),
@@ -927,7 +927,7 @@ mod tests {
                 .unwrap()
                 .unwrap()
                 .attached,
-            Attached::Case(CaseId::new("C-3"))
+            AttachmentPlace::Case(CaseId::new("C-3"))
         );
     }
 
@@ -965,7 +965,7 @@ mod tests {
                 };
                 let document = world.view().document(&case.facility, id).unwrap().unwrap();
                 assert_eq!(document.ipp, Ipp::new("NEW"));
-                assert_eq!(document.attached, Attached::Case(case.id));
+                assert_eq!(document.attached, AttachmentPlace::Case(case.id));
                 for ipp in ["OLD", "NEW", "OTHER"] {
                     assert!(world.notes(ipp).is_empty(), "{ipp}");
                 }

@@ -7,13 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::identity::{self, IppRead};
-use super::ims::{Source, is_stale, merged_away};
+use super::ims::{PidContext, is_stale, merged_away};
 use super::trail::Trail;
-use super::{Context, Decided, Decision, Stop, ims, scheduling};
+use super::{Context, Decision, DecisionResult, Stop, ims, scheduling};
 use crate::hl7::{Message, Position, Segment};
 use crate::model::case::Case;
 use crate::model::change::{Change, Record, Subject};
-use crate::model::document::{Attached, Document};
+use crate::model::document::{AttachmentPlace, Document};
 use crate::model::identifiers::{CaseId, Ins, Ipp};
 use crate::model::outcome::{Reason, Refusal, Verdict, Warning, WarningCode};
 use crate::model::patient::{Patient, Person};
@@ -25,14 +25,14 @@ pub fn decide<'m>(
     view: &dyn View,
     context: &Context<'_>,
     trail: &mut Trail,
-) -> Decided<'m> {
+) -> DecisionResult<'m> {
     let facility = context.facility;
     let time = identity::message_time(message, context, trail)?;
     let pairs = pairs(message)?;
     // Until something is merged or changed.
     let mut decision = Decision::unchanged(Verdict::Duplicate);
     let mut merging = Merging {
-        source: Source {
+        source: PidContext {
             message,
             facility,
             view,
@@ -54,17 +54,17 @@ pub fn decide<'m>(
 }
 
 /// A surviving patient, and those that are merged into it.
-struct Pair<'m> {
+struct MergePair<'m> {
     survivor: Segment<'m>,
     old: Vec<Segment<'m>>,
 }
 
 /// The PIDs of the message, each with the MRGs that follow it.
-fn pairs<'m>(message: &Message<'m>) -> Result<Vec<Pair<'m>>, Refusal> {
-    let mut pairs: Vec<Pair<'m>> = Vec::new();
+fn pairs<'m>(message: &Message<'m>) -> Result<Vec<MergePair<'m>>, Refusal> {
+    let mut pairs: Vec<MergePair<'m>> = Vec::new();
     for segment in message.segments() {
         match (segment.name(), pairs.last_mut()) {
-            ("PID", _) => pairs.push(Pair {
+            ("PID", _) => pairs.push(MergePair {
                 survivor: segment,
                 old: Vec::new(),
             }),
@@ -97,7 +97,7 @@ fn pairs<'m>(message: &Message<'m>) -> Result<Vec<Pair<'m>>, Refusal> {
 
 /// What the pairs of a message add up to, before any of it is written.
 struct Merging<'a, 'm> {
-    source: Source<'a, 'm>,
+    source: PidContext<'a, 'm>,
     /// Of the persons that this message made one with others, each by where its things are kept: where those of the
     /// other are kept.
     joined: HashMap<Ipp, Ipp>,
@@ -116,7 +116,7 @@ struct Merging<'a, 'm> {
 impl Merging<'_, '_> {
     fn apply(
         &mut self,
-        pair: &Pair<'_>,
+        pair: &MergePair<'_>,
         decision: &mut Decision<'_>,
         trail: &mut Trail,
     ) -> Result<(), Stop> {
@@ -235,7 +235,7 @@ impl Merging<'_, '_> {
     }
 
     fn write(mut self, decision: &mut Decision<'_>) -> Result<(), ViewError> {
-        let Source { view, facility, .. } = self.source;
+        let PidContext { view, facility, .. } = self.source;
         let facility = &facility.id;
         let mut moved: BTreeMap<Ipp, Vec<Person>> = BTreeMap::new();
         for before in &self.concerned {
@@ -313,7 +313,7 @@ impl Merging<'_, '_> {
         now: &Ipp,
         decision: &mut Decision<'_>,
     ) -> Result<(), ViewError> {
-        let Source { view, facility, .. } = self.source;
+        let PidContext { view, facility, .. } = self.source;
         let facility = &facility.id;
         let survivor = self.person(now)?.ipp;
         let is_here = |ipp: &Ipp| Ok::<bool, ViewError>(self.person(ipp)?.kept_under == *now);
@@ -331,7 +331,7 @@ impl Merging<'_, '_> {
             }
             for mut document in view.documents_outside_cases(facility, &person.ipp)? {
                 document.ipp = survivor.clone();
-                if let (Some(id), Attached::Note(_)) = (&document.awaits, &document.attached)
+                if let (Some(id), AttachmentPlace::Note(_)) = (&document.awaits, &document.attached)
                     && !cases.contains_key(id)
                     && let Some(mut case) = view.case(facility, id)?
                     && let Some(ipp) = &case.ipp

@@ -33,14 +33,14 @@ use chrono::{DateTime, Utc};
 use crate::config::{Config, Facility};
 use crate::model::case::{Case, Completion};
 use crate::model::change::{Change, Record, Subject};
-use crate::model::document::{Document, Listed};
+use crate::model::document::{Document, ReportDocument};
 use crate::model::identifiers::{ContentHash, DocumentId, FacilityId};
 use crate::model::outcome::{Refusal, Verdict, Warning};
 use crate::model::patient::Patient;
 use crate::model::questionnaire::Questionnaire;
 use crate::model::report::VersionOfReport;
 use crate::model::session::Session;
-use crate::model::shown::{Part, Shown};
+use crate::model::shown::{ReportHashes, ReportPart};
 use crate::model::view::ViewError;
 
 /// What a decision needs to know besides the message and the view.
@@ -200,7 +200,7 @@ pub struct ReportOrder {
     /// What the form of the case says, where it is filled.
     pub questionnaire: Option<Questionnaire>,
     /// The documents of the case besides the one that filled the form.
-    pub documents: Vec<Listed>,
+    pub documents: Vec<ReportDocument>,
     /// The PDF that came with the command, where one did.
     pub pdf: Option<Vec<u8>>,
     /// The number of the report, from 1 per facility.
@@ -216,11 +216,11 @@ pub struct ReportOrder {
     /// The time of the last `complete`, where a message renews the report and nobody validates this version.
     pub validated: Option<DateTime<Utc>>,
     /// What it shows.
-    pub shows: Shown,
+    pub shows: ReportHashes,
     /// The number of the questionnaire that it shows.
     pub questionnaire_number: Option<u32>,
     /// The version that it takes the place of.
-    pub former: Option<Former>,
+    pub former: Option<PreviousReport>,
 }
 
 /// What the withdrawal of a report is made of (interface.md 8).
@@ -243,37 +243,37 @@ pub struct WithdrawalOrder {
     /// When the case was opened again, or cancelled.
     pub time: DateTime<Utc>,
     /// Which of the two.
-    pub why: Withdrawn,
+    pub why: WithdrawalReason,
 }
 
 /// Why a report does not hold any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Withdrawn {
+pub enum WithdrawalReason {
     /// Its case was opened again.
     Reopened,
     /// Its case was cancelled.
     Cancelled,
 }
 
-impl Withdrawn {
+impl WithdrawalReason {
     /// The reason, as the facility reads it.
     pub fn words(self) -> &'static str {
         match self {
-            Withdrawn::Reopened => "Dossier rouvert",
-            Withdrawn::Cancelled => "Dossier annulé",
+            WithdrawalReason::Reopened => "Dossier rouvert",
+            WithdrawalReason::Cancelled => "Dossier annulé",
         }
     }
 }
 
 /// The version of a report that another one takes the place of.
 #[derive(Debug)]
-pub struct Former {
+pub struct PreviousReport {
     /// Its number.
     pub version: u32,
     /// The time of its `complete`.
     pub time: DateTime<Utc>,
     /// The parts that are other ones now, as far as is known.
-    pub changed: Vec<Part>,
+    pub changed: Vec<ReportPart>,
     /// The questionnaire that it shows, where that is another one now.
     pub questionnaire: Option<Questionnaire>,
 }
@@ -290,4 +290,4 @@ pub enum Stop {
 }
 
 /// A decision, or why there is none.
-pub type Decided<'m> = Result<Decision<'m>, Stop>;
+pub type DecisionResult<'m> = Result<Decision<'m>, Stop>;

@@ -6,34 +6,37 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
-use super::{Decision, Former, Order, ReportOrder, WithdrawalOrder, Withdrawn, made, scheduling};
-use crate::config::{Facility, Withdraw};
+use super::{
+    Decision, Order, PreviousReport, ReportOrder, WithdrawalOrder, WithdrawalReason, made,
+    scheduling,
+};
+use crate::config::{Facility, WithdrawSetting};
 use crate::model::case::{Case, CaseState, Completion};
 use crate::model::change::{Change, Record};
-use crate::model::document::{DocumentKind, Listed};
+use crate::model::document::{DocumentKind, ReportDocument};
 use crate::model::identifiers::{CaseId, DocumentId, FacilityId, Ipp, SessionId};
 use crate::model::patient::Patient;
 use crate::model::questionnaire::FilledQuestionnaire;
 use crate::model::report::{Report, ReportVersion};
 use crate::model::session::Session;
-use crate::model::shown::{self, Basis, Part, Shown};
+use crate::model::shown::{self, Basis, ReportHashes, ReportPart};
 use crate::model::view::{View, ViewError};
 
 /// A case with all that its report is made of.
-pub(super) struct Reported {
+pub(super) struct ReportableCase {
     pub case: Case,
     pub patient: Patient,
     pub session: Session,
     pub completion: Completion,
     filled: Option<FilledQuestionnaire>,
-    documents: Vec<Listed>,
+    documents: Vec<ReportDocument>,
     report: Option<Report>,
     /// The version that left last or will leave, where there is one.
     standing: Option<ReportVersion>,
-    shows: Shown,
+    shows: ReportHashes,
 }
 
-impl Reported {
+impl ReportableCase {
     /// Of a completed case, with what the desk wrote.
     pub fn new(
         view: &dyn View,
@@ -46,7 +49,7 @@ impl Reported {
         let filled = view.questionnaire(&case.facility, &case.id)?;
         let form = filled.as_ref().map(|filled| filled.questionnaire.hash());
         let documents = documents(view, &case, filled.as_ref())?;
-        let shows = Shown::of(&Basis {
+        let shows = ReportHashes::of(&Basis {
             case: &case,
             patient: &patient,
             session: &session,
@@ -164,16 +167,16 @@ fn documents(
     view: &dyn View,
     case: &Case,
     filled: Option<&FilledQuestionnaire>,
-) -> Result<Vec<Listed>, ViewError> {
+) -> Result<Vec<ReportDocument>, ViewError> {
     let by = filled.and_then(|filled| filled.filled_by.as_ref());
     let of_case = view.documents_of_case(&case.facility, &case.id)?;
     let of_case = of_case
         .iter()
         .filter(|document| document.kind == DocumentKind::Document && !document.deleted);
     let versions = of_case.filter_map(|document| document.current());
-    let mut listed: Vec<Listed> = versions
+    let mut listed: Vec<ReportDocument> = versions
         .filter(|version| by != Some(&version.sha256))
-        .map(|version| Listed {
+        .map(|version| ReportDocument {
             time: version.time,
             name: version.file_name.clone(),
             content_type: version.content_type,
@@ -190,7 +193,7 @@ pub(super) fn withdraw(
     facility: &Facility,
     decision: &mut Decision<'_>,
     case: &Case,
-    (why, time): (Withdrawn, DateTime<Utc>),
+    (why, time): (WithdrawalReason, DateTime<Utc>),
 ) -> Result<(), ViewError> {
     let Some(mut report) = view.report(&case.facility, &case.id)? else {
         return Ok(());
@@ -214,11 +217,13 @@ pub(super) fn withdraw(
     if let Some(left) = left.filter(|left| left.withdrawal.is_none()) {
         let (number, batch) = (left.version, left.batch);
         let told = match (facility.reports.withdraw, why) {
-            (Withdraw::NextVersion, Withdrawn::Reopened) => "the next version takes its place",
-            (Withdraw::NextVersion, Withdrawn::Cancelled) => {
+            (WithdrawSetting::NextVersion, WithdrawalReason::Reopened) => {
+                "the next version takes its place"
+            }
+            (WithdrawSetting::NextVersion, WithdrawalReason::Cancelled) => {
                 "nothing tells the facility, whose reports.withdraw is next-version"
             }
-            (Withdraw::Message, _) => {
+            (WithdrawSetting::Message, _) => {
                 let sequence = cursor.versions.saturating_add(1);
                 let order = withdrawal(view, case, &report, left, sequence, (why, time))?;
                 if let Some(order) = order {
@@ -232,8 +237,8 @@ pub(super) fn withdraw(
         scheduling::tell(decision, case, what);
         let batch = batch.map_or_else(String::new, |batch| format!(" in batch {batch}"));
         let done = match why {
-            Withdrawn::Reopened => "open again",
-            Withdrawn::Cancelled => "cancelled",
+            WithdrawalReason::Reopened => "open again",
+            WithdrawalReason::Cancelled => "cancelled",
         };
         decision.note = Some(format!(
             "Case {} of {} is {done}. Version {number} of its report left before{batch}: {told}.",
@@ -253,7 +258,7 @@ fn withdrawal(
     report: &Report,
     left: ReportVersion,
     sequence: u64,
-    (why, time): (Withdrawn, DateTime<Utc>),
+    (why, time): (WithdrawalReason, DateTime<Utc>),
 ) -> Result<Option<WithdrawalOrder>, ViewError> {
     let (Some(session), Some(ipp)) = (case.state.session(), &case.ipp) else {
         return Ok(None);
@@ -288,18 +293,18 @@ fn former(
     view: &dyn View,
     case: &Case,
     standing: ReportVersion,
-    shows: &Shown,
-) -> Result<Former, ViewError> {
+    shows: &ReportHashes,
+) -> Result<PreviousReport, ViewError> {
     let changed = standing.shows.map(|former| former.differing(shows));
     let is_other = changed
         .iter()
         .flatten()
-        .any(|part| *part == Part::Questionnaire);
+        .any(|part| *part == ReportPart::Questionnaire);
     let questionnaire = match standing.questionnaire.filter(|_| is_other) {
         Some(number) => view.questionnaire_numbered(&case.facility, &case.id, number)?,
         None => None,
     };
-    Ok(Former {
+    Ok(PreviousReport {
         version: standing.version,
         time: standing.time,
         changed: changed.unwrap_or_default(),
@@ -309,7 +314,7 @@ fn former(
 
 /// What the report of a completed case shows and is otherwise by now. It is read when somebody asks: a message about a
 /// patient does not look for the patient's cases.
-pub fn outdated(view: &dyn View, case: &Case) -> Result<Vec<Part>, ViewError> {
+pub fn outdated(view: &dyn View, case: &Case) -> Result<Vec<ReportPart>, ViewError> {
     let (CaseState::Completed(session), Some(ipp), Some(completion)) =
         (&case.state, &case.ipp, &case.completion)
     else {
@@ -324,7 +329,7 @@ pub fn outdated(view: &dyn View, case: &Case) -> Result<Vec<Part>, ViewError> {
     let (Some(shows), Some(patient), Some(session)) = (shows, patient, session) else {
         return Ok(Vec::new());
     };
-    let now = Shown::of(&Basis {
+    let now = ReportHashes::of(&Basis {
         case,
         patient: &patient,
         session: &session,
@@ -340,13 +345,13 @@ pub fn outdated(view: &dyn View, case: &Case) -> Result<Vec<Part>, ViewError> {
 
 /// Whose reports changes may have made outdated, or no longer so.
 #[derive(Debug, Default)]
-pub struct Concerned {
+pub struct AffectedReports {
     patients: BTreeSet<(FacilityId, Ipp)>,
     sessions: BTreeSet<SessionId>,
     cases: BTreeSet<(FacilityId, CaseId)>,
 }
 
-impl Concerned {
+impl AffectedReports {
     /// By these changes, which the view does not have yet.
     pub fn by(changes: &[Change], view: &dyn View) -> Result<Self, ViewError> {
         let mut concerned = Self::default();
@@ -450,6 +455,6 @@ pub fn renewed(
     let (Some(session), Some(patient), None) = (session, patient, &completion.pdf) else {
         return Ok(None);
     };
-    let reported = Reported::new(view, facility, case, patient, session, completion)?;
+    let reported = ReportableCase::new(view, facility, case, patient, session, completion)?;
     Ok(Some(reported.renewal(view, time)?))
 }

@@ -7,21 +7,21 @@ use sha2::{Digest, Sha256};
 
 use super::identity::{self, text, word};
 use super::trail::Trail;
-use super::{Context, Decided, Decision, cdar2, documents, ims, siu};
+use super::{Context, Decision, DecisionResult, cdar2, documents, ims, siu};
 use crate::cda::Cda;
 use crate::config::Facility;
 use crate::hl7::{
-    self, CharsetWarning, Delimiters, Edges, Message, Position, Segment, Untidy, Value,
+    self, CharsetWarning, Delimiters, Message, MessageEdges, Position, Segment, Untidy, Value,
 };
 use crate::model::change::Record;
 use crate::model::identifiers::{CaseId, ContentHash, hexadecimal};
 use crate::model::outcome::{Reason, Refusal, Verdict, Warning, WarningCode};
-use crate::model::refused::RefusedAbout;
+use crate::model::refused::RefusalSubject;
 use crate::model::view::View;
 
 /// Where a message goes, by MSH-9 (interface.md 2, "Message types").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Flow {
+enum MessageFlow {
     /// Patients.
     Ims,
     /// Scheduling.
@@ -33,7 +33,11 @@ enum Flow {
 }
 
 /// Decides on a message: whether it may be read at all, whether it came before, and then by its flow.
-pub fn decide<'m>(message: &Message<'m>, view: &dyn View, context: &Context<'_>) -> Decided<'m> {
+pub fn decide<'m>(
+    message: &Message<'m>,
+    view: &dyn View,
+    context: &Context<'_>,
+) -> DecisionResult<'m> {
     decide_telling(message, view, context, &mut Trail::off())
 }
 
@@ -51,7 +55,7 @@ pub fn decide_telling<'m>(
     view: &dyn View,
     context: &Context<'_>,
     trail: &mut Trail,
-) -> Decided<'m> {
+) -> DecisionResult<'m> {
     trail.go_on(check_key(message, context.facility), || ())?;
     trail.go_on(check_key_elsewhere(message, context.facility), || ())?;
     let (code, trigger) = message_type(message);
@@ -60,7 +64,7 @@ pub fn decide_telling<'m>(
     }
     trail.go_on(check_version(message, context.versions), || ())?;
     let flow = flow(message, &code, &trigger)?;
-    if flow == Flow::Ignored {
+    if flow == MessageFlow::Ignored {
         return Ok(Decision::unchanged(Verdict::Ignored));
     }
     let once: &[&str] = match (code.as_str(), trigger.as_str()) {
@@ -79,10 +83,10 @@ pub fn decide_telling<'m>(
         return Ok(Decision::unchanged(Verdict::Duplicate));
     }
     let mut decision = match flow {
-        Flow::Ims => ims::decide(message, view, context, trail)?,
-        Flow::Siu => siu::decide(message, view, context, trail)?,
-        Flow::Documents => documents::decide(message, view, context, trail)?,
-        Flow::Ignored => Decision::unchanged(Verdict::Ignored),
+        MessageFlow::Ims => ims::decide(message, view, context, trail)?,
+        MessageFlow::Siu => siu::decide(message, view, context, trail)?,
+        MessageFlow::Documents => documents::decide(message, view, context, trail)?,
+        MessageFlow::Ignored => Decision::unchanged(Verdict::Ignored),
     };
     decision.warnings.splice(..0, charset_warnings(message));
     let times = untidy_times(message, flow, context.facility);
@@ -101,7 +105,7 @@ pub fn decide_cda<'m>(
     cda: &Cda,
     view: &dyn View,
     context: &Context<'_>,
-) -> Decided<'m> {
+) -> DecisionResult<'m> {
     decide_cda_telling(bytes, cda, view, context, &mut Trail::off())
 }
 
@@ -112,7 +116,7 @@ pub fn decide_cda_telling<'m>(
     view: &dyn View,
     context: &Context<'_>,
     trail: &mut Trail,
-) -> Decided<'m> {
+) -> DecisionResult<'m> {
     check_key_in_document(bytes, context.facility)?;
     cdar2::decide(bytes, cda, None, view, context, trail)
 }
@@ -148,19 +152,21 @@ pub fn unknown_format() -> Refusal {
 }
 
 /// The flow of a message type.
-fn flow(message: &Message<'_>, code: &str, trigger: &str) -> Result<Flow, Refusal> {
+fn flow(message: &Message<'_>, code: &str, trigger: &str) -> Result<MessageFlow, Refusal> {
     match (code, trigger) {
-        ("ADT", "A01" | "A04" | "A05" | "A08" | "A28" | "A31" | "A40" | "A47") => Ok(Flow::Ims),
-        ("ADT", event) if is_adt_event(event) => Ok(Flow::Ignored),
-        ("SIU", "S12" | "S13" | "S14" | "S15" | "S17") => Ok(Flow::Siu),
-        ("SIU", "S16" | "S18" | "S19" | "S20" | "S21" | "S22" | "S23" | "S24" | "S26" | "S27") => {
-            Ok(Flow::Ignored)
+        ("ADT", "A01" | "A04" | "A05" | "A08" | "A28" | "A31" | "A40" | "A47") => {
+            Ok(MessageFlow::Ims)
         }
-        ("ORU", "R01") | ("OUL", "R21" | "R22" | "R23" | "R24") => Ok(Flow::Documents),
+        ("ADT", event) if is_adt_event(event) => Ok(MessageFlow::Ignored),
+        ("SIU", "S12" | "S13" | "S14" | "S15" | "S17") => Ok(MessageFlow::Siu),
+        ("SIU", "S16" | "S18" | "S19" | "S20" | "S21" | "S22" | "S23" | "S24" | "S26" | "S27") => {
+            Ok(MessageFlow::Ignored)
+        }
+        ("ORU", "R01") | ("OUL", "R21" | "R22" | "R23" | "R24") => Ok(MessageFlow::Documents),
         (
             "MDM",
             "T01" | "T02" | "T03" | "T04" | "T05" | "T06" | "T07" | "T08" | "T09" | "T10" | "T11",
-        ) => Ok(Flow::Documents),
+        ) => Ok(MessageFlow::Documents),
         _ => Err(unsupported(message, code, trigger)),
     }
 }
@@ -331,7 +337,7 @@ fn untidy_warning(untidy: &Untidy) -> Warning {
 }
 
 /// What is in doubt about where a message begins and ends in its file. One that ends within a document is refused.
-pub fn check_edges(message: &Message<'_>, edges: Edges) -> Result<Vec<Warning>, Refusal> {
+pub fn check_edges(message: &Message<'_>, edges: MessageEdges) -> Result<Vec<Warning>, Refusal> {
     let mut warnings = Vec::new();
     if edges.begins_untidy {
         let warning = Warning::new(
@@ -421,7 +427,7 @@ pub fn charset_warnings(message: &Message<'_>) -> Vec<Warning> {
 }
 
 /// The times of a message that are read, and not written as HL7 writes them.
-fn untidy_times(message: &Message<'_>, flow: Flow, facility: &Facility) -> Vec<Warning> {
+fn untidy_times(message: &Message<'_>, flow: MessageFlow, facility: &Facility) -> Vec<Warning> {
     let of = |value: Value<'_>| {
         let text = word(&value.simple())?;
         Some(identity::untidy_time(&text, value.position()))
@@ -433,7 +439,7 @@ fn untidy_times(message: &Message<'_>, flow: Flow, facility: &Facility) -> Vec<W
     let births = message.all("PID").map(|pid| pid.field(7).component(1));
     let mut times = vec![of(message.header().field(7).component(1).into())];
     times.extend(births.map(|birth| of(birth.into())));
-    if flow == Flow::Siu {
+    if flow == MessageFlow::Siu {
         times.push(session_date());
     }
     times.into_iter().flatten().flatten().collect()
@@ -475,7 +481,7 @@ pub(super) fn check_bounds(message: &Message<'_>) -> Result<(), Refusal> {
 /// What receipts, sidecars and histories say of a message, whatever becomes of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Described {
+pub struct MessageDescription {
     /// MSH-9.1 and 9.2: `SIU^S12`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub message_type: String,
@@ -508,10 +514,10 @@ pub struct Described {
     pub version: Option<String>,
     /// By what a corrected message is known; only of one that is refused, or that may be such a one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub about: Option<RefusedAbout>,
+    pub about: Option<RefusalSubject>,
 }
 
-impl Described {
+impl MessageDescription {
     /// What is not an HL7 message: the kind of document, a list, or a command.
     pub fn named(kind: &str) -> Self {
         Self {
@@ -527,7 +533,7 @@ impl Described {
 }
 
 /// Describes a message; never fails, however little of it can be read.
-pub fn describe(message: &Message<'_>, facility: &Facility) -> Described {
+pub fn describe(message: &Message<'_>, facility: &Facility) -> MessageDescription {
     let header = message.header();
     let components = |number: u32| -> Vec<String> {
         let field = header.field(number);
@@ -553,7 +559,7 @@ pub fn describe(message: &Message<'_>, facility: &Facility) -> Described {
             .find_map(|value: Value<'_>| text(&value.identifier())),
         _ => None,
     };
-    Described {
+    MessageDescription {
         message_type: if trigger.is_empty() {
             code
         } else {
@@ -576,11 +582,11 @@ pub fn describe(message: &Message<'_>, facility: &Facility) -> Described {
 }
 
 /// Describes an envelope without a message by its header.
-pub fn describe_envelope(bytes: &[u8], facility: &Facility) -> Described {
+pub fn describe_envelope(bytes: &[u8], facility: &Facility) -> MessageDescription {
     let header = hl7::envelope_header(bytes);
-    let named = Described::named("batch");
+    let named = MessageDescription::named("batch");
     match Message::parse(&header) {
-        Ok(header) => Described {
+        Ok(header) => MessageDescription {
             control_id: text(&header.header().field(11).component(1)),
             processing_id: None,
             version: None,
@@ -594,12 +600,12 @@ pub fn describe_envelope(bytes: &[u8], facility: &Facility) -> Described {
 }
 
 /// Describes a CDA document, of which nothing is known where it could not be read.
-pub fn describe_cda(cda: Option<&Cda>, facility: &Facility) -> Described {
-    Described {
+pub fn describe_cda(cda: Option<&Cda>, facility: &Facility) -> MessageDescription {
+    MessageDescription {
         case: cda
             .and_then(|cda| cdar2::case_id(&cda.header, facility))
             .map(|(id, _)| id),
-        ..Described::named("CDA")
+        ..MessageDescription::named("CDA")
     }
 }
 
@@ -744,16 +750,19 @@ mod tests {
 
     #[test]
     fn a_last_segment_without_an_end_may_be_cut_short() {
-        let open = Edges {
+        let open = MessageEdges {
             ends_open: true,
-            ..Edges::default()
+            ..MessageEdges::default()
         };
         for (end, warns) in [("PID|1||P-1", true), ("ZZZ|1", false)] {
             let text = format!("MSH|^~\\&|\r{end}");
             let message = Message::parse(text.as_bytes()).unwrap();
             let warnings = check_edges(&message, open).unwrap();
             assert_eq!(!warnings.is_empty(), warns, "{end}");
-            assert_eq!(check_edges(&message, Edges::default()), Ok(Vec::new()));
+            assert_eq!(
+                check_edges(&message, MessageEdges::default()),
+                Ok(Vec::new())
+            );
         }
     }
 
@@ -905,7 +914,7 @@ mod tests {
         assert_eq!(described.case, Some(CaseId::new("C-2")));
 
         let described = describe(&Message::parse(b"MSH|^~\\&|").unwrap(), &facility);
-        assert_eq!(described, Described::default());
+        assert_eq!(described, MessageDescription::default());
         let described = describe(
             &Message::parse(b"MSH|^~\\&|||||||ACK^A01").unwrap(),
             &facility,

@@ -15,17 +15,17 @@ use crate::hl7::{Message, Timestamp};
 use crate::model::case::{Case, CaseState};
 use crate::model::change::{Change, Record, Subject};
 use crate::model::document::{
-    Attached, ContentType, Document, DocumentKind, DocumentVersion, Standing,
+    AttachmentPlace, ContentType, Document, DocumentKind, DocumentVersion, VersionStanding,
 };
 use crate::model::identifiers::{CaseId, DocumentId, FacilityId, NoteId, PathwayId, SessionId};
 use crate::model::note::{Note, NoteReason};
 use crate::model::outcome::{Location, Reason, Refusal, Warning, WarningCode};
-use crate::model::session::{By, Session};
+use crate::model::session::{Session, SessionKey};
 use crate::model::view::{View, ViewError};
 
 /// What a search for a session gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
+pub enum SessionMatch {
     /// Exactly one fits.
     Session(Box<Session>),
     /// None fits.
@@ -35,9 +35,13 @@ pub enum Found {
 }
 
 /// Finds the session of a pathway on a date; if the pathway has none, that of the family (interface.md 4).
-pub fn find_session(view: &dyn View, date: NaiveDate, id: &PathwayId) -> Result<Found, ViewError> {
-    Ok(match find_by(view, date, By::Pathway, id)? {
-        Found::NotFound => find_by(view, date, By::Family, id)?,
+pub fn find_session(
+    view: &dyn View,
+    date: NaiveDate,
+    id: &PathwayId,
+) -> Result<SessionMatch, ViewError> {
+    Ok(match find_by(view, date, SessionKey::Pathway, id)? {
+        SessionMatch::NotFound => find_by(view, date, SessionKey::Family, id)?,
         found => found,
     })
 }
@@ -46,14 +50,14 @@ pub fn find_session(view: &dyn View, date: NaiveDate, id: &PathwayId) -> Result<
 pub fn find_by(
     view: &dyn View,
     date: NaiveDate,
-    by: By,
+    by: SessionKey,
     id: &PathwayId,
-) -> Result<Found, ViewError> {
+) -> Result<SessionMatch, ViewError> {
     let mut fitting = view.planned_sessions(date, by, id, 2)?.into_iter();
     Ok(match (fitting.next(), fitting.next()) {
-        (Some(only), None) => Found::Session(Box::new(only)),
-        (Some(_), Some(_)) => Found::Ambiguous,
-        (None, _) => Found::NotFound,
+        (Some(only), None) => SessionMatch::Session(Box::new(only)),
+        (Some(_), Some(_)) => SessionMatch::Ambiguous,
+        (None, _) => SessionMatch::NotFound,
     })
 }
 
@@ -68,7 +72,7 @@ pub fn read_session_date(text: &str) -> Result<NaiveDate, Refusal> {
 
 /// The received message, as a note keeps it while its case waits for a session.
 #[derive(Debug)]
-pub struct Received<'m> {
+pub struct MessageCopy<'m> {
     /// The message, without the facility's key.
     pub content: Content<'m>,
     /// What it is.
@@ -81,7 +85,7 @@ pub struct Received<'m> {
     pub place: Option<Location>,
 }
 
-impl<'m> Received<'m> {
+impl<'m> MessageCopy<'m> {
     /// An HL7 message with segments ended by CR. Where the facility has a key, MSH-4 is replaced by the facility's id.
     pub fn hl7(message: &Message<'m>, facility: &Facility, time: DateTime<Utc>) -> Self {
         let mut bytes: Vec<u8> = message.normalised().collect::<Vec<_>>().concat();
@@ -120,18 +124,18 @@ pub fn place_case<'m>(
     view: &dyn View,
     decision: &mut Decision<'m>,
     case: &mut Case,
-    found: &Found,
-    received: impl FnOnce() -> Received<'m>,
+    found: &SessionMatch,
+    received: impl FnOnce() -> MessageCopy<'m>,
     by: &str,
 ) -> Result<(), ViewError> {
     let (code, reason, count) = match found {
-        Found::Session(session) => return schedule(view, decision, case, &session.id, by),
-        Found::NotFound => (
+        SessionMatch::Session(session) => return schedule(view, decision, case, &session.id, by),
+        SessionMatch::NotFound => (
             WarningCode::SessionNotFound,
             NoteReason::SessionNotFound,
             "none",
         ),
-        Found::Ambiguous => (
+        SessionMatch::Ambiguous => (
             WarningCode::SessionAmbiguous,
             NoteReason::SessionAmbiguous,
             "several",
@@ -187,7 +191,7 @@ pub fn leave_unscheduled<'m>(
     decision: &mut Decision<'m>,
     case: &mut Case,
     reason: NoteReason,
-    received: Option<Received<'m>>,
+    received: Option<MessageCopy<'m>>,
     by: &str,
 ) -> Result<(), ViewError> {
     case.state = CaseState::Unscheduled;
@@ -222,12 +226,12 @@ pub fn leave_unscheduled<'m>(
                 case.facility.clone(),
                 ipp.clone(),
                 kept,
-                Attached::Note(id.clone()),
+                AttachmentPlace::Note(id.clone()),
                 DocumentKind::Message,
             )
         });
         document.ipp = ipp;
-        document.attached = Attached::Note(id.clone());
+        document.attached = AttachmentPlace::Note(id.clone());
         keep(decision, &mut document, received);
         decision.changes.push(Record::Document(document).into());
     }
@@ -241,14 +245,14 @@ pub fn leave_unscheduled<'m>(
 }
 
 /// Adds the message as the document's next version, unless it is the current one already.
-fn keep<'m>(decision: &mut Decision<'m>, document: &mut Document, received: Received<'m>) {
+fn keep<'m>(decision: &mut Decision<'m>, document: &mut Document, received: MessageCopy<'m>) {
     let content = received.content;
     let size = content.bytes.len();
     let current = document.current();
     if current.is_some_and(|current| current.sha256 == content.hash) {
         return;
     }
-    let former = document.add(Standing::Latest, |version| DocumentVersion {
+    let former = document.add(VersionStanding::Latest, |version| DocumentVersion {
         version,
         file_name: received.file_name,
         content_type: received.content_type,
@@ -281,10 +285,10 @@ pub fn join(
     let mut joined = BTreeSet::new();
     let mut notes = BTreeSet::new();
     for mut document in documents {
-        if let Attached::Note(note) = &document.attached {
+        if let AttachmentPlace::Note(note) = &document.attached {
             notes.insert(note.clone());
         }
-        document.attached = Attached::Case(case.id.clone());
+        document.attached = AttachmentPlace::Case(case.id.clone());
         document.awaits = None;
         tell(decision, case, format!("document {} joined", document.id));
         joined.insert(document.id.clone());
@@ -325,7 +329,7 @@ fn all_joined(
             continue;
         };
         if document.kind == DocumentKind::Document
-            && document.attached == Attached::Note(note.id.clone())
+            && document.attached == AttachmentPlace::Note(note.id.clone())
         {
             return Ok(false);
         }
@@ -411,7 +415,7 @@ mod tests {
             facility: world.facility.id.clone(),
             ipp: Ipp::new(ipp),
             id: DocumentId::new(id),
-            attached: Attached::Note(NoteId::new(note)),
+            attached: AttachmentPlace::Note(NoteId::new(note)),
             kind: DocumentKind::Document,
             unique_ids: Vec::new(),
             awaits: awaits.map(CaseId::new),
@@ -444,9 +448,9 @@ mod tests {
         };
         let (date, id) = ("2025-04-15".parse().unwrap(), PathwayId::new("PATH"));
         let found = |view: &PendingChanges<'_>| match find_session(view, date, &id).unwrap() {
-            Found::Session(session) => session.id.to_string(),
-            Found::NotFound => "none".to_owned(),
-            Found::Ambiguous => "several".to_owned(),
+            SessionMatch::Session(session) => session.id.to_string(),
+            SessionMatch::NotFound => "none".to_owned(),
+            SessionMatch::Ambiguous => "several".to_owned(),
         };
         let change = |view: &mut PendingChanges<'_>, records: Vec<Record>| {
             let changes: Vec<Change> = records.into_iter().map(Change::from).collect();

@@ -4,9 +4,9 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 use super::identity::{self, IppRead, Traits, text, word};
 use super::route;
-use super::scheduling::{self, Received};
+use super::scheduling::{self, MessageCopy};
 use super::trail::Trail;
-use super::{Context, Decided, Decision, Stop};
+use super::{Context, Decision, DecisionResult, Stop};
 use crate::config::Facility;
 use crate::hl7::{Field, Message, Path, Position, Segment};
 use crate::model::case::{Case, CaseState};
@@ -22,7 +22,7 @@ pub fn decide<'m>(
     view: &dyn View,
     context: &Context<'_>,
     trail: &mut Trail,
-) -> Decided<'m> {
+) -> DecisionResult<'m> {
     let facility = context.facility;
     trail.about("case");
     let schedule = identity::required_segment(message, "SCH", trail)?;
@@ -64,7 +64,7 @@ struct Appointment<'a, 'm> {
 
 impl<'m> Appointment<'_, 'm> {
     /// S12, S13 and S14 carry the whole scheduling: it takes the place of what was known.
-    fn schedule(&self, id: CaseId, known: Option<Case>, trail: &mut Trail) -> Decided<'m> {
+    fn schedule(&self, id: CaseId, known: Option<Case>, trail: &mut Trail) -> DecisionResult<'m> {
         let by = self.by();
         let mut decision = Decision::unchanged(match known {
             None => Verdict::Accepted,
@@ -80,7 +80,7 @@ impl<'m> Appointment<'_, 'm> {
             &mut decision.warnings,
             trail,
         )?;
-        let asked = Asked::read(self.message, self.facility, &mut decision.warnings, trail)?;
+        let asked = SiuRequest::read(self.message, self.facility, &mut decision.warnings, trail)?;
 
         let ipp = self.view.survivor(&self.facility.id, &read.ipp)?;
         let traits = demographics.traits();
@@ -116,7 +116,7 @@ impl<'m> Appointment<'_, 'm> {
                     &mut decision.warnings,
                 )?;
                 if let Some(network) = &asked.network {
-                    demographics.network = identity::Said::Given(network.clone());
+                    demographics.network = identity::FieldUpdate::Given(network.clone());
                 }
                 let read = IppRead { ipp, ..read };
                 let patient = identity::new_patient(self.facility, &read, demographics, trail)?;
@@ -135,9 +135,9 @@ impl<'m> Appointment<'_, 'm> {
         case.siu_time = Some(self.time);
         let found = scheduling::find_session(self.view, asked.date, &asked.pathway)?;
         case.pathway = Some(asked.pathway);
-        let received = || Received {
+        let received = || MessageCopy {
             place: Some(asked.pathway_place.into()),
-            ..Received::hl7(self.message, self.facility, self.time)
+            ..MessageCopy::hl7(self.message, self.facility, self.time)
         };
         scheduling::place_case(self.view, &mut decision, &mut case, &found, received, &by)?;
         scheduling::join_awaiting(self.view, &mut decision, &case)?;
@@ -148,7 +148,7 @@ impl<'m> Appointment<'_, 'm> {
     }
 
     /// S15 and S17 need only the case id; a case that was never seen is remembered as cancelled.
-    fn cancel(&self, id: CaseId, known: Option<Case>, trail: &mut Trail) -> Decided<'m> {
+    fn cancel(&self, id: CaseId, known: Option<Case>, trail: &mut Trail) -> DecisionResult<'m> {
         let mut decision = Decision::unchanged(match known {
             None => Verdict::Accepted,
             Some(_) => Verdict::Updated,
@@ -208,7 +208,7 @@ impl<'m> Appointment<'_, 'm> {
 }
 
 /// What the message asks for, in the order of the table in interface.md 4.
-struct Asked {
+struct SiuRequest {
     submitter: Physician,
     lead: Option<Physician>,
     network: Option<NetworkId>,
@@ -217,7 +217,7 @@ struct Asked {
     date: NaiveDate,
 }
 
-impl Asked {
+impl SiuRequest {
     fn read(
         message: &Message<'_>,
         facility: &Facility,
@@ -511,7 +511,7 @@ mod tests {
 
     use super::*;
     use crate::intake::testing::{World, told};
-    use crate::model::document::{Attached, ContentType, DocumentKind};
+    use crate::model::document::{AttachmentPlace, ContentType, DocumentKind};
     use crate::model::identifiers::SessionId;
     use crate::model::note::NoteReason;
     use crate::model::session::SessionState;
@@ -886,7 +886,7 @@ AIP|2||810102078838^Médecin^Audrey";
             .unwrap()
             .unwrap();
         assert_eq!(kept.kind, DocumentKind::Message);
-        assert_eq!(kept.attached, Attached::Note(note.id.clone()));
+        assert_eq!(kept.attached, AttachmentPlace::Note(note.id.clone()));
         let version = kept.current().unwrap();
         assert_eq!(version.content_type, ContentType::Hl7);
         assert_eq!(version.file_name, "SIU_S12.hl7");

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use super::{Context, Decided, DeskContext, Stop, belonging, desk, route};
+use super::{Context, DecisionResult, DeskContext, Stop, belonging, desk, route};
 use crate::cda;
 use crate::config::{Config, Facility};
 use crate::hl7::Message;
@@ -105,7 +105,7 @@ impl World {
         self.settle(decided)
     }
 
-    fn settle(&mut self, decided: Decided<'_>) -> Outcome {
+    fn settle(&mut self, decided: DecisionResult<'_>) -> Outcome {
         let mut pending = PendingChanges::new(&self.store);
         match decided {
             Ok(decision) => {

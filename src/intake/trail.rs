@@ -6,7 +6,7 @@
 
 use std::fmt::Display;
 
-use super::identity::{Said, said};
+use super::identity::{FieldUpdate, said};
 use crate::hl7::Value;
 use crate::model::outcome::{Location, Reason, Refusal};
 
@@ -28,14 +28,14 @@ pub struct Datum {
 /// What a reading leaves behind, if anybody wants it.
 #[derive(Debug, Default)]
 pub struct Trail {
-    kept: Option<Kept>,
+    kept: Option<TrailRecord>,
 }
 
 /// So many problems of a message are found where only they are looked for; the next one ends the reading.
 const MOST_PROBLEMS: usize = 100;
 
 #[derive(Debug, Default)]
-struct Kept {
+struct TrailRecord {
     /// Whether what was read is of no interest, only what is wrong with it: that of a large message would fill the
     /// memory.
     only_problems: bool,
@@ -53,16 +53,16 @@ impl Trail {
     /// One that is kept.
     pub fn kept() -> Self {
         Self {
-            kept: Some(Kept::default()),
+            kept: Some(TrailRecord::default()),
         }
     }
 
     /// One that keeps what is wrong, and nothing of what was read.
     pub fn of_problems() -> Self {
         Self {
-            kept: Some(Kept {
+            kept: Some(TrailRecord {
                 only_problems: true,
-                ..Kept::default()
+                ..TrailRecord::default()
             }),
         }
     }
@@ -91,12 +91,12 @@ impl Trail {
         name: impl Display,
         value: &Value<'_>,
         rule: impl Display,
-    ) -> Said<String> {
+    ) -> FieldUpdate<String> {
         let said = said(value);
         match &said {
-            Said::Given(text) => self.add(name, Some(text), value.position(), rule),
-            Said::Delete => self.add(name, None::<&str>, value.position(), rule),
-            Said::Absent => {}
+            FieldUpdate::Given(text) => self.add(name, Some(text), value.position(), rule),
+            FieldUpdate::Delete => self.add(name, None::<&str>, value.position(), rule),
+            FieldUpdate::Absent => {}
         }
         said
     }
@@ -136,7 +136,7 @@ impl Trail {
     /// The data in the order of their reading, and each refusal once: what was refused where it stands, or has no
     /// segment to stand in, is not missing besides.
     pub fn into_parts(self) -> (Vec<Datum>, Vec<Refusal>) {
-        let Kept { data, refusals, .. } = self.kept.unwrap_or_default();
+        let TrailRecord { data, refusals, .. } = self.kept.unwrap_or_default();
         let shown = |refusal: &Refusal| refusal.place.as_ref().map(|place| place.shown.clone());
         let absent: Vec<String> = refusals
             .iter()

@@ -8,8 +8,8 @@ use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use zstd::stream::read::Decoder;
 
 use super::folder::{self, Archive};
-use super::segment::{self, Scanned};
-use super::{Each, Header, JournalError, Position};
+use super::segment::{self, SegmentScan};
+use super::{GroupVisitor, JournalError, JournalHeader, JournalPosition};
 use crate::spool::fs::{Dir, Fs, FsError};
 
 /// A segment compresses to an eighth already at the least effort.
@@ -22,9 +22,9 @@ pub fn read(
     dir: &Dir,
     archive: Archive,
     covered: u64,
-    mut before: Option<Position>,
-    each: Each<'_>,
-) -> Result<Option<Scanned>, JournalError> {
+    mut before: Option<JournalPosition>,
+    each: GroupVisitor<'_>,
+) -> Result<Option<SegmentScan>, JournalError> {
     let name = archive.name();
     let damaged = |what: &str| JournalError::damaged(&name, 0, what);
     let mut file = BufReader::new(fs.open(dir, &name)?);
@@ -59,7 +59,7 @@ pub fn read(
 }
 
 /// The header of the first segment in an archive.
-pub fn header(fs: &Fs, dir: &Dir, archive: Archive) -> Result<Option<Header>, JournalError> {
+pub fn header(fs: &Fs, dir: &Dir, archive: Archive) -> Result<Option<JournalHeader>, JournalError> {
     let mut file = BufReader::new(fs.open(dir, &archive.name())?);
     let mut first = Vec::new();
     let decoded = Decoder::with_buffer(&mut file)
@@ -80,7 +80,7 @@ fn segment_of(file: &mut impl BufRead) -> std::io::Result<Vec<u8>> {
 pub fn write(
     fs: &Fs,
     dir: &Dir,
-    segments: &[Position],
+    segments: &[JournalPosition],
     stop: &dyn Fn() -> bool,
 ) -> Result<(), JournalError> {
     let (Some(first), Some(last)) = (segments.first(), segments.last()) else {
@@ -130,7 +130,7 @@ fn read_back(
     fs: &Fs,
     dir: &Dir,
     name: &std::ffi::OsStr,
-    segments: &[Position],
+    segments: &[JournalPosition],
 ) -> Result<(), JournalError> {
     let mut file = BufReader::new(fs.open(dir, name)?);
     for end in segments {

@@ -4,8 +4,8 @@
 
 use std::io::{Read, Seek, SeekFrom};
 
-use super::folder::{self, Folder, Unit};
-use super::{Entry, JournalError, Position, SnapshotHeader, header_of, segment};
+use super::folder::{self, JournalFolder, Unit};
+use super::{Entry, JournalError, JournalPosition, SnapshotHeader, header_of, segment};
 use crate::spool::fs::{Dir, Fs, FsError};
 
 /// The header of a snapshot, with the moves that it names, is shorter than this.
@@ -20,7 +20,7 @@ const COMMIT_BYTES: u64 = 4096;
 /// [`JournalError::Damaged`] where a file is missing between others, does not follow the one before it, or is shorter
 /// than the one after it says.
 pub fn check(fs: &Fs, dir: &Dir) -> Result<(), JournalError> {
-    let mut folder = Folder::list(fs, dir)?;
+    let mut folder = JournalFolder::list(fs, dir)?;
     if let Some(&last) = folder.segments.last()
         && segment::header(fs, dir, last)?.is_none()
     {
@@ -35,7 +35,7 @@ pub fn check(fs: &Fs, dir: &Dir) -> Result<(), JournalError> {
         }
     }
     let units = folder.after(covers.as_ref().map_or(0, |covers| covers.segment))?;
-    let mut before: Option<(Unit, Option<Position>)> = None;
+    let mut before: Option<(Unit, Option<JournalPosition>)> = None;
     for &unit in &units {
         let damaged = |what: &str| JournalError::damaged(&unit.name(), 0, what);
         let Some(header) = header_of(fs, dir, unit)? else {

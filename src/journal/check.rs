@@ -4,18 +4,18 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 
-use super::folder::{self, Folder, Unit};
-use super::snapshot::{Merged, Snapshot};
+use super::folder::{self, JournalFolder, Unit};
+use super::snapshot::{MergedChanges, Snapshot};
 use super::{
-    Counters, Each, JournalError, OpenMoves, Position, Scanned, archive, end_of, header_of,
-    read_units, segment, upkeep,
+    Counters, GroupVisitor, JournalError, JournalPosition, OpenMoves, SegmentScan, archive, end_of,
+    header_of, read_units, segment, upkeep,
 };
 use crate::spool::fs::{Dir, Fs};
 use crate::store::Changes;
 
 /// What a journal was found to be.
 #[derive(Debug, Default)]
-pub struct Checked {
+pub struct JournalCheck {
     /// How many files with segments there are.
     pub files: usize,
     /// How many snapshots.
@@ -34,19 +34,19 @@ pub struct Checked {
 ///
 /// # Errors
 /// Only if the disk fails, or `each` does: what is damaged is told in the answer.
-pub fn check(fs: &Fs, dir: &Dir, each: Each<'_>) -> Result<Checked, JournalError> {
-    let folder = Folder::list(fs, dir)?;
+pub fn check(fs: &Fs, dir: &Dir, each: GroupVisitor<'_>) -> Result<JournalCheck, JournalError> {
+    let folder = JournalFolder::list(fs, dir)?;
     let units = folder.units();
-    let mut checked = Checked {
+    let mut checked = JournalCheck {
         files: units.len(),
         snapshots: folder.snapshots.len(),
-        ..Checked::default()
+        ..JournalCheck::default()
     };
     if let Some(first) = units.first().filter(|first| first.first() > 1) {
         checked.since = header_of(fs, dir, *first)?.map(|header| header.begun);
     }
-    let mut ends: BTreeMap<u64, Position> = BTreeMap::new();
-    let mut before: Option<Position> = None;
+    let mut ends: BTreeMap<u64, JournalPosition> = BTreeMap::new();
+    let mut before: Option<JournalPosition> = None;
     let mut expected = units.first().map_or(1, |first| first.first());
     for unit in &units {
         if unit.first() != expected {
@@ -71,7 +71,7 @@ pub fn check(fs: &Fs, dir: &Dir, each: Each<'_>) -> Result<Checked, JournalError
         before = None;
         match scanned {
             Ok(scanned) => {
-                if let Some(end) = scanned.as_ref().and_then(Scanned::position) {
+                if let Some(end) = scanned.as_ref().and_then(SegmentScan::position) {
                     ends.insert(end.segment, end.clone());
                     before = Some(end);
                 }
@@ -119,20 +119,20 @@ pub fn check(fs: &Fs, dir: &Dir, each: Each<'_>) -> Result<Checked, JournalError
 }
 
 /// What the journal comes to.
-pub struct Content {
+pub struct JournalContent {
     /// Every key with its value, in order.
-    pub pairs: Merged,
+    pub pairs: MergedChanges,
     /// The moves that it does not know to be done.
     pub open: OpenMoves,
     /// How far it goes.
     pub counters: Counters,
     /// Where it ends; nothing if it holds nothing.
-    pub end: Option<Position>,
+    pub end: Option<JournalPosition>,
 }
 
 /// Reads what the journal comes to, as recovery does, from the newest good snapshot and what follows it.
-pub fn content(fs: &Fs, dir: &Dir) -> Result<Content, JournalError> {
-    let folder = Folder::list(fs, dir)?;
+pub fn content(fs: &Fs, dir: &Dir) -> Result<JournalContent, JournalError> {
+    let folder = JournalFolder::list(fs, dir)?;
     let base = upkeep::newest_good(fs, dir, &folder)?;
     let mut open = OpenMoves::default();
     let mut covers = None;
@@ -155,10 +155,10 @@ pub fn content(fs: &Fs, dir: &Dir) -> Result<Content, JournalError> {
     if let Some(base) = &base {
         sources.push(base.entries()?);
     }
-    Ok(Content {
-        pairs: Merged::new(sources, newer),
+    Ok(JournalContent {
+        pairs: MergedChanges::new(sources, newer),
         open,
         counters: last.as_ref().map(|last| last.counters).unwrap_or_default(),
-        end: last.as_ref().and_then(Scanned::position),
+        end: last.as_ref().and_then(SegmentScan::position),
     })
 }

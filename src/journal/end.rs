@@ -2,8 +2,8 @@
 
 use sha2::{Digest, Sha256};
 
-use super::folder::{self, Folder};
-use super::{Counters, JournalError, Position, Torn, segment};
+use super::folder::{self, JournalFolder};
+use super::{Counters, JournalError, JournalPosition, TornGroup, segment};
 use crate::model::identifiers::hexadecimal;
 use crate::spool::fs::{Dir, Fs};
 
@@ -13,17 +13,17 @@ pub struct End {
     /// Its identity; a journal from before there were any has none.
     pub identity: Option<String>,
     /// Everything before it is accepted.
-    pub position: Position,
+    pub position: JournalPosition,
     /// The numbers as of there.
     pub counters: Counters,
     /// What stands after it, if anything does.
-    pub torn: Option<Torn>,
+    pub torn: Option<TornGroup>,
 }
 
 impl End {
     /// The end of the journal in this folder; nothing if it holds nothing.
     pub fn of(fs: &Fs, dir: &Dir) -> Result<Option<Self>, JournalError> {
-        let folder = Folder::list(fs, dir)?;
+        let folder = JournalFolder::list(fs, dir)?;
         // A process that ended while it made the last segment left it without a header, and empty.
         for &number in folder.segments.iter().rev().take(2) {
             let scanned = segment::read(fs, dir, number, None, &mut |_| Ok(()))?;
@@ -49,7 +49,7 @@ impl End {
     }
 
     /// Whether the journal that ends here has everything up to this place.
-    pub fn has(&self, fs: &Fs, dir: &Dir, place: &Position) -> Result<bool, JournalError> {
+    pub fn has(&self, fs: &Fs, dir: &Dir, place: &JournalPosition) -> Result<bool, JournalError> {
         let end = &self.position;
         if place == end {
             return Ok(true);
@@ -57,7 +57,10 @@ impl End {
         if (place.segment, place.length) >= (end.segment, end.length) {
             return Ok(false);
         }
-        if !Folder::list(fs, dir)?.segments.contains(&place.segment) {
+        if !JournalFolder::list(fs, dir)?
+            .segments
+            .contains(&place.segment)
+        {
             // Compressed or covered by a snapshot, and checked before it was.
             return Ok(true);
         }

@@ -90,7 +90,7 @@ impl Unit {
 
 /// The folder's files, each kind in the order of its numbers.
 #[derive(Debug, Default)]
-pub struct Folder {
+pub struct JournalFolder {
     /// The segments that are in no archive.
     pub segments: Vec<u64>,
     /// The segments that are in an archive too: they are to be removed.
@@ -101,7 +101,7 @@ pub struct Folder {
     pub unfinished: Vec<OsString>,
 }
 
-impl Folder {
+impl JournalFolder {
     pub fn list(fs: &Fs, dir: &Dir) -> Result<Self, JournalError> {
         let mut folder = Self::default();
         let mut segments: Vec<u64> = Vec::new();
@@ -197,7 +197,7 @@ mod tests {
         for name in &names {
             std::fs::write(temporary.path().join(name), "").unwrap();
         }
-        let folder = Folder::list(&fs, &dir).unwrap();
+        let folder = JournalFolder::list(&fs, &dir).unwrap();
         assert_eq!(folder.segments, [8]);
         assert_eq!(folder.archived, [7]);
         assert_eq!(folder.archives, [archive]);

@@ -23,10 +23,12 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use self::end::End;
-use self::folder::{Folder, Unit};
-pub use self::record::{Closing, Entry, Header, Message, Move, OpenMoves, Owner, SnapshotHeader};
-pub use self::segment::Torn;
-use self::segment::{Scan, Scanned};
+use self::folder::{JournalFolder, Unit};
+pub use self::record::{
+    Closing, Entry, JournalHeader, MessageRecord, Move, OpenMoves, Owner, SnapshotHeader,
+};
+pub use self::segment::TornGroup;
+use self::segment::{Scan, SegmentScan};
 use crate::spool::claim;
 use crate::spool::fs::{Dir, Fs, FsError, Writing};
 
@@ -94,7 +96,7 @@ impl JournalError {
 
 /// A place in the journal: everything before it is accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Position {
+pub struct JournalPosition {
     /// The number of the segment.
     pub segment: u64,
     /// The accepted length in bytes.
@@ -103,7 +105,7 @@ pub struct Position {
     pub hash: String,
 }
 
-impl Position {
+impl JournalPosition {
     /// A place before anything was written to this segment.
     fn before_any(segment: u64) -> Self {
         Scan::new(segment).position()
@@ -127,10 +129,10 @@ pub struct Counters {
 /// A group as it is read back: its entries without the commit.
 ///
 /// A snapshot is given first, as groups with the numbers that it goes up to.
-pub type Group = (Counters, Vec<Entry>);
+pub type JournalGroup = (Counters, Vec<Entry>);
 
 /// Takes the groups that are read, one after the other.
-type Each<'e> = &'e mut dyn FnMut(Group) -> Result<(), JournalError>;
+type GroupVisitor<'e> = &'e mut dyn FnMut(JournalGroup) -> Result<(), JournalError>;
 
 impl Counters {
     /// Numbers that are below neither of these.
@@ -169,11 +171,11 @@ impl Journal {
         fs: &Fs,
         dir: &Dir,
         only_end: bool,
-        each: &mut dyn FnMut(Group) -> Result<(), JournalError>,
+        each: &mut dyn FnMut(JournalGroup) -> Result<(), JournalError>,
     ) -> Result<Self, JournalError> {
         // What a killed process wrote may not be on the disk yet, and is about to be relied upon.
         fs.sync_file_system(dir)?;
-        let mut folder = Folder::list(fs, dir)?;
+        let mut folder = JournalFolder::list(fs, dir)?;
         for name in std::mem::take(&mut folder.unfinished) {
             fs.remove(dir, &name)?;
         }
@@ -192,7 +194,10 @@ impl Journal {
             _ => replay(fs, dir, &folder, each)?,
         };
         let counters = last.as_ref().map(|last| last.counters).unwrap_or_default();
-        let had = last.as_ref().and_then(Scanned::journal).map(str::to_owned);
+        let had = last
+            .as_ref()
+            .and_then(SegmentScan::journal)
+            .map(str::to_owned);
         let identity = had.unwrap_or_else(claim::random);
         let going_on = match &last {
             Some(last) => segment::go_on(fs, dir, &identity, counters, last)?,
@@ -201,7 +206,7 @@ impl Journal {
         let (segment, scan) = match going_on {
             Some(begun) => begun,
             None => {
-                let accepted = last.as_ref().and_then(Scanned::position);
+                let accepted = last.as_ref().and_then(SegmentScan::position);
                 segment::begin(fs, dir, &identity, accepted, counters)?
             }
         };
@@ -227,7 +232,7 @@ impl Journal {
     }
 
     /// The end of what is accepted.
-    pub fn position(&self) -> Position {
+    pub fn position(&self) -> JournalPosition {
         self.scan.position()
     }
 
@@ -257,7 +262,7 @@ impl Journal {
         entries: &[Entry],
         order: u64,
         message: u64,
-    ) -> Result<Position, JournalError> {
+    ) -> Result<JournalPosition, JournalError> {
         if self.broken {
             return Err(JournalError::Broken);
         }
@@ -300,16 +305,16 @@ impl Journal {
 /// # Errors
 /// [`JournalError::Damaged`] if it cannot be read whole.
 pub fn read_all(fs: &Fs, dir: &Dir) -> Result<(), JournalError> {
-    replay(fs, dir, &Folder::list(fs, dir)?, &mut |_| Ok(())).map(drop)
+    replay(fs, dir, &JournalFolder::list(fs, dir)?, &mut |_| Ok(())).map(drop)
 }
 
 /// Gives the newest good snapshot and all groups after it; what was found in the last segment.
 fn replay(
     fs: &Fs,
     dir: &Dir,
-    folder: &Folder,
-    each: Each<'_>,
-) -> Result<Option<Scanned>, JournalError> {
+    folder: &JournalFolder,
+    each: GroupVisitor<'_>,
+) -> Result<Option<SegmentScan>, JournalError> {
     let base = upkeep::newest_good(fs, dir, folder)?;
     let mut covers = None;
     if let Some(base) = &base {
@@ -350,9 +355,9 @@ fn read_units(
     dir: &Dir,
     units: &[Unit],
     count: usize,
-    mut before: Option<Position>,
-    each: Each<'_>,
-) -> Result<Option<Scanned>, JournalError> {
+    mut before: Option<JournalPosition>,
+    each: GroupVisitor<'_>,
+) -> Result<Option<SegmentScan>, JournalError> {
     let mut last = None;
     for unit in units.iter().take(count) {
         let covered = before.as_ref().map_or(0, |before| before.segment);
@@ -368,7 +373,7 @@ fn read_units(
             }
         };
         if scanned.is_some() {
-            before = scanned.as_ref().and_then(Scanned::position);
+            before = scanned.as_ref().and_then(SegmentScan::position);
             last = scanned;
         }
     }
@@ -381,14 +386,14 @@ fn end_of(
     dir: &Dir,
     number: u64,
     units: &[Unit],
-) -> Result<Option<Position>, JournalError> {
+) -> Result<Option<JournalPosition>, JournalError> {
     match units.iter().find(|unit| unit.first() > number) {
         Some(next) => Ok(header_of(fs, dir, *next)?.and_then(|header| header.previous)),
         None => Ok(None),
     }
 }
 
-fn header_of(fs: &Fs, dir: &Dir, unit: Unit) -> Result<Option<Header>, JournalError> {
+fn header_of(fs: &Fs, dir: &Dir, unit: Unit) -> Result<Option<JournalHeader>, JournalError> {
     match unit {
         Unit::Segment(number) => segment::header(fs, dir, number),
         Unit::Archive(archive) => archive::header(fs, dir, archive),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{Counters, Position};
+use super::{Counters, JournalPosition};
 use crate::model::outcome::Outcome;
 use crate::store::KeyChange;
 
@@ -14,11 +14,11 @@ use crate::store::KeyChange;
 #[serde(rename_all = "lowercase")]
 pub enum Entry {
     /// The first of a segment.
-    Header(Header),
+    Header(JournalHeader),
     /// The first of a snapshot.
     Snapshot(Box<SnapshotHeader>),
     /// What became of one message, and what it changes.
-    Message(Box<Message>),
+    Message(Box<MessageRecord>),
     /// A received file is finished with: where it and its receipt go.
     Closing(Box<Closing>),
     /// Changes that no message asked for: markers, batches, retention.
@@ -99,12 +99,12 @@ impl Entry {
 
 /// The first entry of a segment.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Header {
+pub struct JournalHeader {
     /// The number of the segment.
     pub number: u64,
     /// Where the segment before it ends; what stands after that was never accepted.
     #[serde(default)]
-    pub previous: Option<Position>,
+    pub previous: Option<JournalPosition>,
     /// The numbers to go on from.
     #[serde(default)]
     pub counters: Counters,
@@ -120,7 +120,7 @@ pub struct Header {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct SnapshotHeader {
     /// The end of the last segment whose changes it holds.
-    pub covers: Position,
+    pub covers: JournalPosition,
     /// The numbers as of there.
     pub counters: Counters,
     /// The last group whose moves were known to be done, but for those that are left.
@@ -147,7 +147,7 @@ impl SnapshotHeader {
 
 /// What became of one message.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Message {
+pub struct MessageRecord {
     /// The claim of the file it came in.
     pub claim: String,
     /// Its number in the file, from 1.

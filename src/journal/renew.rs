@@ -7,12 +7,12 @@
 
 use std::path::{Path, PathBuf};
 
-use super::folder::{self, Folder, Unit};
+use super::folder::{self, JournalFolder, Unit};
 use super::runs::Runs;
 use super::snapshot::{self, Snapshot};
 use super::{
-    Counters, Each, Entry, JournalError, OpenMoves, Position, SnapshotHeader, archive, end_of,
-    segment, upkeep,
+    Counters, Entry, GroupVisitor, JournalError, JournalPosition, OpenMoves, SnapshotHeader,
+    archive, end_of, segment, upkeep,
 };
 use crate::spool::fs::{Dir, Fs};
 use crate::store::{KeyChange, Store};
@@ -40,7 +40,7 @@ pub struct Next<'n> {
 
 /// What became of a journal that was begun again.
 #[derive(Debug)]
-pub struct Renewed {
+pub struct JournalRenewal {
     /// Where reading ended, if not at its end: what came after is forgotten.
     pub ended: Option<JournalError>,
     /// Where the files lie that take no part any more.
@@ -54,15 +54,15 @@ pub fn begin_again(
     truth: Truth<'_>,
     next: Next<'_>,
     seen: &mut dyn FnMut(&KeyChange),
-) -> Result<Renewed, JournalError> {
+) -> Result<JournalRenewal, JournalError> {
     fs.sync_file_system(dir)?;
-    let folder = Folder::list(fs, dir)?;
+    let folder = JournalFolder::list(fs, dir)?;
     for name in &folder.unfinished {
         fs.remove(dir, name)?;
     }
     let number = newest_number(fs, dir, &folder)? + 1;
     let mut runs = Runs::new(fs, dir, folder::snapshot(number));
-    let mut known = Known {
+    let mut known = KnownJournal {
         open: OpenMoves::default(),
         counters: Counters::default(),
         runs: &mut runs,
@@ -90,7 +90,7 @@ pub fn begin_again(
         runs.add(change)?;
     }
     let header = SnapshotHeader {
-        covers: Position::before_any(number),
+        covers: JournalPosition::before_any(number),
         counters,
         finished: open.finished,
         moves: open.moves,
@@ -103,11 +103,11 @@ pub fn begin_again(
     runs.remove()?;
     let set_aside = set_aside(fs, dir, &folder, next.identity)?;
     segment::begin(fs, dir, next.identity, Some(covers), counters)?;
-    Ok(Renewed { ended, set_aside })
+    Ok(JournalRenewal { ended, set_aside })
 }
 
 /// The highest number that a segment has, or is known to have had.
-fn newest_number(fs: &Fs, dir: &Dir, folder: &Folder) -> Result<u64, JournalError> {
+fn newest_number(fs: &Fs, dir: &Dir, folder: &JournalFolder) -> Result<u64, JournalError> {
     let mut newest = folder.snapshots.last().copied().unwrap_or_default();
     for unit in folder.units() {
         newest = newest.max(unit.last());
@@ -120,13 +120,13 @@ fn newest_number(fs: &Fs, dir: &Dir, folder: &Folder) -> Result<u64, JournalErro
 }
 
 /// What is known, on its way into the base.
-struct Known<'k> {
+struct KnownJournal<'k> {
     open: OpenMoves,
     counters: Counters,
     runs: &'k mut Runs,
 }
 
-impl Known<'_> {
+impl KnownJournal<'_> {
     fn take_store(&mut self, store: &dyn Store) -> Result<(), JournalError> {
         let mut failed = None;
         let scanned = store.scan("", &mut |key, value| {
@@ -144,7 +144,7 @@ impl Known<'_> {
         &mut self,
         fs: &Fs,
         dir: &Dir,
-        folder: &Folder,
+        folder: &JournalFolder,
     ) -> Result<(Option<Snapshot>, Option<JournalError>), JournalError> {
         let base = upkeep::newest_good(fs, dir, folder)?;
         let mut before = None;
@@ -177,9 +177,9 @@ impl Known<'_> {
 fn read_while_good(
     fs: &Fs,
     dir: &Dir,
-    folder: &Folder,
-    before: &mut Option<Position>,
-    each: Each<'_>,
+    folder: &JournalFolder,
+    before: &mut Option<JournalPosition>,
+    each: GroupVisitor<'_>,
 ) -> Result<(), JournalError> {
     let covered = before.as_ref().map_or(0, |before| before.segment);
     let mut units = folder.units();
@@ -244,7 +244,7 @@ fn glean(
         Unit::Segment(number) => {
             for entry in segment::legible(&fs.read(dir, &folder::segment(number))?) {
                 match &entry {
-                    Entry::Header(super::Header { counters, .. })
+                    Entry::Header(super::JournalHeader { counters, .. })
                     | Entry::Commit { counters, .. } => highest = highest.at_least(*counters),
                     _ => entry.changes().iter().for_each(&mut *seen),
                 }
@@ -270,7 +270,7 @@ fn glean(
 fn set_aside(
     fs: &Fs,
     dir: &Dir,
-    folder: &Folder,
+    folder: &JournalFolder,
     identity: &str,
 ) -> Result<Option<PathBuf>, JournalError> {
     let snapshots = folder.snapshots.iter().map(|it| folder::snapshot(*it));

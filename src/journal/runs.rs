@@ -4,7 +4,7 @@
 
 use std::ffi::OsString;
 
-use super::snapshot::{self, Merged, Snapshot};
+use super::snapshot::{self, MergedChanges, Snapshot};
 use super::{JournalError, folder};
 use crate::spool::fs::{Dir, Fs};
 use crate::store::{Changes, KeyChange};
@@ -73,7 +73,7 @@ impl Runs {
     }
 
     /// What a snapshot, if there is one, and these changes come to.
-    pub fn merged(&mut self, base: Option<&Snapshot>) -> Result<Merged, JournalError> {
+    pub fn merged(&mut self, base: Option<&Snapshot>) -> Result<MergedChanges, JournalError> {
         let mut sources = Vec::with_capacity(self.files.len() + 2);
         if let Some(base) = base {
             sources.push(base.entries()?);
@@ -81,7 +81,10 @@ impl Runs {
         for name in &self.files {
             sources.push(snapshot::read_run(&self.fs, &self.dir, name)?);
         }
-        Ok(Merged::new(sources, std::mem::take(&mut self.newest)))
+        Ok(MergedChanges::new(
+            sources,
+            std::mem::take(&mut self.newest),
+        ))
     }
 
     /// Removes the files. What fails to be removed is removed at the next start.

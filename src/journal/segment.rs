@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use sha2::{Digest, Sha256};
 
 use super::folder::segment as name;
-use super::{Counters, Each, Entry, Header, JournalError, Move, Position};
+use super::{Counters, Entry, GroupVisitor, JournalError, JournalHeader, JournalPosition, Move};
 use crate::model::identifiers::hexadecimal;
 use crate::spool::fs::{Dir, Fs, FsError, Writing};
 
@@ -37,8 +37,8 @@ impl Scan {
     }
 
     /// Where the accepted part ends.
-    pub fn position(&self) -> Position {
-        Position {
+    pub fn position(&self) -> JournalPosition {
+        JournalPosition {
             segment: self.number,
             length: self.length,
             hash: self.sum(),
@@ -84,13 +84,13 @@ impl Scan {
 }
 
 /// What was found in a segment.
-pub struct Scanned {
-    header: Option<Header>,
+pub struct SegmentScan {
+    header: Option<JournalHeader>,
     scan: Scan,
     /// Whether nothing follows its header, not even something torn.
     is_empty: bool,
     /// What follows what is accepted, if anything does.
-    pub torn: Option<Torn>,
+    pub torn: Option<TornGroup>,
     /// The numbers as of its last group.
     pub counters: Counters,
 }
@@ -101,14 +101,14 @@ pub struct Scanned {
 /// so its end may be there and its middle not. Nothing was moved for it then, and it is cut off. What was moved says
 /// that it had been synced: then it is damaged.
 #[derive(Debug)]
-pub struct Torn {
+pub struct TornGroup {
     /// Where it begins.
     pub offset: u64,
     /// The moves that it orders, as far as its entries can be read.
     pub moves: Vec<Move>,
 }
 
-impl Scanned {
+impl SegmentScan {
     /// Whether nothing follows what is accepted.
     pub fn is_whole(&self) -> bool {
         self.torn.is_none()
@@ -120,7 +120,7 @@ impl Scanned {
     }
 
     /// Where it ends; nothing if not even its header is whole.
-    pub fn position(&self) -> Option<Position> {
+    pub fn position(&self) -> Option<JournalPosition> {
         self.header.as_ref().map(|_| self.scan.position())
     }
 }
@@ -130,12 +130,12 @@ pub fn begin(
     fs: &Fs,
     dir: &Dir,
     journal: &str,
-    previous: Option<Position>,
+    previous: Option<JournalPosition>,
     counters: Counters,
 ) -> Result<(Writing, Scan), JournalError> {
     let number = previous.as_ref().map_or(1, |position| position.segment + 1);
     let mut bytes = Vec::new();
-    let header = Header {
+    let header = JournalHeader {
         number,
         previous,
         counters,
@@ -172,7 +172,7 @@ pub fn go_on(
     dir: &Dir,
     journal: &str,
     counters: Counters,
-    scanned: &Scanned,
+    scanned: &SegmentScan,
 ) -> Result<Option<(Writing, Scan)>, JournalError> {
     if !scanned.is_empty || scanned.journal() != Some(journal) || scanned.counters != counters {
         return Ok(None);
@@ -182,7 +182,7 @@ pub fn go_on(
 }
 
 /// The header of a segment; nothing if it is not whole.
-pub fn header(fs: &Fs, dir: &Dir, number: u64) -> Result<Option<Header>, JournalError> {
+pub fn header(fs: &Fs, dir: &Dir, number: u64) -> Result<Option<JournalHeader>, JournalError> {
     let first =
         first(&mut fs.open(dir, &name(number))?, HEADER_BYTES).map_err(|source| FsError {
             action: "read",
@@ -204,7 +204,7 @@ pub fn first(file: &mut impl Read, most: u64) -> std::io::Result<Vec<u8>> {
 }
 
 /// The header at the start of these bytes.
-pub fn header_of(bytes: &[u8]) -> Option<Header> {
+pub fn header_of(bytes: &[u8]) -> Option<JournalHeader> {
     match unframe(bytes) {
         Some((Entry::Header(header), _)) => Some(header),
         _ => None,
@@ -213,8 +213,8 @@ pub fn header_of(bytes: &[u8]) -> Option<Header> {
 
 /// Checks that a segment goes on where the one before it ends.
 pub fn follows(
-    scanned: &Scanned,
-    before: Option<&Position>,
+    scanned: &SegmentScan,
+    before: Option<&JournalPosition>,
     number: u64,
 ) -> Result<(), JournalError> {
     let Some(header) = &scanned.header else {
@@ -232,14 +232,14 @@ pub fn follows(
 
 /// Reads a segment up to `end`, or to its own end, and gives each accepted group to `each`.
 ///
-/// A last group that is not whole is left out, and told ([`Torn`]); a bad entry with a later group after it is damage.
+/// A last group that is not whole is left out, and told ([`TornGroup`]); a bad entry with a later group after it is damage.
 pub fn read(
     fs: &Fs,
     dir: &Dir,
     number: u64,
-    end: Option<&Position>,
-    each: Each<'_>,
-) -> Result<Scanned, JournalError> {
+    end: Option<&JournalPosition>,
+    each: GroupVisitor<'_>,
+) -> Result<SegmentScan, JournalError> {
     parse(&fs.read(dir, &name(number))?, number, end, each)
 }
 
@@ -247,9 +247,9 @@ pub fn read(
 pub fn parse(
     bytes: &[u8],
     number: u64,
-    end: Option<&Position>,
-    each: Each<'_>,
-) -> Result<Scanned, JournalError> {
+    end: Option<&JournalPosition>,
+    each: GroupVisitor<'_>,
+) -> Result<SegmentScan, JournalError> {
     let bytes = match end {
         None => bytes,
         Some(end) => usize::try_from(end.length)
@@ -318,9 +318,9 @@ pub fn parse(
     }
     let is_whole = scan.length == bytes.len() as u64;
     group.extend(legible(rest));
-    Ok(Scanned {
+    Ok(SegmentScan {
         is_empty: header_end == Some(bytes.len()),
-        torn: (!is_whole).then(|| Torn {
+        torn: (!is_whole).then(|| TornGroup {
             offset: scan.length,
             moves: group.into_iter().flat_map(Entry::into_moves).collect(),
         }),
@@ -404,13 +404,13 @@ mod tests {
     use super::super::{Entry, Journal};
     use super::*;
 
-    struct Folder {
+    struct SegmentFolder {
         temporary: tempfile::TempDir,
         fs: Fs,
         dir: Dir,
     }
 
-    impl Folder {
+    impl SegmentFolder {
         fn new() -> Self {
             let temporary = tempfile::tempdir().unwrap();
             let fs = Fs::new();
@@ -445,7 +445,7 @@ mod tests {
 
     #[test]
     fn what_was_appended_is_read_back_over_restarts() {
-        let folder = Folder::new();
+        let folder = SegmentFolder::new();
         for expected in [vec![], vec![1, 2], vec![1, 2, 3, 4]] {
             let (mut journal, groups) = folder.open().unwrap();
             assert_eq!(groups, expected);
@@ -456,7 +456,7 @@ mod tests {
 
     #[test]
     fn a_torn_end_is_cut_at_any_byte_and_what_follows_is_kept() {
-        let folder = Folder::new();
+        let folder = SegmentFolder::new();
         let (mut journal, _) = folder.open().unwrap();
         let first = journal.append(&entry(), 1, 1).unwrap().length as usize;
         let second = journal.append(&entry(), 2, 2).unwrap().length as usize;
@@ -478,7 +478,7 @@ mod tests {
 
     #[test]
     fn damage_before_a_commit_is_said_and_nothing_is_done() {
-        let folder = Folder::new();
+        let folder = SegmentFolder::new();
         let (mut journal, _) = folder.open().unwrap();
         let first = journal.append(&entry(), 1, 1).unwrap().length as usize;
         journal.append(&entry(), 2, 2).unwrap();
@@ -489,7 +489,7 @@ mod tests {
 
     #[test]
     fn a_segment_that_was_never_begun_is_passed_over() {
-        let folder = Folder::new();
+        let folder = SegmentFolder::new();
         let (mut journal, _) = folder.open().unwrap();
         journal.append(&entry(), 1, 1).unwrap();
         drop(journal);
@@ -504,7 +504,7 @@ mod tests {
 
     #[test]
     fn a_missing_segment_is_damage() {
-        let folder = Folder::new();
+        let folder = SegmentFolder::new();
         for _ in 0..3 {
             let (mut journal, _) = folder.open().unwrap();
             journal.append(&entry(), 1, 1).unwrap();
@@ -520,7 +520,7 @@ mod tests {
 
     #[test]
     fn starts_that_change_nothing_leave_no_files() {
-        let folder = Folder::new();
+        let folder = SegmentFolder::new();
         for _ in 0..5 {
             let (journal, _) = folder.open().unwrap();
             assert_eq!(journal.position().segment, 1);

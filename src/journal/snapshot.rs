@@ -116,20 +116,20 @@ impl Iterator for Entries {
 }
 
 /// A key with its value.
-pub type Pair = (String, Box<serde_json::value::RawValue>);
+pub type KeyValue = (String, Box<serde_json::value::RawValue>);
 
-type Source = Peekable<Box<dyn Iterator<Item = Result<KeyChange, JournalError>>>>;
+type ChangeStream = Peekable<Box<dyn Iterator<Item = Result<KeyChange, JournalError>>>>;
 
 /// What several sources of changes come to, in the order of the keys: for each key, the newest source counts.
-pub struct Merged {
+pub struct MergedChanges {
     /// The oldest first.
-    sources: Vec<Source>,
+    sources: Vec<ChangeStream>,
 }
 
-impl Merged {
+impl MergedChanges {
     /// Of these, the oldest first, and what changed since.
     pub fn new(older: Vec<Entries>, newest: Changes) -> Self {
-        let of_files = older.into_iter().map(|entries| -> Source {
+        let of_files = older.into_iter().map(|entries| -> ChangeStream {
             let changes = entries.flat_map(|entry| match entry {
                 Ok(changes) => changes.into_iter().map(Ok).collect(),
                 Err(error) => vec![Err(error)],
@@ -171,8 +171,8 @@ impl Merged {
     }
 }
 
-impl Iterator for Merged {
-    type Item = Result<Pair, JournalError>;
+impl Iterator for MergedChanges {
+    type Item = Result<KeyValue, JournalError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         loop {
@@ -193,13 +193,13 @@ pub fn write(
     fs: &Fs,
     dir: &Dir,
     header: SnapshotHeader,
-    pairs: Merged,
+    pairs: MergedChanges,
     stop: &dyn Fn() -> bool,
 ) -> Result<Snapshot, JournalError> {
     let name = folder::snapshot(header.covers.segment);
     let unfinished = folder::unfinished(&name);
     let counters = header.counters;
-    let mut out = Out::create(fs, dir, &unfinished)?;
+    let mut out = EntryWriter::create(fs, dir, &unfinished)?;
     out.put(&Entry::Snapshot(Box::new(header)))?;
     let puts = pairs.map(|pair| pair.map(|(key, value)| (key, Some(value))));
     let file = out.finish(puts, counters, stop)?;
@@ -217,7 +217,7 @@ pub fn write(
 
 /// Writes changes that are in the order of their keys, for this process alone: not synced, without a header.
 pub fn write_run(fs: &Fs, dir: &Dir, name: &OsStr, changes: Changes) -> Result<(), JournalError> {
-    let out = Out::create(fs, dir, name)?;
+    let out = EntryWriter::create(fs, dir, name)?;
     out.finish(changes.into_iter().map(Ok), Counters::default(), &|| false)?;
     Ok(())
 }
@@ -228,14 +228,14 @@ pub fn read_run(fs: &Fs, dir: &Dir, name: &OsStr) -> Result<Entries, JournalErro
 }
 
 /// A file of framed entries that is being written.
-struct Out {
+struct EntryWriter {
     file: BufWriter<Writing>,
     path: PathBuf,
     hash: Sha256,
     count: usize,
 }
 
-impl Out {
+impl EntryWriter {
     /// In the place of one that was not finished.
     fn create(fs: &Fs, dir: &Dir, name: &OsStr) -> Result<Self, JournalError> {
         if fs.exists(dir, name)? {

@@ -6,21 +6,21 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::upkeep::{Kept, Old, When, keep};
+use super::upkeep::{DeletionLimit, SnapshotTrigger, UpkeepResult, keep};
 use super::*;
 use crate::spool::faults::{Fault, Faults};
 use crate::store::KeyChange;
 
 /// What a journal comes to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-struct State {
+struct JournalState {
     keys: BTreeMap<String, String>,
     moves: Vec<(u64, Move)>,
     finished: u64,
 }
 
-impl State {
-    fn take(&mut self, open: &mut OpenMoves, (counters, entries): Group) {
+impl JournalState {
+    fn take(&mut self, open: &mut OpenMoves, (counters, entries): JournalGroup) {
         for entry in entries {
             for (key, value) in open.follow(&counters, entry) {
                 match value {
@@ -37,7 +37,7 @@ impl State {
 struct Kit {
     temporary: tempfile::TempDir,
     /// What was appended comes to this.
-    expected: State,
+    expected: JournalState,
     open: OpenMoves,
 }
 
@@ -49,7 +49,7 @@ impl Kit {
                 true => tempfile::tempdir_in(memory).unwrap(),
                 false => tempfile::tempdir().unwrap(),
             },
-            expected: State::default(),
+            expected: JournalState::default(),
             open: OpenMoves::default(),
         }
     }
@@ -62,9 +62,9 @@ impl Kit {
         self.temporary.path().join(name)
     }
 
-    fn journal(&self) -> Result<(Journal, State), JournalError> {
+    fn journal(&self) -> Result<(Journal, JournalState), JournalError> {
         let fs = Fs::new();
-        let (mut state, mut open) = (State::default(), OpenMoves::default());
+        let (mut state, mut open) = (JournalState::default(), OpenMoves::default());
         let journal = Journal::open(&fs, &self.dir(&fs), false, &mut |group| {
             state.take(&mut open, group);
             Ok(())
@@ -79,20 +79,26 @@ impl Kit {
             .take(&mut self.open, (journal.counters(), entries));
     }
 
-    fn keep(&self, fs: &Fs, before: Option<DateTime<Utc>>) -> Result<Kept, JournalError> {
-        let old = before.map(|written| Old {
+    fn keep(&self, fs: &Fs, before: Option<DateTime<Utc>>) -> Result<UpkeepResult, JournalError> {
+        let old = before.map(|written| DeletionLimit {
             segment: u64::MAX,
             written,
         });
-        keep(fs, &self.dir(&Fs::new()), When::Now, old, &|| false)
+        keep(
+            fs,
+            &self.dir(&Fs::new()),
+            SnapshotTrigger::Now,
+            old,
+            &|| false,
+        )
     }
 
     /// What all segments come to, snapshots left aside.
-    fn without_snapshots(&self) -> State {
+    fn without_snapshots(&self) -> JournalState {
         let fs = Fs::new();
         let dir = self.dir(&fs);
-        let units = Folder::list(&fs, &dir).unwrap().units();
-        let (mut state, mut open) = (State::default(), OpenMoves::default());
+        let units = JournalFolder::list(&fs, &dir).unwrap().units();
+        let (mut state, mut open) = (JournalState::default(), OpenMoves::default());
         read_units(&fs, &dir, &units, units.len(), None, &mut |group| {
             state.take(&mut open, group);
             Ok(())
@@ -158,7 +164,7 @@ fn finished(group: u64) -> Entry {
 }
 
 #[derive(Debug, Clone)]
-enum Step {
+enum JournalStep {
     Append(Vec<(u8, Option<String>)>),
     Finish(u8),
     Turn,
@@ -167,15 +173,15 @@ enum Step {
     Delete,
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = JournalStep> {
     let change = (0_u8..20, proptest::option::of("[a-z]{0,6}"));
     prop_oneof![
-        5 => proptest::collection::vec(change, 1..6).prop_map(Step::Append),
-        1 => (0_u8..8).prop_map(Step::Finish),
-        2 => Just(Step::Turn),
-        1 => Just(Step::Restart),
-        2 => Just(Step::Keep),
-        1 => Just(Step::Delete),
+        5 => proptest::collection::vec(change, 1..6).prop_map(JournalStep::Append),
+        1 => (0_u8..8).prop_map(JournalStep::Finish),
+        2 => Just(JournalStep::Turn),
+        1 => Just(JournalStep::Restart),
+        2 => Just(JournalStep::Keep),
+        1 => Just(JournalStep::Delete),
     ]
 }
 
@@ -188,7 +194,7 @@ proptest! {
         let (mut journal, _) = kit.journal().unwrap();
         for step in steps {
             match step {
-                Step::Append(keys) => {
+                JournalStep::Append(keys) => {
                     let changes = keys
                         .into_iter()
                         .map(|(key, text)| (format!("k/{key}"), text.and_then(|text| value(&text))))
@@ -201,23 +207,23 @@ proptest! {
                     let what = "test".to_owned();
                     kit.append(&mut journal, vec![Entry::Changes { what, changes, moves }]);
                 }
-                Step::Finish(back) => {
+                JournalStep::Finish(back) => {
                     let group = journal.counters().group.saturating_sub(u64::from(back));
                     if group > kit.open.finished {
                         kit.append(&mut journal, vec![finished(group)]);
                     }
                 }
-                Step::Turn => journal.turn().unwrap(),
-                Step::Restart => {
+                JournalStep::Turn => journal.turn().unwrap(),
+                JournalStep::Restart => {
                     drop(journal);
                     let (opened, state) = kit.journal().unwrap();
                     prop_assert_eq!(&state, &kit.expected);
                     journal = opened;
                 }
-                Step::Keep => {
+                JournalStep::Keep => {
                     kit.keep(&Fs::new(), None).unwrap();
                 }
-                Step::Delete => {
+                JournalStep::Delete => {
                     let later = Utc::now() + chrono::Duration::days(1);
                     deleted += kit.keep(&Fs::new(), Some(later)).unwrap().deleted;
                 }
@@ -253,13 +259,13 @@ fn what_is_covered_is_compressed_and_later_deleted() {
     let kept = kit.keep(&Fs::new(), Some(Utc::now() - day)).unwrap();
     assert_eq!((kept.snapshots, kept.compressed, kept.deleted), (1, 3, 0));
     // What was not there yet when so much time had been counted is not old, whatever the clock says.
-    let old = Old {
+    let old = DeletionLimit {
         segment: 1,
         written: Utc::now() + day,
     };
     let dir = kit.dir(&Fs::new());
-    let kept = keep(&Fs::new(), &dir, When::Due, Some(old), &|| false).unwrap();
-    assert_eq!(kept, Kept::default());
+    let kept = keep(&Fs::new(), &dir, SnapshotTrigger::Due, Some(old), &|| false).unwrap();
+    assert_eq!(kept, UpkeepResult::default());
     let kept = kit.keep(&Fs::new(), Some(Utc::now() + day)).unwrap();
     assert_eq!((kept.snapshots, kept.compressed, kept.deleted), (0, 0, 1));
     assert_eq!(
@@ -282,7 +288,7 @@ fn many_small_segments_become_one_file() {
     for round in 0..300 {
         let (mut journal, _) = kit.journal().unwrap();
         kit.append(&mut journal, vec![changes(round, 2)]);
-        keep(&fs, &kit.dir(&fs), When::Due, None, &|| false).unwrap();
+        keep(&fs, &kit.dir(&fs), SnapshotTrigger::Due, None, &|| false).unwrap();
     }
     let files = kit.files();
     assert!(files.len() < 60, "{}", files.len());

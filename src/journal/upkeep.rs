@@ -7,7 +7,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::folder::{Folder, Unit, segment as segment_name, snapshot as snapshot_name};
+use super::folder::{JournalFolder, Unit, segment as segment_name, snapshot as snapshot_name};
 use super::runs::Runs;
 use super::snapshot::{self, Snapshot};
 use super::{JournalError, SnapshotHeader, archive, read_units};
@@ -27,7 +27,7 @@ const SNAPSHOTS: usize = 2;
 
 /// When a snapshot is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum When {
+pub enum SnapshotTrigger {
     /// Once the segments since the last one are larger than itself, or many.
     Due,
     /// Of every segment that is closed: for tests.
@@ -36,7 +36,7 @@ pub enum When {
 
 /// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Kept {
+pub struct UpkeepResult {
     /// Snapshots that were made.
     pub snapshots: usize,
     /// Segments that were compressed.
@@ -47,7 +47,7 @@ pub struct Kept {
 
 /// What may be deleted of what is covered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Old {
+pub struct DeletionLimit {
     /// Segments before this one.
     pub segment: u64,
     /// And written before this time.
@@ -59,11 +59,11 @@ pub struct Old {
 pub fn keep(
     fs: &Fs,
     dir: &Dir,
-    when: When,
-    old: Option<Old>,
+    when: SnapshotTrigger,
+    old: Option<DeletionLimit>,
     stop: &dyn Fn() -> bool,
-) -> Result<Kept, JournalError> {
-    let mut kept = Kept::default();
+) -> Result<UpkeepResult, JournalError> {
+    let mut kept = UpkeepResult::default();
     while is_snapshot_due(fs, dir, when)? {
         make_snapshot(fs, dir, stop)?;
         kept.snapshots += 1;
@@ -73,8 +73,8 @@ pub fn keep(
     Ok(kept)
 }
 
-fn is_snapshot_due(fs: &Fs, dir: &Dir, when: When) -> Result<bool, JournalError> {
-    let folder = Folder::list(fs, dir)?;
+fn is_snapshot_due(fs: &Fs, dir: &Dir, when: SnapshotTrigger) -> Result<bool, JournalError> {
+    let folder = JournalFolder::list(fs, dir)?;
     let newest = folder.snapshots.last().copied();
     let closed = closed_after(&folder, newest.unwrap_or_default());
     let is_begun = match folder.units().last() {
@@ -85,7 +85,7 @@ fn is_snapshot_due(fs: &Fs, dir: &Dir, when: When) -> Result<bool, JournalError>
         // The segment after those that are closed is being made at this moment.
         return Ok(false);
     }
-    if when == When::Now {
+    if when == SnapshotTrigger::Now {
         return Ok(!closed.is_empty());
     }
     let size = match newest {
@@ -105,7 +105,7 @@ fn is_enough(since: u64, files: usize, snapshot: u64) -> bool {
 }
 
 /// The files after this segment to which nothing is appended any more: all but the last.
-fn closed_after(folder: &Folder, covered: u64) -> Vec<Unit> {
+fn closed_after(folder: &JournalFolder, covered: u64) -> Vec<Unit> {
     let mut units = folder.units();
     units.pop();
     units.retain(|unit| unit.last() > covered);
@@ -124,7 +124,7 @@ fn size_of(fs: &Fs, dir: &Dir, unit: Unit) -> Result<u64, JournalError> {
 fn make_snapshot(fs: &Fs, dir: &Dir, stop: &dyn Fn() -> bool) -> Result<(), JournalError> {
     // The segment that follows must be there whatever happens: without it, what a snapshot covers looks cut off.
     fs.sync_file_system(dir)?;
-    let folder = Folder::list(fs, dir)?;
+    let folder = JournalFolder::list(fs, dir)?;
     let base = newest_good(fs, dir, &folder)?;
     let covers = base.as_ref().map(|base| base.header.covers.clone());
     let covered = covers.as_ref().map_or(0, |covers| covers.segment);
@@ -169,7 +169,11 @@ fn make_snapshot(fs: &Fs, dir: &Dir, stop: &dyn Fn() -> bool) -> Result<(), Jour
 
 /// The newest snapshot that is whole. A damaged one is told and passed over: those before it, and the segments since,
 /// hold the same.
-pub fn newest_good(fs: &Fs, dir: &Dir, folder: &Folder) -> Result<Option<Snapshot>, JournalError> {
+pub fn newest_good(
+    fs: &Fs,
+    dir: &Dir,
+    folder: &JournalFolder,
+) -> Result<Option<Snapshot>, JournalError> {
     for &number in folder.snapshots.iter().rev() {
         match Snapshot::open(fs, dir, number) {
             Err(JournalError::Damaged {
@@ -187,7 +191,7 @@ pub fn newest_good(fs: &Fs, dir: &Dir, folder: &Folder) -> Result<Option<Snapsho
 
 /// Compresses the segments that the newest snapshot covers, several into a file.
 fn compress(fs: &Fs, dir: &Dir, stop: &dyn Fn() -> bool) -> Result<usize, JournalError> {
-    let folder = Folder::list(fs, dir)?;
+    let folder = JournalFolder::list(fs, dir)?;
     for &number in &folder.archived {
         // The process ended between the archive and their removal.
         fs.remove(dir, &segment_name(number))?;
@@ -225,8 +229,8 @@ fn compress(fs: &Fs, dir: &Dir, stop: &dyn Fn() -> bool) -> Result<usize, Journa
 }
 
 /// Deletes snapshots but the newest two, and the archives that both of these cover and that are old.
-fn delete(fs: &Fs, dir: &Dir, limit: Option<Old>) -> Result<usize, JournalError> {
-    let folder = Folder::list(fs, dir)?;
+fn delete(fs: &Fs, dir: &Dir, limit: Option<DeletionLimit>) -> Result<usize, JournalError> {
+    let folder = JournalFolder::list(fs, dir)?;
     let units = folder.units();
     let mut old = Vec::new();
     if let Some(limit) = limit {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::Filter;
 use crate::config::Config;
-use crate::model::refused::{Discarded, Refusals, RefusedFile, TakenSince};
+use crate::model::refused::{DiscardedFile, LaterMessage, Refusals, RefusedFile};
 use crate::model::view::ViewError;
 use crate::spool::claim;
 use crate::spool::destinations::ERROR;
@@ -41,7 +41,7 @@ pub fn errors(
             continue;
         }
         if filter.state.as_deref() == Some(DISCARDED) {
-            let records: Vec<Discarded> = view.all(&keys::discarded_of(station))?;
+            let records: Vec<DiscardedFile> = view.all(&keys::discarded_of(station))?;
             let above = folder.parent().unwrap_or(&folder);
             for discarded in records {
                 let file = above.join(claim::from_text(&discarded.path));
@@ -89,8 +89,8 @@ fn superseded_by(
     view: &PendingChanges<'_>,
     station: &str,
     record: &RefusedFile,
-) -> Result<Option<TakenSince>, ViewError> {
-    let mut last: Option<TakenSince> = None;
+) -> Result<Option<LaterMessage>, ViewError> {
+    let mut last: Option<LaterMessage> = None;
     for about in &record.abouts {
         let known: Option<Refusals> = view.get(&keys::refusals_about(station, &about.subject))?;
         let taken = known.and_then(|known| known.taken);
@@ -115,7 +115,7 @@ fn row(sidecar: Value, station: &str, file: &str) -> Value {
 }
 
 /// A refused file with whose it is and its path.
-pub struct Newest {
+pub struct NewestRefusal {
     /// The facility's id, or `desk`.
     pub station: String,
     /// Its path, as [`errors`] gives it.
@@ -134,7 +134,7 @@ pub fn newest(
     config: &Config,
     is_reachable: &dyn Fn(&str) -> bool,
     count: usize,
-) -> Result<Vec<Newest>, ViewError> {
+) -> Result<Vec<NewestRefusal>, ViewError> {
     let view = PendingChanges::new(store);
     let folders = folders(config);
     let mut looked_at = Vec::new();
@@ -166,7 +166,7 @@ pub fn newest(
             continue;
         }
         *counted += 1;
-        newest.push(Newest {
+        newest.push(NewestRefusal {
             file: shown(config, &file),
             station,
             record,

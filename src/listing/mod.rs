@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::config::Config;
 use crate::intake::desk;
 use crate::model::case::Case;
-use crate::model::document::{Attached, Document, DocumentKind};
+use crate::model::document::{AttachmentPlace, Document, DocumentKind};
 use crate::model::identifiers::{CaseId, FacilityId, SessionId};
 use crate::model::note::Note;
 use crate::model::patient::Patient;
@@ -26,12 +26,12 @@ use crate::model::session::Session;
 use crate::model::view::{View, ViewError};
 use crate::store::{PendingChanges, Store, keys};
 
-pub use self::show::{Subject, show};
+pub use self::show::{ShowSubject, show};
 
 /// What can be listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum What {
+pub enum Listing {
     /// Identities
     Patients,
     /// Patients put before a session
@@ -48,32 +48,32 @@ pub enum What {
     Errors,
 }
 
-impl What {
+impl Listing {
     /// The word for it, in the plural.
     pub fn word(self) -> &'static str {
         match self {
-            What::Patients => "patients",
-            What::Cases => "cases",
-            What::Sessions => "sessions",
-            What::Notes => "notes",
-            What::Documents => "documents",
-            What::Reports => "reports",
-            What::Errors => "errors",
+            Listing::Patients => "patients",
+            Listing::Cases => "cases",
+            Listing::Sessions => "sessions",
+            Listing::Notes => "notes",
+            Listing::Documents => "documents",
+            Listing::Reports => "reports",
+            Listing::Errors => "errors",
         }
     }
 
     /// The states that it can be asked by.
     pub fn states(self) -> &'static [&'static str] {
         match self {
-            What::Cases => &[
+            Listing::Cases => &[
                 "unscheduled",
                 "scheduled",
                 "completed",
                 "cancelled",
                 OUTDATED,
             ],
-            What::Sessions => &["planned", "closed", "cancelled"],
-            What::Errors => &[errors::OPEN, errors::SUPERSEDED, errors::DISCARDED],
+            Listing::Sessions => &["planned", "closed", "cancelled"],
+            Listing::Errors => &[errors::OPEN, errors::SUPERSEDED, errors::DISCARDED],
             _ => &[],
         }
     }
@@ -82,7 +82,7 @@ impl What {
     pub fn has_session(self) -> bool {
         matches!(
             self,
-            What::Cases | What::Sessions | What::Documents | What::Reports
+            Listing::Cases | Listing::Sessions | Listing::Documents | Listing::Reports
         )
     }
 }
@@ -118,20 +118,20 @@ impl Filter {
 
 /// The rows of a listing, with the keys of interface.md 12, in the order of their keys.
 pub fn list(
-    what: What,
+    what: Listing,
     filter: &Filter,
     store: &dyn Store,
     config: &Config,
 ) -> Result<Vec<Value>, ViewError> {
     let view = PendingChanges::new(store);
     match what {
-        What::Patients => patients(&view, filter),
-        What::Cases => cases(&view, filter),
-        What::Sessions => sessions(&view, filter),
-        What::Notes => notes(&view, filter),
-        What::Documents => documents(&view, filter),
-        What::Reports => reports(&view, filter),
-        What::Errors => errors::errors(store, config, filter),
+        Listing::Patients => patients(&view, filter),
+        Listing::Cases => cases(&view, filter),
+        Listing::Sessions => sessions(&view, filter),
+        Listing::Notes => notes(&view, filter),
+        Listing::Documents => documents(&view, filter),
+        Listing::Reports => reports(&view, filter),
+        Listing::Errors => errors::errors(store, config, filter),
     }
 }
 
@@ -194,8 +194,8 @@ pub fn documents(view: &PendingChanges<'_>, filter: &Filter) -> Result<Vec<Value
     let mut listed = Vec::new();
     for document in &documents {
         let case = match &document.attached {
-            Attached::Case(case) => Some(case),
-            Attached::Note(_) => None,
+            AttachmentPlace::Case(case) => Some(case),
+            AttachmentPlace::Note(_) => None,
         };
         if document.kind == DocumentKind::Document
             && is_in_session(view, filter, &document.facility, case)?
@@ -236,9 +236,9 @@ fn is_in_session(
 }
 
 /// For each case that waits and now fits exactly one planned session, that session (interface.md 7).
-type Matching = BTreeMap<(FacilityId, CaseId), SessionId>;
+type SessionMatches = BTreeMap<(FacilityId, CaseId), SessionId>;
 
-fn matching(view: &dyn View) -> Result<Matching, ViewError> {
+fn matching(view: &dyn View) -> Result<SessionMatches, ViewError> {
     let matching = desk::matching(view)?;
     Ok(matching
         .into_iter()

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::table::plain;
 use crate::config::Facility;
-use crate::intake::explain::Explained;
+use crate::intake::explain::Explanation;
 use crate::intake::trail::Datum;
 use crate::model::outcome::{Location, Refusal, Warning};
 
@@ -24,7 +24,7 @@ pub fn row(
     file: &Path,
     (number, of): (usize, usize),
     facility: &Facility,
-    explained: &Explained,
+    explained: &Explanation,
 ) -> Value {
     let refusals = explained.refusals.iter().map(error);
     let warnings = explained.warnings.iter().map(warning);
@@ -80,12 +80,12 @@ fn shown(place: Option<&Location>) -> Option<&str> {
 
 /// How wide the text may be, and whether it may have colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Look {
+pub struct TextLayout {
     width: Option<usize>,
     coloured: bool,
 }
 
-impl Look {
+impl TextLayout {
     /// That of a terminal of this width; plain and in one piece where there is none.
     pub fn of(terminal: Option<usize>) -> Self {
         Self {
@@ -96,15 +96,15 @@ impl Look {
         }
     }
 
-    fn paint(&self, colour: Colour, text: &str) -> String {
-        match self.coloured && colour != Colour::None && !text.trim().is_empty() {
+    fn paint(&self, colour: TerminalColour, text: &str) -> String {
+        match self.coloured && colour != TerminalColour::None && !text.trim().is_empty() {
             true => format!("\x1b[{}m{text}\x1b[0m", colour as u8),
             false => text.to_owned(),
         }
     }
 
     /// The text in lines, each after this indent.
-    fn paragraph(&self, first: &str, text: &str, colour: Colour) -> String {
+    fn paragraph(&self, first: &str, text: &str, colour: TerminalColour) -> String {
         let indent = letters(first);
         let room = self.width.map_or(usize::MAX, |width| {
             width.saturating_sub(indent).max(NARROWEST)
@@ -124,7 +124,7 @@ impl Look {
 
 /// What a terminal draws a text in: the numbers of ECMA-48, 8.3.117.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Colour {
+enum TerminalColour {
     None,
     Bold = 1,
     Faint = 2,
@@ -134,19 +134,19 @@ enum Colour {
 }
 
 /// A row of [`row`] as text; whether it is the first of all.
-pub fn render(row: &Value, is_first: bool, look: &Look) -> String {
+pub fn render(row: &Value, is_first: bool, look: &TextLayout) -> String {
     let mut text = String::new();
     if !is_first {
         text.push('\n');
     }
     if row["message"] == 1 {
-        text.push_str(&look.paragraph("", &plain(&row["file"]), Colour::Bold));
+        text.push_str(&look.paragraph("", &plain(&row["file"]), TerminalColour::Bold));
     }
     text.push_str(&message(row, look));
     text
 }
 
-fn message(row: &Value, look: &Look) -> String {
+fn message(row: &Value, look: &TextLayout) -> String {
     let mut text = headline(row, look);
     let none = Vec::new();
     let problems = row["problems"].as_array().unwrap_or(&none);
@@ -161,13 +161,13 @@ fn message(row: &Value, look: &Look) -> String {
     if let Some(unchecked) = row["not_checked"].as_str() {
         let sentence = format!("Not checked, since only the store knows it: {unchecked}.");
         text.push('\n');
-        text.push_str(&look.paragraph("  ", &sentence, Colour::Faint));
+        text.push_str(&look.paragraph("  ", &sentence, TerminalColour::Faint));
     }
     text
 }
 
 /// Which message it is, and what would become of it.
-fn headline(row: &Value, look: &Look) -> String {
+fn headline(row: &Value, look: &TextLayout) -> String {
     let mut what = match plain(&row["message_type"]) {
         unknown if unknown.is_empty() => "Not a message that is known".to_owned(),
         known => known,
@@ -191,9 +191,12 @@ fn headline(row: &Value, look: &Look) -> String {
         more => format!(", {more} {word}s"),
     };
     let (outcome, colour) = match row["outcome"].as_str() {
-        Some("rejected") => ("would be refused", Colour::Red),
-        Some("ignored") => ("would be ignored: it is of no use here", Colour::Faint),
-        _ => ("would be accepted", Colour::Green),
+        Some("rejected") => ("would be refused", TerminalColour::Red),
+        Some("ignored") => (
+            "would be ignored: it is of no use here",
+            TerminalColour::Faint,
+        ),
+        _ => ("would be accepted", TerminalColour::Green),
     };
     let sentence = format!(
         "{what}: {outcome}{}{}",
@@ -204,10 +207,10 @@ fn headline(row: &Value, look: &Look) -> String {
 }
 
 /// What is wrong, where, and what to do.
-fn problem(problem: &Value, look: &Look) -> String {
+fn problem(problem: &Value, look: &TextLayout) -> String {
     let (mark, colour) = match problem["severity"].as_str() {
-        Some("error") => ("  ✗ ", Colour::Red),
-        _ => ("  ! ", Colour::Yellow),
+        Some("error") => ("  ✗ ", TerminalColour::Red),
+        _ => ("  ! ", TerminalColour::Yellow),
     };
     let mut first = plain(&problem["reason"]);
     let place = plain(&problem["where"]);
@@ -220,23 +223,23 @@ fn problem(problem: &Value, look: &Look) -> String {
     }
     let indent = " ".repeat(INDENT);
     let mut text = look.paragraph(mark, &first, colour);
-    text.push_str(&look.paragraph(&indent, &plain(&problem["message"]), Colour::None));
+    text.push_str(&look.paragraph(&indent, &plain(&problem["message"]), TerminalColour::None));
     let next = plain(&problem["next"]);
     if !next.is_empty() {
-        text.push_str(&look.paragraph("    → ", &next, Colour::None));
+        text.push_str(&look.paragraph("    → ", &next, TerminalColour::None));
     }
     text
 }
 
 /// A datum as it is shown: name, value, where, rule.
-struct Line {
+struct DatumLine {
     about: String,
-    mark: Option<Colour>,
+    mark: Option<TerminalColour>,
     cells: [String; 4],
 }
 
-fn data(data: &[Value], problems: &[Value], look: &Look) -> String {
-    let lines: Vec<Line> = data.iter().map(|datum| line(datum, problems)).collect();
+fn data(data: &[Value], problems: &[Value], look: &TextLayout) -> String {
+    let lines: Vec<DatumLine> = data.iter().map(|datum| line(datum, problems)).collect();
     let widest = |place: usize| {
         let cells = lines.iter().filter_map(|line| line.cells.get(place));
         cells.map(|cell| letters(cell)).max().unwrap_or_default()
@@ -253,7 +256,10 @@ fn data(data: &[Value], problems: &[Value], look: &Look) -> String {
     abouts.sort_by_key(|about| *about != "message");
     let mut text = String::new();
     for about in abouts {
-        text.push_str(&format!("\n  {}\n", look.paint(Colour::Bold, about)));
+        text.push_str(&format!(
+            "\n  {}\n",
+            look.paint(TerminalColour::Bold, about)
+        ));
         for line in lines.iter().filter(|line| line.about == about) {
             text.push_str(&show(line, &widths, stacked, look));
         }
@@ -261,22 +267,22 @@ fn data(data: &[Value], problems: &[Value], look: &Look) -> String {
     text
 }
 
-fn line(datum: &Value, problems: &[Value]) -> Line {
+fn line(datum: &Value, problems: &[Value]) -> DatumLine {
     let at = |severity: &str| {
         problems
             .iter()
             .any(|it| it["severity"] == severity && it["where"] == datum["where"])
     };
     let mark = match (at("error"), at("warning")) {
-        (true, _) => Some(Colour::Red),
-        (_, true) => Some(Colour::Yellow),
+        (true, _) => Some(TerminalColour::Red),
+        (_, true) => Some(TerminalColour::Yellow),
         _ => None,
     };
     let value = match &datum["value"] {
         Value::Null => "\"\" (erased)".to_owned(),
         value => plain(value),
     };
-    Line {
+    DatumLine {
         about: plain(&datum["of"]),
         mark,
         cells: [
@@ -321,19 +327,19 @@ fn layout(natural: [usize; 4], width: Option<usize>) -> ([usize; 4], bool) {
     ([name, value.max(NARROWEST), place.max(NARROWEST), 0], true)
 }
 
-fn show(line: &Line, widths: &[usize; 4], stacked: bool, look: &Look) -> String {
+fn show(line: &DatumLine, widths: &[usize; 4], stacked: bool, look: &TextLayout) -> String {
     let [name_width, value_width, place_width, rule_width] = *widths;
     let [name, value, place, rule] = &line.cells;
     let value = wrap(value, value_width);
-    let mut places: Vec<(String, Colour)> = wrap(place, place_width)
+    let mut places: Vec<(String, TerminalColour)> = wrap(place, place_width)
         .into_iter()
-        .map(|line| (line, Colour::None))
+        .map(|line| (line, TerminalColour::None))
         .collect();
     let mut rules = Vec::new();
     match stacked {
         true if !rule.is_empty() => {
             let below = wrap(rule, place_width);
-            places.extend(below.into_iter().map(|line| (line, Colour::Faint)));
+            places.extend(below.into_iter().map(|line| (line, TerminalColour::Faint)));
         }
         true => {}
         false => rules = wrap(rule, rule_width),
@@ -341,7 +347,7 @@ fn show(line: &Line, widths: &[usize; 4], stacked: bool, look: &Look) -> String 
     let mut text = String::new();
     for number in 0..value.len().max(places.len()).max(rules.len()) {
         let (mark, name) = match (number, line.mark) {
-            (0, Some(Colour::Red)) => ("  ✗ ", name.as_str()),
+            (0, Some(TerminalColour::Red)) => ("  ✗ ", name.as_str()),
             (0, Some(_)) => ("  ! ", name.as_str()),
             (0, None) => ("    ", name.as_str()),
             _ => ("    ", ""),
@@ -350,23 +356,23 @@ fn show(line: &Line, widths: &[usize; 4], stacked: bool, look: &Look) -> String 
         let (place, colour) = places
             .get(number)
             .cloned()
-            .unwrap_or((String::new(), Colour::None));
+            .unwrap_or((String::new(), TerminalColour::None));
         let cells = [
             (
                 name.to_owned(),
                 name_width,
-                line.mark.unwrap_or(Colour::None),
+                line.mark.unwrap_or(TerminalColour::None),
             ),
             (
                 of_line(&value),
                 value_width,
-                line.mark.unwrap_or(Colour::None),
+                line.mark.unwrap_or(TerminalColour::None),
             ),
             (place, place_width, colour),
-            (of_line(&rules), rule_width, Colour::Faint),
+            (of_line(&rules), rule_width, TerminalColour::Faint),
         ];
         let last = cells.iter().rposition(|(cell, ..)| !cell.is_empty());
-        text.push_str(&look.paint(line.mark.unwrap_or(Colour::None), mark));
+        text.push_str(&look.paint(line.mark.unwrap_or(TerminalColour::None), mark));
         for (cell, width, colour) in cells.iter().take(last.map_or(0, |last| last + 1)) {
             text.push_str(&look.paint(*colour, cell));
             text.push_str(&" ".repeat(width.saturating_sub(letters(cell)) + GAP));
@@ -435,7 +441,7 @@ mod tests {
     #[test]
     fn what_is_wrong_stands_first_and_is_marked_where_it_stands() {
         assert_eq!(
-            render(&refused(), true, &Look::of(None)),
+            render(&refused(), true, &TextLayout::of(None)),
             "inbox/bad.hl7\n  \
                1 of 2: ADT^A28 7: would be refused, 1 error\n  \
                ✗ invalid-phone at PID-13.1: \"061\"\n    \
@@ -465,9 +471,9 @@ mod tests {
             letters.retain(|word| !word.is_empty());
             letters
         };
-        let whole = words(&render(&row, true, &Look::of(None)));
+        let whole = words(&render(&row, true, &TextLayout::of(None)));
         for width in [60, 80, 100, 140] {
-            let look = Look {
+            let look = TextLayout {
                 width: Some(width),
                 coloured: false,
             };
@@ -481,7 +487,7 @@ mod tests {
 
     #[test]
     fn colours_do_not_move_columns() {
-        let look = |coloured| Look {
+        let look = |coloured| TextLayout {
             width: Some(80),
             coloured,
         };

@@ -3,10 +3,10 @@
 use chrono::SecondsFormat;
 use serde_json::{Value, json};
 
-use super::Matching;
+use super::SessionMatches;
 use crate::intake::reporting;
 use crate::model::case::Case;
-use crate::model::document::{Attached, Document, DocumentKind};
+use crate::model::document::{AttachmentPlace, Document, DocumentKind};
 use crate::model::note::Note;
 use crate::model::outcome::WarningCode;
 use crate::model::patient::{Address, Patient, Physician};
@@ -68,7 +68,11 @@ fn kind(physician: &Physician) -> &'static str {
     }
 }
 
-pub(super) fn case(view: &dyn View, case: &Case, matching: &Matching) -> Result<Value, ViewError> {
+pub(super) fn case(
+    view: &dyn View,
+    case: &Case,
+    matching: &SessionMatches,
+) -> Result<Value, ViewError> {
     let key = (case.facility.clone(), case.id.clone());
     Ok(json!({
         "facility": case.facility,
@@ -160,8 +164,8 @@ pub(super) fn note(view: &dyn View, note: &Note) -> Result<Value, ViewError> {
 pub(super) fn document(document: &Document) -> Value {
     let current = document.current();
     let case = match &document.attached {
-        Attached::Case(case) => Some(case),
-        Attached::Note(_) => None,
+        AttachmentPlace::Case(case) => Some(case),
+        AttachmentPlace::Note(_) => None,
     };
     json!({
         "facility": document.facility,

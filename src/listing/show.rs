@@ -14,7 +14,7 @@ use crate::store::{PendingChanges, Store, keys};
 /// What is to be shown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "what", rename_all = "lowercase")]
-pub enum Subject {
+pub enum ShowSubject {
     /// A case of a facility.
     Case {
         /// The facility.
@@ -37,12 +37,12 @@ pub enum Subject {
 }
 
 /// Everything about it; nothing if it is not known.
-pub fn show(subject: &Subject, store: &dyn Store) -> Result<Option<Value>, ViewError> {
+pub fn show(subject: &ShowSubject, store: &dyn Store) -> Result<Option<Value>, ViewError> {
     let view = PendingChanges::new(store);
     match subject {
-        Subject::Case { facility, id } => case(&view, facility, id),
-        Subject::Patient { facility, id } => patient(&view, facility, id),
-        Subject::Session { id } => session(&view, id),
+        ShowSubject::Case { facility, id } => case(&view, facility, id),
+        ShowSubject::Patient { facility, id } => patient(&view, facility, id),
+        ShowSubject::Session { id } => session(&view, id),
     }
 }
 

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Local, Utc};
 use serde_json::Value;
 
-use super::What;
+use super::Listing;
 use crate::model::visible::in_cell;
 
 /// Between two columns.
@@ -28,8 +28,8 @@ const WORDS: [&str; 10] = [
 pub type Column = (&'static str, fn(&Value) -> String);
 
 /// A listing as text, at most `width` wide where that can be had.
-pub fn render(what: What, rows: &[Value], width: Option<usize>) -> String {
-    if what == What::Errors {
+pub fn render(what: Listing, rows: &[Value], width: Option<usize>) -> String {
+    if what == Listing::Errors {
         return rows.iter().map(error).collect::<Vec<_>>().join("\n");
     }
     columns(columns_of(what), rows, width)
@@ -72,10 +72,10 @@ pub fn render_details(shown: &Value, width: Option<usize>) -> String {
     for (key, list) in data.iter().filter(|(_, value)| is_list_of_rows(value)) {
         let rows = list.as_array().map(Vec::as_slice).unwrap_or_default();
         let of_list: &[Column] = match key.as_str() {
-            "cases" => columns_of(What::Cases),
-            "notes" => columns_of(What::Notes),
-            "documents" => columns_of(What::Documents),
-            "reports" => columns_of(What::Reports),
+            "cases" => columns_of(Listing::Cases),
+            "notes" => columns_of(Listing::Notes),
+            "documents" => columns_of(Listing::Documents),
+            "reports" => columns_of(Listing::Reports),
             _ => HISTORY,
         };
         text.push_str(&format!("\n{key}\n{}", columns(of_list, rows, width)));
@@ -197,9 +197,9 @@ const HISTORY: &[Column] = &[
     ("FILE", |row| plain(&row["file"])),
 ];
 
-fn columns_of(what: What) -> &'static [Column] {
+fn columns_of(what: Listing) -> &'static [Column] {
     match what {
-        What::Patients => &[
+        Listing::Patients => &[
             ("FACILITY", |row| plain(&row["facility"])),
             ("IPP", |row| plain(&row["ipp"])),
             ("USUAL NAME", |row| plain(&row["usual_name"])),
@@ -208,7 +208,7 @@ fn columns_of(what: What) -> &'static [Column] {
             ("SEX", |row| plain(&row["sex"])),
             ("BORN", |row| plain(&row["birth_date"])),
         ],
-        What::Cases => &[
+        Listing::Cases => &[
             ("FACILITY", |row| plain(&row["facility"])),
             ("CASE", |row| plain(&row["id"])),
             ("STATE", state_of_case),
@@ -220,7 +220,7 @@ fn columns_of(what: What) -> &'static [Column] {
             }),
             ("WARNINGS", |row| plain(&row["warnings"])),
         ],
-        What::Sessions => &[
+        Listing::Sessions => &[
             ("SESSION", |row| plain(&row["id"])),
             ("DATE", |row| plain(&row["date"])),
             ("START", |row| plain(&row["start"])),
@@ -229,7 +229,7 @@ fn columns_of(what: What) -> &'static [Column] {
             ("LABEL", |row| plain(&row["label"])),
             ("PATHWAY", |row| either(row, "pathway_id", "family_id")),
         ],
-        What::Notes => &[
+        Listing::Notes => &[
             ("FACILITY", |row| plain(&row["facility"])),
             ("NOTE", |row| plain(&row["id"])),
             ("PATIENT", |row| plain(&row["ipp"])),
@@ -237,7 +237,7 @@ fn columns_of(what: What) -> &'static [Column] {
             ("REASON", |row| plain(&row["reason"])),
             ("DOCUMENTS", names),
         ],
-        What::Documents => &[
+        Listing::Documents => &[
             ("FACILITY", |row| plain(&row["facility"])),
             ("PATIENT", |row| plain(&row["ipp"])),
             ("CASE", |row| plain(&row["case"])),
@@ -246,14 +246,14 @@ fn columns_of(what: What) -> &'static [Column] {
             ("VERSION", version),
             ("FILE", |row| plain(&row["file_name"])),
         ],
-        What::Reports => &[
+        Listing::Reports => &[
             ("FACILITY", |row| plain(&row["facility"])),
             ("CASE", |row| plain(&row["case"])),
             ("VERSION", version_of_report),
             ("BATCH", batch),
             ("FILE", |row| plain(&row["file_name"])),
         ],
-        What::Errors => &[],
+        Listing::Errors => &[],
     }
 }
 
@@ -491,7 +491,7 @@ mod tests {
     fn columns_are_aligned_and_empty_ones_left_out() {
         let rows = [note("1", "résumé.pdf"), note("5100001073", "b.pdf")];
         assert_eq!(
-            render(What::Notes, &rows, None),
+            render(Listing::Notes, &rows, None),
             "FACILITY  NOTE  PATIENT     REASON   DOCUMENTS\n\
              demo      5f00  1           no-case  résumé.pdf\n\
              demo      5f00  5100001073  no-case  b.pdf\n"
@@ -502,7 +502,7 @@ mod tests {
     fn a_table_fits_its_terminal() {
         let rows = [note("5100001073", &"long".repeat(40))];
         for width in [60, 80] {
-            let table = render(What::Notes, &rows, Some(width));
+            let table = render(Listing::Notes, &rows, Some(width));
             assert!(table.lines().all(|line| letters(line) <= width), "{table}");
             assert!(
                 table.contains('…') && table.contains("5100001073"),
@@ -510,13 +510,13 @@ mod tests {
             );
         }
         // Nothing is cut to nothing, even if there is no room.
-        assert!(render(What::Notes, &rows, Some(10)).contains("longlon…"));
+        assert!(render(Listing::Notes, &rows, Some(10)).contains("longlon…"));
     }
 
     #[test]
     fn what_was_sent_cannot_draw_on_the_terminal() {
         let rows = [note("1\u{1b}[2J\n", "x")];
-        assert!(!render(What::Notes, &rows, None).contains('\u{1b}'));
+        assert!(!render(Listing::Notes, &rows, None).contains('\u{1b}'));
     }
 
     #[test]
@@ -524,7 +524,7 @@ mod tests {
         let row = json!({ "file": "facilities/demo/error/x.hl7", "reason": "invalid-phone", "where": "PID-13.1",
             "message": "expected a phone number", "next": "Correct it.", "message_type": "SIU^S12", "case": null });
         assert_eq!(
-            render(What::Errors, &[row], None),
+            render(Listing::Errors, &[row], None),
             "facilities/demo/error/x.hl7\n  invalid-phone at PID-13.1 in SIU^S12\n  expected a phone number\n  → Correct it.\n"
         );
     }

@@ -10,26 +10,26 @@ use crate::model::report::ReportVersion;
 use crate::store::{MemoryStore, apply_all, to_json};
 
 /// The keys that interface.md 12 names, at least.
-const KEYS: [(What, &str); 6] = [
+const KEYS: [(Listing, &str); 6] = [
     (
-        What::Cases,
+        Listing::Cases,
         "facility id state session ipp submitter submitter_name lead lead_name pathway date network warnings documents has_questionnaire report_outdated",
     ),
     (
-        What::Patients,
+        Listing::Patients,
         "facility ipp birth_name usual_name given_name birth_given_name sex birth_date ins phone email address network identity_status identity_attributes",
     ),
     (
-        What::Sessions,
+        Listing::Sessions,
         "id label date start pathway_id family_id lead_rpps lead_family lead_given state cases",
     ),
-    (What::Notes, "id facility ipp case reason documents"),
+    (Listing::Notes, "id facility ipp case reason documents"),
     (
-        What::Documents,
+        Listing::Documents,
         "facility ipp case id file_name type size sha256 version deleted",
     ),
     (
-        What::Reports,
+        Listing::Reports,
         "facility case document_id version file_name batch",
     ),
 ];
@@ -90,7 +90,7 @@ fn world() -> World {
     world
 }
 
-fn listed(world: &World, what: What, filter: &Filter) -> Vec<Value> {
+fn listed(world: &World, what: Listing, filter: &Filter) -> Vec<Value> {
     list(
         what,
         filter,
@@ -132,11 +132,11 @@ fn who_was_merged_away_is_no_patient_but_leads_to_the_survivor() {
         assert!(outcome.refusal().is_none(), "{outcome:?}");
     }
     world.keep_history();
-    let rows = listed(&world, What::Patients, &Filter::default());
+    let rows = listed(&world, Listing::Patients, &Filter::default());
     let ipps: Vec<&str> = rows.iter().filter_map(|row| row["ipp"].as_str()).collect();
     assert_eq!(ipps, ["29", "7"]);
     let of = |ipp: &str| {
-        let subject = Subject::Patient {
+        let subject = ShowSubject::Patient {
             facility: world.facility.id.clone(),
             id: Ipp::new(ipp),
         };
@@ -169,7 +169,7 @@ fn who_was_merged_away_is_no_patient_but_leads_to_the_survivor() {
 #[test]
 fn a_case_is_listed() {
     let world = world();
-    let rows = listed(&world, What::Cases, &Filter::default());
+    let rows = listed(&world, Listing::Cases, &Filter::default());
     assert_eq!(ids(&rows), ["1", "2"]);
     assert_eq!(
         rows[0],
@@ -194,7 +194,7 @@ fn a_warning_is_listed_once() {
     case.scheduling_warnings
         .push(crate::model::outcome::WarningCode::IdentityMismatch);
     world.put([Record::Case(case)]);
-    let rows = listed(&world, What::Cases, &Filter::default());
+    let rows = listed(&world, Listing::Cases, &Filter::default());
     assert_eq!(
         rows[1]["warnings"],
         json!(["session-not-found", "identity-mismatch"])
@@ -206,7 +206,7 @@ fn a_waiting_case_tells_the_session_it_fits_by_now() {
     let mut world = world();
     world.session("S-2", "2025-04-08", "P-2", "");
     let fits = |world: &World| {
-        listed(world, What::Cases, &Filter::default())[1]["can_be_scheduled"].clone()
+        listed(world, Listing::Cases, &Filter::default())[1]["can_be_scheduled"].clone()
     };
     assert_eq!(fits(&world), "S-2");
     world.session("S-3", "2025-04-08", "P-2", "");
@@ -222,25 +222,25 @@ fn a_filter_limits() {
         state: state.map(str::to_owned),
     };
     for (what, filter, count) in [
-        (What::Cases, filter(Some("demo"), None, None), 2),
-        (What::Cases, filter(Some("dem"), None, None), 0),
-        (What::Cases, filter(None, Some("S-1"), None), 1),
-        (What::Cases, filter(None, None, Some("unscheduled")), 1),
+        (Listing::Cases, filter(Some("demo"), None, None), 2),
+        (Listing::Cases, filter(Some("dem"), None, None), 0),
+        (Listing::Cases, filter(None, Some("S-1"), None), 1),
+        (Listing::Cases, filter(None, None, Some("unscheduled")), 1),
         (
-            What::Cases,
+            Listing::Cases,
             filter(None, Some("S-1"), Some("unscheduled")),
             0,
         ),
-        (What::Sessions, filter(Some("demo"), None, None), 1),
-        (What::Sessions, filter(Some("other"), None, None), 0),
-        (What::Sessions, filter(None, None, Some("cancelled")), 0),
-        (What::Patients, filter(Some("other"), None, None), 0),
-        (What::Notes, filter(Some("demo"), None, None), 2),
-        (What::Notes, filter(Some("other"), None, None), 0),
-        (What::Documents, filter(None, None, None), 1),
-        (What::Documents, filter(None, Some("S-1"), None), 0),
-        (What::Reports, filter(None, Some("S-1"), None), 2),
-        (What::Reports, filter(None, Some("S-2"), None), 0),
+        (Listing::Sessions, filter(Some("demo"), None, None), 1),
+        (Listing::Sessions, filter(Some("other"), None, None), 0),
+        (Listing::Sessions, filter(None, None, Some("cancelled")), 0),
+        (Listing::Patients, filter(Some("other"), None, None), 0),
+        (Listing::Notes, filter(Some("demo"), None, None), 2),
+        (Listing::Notes, filter(Some("other"), None, None), 0),
+        (Listing::Documents, filter(None, None, None), 1),
+        (Listing::Documents, filter(None, Some("S-1"), None), 0),
+        (Listing::Reports, filter(None, Some("S-1"), None), 2),
+        (Listing::Reports, filter(None, Some("S-2"), None), 0),
     ] {
         assert_eq!(
             listed(&world, what, &filter).len(),
@@ -253,11 +253,11 @@ fn a_filter_limits() {
 #[test]
 fn a_note_shows_the_message_it_keeps_and_documents_do_not() {
     let world = world();
-    let notes = listed(&world, What::Notes, &Filter::default());
+    let notes = listed(&world, Listing::Notes, &Filter::default());
     let of_case = notes.iter().find(|note| note["case"] == "2").unwrap();
     assert_eq!(of_case["reason"], "session-not-found");
     assert_eq!(of_case["documents"][0]["type"], "hl7");
-    let documents = listed(&world, What::Documents, &Filter::default());
+    let documents = listed(&world, Listing::Documents, &Filter::default());
     assert_eq!(documents.len(), 1);
     assert_eq!(documents[0]["type"], "text");
     assert_eq!(documents[0]["case"], Value::Null);
@@ -267,12 +267,12 @@ fn a_note_shows_the_message_it_keeps_and_documents_do_not() {
 #[test]
 fn sessions_count_their_cases_and_reports_their_versions() {
     let world = world();
-    let sessions = listed(&world, What::Sessions, &Filter::default());
+    let sessions = listed(&world, Listing::Sessions, &Filter::default());
     assert_eq!(
         sessions[0]["cases"],
         json!([{ "facility": "demo", "case": "1", "state": "scheduled" }])
     );
-    let reports = listed(&world, What::Reports, &Filter::default());
+    let reports = listed(&world, Listing::Reports, &Filter::default());
     let batches: Vec<_> = reports
         .iter()
         .map(|row| (&row["version"], &row["batch"]))
@@ -284,8 +284,8 @@ fn sessions_count_their_cases_and_reports_their_versions() {
 fn everything_about_one_thing_is_shown() {
     let world = world();
     let facility = world.facility.id.clone();
-    let shown = |subject: Subject| show(&subject, &world.store).unwrap();
-    let case = shown(Subject::Case {
+    let shown = |subject: ShowSubject| show(&subject, &world.store).unwrap();
+    let case = shown(ShowSubject::Case {
         facility: facility.clone(),
         id: CaseId::new("2"),
     })
@@ -293,7 +293,7 @@ fn everything_about_one_thing_is_shown() {
     assert_eq!(case["note"]["case"], "2");
     assert_eq!(case["patient"]["ipp"], "29");
     assert!(case["history"].is_array() && case.get("questionnaire").is_some());
-    let patient = shown(Subject::Patient {
+    let patient = shown(ShowSubject::Patient {
         facility: facility.clone(),
         id: Ipp::new("19"),
     })
@@ -301,13 +301,13 @@ fn everything_about_one_thing_is_shown() {
     assert_eq!(ids(patient["cases"].as_array().unwrap()), ["1"]);
     assert_eq!(patient["documents"].as_array().unwrap().len(), 1);
     assert_eq!(patient["notes"].as_array().unwrap().len(), 1);
-    let session = shown(Subject::Session {
+    let session = shown(ShowSubject::Session {
         id: SessionId::new("S-1"),
     })
     .unwrap();
     assert_eq!(session["cases"][0]["submitter"], "10100094977");
     assert_eq!(
-        shown(Subject::Case {
+        shown(ShowSubject::Case {
             facility,
             id: CaseId::new("3")
         }),

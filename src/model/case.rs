@@ -46,10 +46,10 @@ pub struct Case {
     pub identity_mismatch: bool,
     /// That identity, the last one that differed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub identity_given: Option<GivenIdentity>,
+    pub identity_given: Option<SourceIdentity>,
     /// Those that messages of other kinds gave before, and that no message of their kind took back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub identities_given_before: Vec<GivenIdentity>,
+    pub identities_given_before: Vec<SourceIdentity>,
     /// The session it was in when it was cancelled, for `reopen`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancelled_in: Option<SessionId>,
@@ -64,7 +64,7 @@ pub struct Case {
     pub cda: Option<LastCda>,
     /// Who its questionnaire names besides submitter and lead: those who present, take part, are told, or treat.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub people: Vec<crate::model::questionnaire::Participant>,
+    pub people: Vec<crate::model::questionnaire::StatementParticipant>,
     /// Whether its questionnaire is filled.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub has_questionnaire: bool,
@@ -80,7 +80,7 @@ pub struct Case {
 
 /// An identity as a message or document gave it: what of it is compared with the known one (interface.md 3).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GivenIdentity {
+pub struct SourceIdentity {
     /// What gave it: `CDA`, `SIU^S12`.
     pub by: String,
     /// Birth name.
@@ -103,21 +103,22 @@ impl Case {
         let mut given = self.identities_given();
         let agrees = patient.is_some_and(|patient| {
             self.identity_given.is_some()
-                && given.all(|given| given.differs_from(patient) == Differing::default())
+                && given.all(|given| given.differs_from(patient) == IdentityDifferences::default())
         });
         self.identity_mismatch && !agrees
     }
 
     /// The identity that differs from that of its patient now.
-    pub fn identity_in_doubt(&self, patient: Option<&Patient>) -> Option<&GivenIdentity> {
-        let differs = |given: &&GivenIdentity| {
-            patient.is_none_or(|patient| given.differs_from(patient) != Differing::default())
+    pub fn identity_in_doubt(&self, patient: Option<&Patient>) -> Option<&SourceIdentity> {
+        let differs = |given: &&SourceIdentity| {
+            patient
+                .is_none_or(|patient| given.differs_from(patient) != IdentityDifferences::default())
         };
         let given = self.identities_given().find(differs);
         given.filter(|_| self.is_identity_in_doubt(patient))
     }
 
-    fn identities_given(&self) -> impl Iterator<Item = &GivenIdentity> {
+    fn identities_given(&self) -> impl Iterator<Item = &SourceIdentity> {
         self.identity_given
             .iter()
             .chain(&self.identities_given_before)
@@ -125,7 +126,7 @@ impl Case {
 
     /// A message or document gave this identity, which differs from the known one: it takes the place of what one of the
     /// same kind gave before.
-    pub fn doubt_identity(&mut self, given: GivenIdentity) {
+    pub fn doubt_identity(&mut self, given: SourceIdentity) {
         self.identity_mismatch = true;
         let former = self.identity_given.take();
         self.identities_given_before.splice(..0, former);
@@ -138,21 +139,22 @@ impl Case {
     /// that it gave, and comes from the same kind or says the same. Gives the words for that, where it ends.
     ///
     /// What another kind says of somebody else leaves the doubt: a questionnaire may still be that of another patient.
-    pub fn end_doubt(&mut self, agreeing: &GivenIdentity) -> Option<String> {
-        let gave = |given: &GivenIdentity| {
+    pub fn end_doubt(&mut self, agreeing: &SourceIdentity) -> Option<String> {
+        let gave = |given: &SourceIdentity| {
             [
                 given.birth_name.is_some(),
                 given.birth_date.is_some(),
                 given.sex.is_some(),
             ]
         };
-        let ends = |former: &mut GivenIdentity| {
+        let ends = |former: &mut SourceIdentity| {
             let mut parts = gave(former).into_iter().zip(gave(agreeing));
             (former.kind() == agreeing.kind() || former.agrees_with(agreeing))
                 && parts.all(|(before, now)| now || !before)
         };
         let before = &mut self.identities_given_before;
-        let mut ended: Vec<GivenIdentity> = self.identity_given.take_if(ends).into_iter().collect();
+        let mut ended: Vec<SourceIdentity> =
+            self.identity_given.take_if(ends).into_iter().collect();
         ended.extend(before.extract_if(.., ends));
         if self.identity_given.is_none() && !before.is_empty() {
             self.identity_given = Some(before.remove(0));
@@ -168,7 +170,7 @@ impl Case {
 
 /// Which data of two identities differ; what one of them does not give does not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Differing {
+pub struct IdentityDifferences {
     /// The birth names, folded.
     pub birth_name: bool,
     /// The dates of birth, to the coarser precision.
@@ -177,7 +179,7 @@ pub struct Differing {
     pub sex: bool,
 }
 
-impl GivenIdentity {
+impl SourceIdentity {
     /// What histories say of the end of the doubt that it left.
     pub fn doubt_ended(&self, by: &str) -> String {
         format!(
@@ -192,7 +194,7 @@ impl GivenIdentity {
     }
 
     /// Whether it says nothing else than this one does.
-    fn agrees_with(&self, other: &GivenIdentity) -> bool {
+    fn agrees_with(&self, other: &SourceIdentity) -> bool {
         fn agree<T>(one: Option<&T>, other: Option<&T>, is_same: impl Fn(&T, &T) -> bool) -> bool {
             one.zip(other)
                 .is_none_or(|(one, other)| is_same(one, other))
@@ -211,9 +213,9 @@ impl GivenIdentity {
     }
 
     /// Compares it with the known patient (interface.md 3).
-    pub fn differs_from(&self, known: &Patient) -> Differing {
+    pub fn differs_from(&self, known: &Patient) -> IdentityDifferences {
         let birth_name = self.birth_name.as_ref();
-        Differing {
+        IdentityDifferences {
             birth_name: birth_name.is_some_and(|given| !name::same(given, &known.birth_name)),
             birth_date: self
                 .birth_date

@@ -15,7 +15,7 @@ pub struct Document {
     /// Made from the facility, the patient and the unique id, or from the message it comes from.
     pub id: DocumentId,
     /// Where it is attached.
-    pub attached: Attached,
+    pub attached: AttachmentPlace,
     /// Whether it was sent as a document, or is a message kept as received.
     pub kind: DocumentKind,
     /// Unique ids that it answers to, where the record was written when it held them all; each has a record of its own
@@ -46,7 +46,7 @@ impl Document {
         facility: FacilityId,
         ipp: Ipp,
         id: DocumentId,
-        attached: Attached,
+        attached: AttachmentPlace,
         kind: DocumentKind,
     ) -> Self {
         Self {
@@ -74,7 +74,7 @@ impl Document {
     /// hold them, so that the next version does not write them again.
     pub fn add(
         &mut self,
-        standing: Standing,
+        standing: VersionStanding,
         make: impl FnOnce(u32) -> DocumentVersion,
     ) -> Vec<FormerVersion> {
         let mut former = std::mem::take(&mut self.versions);
@@ -85,7 +85,7 @@ impl Document {
         let count = self.current().map_or(0, |current| current.version);
         let next = count.saturating_add(1);
         match (self.latest.take(), standing) {
-            (Some(mut latest), Standing::Former) => {
+            (Some(mut latest), VersionStanding::Former) => {
                 former.push(make(count));
                 latest.version = next;
                 self.latest = Some(latest);
@@ -108,7 +108,7 @@ impl Document {
 
 /// How a version that is added stands to the one that counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
+pub enum VersionStanding {
     /// It counts from now on.
     Latest,
     /// It is older.
@@ -140,7 +140,7 @@ pub struct UniqueId {
 /// Where a document is attached.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Attached {
+pub enum AttachmentPlace {
     /// To a case.
     Case(CaseId),
     /// To a note of the patient.
@@ -177,7 +177,7 @@ pub struct DocumentVersion {
 
 /// A document as a report names it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct Listed {
+pub struct ReportDocument {
     /// The time of the message it came with.
     pub time: Option<DateTime<Utc>>,
     /// The name to show.

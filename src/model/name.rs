@@ -88,11 +88,11 @@ pub struct GivenNames {
 
 /// A given name in its parts, folded: one, or those of a compound.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct GivenName(Vec<Part>);
+struct GivenName(Vec<NameToken>);
 
 /// A part of a given name; an abbreviation stands for all that begin with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Part {
+struct NameToken {
     letters: String,
     is_abbreviation: bool,
 }
@@ -129,7 +129,7 @@ impl GivenName {
         let folded = fold(name);
         let parts = folded.split_inclusive([' ', '.']).map(|part| {
             let letters = part.trim_matches(|letter: char| !letter.is_alphanumeric());
-            Part {
+            NameToken {
                 letters: letters.to_owned(),
                 is_abbreviation: part.ends_with('.') || letters.chars().nth(1).is_none(),
             }
@@ -139,7 +139,7 @@ impl GivenName {
 
     /// Whether they are the same, or one is what the other begins with.
     fn agrees_with(&self, other: &Self) -> bool {
-        let begins = |one: &Part, other: &Part| {
+        let begins = |one: &NameToken, other: &NameToken| {
             one.letters == other.letters
                 || one.is_abbreviation && other.letters.starts_with(&one.letters)
         };

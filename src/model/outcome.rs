@@ -110,12 +110,12 @@ pub struct Refusal {
     pub value: Option<String>,
     /// What else is wrong with the message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub further: Option<Box<Further>>,
+    pub further: Option<Box<FurtherRefusals>>,
 }
 
 /// What else is wrong with a refused message, and would refuse it once the first problem is corrected.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Further {
+pub struct FurtherRefusals {
     /// The first of these problems.
     pub named: Vec<Refusal>,
     /// How many more there are.
@@ -139,7 +139,7 @@ impl Refusal {
 
     /// Adds what else is wrong: of these, what is another problem than its own.
     pub fn with_further(mut self, problems: Vec<Refusal>) -> Self {
-        let mut further = Further::default();
+        let mut further = FurtherRefusals::default();
         for problem in problems {
             let is_same = |it: &Refusal| it.reason == problem.reason && it.place == problem.place;
             if is_same(&self) || further.named.iter().any(is_same) {

@@ -28,14 +28,14 @@ pub struct FilledQuestionnaire {
     pub time: Option<DateTime<Utc>>,
     /// What the desk wrote by hand, which stands in `questionnaire` too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub by_hand: Option<WrittenByHand>,
+    pub by_hand: Option<ManualForm>,
     /// What it says.
     pub questionnaire: Questionnaire,
 }
 
 /// What the desk wrote of a form by hand.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct WrittenByHand {
+pub struct ManualForm {
     /// When.
     pub time: DateTime<Utc>,
     /// The sections, as they were written.
@@ -45,7 +45,7 @@ pub struct WrittenByHand {
 /// What the document of a case says of something that the desk wrote by hand.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum ByHand {
+pub enum ManualComparison {
     /// Nothing.
     Alone,
     /// The same.
@@ -64,7 +64,7 @@ pub struct Questionnaire {
     pub other: Option<String>,
     /// What of that a reader can be told.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub further: Vec<Further>,
+    pub further: Vec<FurtherElement>,
     /// How many characters of its texts were not kept, since they were too long; said where each is cut.
     #[serde(default, skip_serializing_if = "is_none")]
     pub cut: usize,
@@ -135,7 +135,7 @@ pub struct Section {
     pub other: Option<String>,
     /// What of that a reader can be told.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub further: Vec<Further>,
+    pub further: Vec<FurtherElement>,
     /// The templates it follows.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub template_ids: Vec<String>,
@@ -147,7 +147,7 @@ pub struct Section {
     pub codes: Vec<Concept>,
     /// Who wrote it or told it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub participants: Vec<Participant>,
+    pub participants: Vec<StatementParticipant>,
     /// Elements that say only why they say nothing: their names, and the null flavour.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub null_flavors: BTreeMap<String, String>,
@@ -217,7 +217,7 @@ pub struct Statement {
     pub other: Option<String>,
     /// What of that a reader can be told.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub further: Vec<Further>,
+    pub further: Vec<FurtherElement>,
     /// The statements in it.
     pub statements: Vec<Statement>,
     /// What it is to the statement around it: `SUBJ`, `COMP`, `REFR`, …
@@ -258,7 +258,7 @@ pub struct Statement {
     pub media: Option<Media>,
     /// Who did it, wrote it, told it, or takes part in it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub participants: Vec<Participant>,
+    pub participants: Vec<StatementParticipant>,
     /// The templates it follows.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub template_ids: Vec<String>,
@@ -273,7 +273,7 @@ pub struct Statement {
     pub null_flavors: BTreeMap<String, String>,
     /// Whether the desk wrote it by hand, and what the document says of it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub by_hand: Option<ByHand>,
+    pub by_hand: Option<ManualComparison>,
 }
 
 /// Something that is no text (data type ED).
@@ -411,7 +411,7 @@ pub struct Quantity {
 /// Something that an element says which has no key of its own.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Further {
+pub struct FurtherElement {
     /// Where it stands: the names of the elements around it, `participant/participantRole/code`.
     pub place: String,
     /// How many elements of the first of these names stand before that, which it has nothing to do with.
@@ -437,7 +437,7 @@ pub struct Further {
 /// Someone, or something, that takes part in a statement.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Participant {
+pub struct StatementParticipant {
     /// The name of the element: `author`, `performer`, `participant`, …
     pub role: String,
     /// Its type code: `PRF`, `AUT`, `DEV`, …

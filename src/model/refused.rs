@@ -18,12 +18,12 @@ pub struct RefusedFile {
     /// By what a later message is known to take the place of it, for each of its messages; none where that cannot be
     /// told of all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub abouts: Vec<RefusedAbout>,
+    pub abouts: Vec<RefusalSubject>,
 }
 
 /// What a refused message is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RefusedAbout {
+pub struct RefusalSubject {
     /// The same for messages of which the later one makes the earlier one needless.
     pub subject: ContentHash,
     /// The time that the message has of itself; none where that is wrong or cannot be read.
@@ -38,12 +38,12 @@ pub struct Refusals {
     pub count: u64,
     /// The last message about it that was taken in since the first of them was refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub taken: Option<TakenSince>,
+    pub taken: Option<LaterMessage>,
 }
 
 /// A message that was taken in after another about the same was refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TakenSince {
+pub struct LaterMessage {
     /// Its number among all messages.
     pub sequence: u64,
     /// The time that it has of itself.
@@ -55,9 +55,9 @@ pub struct TakenSince {
     pub file: String,
 }
 
-impl TakenSince {
+impl LaterMessage {
     /// Whether it came later than a refused message, by its number and by both times of their own.
-    pub fn is_later(&self, refused: &RefusedFile, about: &RefusedAbout) -> bool {
+    pub fn is_later(&self, refused: &RefusedFile, about: &RefusalSubject) -> bool {
         let times = self.time.zip(about.time);
         self.sequence > refused.sequence && times.is_none_or(|(taken, refused)| taken >= refused)
     }
@@ -65,7 +65,7 @@ impl TakenSince {
 
 /// A refused file that somebody put away, since nobody will correct it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Discarded {
+pub struct DiscardedFile {
     /// What was remembered of it.
     pub record: RefusedFile,
     /// Where it lies since, below the folder of its facility or the desk.

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::identifiers::{CaseId, ContentHash, DocumentId, FacilityId};
-use super::shown::Shown;
+use super::shown::ReportHashes;
 
 /// The report of one case; completing the case again adds a version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -135,7 +135,7 @@ pub struct ReportVersion {
     pub batch: Option<u64>,
     /// What it shows; none where it was made before that was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shows: Option<Shown>,
+    pub shows: Option<ReportHashes>,
     /// The number of the questionnaire that it shows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub questionnaire: Option<u32>,

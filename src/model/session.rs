@@ -33,29 +33,29 @@ pub struct Session {
 
 impl Session {
     /// The id of this kind, by which cases ask for it.
-    pub fn asked_for(&self, by: By) -> Option<&PathwayId> {
+    pub fn asked_for(&self, by: SessionKey) -> Option<&PathwayId> {
         match by {
-            By::Pathway => self.pathway_id.as_ref(),
-            By::Family => self.family_id.as_ref(),
+            SessionKey::Pathway => self.pathway_id.as_ref(),
+            SessionKey::Family => self.family_id.as_ref(),
         }
     }
 }
 
 /// By which of its ids a session is looked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum By {
+pub enum SessionKey {
     /// The pathway it is about.
     Pathway,
     /// The family it is about.
     Family,
 }
 
-impl By {
+impl SessionKey {
     /// The word for it.
     pub fn word(self) -> &'static str {
         match self {
-            By::Pathway => "pathway",
-            By::Family => "family",
+            SessionKey::Pathway => "pathway",
+            SessionKey::Family => "family",
         }
     }
 }

@@ -5,19 +5,19 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::case::{Case, Completion};
-use super::document::Listed;
+use super::document::ReportDocument;
 use super::identifiers::ContentHash;
 use super::patient::Patient;
 use super::session::Session;
 
 /// The hashes of the parts of a report. What has none is not shown, or was not known.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Shown(BTreeMap<Part, ContentHash>);
+pub struct ReportHashes(BTreeMap<ReportPart, ContentHash>);
 
 /// A part of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Part {
+pub enum ReportPart {
     /// Who the patient is, and whether a message said otherwise.
     Identity,
     /// The session.
@@ -42,28 +42,28 @@ pub enum Part {
     Documents,
 }
 
-impl Part {
+impl ReportPart {
     /// What it is called where people read of it.
     pub fn words(self) -> &'static str {
         match self {
-            Part::Identity => "identité du patient",
-            Part::Session => "réunion",
-            Part::Physicians => "médecins",
-            Part::People => "personnes citées par la fiche",
-            Part::Questionnaire => "questionnaire",
-            Part::Decision => "décision",
-            Part::Participants => "participants",
-            Part::Items => "éléments saisis en réunion",
-            Part::Pdf => "document fourni",
-            Part::Establishment => "établissement",
-            Part::Documents => "documents du dossier",
+            ReportPart::Identity => "identité du patient",
+            ReportPart::Session => "réunion",
+            ReportPart::Physicians => "médecins",
+            ReportPart::People => "personnes citées par la fiche",
+            ReportPart::Questionnaire => "questionnaire",
+            ReportPart::Decision => "décision",
+            ReportPart::Participants => "participants",
+            ReportPart::Items => "éléments saisis en réunion",
+            ReportPart::Pdf => "document fourni",
+            ReportPart::Establishment => "établissement",
+            ReportPart::Documents => "documents du dossier",
         }
     }
 
     /// Whether a report is outdated once this part is another. A name in the configuration makes none so, nor does a
     /// document that comes after the meeting: nobody discussed it.
     pub fn outdates(self) -> bool {
-        !matches!(self, Part::Establishment | Part::Documents)
+        !matches!(self, ReportPart::Establishment | ReportPart::Documents)
     }
 }
 
@@ -81,7 +81,7 @@ pub struct Basis<'a> {
     /// The hash of what the form says, where it is filled ([`super::questionnaire::Questionnaire::hash`]).
     pub form: Option<&'a ContentHash>,
     /// The documents of the case, where they were looked for.
-    pub documents: &'a [Listed],
+    pub documents: &'a [ReportDocument],
     /// Name, address and number of the facility, where the configuration is at hand.
     pub establishment: Option<(&'a str, Option<&'a str>, Option<&'a str>)>,
 }
@@ -106,7 +106,7 @@ pub fn is_same(before: &Patient, after: &Patient) -> bool {
     identity(before) == identity(after) && before.physician == after.physician
 }
 
-impl Shown {
+impl ReportHashes {
     /// What a report of this shows: its PDF, and who the message around it is about. Address and phone are none of it.
     pub fn of(basis: &Basis<'_>) -> Self {
         let Basis {
@@ -118,43 +118,51 @@ impl Shown {
         } = basis;
         let hash = |part, value: &dyn Fn() -> ContentHash| (part, value());
         let mut parts = BTreeMap::from([
-            hash(Part::Identity, &|| {
+            hash(ReportPart::Identity, &|| {
                 ContentHash::of_json(&(
                     identity(patient),
                     case.is_identity_in_doubt(Some(patient)),
                     case.identity_in_doubt(Some(patient)),
                 ))
             }),
-            hash(Part::Session, &|| {
+            hash(ReportPart::Session, &|| {
                 ContentHash::of_json(&(&session.label, session.date, &session.start, &case.network))
             }),
-            hash(Part::Physicians, &|| {
+            hash(ReportPart::Physicians, &|| {
                 let submitter = case.submitter.as_ref().or(patient.physician.as_ref());
                 let lead = session.lead.as_ref().or(case.lead.as_ref());
                 ContentHash::of_json(&(submitter, lead))
             }),
-            hash(Part::Decision, &|| {
+            hash(ReportPart::Decision, &|| {
                 ContentHash::of_json(&completion.decision)
             }),
-            hash(Part::Participants, &|| {
+            hash(ReportPart::Participants, &|| {
                 ContentHash::of_json(&(&completion.participants, &completion.validator))
             }),
-            hash(Part::Items, &|| ContentHash::of_json(&completion.items)),
+            hash(ReportPart::Items, &|| {
+                ContentHash::of_json(&completion.items)
+            }),
         ]);
         match &completion.pdf {
             Some(pdf) => {
-                parts.insert(Part::Pdf, pdf.clone());
+                parts.insert(ReportPart::Pdf, pdf.clone());
             }
             None => {
-                parts.insert(Part::People, ContentHash::of_json(&case.people));
+                parts.insert(ReportPart::People, ContentHash::of_json(&case.people));
                 if let Some(form) = basis.form {
-                    parts.insert(Part::Questionnaire, form.clone());
+                    parts.insert(ReportPart::Questionnaire, form.clone());
                 }
                 if !basis.documents.is_empty() {
-                    parts.insert(Part::Documents, ContentHash::of_json(&basis.documents));
+                    parts.insert(
+                        ReportPart::Documents,
+                        ContentHash::of_json(&basis.documents),
+                    );
                 }
                 if let Some(establishment) = &basis.establishment {
-                    parts.insert(Part::Establishment, ContentHash::of_json(establishment));
+                    parts.insert(
+                        ReportPart::Establishment,
+                        ContentHash::of_json(establishment),
+                    );
                 }
             }
         }
@@ -162,8 +170,8 @@ impl Shown {
     }
 
     /// The parts that are not the same, in the order in which they are named.
-    pub fn differing(&self, other: &Self) -> Vec<Part> {
-        let mut parts: Vec<Part> = self.0.keys().chain(other.0.keys()).copied().collect();
+    pub fn differing(&self, other: &Self) -> Vec<ReportPart> {
+        let mut parts: Vec<ReportPart> = self.0.keys().chain(other.0.keys()).copied().collect();
         parts.sort_unstable();
         parts.dedup();
         parts.retain(|part| self.0.get(part) != other.0.get(part));

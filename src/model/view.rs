@@ -12,7 +12,7 @@ use super::note::Note;
 use super::patient::{Patient, Person};
 use super::questionnaire::FilledQuestionnaire;
 use super::report::{Batch, BatchEntry, Cursor, Report, ReportVersion};
-use super::session::{By, Session};
+use super::session::{Session, SessionKey};
 
 /// The store could not be read, or holds something that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -63,7 +63,7 @@ pub trait View {
     fn planned_sessions(
         &self,
         date: NaiveDate,
-        by: By,
+        by: SessionKey,
         id: &PathwayId,
         most: usize,
     ) -> Result<Vec<Session>, ViewError>;

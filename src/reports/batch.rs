@@ -70,9 +70,9 @@ fn message<W: Write>(
     envelope: &Envelope,
     mut pdf: impl Read,
 ) -> Result<(), BatchError> {
-    let mut message = EncoderWriter::new(Whole(out), &STANDARD);
+    let mut message = EncoderWriter::new(WholeWriter(out), &STANDARD);
     message.write_all(envelope.prefix.as_bytes())?;
-    let mut embedded = EncoderWriter::new(Whole(&mut message), &STANDARD);
+    let mut embedded = EncoderWriter::new(WholeWriter(&mut message), &STANDARD);
     // Not `io::copy`: a source that cannot be read and a full disk need different help.
     let mut buffer = [0; 8192];
     loop {
@@ -93,9 +93,9 @@ fn message<W: Write>(
 
 /// Takes each write whole. After a short one, `EncoderWriter` answers the next write with
 /// `Ok(0)`, which `write_all` takes for a writer that is full.
-struct Whole<W>(W);
+struct WholeWriter<W>(W);
 
-impl<W: Write> Write for Whole<W> {
+impl<W: Write> Write for WholeWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.write_all(bytes)?;
         Ok(bytes.len())
@@ -170,8 +170,8 @@ mod tests {
 
     #[test]
     fn a_writer_that_takes_little_at_a_time_gets_everything() {
-        struct Sip(Vec<u8>);
-        impl Write for Sip {
+        struct ShortWriter(Vec<u8>);
+        impl Write for ShortWriter {
             fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
                 let sip = bytes.get(..7).unwrap_or(bytes);
                 self.0.extend_from_slice(sip);
@@ -182,7 +182,7 @@ mod tests {
             }
         }
         let reports = || [report("MSH|", vec![7; 5000], "\r")].into_iter();
-        let (mut sip, mut whole) = (Sip(Vec::new()), Vec::new());
+        let (mut sip, mut whole) = (ShortWriter(Vec::new()), Vec::new());
         write(&mut sip, reports()).unwrap();
         write(&mut whole, reports()).unwrap();
         assert_eq!(sip.0, whole);
@@ -197,22 +197,22 @@ mod tests {
         let error = write(Vec::new(), reports.into_iter()).unwrap_err();
         assert!(matches!(error, BatchError::Report { position: 2, .. }));
 
-        struct Broken;
-        impl Read for Broken {
+        struct FailingReader;
+        impl Read for FailingReader {
             fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
                 Err(io::Error::other("torn"))
             }
         }
         let broken: io::Result<(Envelope, Box<dyn Read>)> = report("MSH|", Vec::new(), "\r")
-            .map(|(envelope, _)| (envelope, Box::new(Broken) as Box<dyn Read>));
+            .map(|(envelope, _)| (envelope, Box::new(FailingReader) as Box<dyn Read>));
         let error = write(Vec::new(), [broken].into_iter()).unwrap_err();
         assert!(matches!(error, BatchError::Report { position: 1, .. }));
     }
 
     #[test]
     fn a_full_disk_is_no_fault_of_the_report() {
-        struct Full;
-        impl Write for Full {
+        struct FullWriter;
+        impl Write for FullWriter {
             fn write(&mut self, _: &[u8]) -> io::Result<usize> {
                 Err(io::Error::from(io::ErrorKind::StorageFull))
             }
@@ -222,7 +222,7 @@ mod tests {
         }
         let reports = [report("MSH|", vec![1, 2, 3], "\r")];
         assert!(matches!(
-            write(Full, reports.into_iter()),
+            write(FullWriter, reports.into_iter()),
             Err(BatchError::Write(_))
         ));
     }

@@ -2,30 +2,30 @@
 
 use std::collections::BTreeMap;
 
-use super::excerpt::{self, Cut};
-use super::frcp::{Narrated, Section};
+use super::excerpt::{self, Omissions};
+use super::frcp::{NarrativePart, SectionBlock};
 use super::questionnaire;
-use crate::intake::Former;
-use crate::model::shown::Part;
+use crate::intake::PreviousReport;
+use crate::model::shown::ReportPart;
 
 /// So many elements of the questionnaire are named; all of them stand in it.
 const MOST: usize = 6;
 
 /// The parts that are other ones now; of the questionnaire, its elements.
-pub(super) fn in_words(former: &Former, sections: &[Section]) -> Vec<String> {
+pub(super) fn in_words(former: &PreviousReport, sections: &[SectionBlock]) -> Vec<String> {
     let words = former.changed.iter().map(|part| match part {
-        Part::Questionnaire => of_questionnaire(former, sections),
+        ReportPart::Questionnaire => of_questionnaire(former, sections),
         part => part.words().to_owned(),
     });
     words.collect()
 }
 
-fn of_questionnaire(former: &Former, sections: &[Section]) -> String {
-    let word = Part::Questionnaire.words();
+fn of_questionnaire(former: &PreviousReport, sections: &[SectionBlock]) -> String {
+    let word = ReportPart::Questionnaire.words();
     let Some(before) = &former.questionnaire else {
         return word.to_owned();
     };
-    let cut = &mut Cut::default();
+    let cut = &mut Omissions::default();
     let before = questionnaire::sections(&excerpt::questionnaire(before, cut), cut);
     let mut names = changed(&before, sections);
     let more = names.len().saturating_sub(MOST);
@@ -43,7 +43,7 @@ fn of_questionnaire(former: &Former, sections: &[Section]) -> String {
 }
 
 /// The names of what stands in one and not in the other, each once: first what is there now, then what is not any more.
-fn changed(before: &[Section], after: &[Section]) -> Vec<String> {
+fn changed(before: &[SectionBlock], after: &[SectionBlock]) -> Vec<String> {
     let (before, after) = (said(before), said(after));
     let mut counts: BTreeMap<&(String, String), i64> = BTreeMap::new();
     for one in &after {
@@ -66,7 +66,7 @@ fn changed(before: &[Section], after: &[Section]) -> Vec<String> {
 }
 
 /// Everything that sections say: the name of each element, and what it says.
-fn said(sections: &[Section]) -> Vec<(String, String)> {
+fn said(sections: &[SectionBlock]) -> Vec<(String, String)> {
     let mut said = Vec::new();
     for section in sections {
         let title = match section.title.is_empty() {
@@ -79,8 +79,8 @@ fn said(sections: &[Section]) -> Vec<(String, String)> {
             said.push((row.label.clone(), value));
         }
         let narrated = section.narrative.iter().map(|part| match part {
-            Narrated::Line(line) => line.clone(),
-            Narrated::Table { head, rows } => format!("{head:?}{rows:?}"),
+            NarrativePart::Line(line) => line.clone(),
+            NarrativePart::Table { head, rows } => format!("{head:?}{rows:?}"),
         });
         said.extend(narrated.map(|text| (title.clone(), text)));
         said.extend(
@@ -96,23 +96,23 @@ fn said(sections: &[Section]) -> Vec<(String, String)> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::frcp::Row;
+    use super::super::frcp::StatementRow;
     use super::*;
 
-    fn section(title: &str, rows: &[(&str, &str)], narrative: Option<&str>) -> Section {
-        let row = |(label, value): &(&str, &str)| Row {
+    fn section(title: &str, rows: &[(&str, &str)], narrative: Option<&str>) -> SectionBlock {
+        let row = |(label, value): &(&str, &str)| StatementRow {
             label: (*label).to_owned(),
             value: (*value).to_owned(),
-            ..Row::default()
+            ..StatementRow::default()
         };
-        Section {
+        SectionBlock {
             title: title.to_owned(),
             rows: rows.iter().map(row).collect(),
             narrative: narrative
-                .map(|text| Narrated::Line(text.to_owned()))
+                .map(|text| NarrativePart::Line(text.to_owned()))
                 .into_iter()
                 .collect(),
-            ..Section::default()
+            ..SectionBlock::default()
         }
     }
 

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use super::questionnaire::{is_shown, leads_nowhere, said_besides};
 use crate::model::excerpt::{LINE, LONGEST_TEXT, cut_name, cut_text, grouped};
 use crate::model::questionnaire::{
-    Block, Concept, Consumable, Further, Media, Participant, Qualifier, Quantity, Questionnaire,
-    Section, Site, Statement,
+    Block, Concept, Consumable, FurtherElement, Media, Qualifier, Quantity, Questionnaire, Section,
+    Site, Statement, StatementParticipant,
 };
 
 /// So many characters of a whole questionnaire are shown.
@@ -28,7 +28,7 @@ const LARGEST_PICTURES: usize = 8 << 20;
 
 /// What a PDF does not show.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Cut {
+pub struct Omissions {
     /// Characters of the questionnaire's texts.
     pub characters: usize,
     /// Statements, sections and their parts.
@@ -44,9 +44,9 @@ pub struct Cut {
 }
 
 /// What is shown of this questionnaire.
-pub fn questionnaire(whole: &Questionnaire, cut: &mut Cut) -> Questionnaire {
+pub fn questionnaire(whole: &Questionnaire, cut: &mut Omissions) -> Questionnaire {
     cut.characters += whole.cut;
-    let mut room = Room {
+    let mut room = PdfBudget {
         left: LONGEST_FORM,
         pictures: MOST_PICTURES,
         of_pictures: LARGEST_PICTURES,
@@ -54,7 +54,7 @@ pub fn questionnaire(whole: &Questionnaire, cut: &mut Cut) -> Questionnaire {
     };
     let sections = room.sections(&whole.sections);
     let mut left_out = 0;
-    let further = room.list(&whole.further, &mut left_out, Room::further);
+    let further = room.list(&whole.further, &mut left_out, PdfBudget::further);
     room.cut.elements += left_out;
     Questionnaire {
         sections,
@@ -64,7 +64,7 @@ pub fn questionnaire(whole: &Questionnaire, cut: &mut Cut) -> Questionnaire {
 }
 
 /// What is shown of a name, a label or an id.
-pub fn name(text: &str, cut: &mut Cut) -> String {
+pub fn name(text: &str, cut: &mut Omissions) -> String {
     match cut_name(text) {
         Some((shown, rest)) => {
             cut.of_names += rest;
@@ -98,15 +98,15 @@ fn by_hand(section: &Section) -> Option<Section> {
 }
 
 /// The room that is left in a PDF.
-struct Room<'c> {
+struct PdfBudget<'c> {
     left: usize,
     /// How many pictures there is room for, and how many characters of base64 in them.
     pictures: usize,
     of_pictures: usize,
-    cut: &'c mut Cut,
+    cut: &'c mut Omissions,
 }
 
-impl Room<'_> {
+impl PdfBudget<'_> {
     fn text(&mut self, text: &str) -> String {
         match cut_text(text, LONGEST_TEXT.min(self.left)) {
             None => {
@@ -252,8 +252,8 @@ impl Room<'_> {
         shown.collect()
     }
 
-    fn further(&mut self, further: &Further) -> Further {
-        Further {
+    fn further(&mut self, further: &FurtherElement) -> FurtherElement {
+        FurtherElement {
             place: self.text(&further.place),
             text: self.some(&further.text),
             unit: self.some(&further.unit),
@@ -363,15 +363,15 @@ impl Room<'_> {
         }
     }
 
-    fn participant(&mut self, participant: &Participant) -> Participant {
-        Participant {
+    fn participant(&mut self, participant: &StatementParticipant) -> StatementParticipant {
+        StatementParticipant {
             role: participant.role.clone(),
             participation: participant.participation.clone(),
             label: self.some(&participant.label),
             name: self.some(&participant.name),
             organization: self.some(&participant.organization),
             time: self.some(&participant.time),
-            ..Participant::default()
+            ..StatementParticipant::default()
         }
     }
 }
@@ -410,8 +410,8 @@ mod tests {
         }
     }
 
-    fn shown(whole: &Questionnaire) -> (Questionnaire, Cut) {
-        let mut cut = Cut::default();
+    fn shown(whole: &Questionnaire) -> (Questionnaire, Omissions) {
+        let mut cut = Omissions::default();
         let shown = questionnaire(whole, &mut cut);
         (shown, cut)
     }
@@ -424,7 +424,7 @@ mod tests {
             statements: vec![Statement::default()],
             ..Statement::default()
         }]);
-        assert_eq!(shown(&whole), (whole, Cut::default()));
+        assert_eq!(shown(&whole), (whole, Omissions::default()));
     }
 
     #[test]
@@ -479,7 +479,7 @@ mod tests {
             .count();
         assert_eq!(count(statements) - told - inner + cut.elements, 3 * many);
 
-        let participants = vec![Participant::default(); 1_000];
+        let participants = vec![StatementParticipant::default(); 1_000];
         let whole = form(vec![Statement {
             participants,
             text: Some("#nowhere".to_owned()),
@@ -494,9 +494,9 @@ mod tests {
     /// What the desk wrote is never cut, wherever the document leaves no room.
     #[test]
     fn what_was_written_by_hand_is_shown_whole() {
-        use crate::model::questionnaire::ByHand;
+        use crate::model::questionnaire::ManualComparison;
         let written = |value: &str| Statement {
-            by_hand: Some(ByHand::Alone),
+            by_hand: Some(ManualComparison::Alone),
             value: Some(value.to_owned()),
             ..Statement::default()
         };
@@ -537,9 +537,9 @@ mod tests {
 
     #[test]
     fn names_are_cut() {
-        let mut cut = Cut::default();
+        let mut cut = Omissions::default();
         assert_eq!(name("LE GOFF", &mut cut), "LE GOFF");
-        assert_eq!(cut, Cut::default());
+        assert_eq!(cut, Omissions::default());
         let long = name(&"W".repeat(LONGEST_NAME + 7), &mut cut);
         assert!(long.ends_with("W… [coupé ici : encore 7 caractères]"));
         assert_eq!(cut.of_names, 7);

@@ -1,24 +1,24 @@
 //! What of a statement has no key of its own, in the words of the report; what has none is said to be there (interface.md 8).
 
-use super::excerpt::Cut;
+use super::excerpt::Omissions;
 use super::people::Person;
 use super::questionnaire::{absence, caption, french_date, leads_nowhere};
 use super::units;
-use crate::model::questionnaire::Further;
+use crate::model::questionnaire::FurtherElement;
 
 /// The lines that say this, as far as a row does not say it already; what cannot be told is counted in `cut`. What
 /// belongs to one of several people is told with whom.
 pub(super) fn lines(
-    further: &[Further],
+    further: &[FurtherElement],
     people: &[Person],
     told: &str,
-    cut: &mut Cut,
+    cut: &mut Omissions,
 ) -> Vec<String> {
     let mut told = words(told);
-    let mut lines: Lines = Vec::new();
+    let mut lines: FurtherLines = Vec::new();
     // Whom nobody is told of is denied: the others have other numbers then.
     let is_any_denied = further.iter().any(|it| it.negated);
-    let whose = |part: &Further| {
+    let whose = |part: &FurtherElement| {
         let role = part.place.split('/').next().unwrap_or_default();
         let of_role = || people.iter().filter(|person| person.role == role);
         let is_one_of_several = !is_any_denied && of_role().nth(1).is_some();
@@ -57,9 +57,9 @@ pub(super) fn lines(
 }
 
 /// Lines by the number of their element, with their captions.
-type Lines = Vec<(usize, String, Vec<String>)>;
+type FurtherLines = Vec<(usize, String, Vec<String>)>;
 
-fn add(lines: &mut Lines, part: &Further, caption: String, said: String) {
+fn add(lines: &mut FurtherLines, part: &FurtherElement, caption: String, said: String) {
     let known = |(number, known, _): &&mut (usize, String, Vec<String>)| {
         *number == part.number && *known == caption
     };
@@ -71,7 +71,7 @@ fn add(lines: &mut Lines, part: &Further, caption: String, said: String) {
 }
 
 /// What a part says; none where there are no words for it.
-fn said(part: &Further) -> Option<String> {
+fn said(part: &FurtherElement) -> Option<String> {
     if let Some(flavor) = &part.null_flavor {
         return Some(absence(flavor).to_lowercase());
     }
@@ -105,7 +105,7 @@ fn said(part: &Further) -> Option<String> {
 }
 
 /// What stands before a part: what it is a part of, and which part of that.
-fn captioned(part: &Further, whose: Option<&str>) -> String {
+fn captioned(part: &FurtherElement, whose: Option<&str>) -> String {
     let mut names = part.place.split('/').filter(|name| !name.starts_with('@'));
     let first = names.next().unwrap_or_default();
     let of = element(first);
@@ -176,28 +176,28 @@ fn within(words: &[String], told: &[String]) -> bool {
 mod tests {
     use super::*;
 
-    fn part(place: &str, text: &str) -> Further {
-        Further {
+    fn part(place: &str, text: &str) -> FurtherElement {
+        FurtherElement {
             place: place.to_owned(),
             text: Some(text.to_owned()).filter(|it| !it.is_empty()),
-            ..Further::default()
+            ..FurtherElement::default()
         }
     }
 
-    fn told(parts: &[Further], row: &str) -> (String, Vec<String>) {
-        let mut cut = Cut::default();
+    fn told(parts: &[FurtherElement], row: &str) -> (String, Vec<String>) {
+        let mut cut = Omissions::default();
         (lines(parts, &[], row, &mut cut).join("\n"), cut.wordless)
     }
 
     #[test]
     fn what_a_row_does_not_say_is_told_with_what_it_is_a_part_of() {
         let specimen = part("specimen/specimenRole/desc", "Prélevé à jeun");
-        let with = |change: &dyn Fn(&mut Further)| {
+        let with = |change: &dyn Fn(&mut FurtherElement)| {
             let mut part = part("effectiveTime/high", "");
             change(&mut part);
             part
         };
-        let second = |text: &str| Further {
+        let second = |text: &str| FurtherElement {
             number: 1,
             ..part("reference/externalDocument/code", text)
         };
@@ -221,7 +221,7 @@ mod tests {
                 "Prélèvement, quantité : 3",
             ),
             (
-                vec![Further {
+                vec![FurtherElement {
                     unit: Some("ug".to_owned()),
                     ..part("value/translation", "3")
                 }],
@@ -268,7 +268,7 @@ mod tests {
                 "Sujet, décès : oui",
             ),
             (
-                vec![Further {
+                vec![FurtherElement {
                     negated: true,
                     ..part("participant/name", "Bloc")
                 }],
@@ -276,7 +276,7 @@ mod tests {
                 "Participant : NON : Bloc",
             ),
             (
-                vec![Further {
+                vec![FurtherElement {
                     negated: true,
                     ..part("participant", "")
                 }],
@@ -299,16 +299,16 @@ mod tests {
             name: Some(name.to_owned()).filter(|it| !it.is_empty()),
             ..Person::default()
         };
-        let of_second = Further {
+        let of_second = FurtherElement {
             number: 1,
             ..part("participant/participantRole/desc", "étage 3")
         };
-        let denied = Further {
+        let denied = FurtherElement {
             negated: true,
             ..part("participant/name", "Bloc")
         };
-        let told = |people: &[Person], parts: &[Further]| {
-            lines(parts, people, "", &mut Cut::default()).join("\n")
+        let told = |people: &[Person], parts: &[FurtherElement]| {
+            lines(parts, people, "", &mut Omissions::default()).join("\n")
         };
         let (one, other) = (person("UN"), person("DEUX"));
         let both = [one.clone(), other];

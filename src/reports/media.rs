@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::excerpt::Cut;
+use super::excerpt::Omissions;
 use super::frcp::Figure;
 use crate::model::questionnaire::{Media, Questionnaire, Section, Statement};
 use crate::picture::{self, PictureError};
@@ -93,7 +93,7 @@ impl Pictures {
         &mut self,
         media: &Media,
         label: &str,
-        cut: &mut Cut,
+        cut: &mut Omissions,
     ) -> (String, Option<Figure>) {
         self.count += 1;
         let number = self.count;
@@ -181,7 +181,7 @@ mod tests {
             (media("f", None, None), "trop grande", false),
             (media("g", None, Some("scan.png")), "scan.png", false),
         ] {
-            let mut cut = Cut::default();
+            let mut cut = Omissions::default();
             let (told, figure) = pictures.next(&media, "Scanner", &mut cut);
             assert!(told.contains(said), "{told}");
             assert_eq!(figure.is_some(), is_shown, "{told}");
@@ -202,7 +202,7 @@ mod tests {
             let whole = std::fs::read(&path).unwrap();
             let half = &whole[..whole.len() / 2];
             for (bytes, is_shown) in [(&whole[..], true), (half, false)] {
-                let mut cut = Cut::default();
+                let mut cut = Omissions::default();
                 let media = media("a", Some(bytes), None);
                 let (told, figure) = Pictures::default().next(&media, "Coupe", &mut cut);
                 assert_eq!(figure.is_some(), is_shown, "{}: {told}", path.display());

@@ -5,8 +5,8 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use crate::config::{Facility, Format, LeadField, Version};
-use crate::hl7::{self, Builder, Part, SegmentBuilder};
+use crate::config::{Facility, Format, Hl7Version, LeadField};
+use crate::hl7::{self, Builder, ComponentValue, SegmentBuilder};
 use crate::model::country;
 use crate::model::identifiers::{CaseId, ContentHash, DocumentId, FacilityId};
 use crate::model::name;
@@ -187,8 +187,8 @@ fn header(
         .field(
             12,
             match facility.reports.version {
-                Version::V2_5 => "2.5",
-                Version::V2_7 => "2.7",
+                Hl7Version::V2_5 => "2.5",
+                Hl7Version::V2_7 => "2.7",
             },
         )
         .field(17, "FRA")
@@ -216,7 +216,7 @@ fn patient(message: &ReportMessage<'_>) -> SegmentBuilder {
                 patient.ipp.as_str().into(),
                 "".into(),
                 "".into(),
-                Part::Subcomponents(&authority),
+                ComponentValue::Subcomponents(&authority),
                 "PI".into(),
             ],
         )
@@ -235,11 +235,11 @@ fn patient(message: &ReportMessage<'_>) -> SegmentBuilder {
                 country::code(&it.country).unwrap_or(&it.country),
             ],
         ),
-        None => segment.parts(11, &[Part::Raw("^^^^^")]),
+        None => segment.parts(11, &[ComponentValue::Raw("^^^^^")]),
     };
     let segment = match &patient.phone {
         Some(phone) => segment.components(13, &[phone.as_str(), "PRN", "CP"]),
-        None => segment.parts(13, &[Part::Raw("^^^")]),
+        None => segment.parts(13, &[ComponentValue::Raw("^^^")]),
     };
     // `NC`: not communicated.
     let number = patient.social_security_number.as_deref();
@@ -293,7 +293,7 @@ fn order(message: &ReportMessage<'_>, time: &str, status: &str) -> SegmentBuilde
             let person = [
                 number, family, given, "", "", "", "", "", namespace, oid, kind,
             ];
-            segment.parts(32, &[Part::Subcomponents(&person)])
+            segment.parts(32, &[ComponentValue::Subcomponents(&person)])
         }
         None => segment.up_to(32),
     }
@@ -312,7 +312,7 @@ fn pdf(message: &ReportMessage<'_>, time: &str) -> SegmentBuilder {
                 "".into(),
                 "CR".into(),
                 "Base64".into(),
-                Part::Raw(PDF),
+                ComponentValue::Raw(PDF),
             ],
         )
         .field(11, "F")
@@ -329,7 +329,7 @@ fn physician(segment: SegmentBuilder, field: u32, physician: Option<&Physician>)
     };
     let (family, given) = names(physician);
     let (number, kind) = number(physician);
-    let empty = Part::Text("");
+    let empty = ComponentValue::Text("");
     let parts = [
         number.into(),
         family.into(),
@@ -340,7 +340,7 @@ fn physician(segment: SegmentBuilder, field: u32, physician: Option<&Physician>)
         empty,
         empty,
         match physician.known_rpps() {
-            Some(_) => Part::Subcomponents(&RPPS_AUTHORITY),
+            Some(_) => ComponentValue::Subcomponents(&RPPS_AUTHORITY),
             None => empty,
         },
         "D".into(),

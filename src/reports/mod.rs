@@ -13,16 +13,16 @@ mod media;
 pub mod message;
 pub(crate) mod people;
 mod questionnaire;
-mod told;
+mod row_text;
 mod units;
 
-use self::excerpt::Cut;
+use self::excerpt::Omissions;
 use self::frcp::{
-    Coded, FacilityBlock, Frcp, FrcpError, MismatchBlock, Participants, PatientBlock,
-    PhysicianLine, Quorum, Replaced, ReportBlock, SessionBlock, Source,
+    Coded, FacilityBlock, Frcp, FrcpError, InformationSource, MismatchBlock, Participants,
+    PatientBlock, PhysicianLine, PreviousVersion, Quorum, ReportBlock, SessionBlock,
 };
 use self::message::{Envelope, ReportMessage};
-use self::people::{Named, named};
+use self::people::{FormPerson, named};
 use crate::config::Facility;
 use crate::config::layout::{Layout, Part};
 use crate::intake::{ReportOrder, WithdrawalOrder};
@@ -35,7 +35,7 @@ use crate::model::session::Session;
 
 /// A version of a report, written.
 #[derive(Debug)]
-pub struct Written {
+pub struct ReportOutput {
     /// The PDF.
     pub pdf: Vec<u8>,
     /// Its name.
@@ -47,9 +47,9 @@ pub struct Written {
 }
 
 /// Writes what a `complete` asks for, for this facility.
-pub fn write(order: &ReportOrder, facility: &Facility) -> Result<Written, FrcpError> {
+pub fn write(order: &ReportOrder, facility: &Facility) -> Result<ReportOutput, FrcpError> {
     let ReportOrder { case, patient, .. } = order;
-    let form = Form {
+    let form = CaseForm {
         case,
         patient,
         session: &order.session,
@@ -69,7 +69,7 @@ pub fn write(order: &ReportOrder, facility: &Facility) -> Result<Written, FrcpEr
     let pdf = match &order.pdf {
         Some(given) => given.clone(),
         None => {
-            let mut cut = Cut::default();
+            let mut cut = Omissions::default();
             let frcp = document(order, &form, facility, &mut cut);
             let rendered = frcp::render_with(&frcp, &facility.reports.layout)?;
             lacks.extend(what_is_cut(cut, rendered.coded));
@@ -90,7 +90,7 @@ pub fn write(order: &ReportOrder, facility: &Facility) -> Result<Written, FrcpEr
         is_validated: order.validated.is_none(),
         file_name: &file_name,
     });
-    Ok(Written {
+    Ok(ReportOutput {
         pdf,
         file_name,
         envelope,
@@ -100,7 +100,7 @@ pub fn write(order: &ReportOrder, facility: &Facility) -> Result<Written, FrcpEr
 
 /// Writes the message that withdraws a report which left before.
 pub fn withdraw(order: &WithdrawalOrder, facility: &Facility) -> String {
-    let form = Form {
+    let form = CaseForm {
         case: &order.case,
         patient: &order.patient,
         session: &order.session,
@@ -125,8 +125,8 @@ pub fn withdraw(order: &WithdrawalOrder, facility: &Facility) -> String {
 }
 
 /// What a PDF does not show as it came, in words.
-fn what_is_cut(cut: Cut, coded: Coded) -> Vec<String> {
-    let Cut {
+fn what_is_cut(cut: Omissions, coded: Coded) -> Vec<String> {
+    let Omissions {
         characters,
         elements,
         of_names,
@@ -188,18 +188,18 @@ fn what_is_cut(cut: Cut, coded: Coded) -> Vec<String> {
 }
 
 /// The PDF of a case that is still to be discussed: who, by whom, and its questionnaire.
-pub fn form_pdf(form: &Form<'_>, facility: &Facility) -> Result<Vec<u8>, FrcpError> {
+pub fn form_pdf(form: &CaseForm<'_>, facility: &Facility) -> Result<Vec<u8>, FrcpError> {
     let layout = Layout {
         parts: vec![Part::Identity, Part::Physicians, Part::Questionnaire],
         ..facility.reports.layout.clone()
     };
-    let document = form.document(facility, None, &mut Cut::default());
+    let document = form.document(facility, None, &mut Omissions::default());
     Ok(frcp::render_with(&document, &layout)?.pdf)
 }
 
 /// What is known of a case before its session meets.
 #[derive(Debug, Clone, Copy)]
-pub struct Form<'a> {
+pub struct CaseForm<'a> {
     /// The case.
     pub case: &'a Case,
     /// Its patient.
@@ -210,7 +210,7 @@ pub struct Form<'a> {
     pub questionnaire: Option<&'a Questionnaire>,
 }
 
-impl Form<'_> {
+impl CaseForm<'_> {
     /// Who puts the case before the session: the case's own, else the patient's physician.
     pub fn submitter(&self) -> Option<&Physician> {
         let own = self.case.submitter.as_ref();
@@ -229,7 +229,7 @@ impl Form<'_> {
         &self,
         facility: &Facility,
         completion: Option<&Completion>,
-        cut: &mut Cut,
+        cut: &mut Omissions,
     ) -> Frcp {
         let sections = self.questionnaire.map(|questionnaire| {
             questionnaire::sections(&excerpt::questionnaire(questionnaire, cut), cut)
@@ -245,7 +245,7 @@ impl Form<'_> {
             .collect();
         let places = people::places(&self.case.people);
         let mut name = |text: &str| excerpt::name(text, cut);
-        let Form {
+        let CaseForm {
             case,
             patient,
             session,
@@ -308,7 +308,12 @@ impl Form<'_> {
     }
 }
 
-fn document(order: &ReportOrder, form: &Form<'_>, facility: &Facility, cut: &mut Cut) -> Frcp {
+fn document(
+    order: &ReportOrder,
+    form: &CaseForm<'_>,
+    facility: &Facility,
+    cut: &mut Omissions,
+) -> Frcp {
     let completion = &order.completion;
     let before = form.document(facility, Some(completion), cut);
     Frcp {
@@ -332,7 +337,7 @@ fn document(order: &ReportOrder, form: &Form<'_>, facility: &Facility, cut: &mut
             validated: order
                 .validated
                 .map(|time| time.with_timezone(&facility.timezone).fixed_offset()),
-            replaces: order.former.as_ref().map(|former| Replaced {
+            replaces: order.former.as_ref().map(|former| PreviousVersion {
                 version: former.version,
                 completed: former.time.with_timezone(&facility.timezone).fixed_offset(),
                 changed: changes::in_words(former, &before.sections),
@@ -346,7 +351,7 @@ fn document(order: &ReportOrder, form: &Form<'_>, facility: &Facility, cut: &mut
 const MOST_DOCUMENTS: usize = 200;
 
 /// The documents of the case: name, date, and what each is.
-fn documents(order: &ReportOrder, facility: &Facility, cut: &mut Cut) -> Vec<[String; 3]> {
+fn documents(order: &ReportOrder, facility: &Facility, cut: &mut Omissions) -> Vec<[String; 3]> {
     let listed = order.documents.iter().take(MOST_DOCUMENTS);
     let mut shown: Vec<[String; 3]> = listed
         .map(|document| {
@@ -375,8 +380,8 @@ fn documents(order: &ReportOrder, facility: &Facility, cut: &mut Cut) -> Vec<[St
 }
 
 /// Someone whom the form names, as the document shows them.
-fn shown(person: &Named, cut: &mut Cut) -> frcp::Participant {
-    frcp::Participant {
+fn shown(person: &FormPerson, cut: &mut Omissions) -> frcp::SessionParticipant {
+    frcp::SessionParticipant {
         rpps: person.rpps.clone(),
         family: excerpt::name(&person.name, cut),
         given: String::new(),
@@ -385,8 +390,8 @@ fn shown(person: &Named, cut: &mut Cut) -> frcp::Participant {
 }
 
 /// Someone whom the desk names.
-fn of_desk(person: &model::case::Participant) -> frcp::Participant {
-    frcp::Participant {
+fn of_desk(person: &model::case::Participant) -> frcp::SessionParticipant {
+    frcp::SessionParticipant {
         rpps: person.rpps.clone(),
         family: person.family.clone(),
         given: person.given.clone(),
@@ -395,16 +400,20 @@ fn of_desk(person: &model::case::Participant) -> frcp::Participant {
 }
 
 /// Who took part: whom the desk names, else whom the form does.
-fn participants(completion: &Completion, people: &[Named], cut: &mut Cut) -> Participants {
+fn participants(
+    completion: &Completion,
+    people: &[FormPerson],
+    cut: &mut Omissions,
+) -> Participants {
     let present = people.iter().filter(|person| person.is_present);
     match completion.participants.is_empty() {
         true => Participants {
             people: present.map(|person| shown(person, cut)).collect(),
-            source: Source::Questionnaire,
+            source: InformationSource::Questionnaire,
         },
         false => Participants {
             people: completion.participants.iter().map(of_desk).collect(),
-            source: Source::Desk,
+            source: InformationSource::Desk,
         },
     }
 }
@@ -413,11 +422,11 @@ fn participants(completion: &Completion, people: &[Named], cut: &mut Cut) -> Par
 const LONGEST_QUORUM: usize = 20;
 
 /// What the desk and the form say about the quorum; nothing where they say nothing.
-fn quorum(order: &ReportOrder, cut: &mut Cut) -> Vec<Quorum> {
+fn quorum(order: &ReportOrder, cut: &mut Omissions) -> Vec<Quorum> {
     let items = order.completion.items.iter();
     let of_desk = items
         .filter(|item| questionnaire::is_quorum(item.code.as_deref(), Some(&item.label)))
-        .map(|item| (item.value.clone(), Source::Desk));
+        .map(|item| (item.value.clone(), InformationSource::Desk));
     let (of_form, more) = order
         .questionnaire
         .as_ref()
@@ -427,7 +436,7 @@ fn quorum(order: &ReportOrder, cut: &mut Cut) -> Vec<Quorum> {
         .chain(
             of_form
                 .into_iter()
-                .map(|said| (said, Source::Questionnaire)),
+                .map(|said| (said, InformationSource::Questionnaire)),
         )
         .filter(|(said, _)| !said.trim().is_empty())
         .map(|(said, source)| Quorum {
@@ -439,7 +448,7 @@ fn quorum(order: &ReportOrder, cut: &mut Cut) -> Vec<Quorum> {
         cut.elements += more;
         said.push(Quorum {
             said: format!("[coupé ici : encore {more} mentions]"),
-            source: Source::Questionnaire,
+            source: InformationSource::Questionnaire,
         });
     }
     said

@@ -3,7 +3,7 @@
 use super::questionnaire::french_interval;
 use crate::model::identifiers::Rpps;
 
-pub(super) use crate::model::questionnaire::Participant as Person;
+pub(super) use crate::model::questionnaire::StatementParticipant as Person;
 
 /// The root of the national numbers of health professionals, as an identifier writes it.
 const RPPS: &str = "1.2.250.1.71.4.2.1^";
@@ -18,7 +18,7 @@ pub(super) fn rpps(person: &Person) -> Option<String> {
 
 /// Someone whom a form names, once, with all that they are there for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Named {
+pub(crate) struct FormPerson {
     /// The name, with the house.
     pub name: String,
     /// The RPPS, where there is one.
@@ -33,7 +33,7 @@ pub(crate) struct Named {
     pub is_present: bool,
 }
 
-impl Named {
+impl FormPerson {
     /// What they are there for, and what they are.
     pub(crate) fn function(&self) -> String {
         let roles = self.roles.join(", ");
@@ -46,8 +46,8 @@ impl Named {
 }
 
 /// Whom a form names, each once: who is named in several places has one name and one house, or no house.
-pub(crate) fn named(people: &[Person]) -> Vec<Named> {
-    let mut named: Vec<(&Person, Named)> = Vec::new();
+pub(crate) fn named(people: &[Person]) -> Vec<FormPerson> {
+    let mut named: Vec<(&Person, FormPerson)> = Vec::new();
     for person in people.iter().filter(|person| person.role != PLACE) {
         let is_present = is_present(person);
         let known = named.iter_mut().find(|(first, _)| {
@@ -60,7 +60,7 @@ pub(crate) fn named(people: &[Person]) -> Vec<Named> {
             None => {
                 let words = [&person.name, &person.organization];
                 let words: Vec<&str> = words.into_iter().filter_map(|it| it.as_deref()).collect();
-                let new = Named {
+                let new = FormPerson {
                     name: words.join(", "),
                     rpps: None,
                     roles: Vec::new(),

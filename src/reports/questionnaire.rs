@@ -3,45 +3,50 @@
 //! What is done, proposed or planned differs only by mood, and a side of the body can decide an operation: both are
 //! always shown.
 
-use super::excerpt::Cut;
-use super::frcp::{self, Narrated, Row};
+use super::excerpt::Omissions;
+use super::frcp::{self, NarrativePart, StatementRow};
 use super::further;
 use super::media::Pictures;
 use super::people::participant;
-use super::told::{self, Around, Told, as_cell, denies, same};
+use super::row_text::{self, RowText, StatementContext, as_cell, denies, same};
 use super::units;
 use crate::model::questionnaire::{
-    ByHand, Concept, Further, Qualifier, Quantity, Questionnaire, Section, Statement, is_nothing,
+    Concept, FurtherElement, ManualComparison, Qualifier, Quantity, Questionnaire, Section,
+    Statement, is_nothing,
 };
 
 /// The sections of the form as the report shows them, and by `cut` what of its pictures it does not.
-pub(super) fn sections(questionnaire: &Questionnaire, cut: &mut Cut) -> Vec<frcp::Section> {
-    let mut teller = Teller {
+pub(super) fn sections(
+    questionnaire: &Questionnaire,
+    cut: &mut Omissions,
+) -> Vec<frcp::SectionBlock> {
+    let mut teller = FormWriter {
         pictures: Pictures::of(questionnaire),
         cut,
     };
     let sections = questionnaire.sections.iter();
-    let mut shown: Vec<frcp::Section> = sections.map(|section| teller.section(section)).collect();
+    let mut shown: Vec<frcp::SectionBlock> =
+        sections.map(|section| teller.section(section)).collect();
     let beside = further::lines(&questionnaire.further, &[], "", teller.cut);
     if !beside.is_empty() {
-        shown.push(frcp::Section {
+        shown.push(frcp::SectionBlock {
             title: "Autres éléments du document".to_owned(),
-            narrative: beside.into_iter().map(Narrated::Line).collect(),
-            ..frcp::Section::default()
+            narrative: beside.into_iter().map(NarrativePart::Line).collect(),
+            ..frcp::SectionBlock::default()
         });
     }
     shown
 }
 
 /// Tells the form from its beginning to its end, so that its pictures have numbers.
-struct Teller<'c> {
+struct FormWriter<'c> {
     pictures: Pictures,
-    cut: &'c mut Cut,
+    cut: &'c mut Omissions,
 }
 
-impl Teller<'_> {
-    fn section(&mut self, section: &Section) -> frcp::Section {
-        let mut shown = frcp::Section {
+impl FormWriter<'_> {
+    fn section(&mut self, section: &Section) -> frcp::SectionBlock {
+        let mut shown = frcp::SectionBlock {
             title: section
                 .title
                 .as_ref()
@@ -49,22 +54,22 @@ impl Teller<'_> {
                 .cloned()
                 .unwrap_or_default(),
             code: section.code.clone(),
-            ..frcp::Section::default()
+            ..frcp::SectionBlock::default()
         };
         // What holds for all of it stands above it.
-        let (denials, further): (Vec<&Further>, Vec<&Further>) = section
+        let (denials, further): (Vec<&FurtherElement>, Vec<&FurtherElement>) = section
             .further
             .iter()
             .partition(|it| it.negated && it.text.is_none());
         if !denials.is_empty() {
             shown.title.push_str(" [NON : rubrique niée]");
         }
-        let further: Vec<Further> = further.into_iter().cloned().collect();
+        let further: Vec<FurtherElement> = further.into_iter().cloned().collect();
         let mut told = Vec::new();
         for statement in &section.statements {
             self.add(statement, &mut Vec::new(), &mut shown, &mut told);
         }
-        shown.narrative = told::narrative(section, &told, &self.pictures);
+        shown.narrative = row_text::narrative(section, &told, &self.pictures);
         let flavor = section.null_flavor.as_deref().map(absence);
         let people = section.participants.iter().filter_map(participant);
         let absent = section.null_flavors.iter();
@@ -79,7 +84,7 @@ impl Teller<'_> {
         ));
         shown
             .narrative
-            .extend(beside.into_iter().map(Narrated::Line));
+            .extend(beside.into_iter().map(NarrativePart::Line));
         shown.sections = section.sections.iter().map(|it| self.section(it)).collect();
         shown
     }
@@ -87,9 +92,9 @@ impl Teller<'_> {
     fn add(
         &mut self,
         statement: &Statement,
-        around: &mut Vec<Around>,
-        shown: &mut frcp::Section,
-        told: &mut Vec<Told>,
+        around: &mut Vec<StatementContext>,
+        shown: &mut frcp::SectionBlock,
+        told: &mut Vec<RowText>,
     ) {
         let label = label(statement);
         let mut value = value(statement, &label);
@@ -114,7 +119,7 @@ impl Teller<'_> {
             }
             value.push_str(&line);
         }
-        let mut row = Row {
+        let mut row = StatementRow {
             value,
             label,
             qualifier,
@@ -122,19 +127,19 @@ impl Teller<'_> {
         };
         let by_hand = match &statement.by_hand {
             // The row of the document says it.
-            Some(ByHand::Same) => return,
-            Some(ByHand::Alone) => "[saisi à la main]".to_owned(),
-            Some(ByHand::Differs(document)) => {
+            Some(ManualComparison::Same) => return,
+            Some(ManualComparison::Alone) => "[saisi à la main]".to_owned(),
+            Some(ManualComparison::Differs(document)) => {
                 format!("[saisi à la main ; diffère du document : {document}]")
             }
             None => String::new(),
         };
         match by_hand.is_empty() {
             // A text of the document is compared with its own rows.
-            true => told.push(Told::of(statement, &row, around)),
+            true => told.push(RowText::of(statement, &row, around)),
             false => row.value = format!("{}\n{by_hand}", row.value),
         }
-        around.push(Around::of(statement, &row));
+        around.push(StatementContext::of(statement, &row));
         shown.rows.push(row);
         for inner in &statement.statements {
             self.add(inner, around, shown, told);
@@ -159,7 +164,7 @@ pub(super) fn quorum(questionnaire: &Questionnaire, most: usize) -> (Vec<String>
         for statement in statements {
             let label = statement.label.as_deref();
             let is_so = matches!(statement.mood.as_deref(), None | Some("EVN"))
-                && statement.by_hand != Some(ByHand::Same);
+                && statement.by_hand != Some(ManualComparison::Same);
             if is_so && is_quorum(statement.code.as_deref(), label) {
                 if said.len() < most {
                     let value = value(statement, label.unwrap_or_default());
@@ -271,7 +276,7 @@ fn besides(statement: &Statement, label: &str, lines: &[String]) -> Vec<String> 
         let base = concept.role.strip_suffix("/translation");
         let base = base.unwrap_or(&concept.role);
         for said in said_besides(concept).filter(|_| base != "value") {
-            if told::says_more(said, &told) {
+            if row_text::says_more(said, &told) {
                 let line = match base {
                     "code" => format!("Intitulé d’origine : {said}"),
                     base => format!("{} : {said}", further::element(base)),
@@ -412,7 +417,7 @@ fn value(statement: &Statement, label: &str) -> String {
         words.dedup();
         let written = consumable.text.as_deref();
         let named = words.join(", ");
-        words.extend(written.filter(|it| !leads_nowhere(it) && told::says_more(it, &named)));
+        words.extend(written.filter(|it| !leads_nowhere(it) && row_text::says_more(it, &named)));
         if words.is_empty() {
             words.extend(consumable.code.as_deref());
         }
@@ -534,7 +539,7 @@ fn own_text(statement: &Statement, label: &str, lines: &[String]) -> Option<Stri
         .text
         .as_ref()
         .filter(|text| !leads_nowhere(text))?;
-    let text = &told::without_value_sets(text);
+    let text = &row_text::without_value_sets(text);
     let main = main_value(statement).unwrap_or_default();
     let is_known = |part: &str| {
         let part = as_cell(part);
@@ -558,7 +563,9 @@ fn own_text(statement: &Statement, label: &str, lines: &[String]) -> Option<Stri
     }
     Some(match statement.negated {
         true if !denies(&own) => format!("Texte d’origine de ce qui est nié : « {text} »"),
-        false if told::contradict(&own, &main) => format!("{text} {}", told::differs(&main)),
+        false if row_text::contradict(&own, &main) => {
+            format!("{text} {}", row_text::differs(&main))
+        }
         _ => text.clone(),
     })
 }
@@ -657,7 +664,7 @@ fn amount(quantity: &Quantity) -> String {
 /// A name, and behind it what was written before it was coded, where that says more.
 fn with_written(name: String, written: Option<&str>) -> String {
     match written {
-        Some(written) if !leads_nowhere(written) && told::says_more(written, &name) => {
+        Some(written) if !leads_nowhere(written) && row_text::says_more(written, &name) => {
             format!("{name} ({written})")
         }
         _ => name,
@@ -985,7 +992,7 @@ mod tests {
             }],
             ..Questionnaire::default()
         };
-        let row = sections(&questionnaire, &mut Cut::default())
+        let row = sections(&questionnaire, &mut Omissions::default())
             .remove(0)
             .rows
             .remove(0);
@@ -1162,10 +1169,10 @@ mod tests {
 
     #[test]
     fn a_section_that_is_denied_says_so_above_its_rows() {
-        let denied = Further {
+        let denied = FurtherElement {
             place: "section".to_owned(),
             negated: true,
-            ..Further::default()
+            ..FurtherElement::default()
         };
         let questionnaire = Questionnaire {
             sections: vec![Section {
@@ -1173,19 +1180,19 @@ mod tests {
                 further: vec![denied.clone()],
                 ..Section::default()
             }],
-            further: vec![Further {
+            further: vec![FurtherElement {
                 text: some("reste"),
                 negated: false,
                 ..denied
             }],
             ..Questionnaire::default()
         };
-        let shown = sections(&questionnaire, &mut Cut::default());
+        let shown = sections(&questionnaire, &mut Omissions::default());
         assert_eq!(shown[0].title, "Métastases [NON : rubrique niée]");
         assert_eq!(shown[1].title, "Autres éléments du document");
         assert_eq!(
             shown[1].narrative,
-            [Narrated::Line("Rubrique : reste".to_owned())]
+            [NarrativePart::Line("Rubrique : reste".to_owned())]
         );
     }
 
@@ -1458,10 +1465,10 @@ mod tests {
             }],
             ..Questionnaire::default()
         };
-        let sections = sections(&questionnaire, &mut Cut::default());
+        let sections = sections(&questionnaire, &mut Omissions::default());
         let depths: Vec<u8> = sections[0].rows.iter().map(|row| row.depth).collect();
         assert_eq!(depths, [0, 1]);
-        let line = |text: &str| Narrated::Line(text.to_owned());
+        let line = |text: &str| NarrativePart::Line(text.to_owned());
         assert_eq!(
             sections[0].narrative,
             [line("L"), line("l | 12/03"), line("L | said nowhere else")]

@@ -36,12 +36,12 @@ const KEPT_OPEN: usize = 16;
 
 /// Some folders below a station that were opened lately, so that a group does not open each for each of its files.
 #[derive(Debug, Default)]
-pub struct Folders {
+pub struct OpenFolders {
     /// By the number of the station's folder, and the path below it.
     open: RefCell<HashMap<(i32, OsString), Dir>>,
 }
 
-impl Folders {
+impl OpenFolders {
     /// The folder, opened; nothing where it is absent.
     pub fn find(&self, fs: &Fs, root: &Dir, folder: &Path) -> Result<Option<Dir>> {
         let key = (root.number(), folder.as_os_str().to_owned());
@@ -136,7 +136,7 @@ impl Folders {
 
 /// The names that are given out, so that none is given twice before its file is there.
 #[derive(Debug, Default)]
-pub struct Names {
+pub struct NameReservations {
     /// By the number of the station's folder: for the group in hand.
     given: HashSet<(i32, OsString)>,
     /// The same for the group that is on its way to the disk.
@@ -144,7 +144,7 @@ pub struct Names {
     /// The names of files that could not be moved into place yet: nothing lies there, and something is to.
     awaited: HashSet<(i32, OsString)>,
     /// What may lie where received files end, by the number of the station's folder and the path below its inbox.
-    occupied: HashMap<(i32, OsString), Lying>,
+    occupied: HashMap<(i32, OsString), OccupiedNames>,
     /// The last number given for a name on a day, so that the ten-thousandth file of a name is named as fast as the
     /// second.
     numbers: HashMap<(i32, OsString), u32>,
@@ -153,32 +153,32 @@ pub struct Names {
 /// The names that may lie in done, error and acks, without what is put after them: one listing is cheaper than asking
 /// for five names per file. What is not among them is free; what is, may be gone again.
 #[derive(Debug)]
-struct Lying {
+struct OccupiedNames {
     day: String,
     names: HashSet<OsString>,
 }
 
 /// The number that sets files of the same name apart; the first has none.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Named {
+pub struct NumberedName {
     /// The folder below the inbox, kept below done, error and acks.
     pub folder: PathBuf,
     /// The name with its number.
     pub name: OsString,
 }
 
-impl Names {
+impl NameReservations {
     /// Chooses the number of a received file: under the name it then has, and under each of the names made from it
     /// by `also` (paths below the station's folder), nothing lies and nothing is to lie.
     pub fn choose(
         &mut self,
         fs: &Fs,
-        folders: &Folders,
+        folders: &OpenFolders,
         root: &Dir,
         received: &Path,
         day: &str,
-        also: &dyn Fn(&Named) -> Vec<PathBuf>,
-    ) -> Result<Named> {
+        also: &dyn Fn(&NumberedName) -> Vec<PathBuf>,
+    ) -> Result<NumberedName> {
         let folder = self.free_folder(fs, folders, root, received, day)?;
         let file_name = received.file_name().unwrap_or(OsStr::new("file"));
         let of_day = (
@@ -187,7 +187,7 @@ impl Names {
         );
         let first = self.numbers.get(&of_day).copied().unwrap_or(1);
         for number in first.. {
-            let named = Named {
+            let named = NumberedName {
                 folder: folder.clone(),
                 name: numbered(file_name, number),
             };
@@ -228,7 +228,7 @@ impl Names {
                 return Ok(named);
             }
         }
-        Ok(Named {
+        Ok(NumberedName {
             folder,
             name: derived(file_name, &super::claim::random(), ""),
         })
@@ -238,12 +238,12 @@ impl Names {
     pub fn choose_any(
         &mut self,
         fs: &Fs,
-        folders: &Folders,
+        folders: &OpenFolders,
         root: &Dir,
         received: &Path,
         day: &str,
-        also: &dyn Fn(&Named) -> Vec<PathBuf>,
-    ) -> Result<Named> {
+        also: &dyn Fn(&NumberedName) -> Vec<PathBuf>,
+    ) -> Result<NumberedName> {
         match self.choose(fs, folders, root, received, day, also) {
             Err(error) if error.is_in_the_way() && received.parent() != Some(Path::new("")) => {
                 let name = received.file_name().unwrap_or(OsStr::new("file"));
@@ -259,7 +259,7 @@ impl Names {
     fn free_folder(
         &self,
         fs: &Fs,
-        folders: &Folders,
+        folders: &OpenFolders,
         root: &Dir,
         received: &Path,
         day: &str,
@@ -290,7 +290,7 @@ impl Names {
     fn may_be_folder(
         &self,
         fs: &Fs,
-        folders: &Folders,
+        folders: &OpenFolders,
         root: &Dir,
         folder: &Path,
         day: &str,
@@ -316,7 +316,7 @@ impl Names {
     fn keep_folder(
         &mut self,
         fs: &Fs,
-        folders: &Folders,
+        folders: &OpenFolders,
         root: &Dir,
         day: &str,
         folder: &Path,
@@ -334,7 +334,7 @@ impl Names {
     pub fn choose_in(
         &mut self,
         fs: &Fs,
-        folders: &Folders,
+        folders: &OpenFolders,
         root: &Dir,
         folder: impl AsRef<Path>,
         name: &OsStr,
@@ -393,11 +393,11 @@ impl Names {
     fn occupied(
         &mut self,
         fs: &Fs,
-        folders: &Folders,
+        folders: &OpenFolders,
         root: &Dir,
         day: &str,
         folder: &Path,
-    ) -> Result<&mut Lying> {
+    ) -> Result<&mut OccupiedNames> {
         let key = (root.number(), folder.as_os_str().to_owned());
         match self.occupied.entry(key) {
             Occupied(known) if known.get().day == day => Ok(known.into_mut()),
@@ -410,7 +410,7 @@ impl Names {
                     }
                 }
                 let day = day.to_owned();
-                Ok(entry.insert_entry(Lying { day, names }).into_mut())
+                Ok(entry.insert_entry(OccupiedNames { day, names }).into_mut())
             }
         }
     }
@@ -437,7 +437,7 @@ impl Names {
     }
 }
 
-fn any_lies(fs: &Fs, folders: &Folders, root: &Dir, paths: &[&Path]) -> Result<bool> {
+fn any_lies(fs: &Fs, folders: &OpenFolders, root: &Dir, paths: &[&Path]) -> Result<bool> {
     for path in paths {
         if folders.exists(fs, root, path)? {
             return Ok(true);
@@ -485,7 +485,7 @@ fn numbered(name: &OsStr, number: u32) -> OsString {
     }
 }
 
-impl Named {
+impl NumberedName {
     /// The path of the file in this folder, with something after its name.
     pub fn below(&self, folder: &str, after: &str) -> PathBuf {
         Path::new(folder)
@@ -502,7 +502,7 @@ impl Named {
 }
 
 /// Where a file that was taken in goes on this day (`yyyy-mm-dd`).
-pub fn done(day: &str, named: &Named) -> PathBuf {
+pub fn done(day: &str, named: &NumberedName) -> PathBuf {
     Path::new("done")
         .join(day)
         .join(&named.folder)

@@ -34,13 +34,13 @@ pub enum Patience {
 
 /// What was seen of the files that may still be written to.
 #[derive(Debug, Default)]
-pub struct Doubts {
+pub struct OpenFileDoubts {
     /// By the key of their claim.
-    files: HashMap<String, Doubt>,
+    files: HashMap<String, OpenFileDoubt>,
 }
 
 #[derive(Debug)]
-struct Doubt {
+struct OpenFileDoubt {
     stamp: Stamp,
     /// When the last look that counts was.
     last: Instant,
@@ -49,13 +49,13 @@ struct Doubt {
     as_it_is: Option<Instant>,
 }
 
-impl Doubts {
+impl OpenFileDoubts {
     /// What this look at a file allows.
     pub fn look(&mut self, key: &str, stamp: Stamp, apart: Duration, now: Instant) -> Patience {
         let doubt = match self.files.get_mut(key) {
             Some(doubt) if doubt.stamp == stamp => doubt,
             _ => {
-                let doubt = Doubt {
+                let doubt = OpenFileDoubt {
                     stamp,
                     last: now,
                     further_looks: 0,
@@ -91,7 +91,7 @@ impl Doubts {
 
     /// How many files may be taken after a few looks more.
     pub fn pending(&self) -> usize {
-        let pending = |doubt: &&Doubt| doubt.as_it_is.is_none();
+        let pending = |doubt: &&OpenFileDoubt| doubt.as_it_is.is_none();
         self.files.values().filter(pending).count()
     }
 }
@@ -112,7 +112,7 @@ mod tests {
     fn three_further_looks_must_see_the_same() {
         let (start, apart) = (Instant::now(), Duration::from_secs(2));
         let at = |tenths: u32| start + Duration::from_millis(100) * tenths;
-        let mut doubts = Doubts::default();
+        let mut doubts = OpenFileDoubts::default();
         for (tenths, size, expected) in [
             (0, 1, Patience::Wait),
             (20, 1, Patience::Wait),

@@ -15,14 +15,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 /// What a test wants to go wrong, and what has happened so far.
 #[derive(Debug, Default)]
 pub struct Faults {
-    state: Mutex<State>,
+    state: Mutex<FaultState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct FaultState {
     calls: u64,
     fault: Option<Fault>,
-    broken: Option<Broken>,
+    broken: Option<FaultyPaths>,
     /// The paths of all operations, where they are recorded.
     touched: Option<BTreeSet<PathBuf>>,
     failures: u64,
@@ -44,15 +44,15 @@ pub enum Fault {
 }
 
 /// Whether an operation, given in words, fails on a path.
-type IsBroken = dyn Fn(&str, &Path) -> bool + Send;
+type PathFault = dyn Fn(&str, &Path) -> bool + Send;
 
 /// Paths of which operations fail.
-struct Broken {
-    is_broken: Box<IsBroken>,
+struct FaultyPaths {
+    is_broken: Box<PathFault>,
     code: i32,
 }
 
-impl fmt::Debug for Broken {
+impl fmt::Debug for FaultyPaths {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "paths that fail with {}", self.code)
     }
@@ -119,7 +119,7 @@ impl Faults {
     /// The same for every operation, given in words, and path of which this says so; a move is asked about under both of
     /// its names.
     pub fn break_where(&self, is_broken: impl Fn(&str, &Path) -> bool + Send + 'static, code: i32) {
-        self.state().broken = Some(Broken {
+        self.state().broken = Some(FaultyPaths {
             is_broken: Box::new(is_broken),
             code,
         });
@@ -234,12 +234,12 @@ impl Faults {
         )
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, FaultState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl FaultState {
     fn touch(&mut self, action: &'static str, path: &Path) -> io::Result<()> {
         if let Some(touched) = &mut self.touched {
             touched.insert(path.to_owned());

@@ -22,7 +22,7 @@ use rustix::io::Errno;
 
 use super::acl;
 use super::faults::{Faults, Undo};
-use super::lease::{self, Why, Writer};
+use super::lease::{self, LeaseObstacle, Writer};
 use crate::clock::Clock;
 use crate::model::calendar;
 
@@ -109,7 +109,7 @@ impl Dir {
 
 /// What a folder holds under a name.
 #[derive(Debug, Clone)]
-pub struct Entry {
+pub struct DirEntry {
     /// The name, as the file system has it.
     pub name: OsString,
     /// Whether it is a regular file, and no link.
@@ -120,7 +120,7 @@ pub struct Entry {
 
 /// What a name is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum FileKind {
     /// A regular file.
     File,
     /// A folder.
@@ -139,7 +139,7 @@ pub enum Reading {
     StillWritten,
     /// It was not read, since the system does not say whether a writer has it open (see [`super::doubt`]); what
     /// it is like now, to be read by [`Fs::read_unchanged`].
-    CannotTell(Stamp, Why),
+    CannotTell(Stamp, LeaseObstacle),
     /// It is larger than allowed; its first bytes, and its size.
     TooLarge(Vec<u8>, u64),
 }
@@ -354,7 +354,7 @@ impl Fs {
     }
 
     /// What lies in a folder, not below it.
-    pub fn list(&self, dir: &Dir) -> Result<Vec<Entry>> {
+    pub fn list(&self, dir: &Dir) -> Result<Vec<DirEntry>> {
         self.call(
             "list the folder",
             || dir.path.to_path_buf(),
@@ -370,7 +370,7 @@ impl Fs {
                         FileType::Unknown => stat_kind(&*dir.fd, &name)?,
                         kind => kind,
                     };
-                    entries.push(Entry {
+                    entries.push(DirEntry {
                         is_file: kind == FileType::RegularFile,
                         is_dir: kind == FileType::Directory,
                         name,
@@ -397,16 +397,16 @@ impl Fs {
     }
 
     /// What lies under this name, a link not followed; nothing where nothing does.
-    pub fn kind(&self, dir: &Dir, name: &OsStr) -> Result<Option<Kind>> {
+    pub fn kind(&self, dir: &Dir, name: &OsStr) -> Result<Option<FileKind>> {
         self.call(
             "look for",
             || dir.join(name),
             || match rustix::fs::statat(&*dir.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(stat) => Ok(Some(match FileType::from_raw_mode(stat.st_mode) {
-                    FileType::RegularFile => Kind::File,
-                    FileType::Directory => Kind::Folder,
-                    FileType::Symlink => Kind::Link,
-                    _ => Kind::Other,
+                    FileType::RegularFile => FileKind::File,
+                    FileType::Directory => FileKind::Folder,
+                    FileType::Symlink => FileKind::Link,
+                    _ => FileKind::Other,
                 })),
                 Err(Errno::NOENT) => Ok(None),
                 Err(error) => Err(error.into()),
@@ -553,7 +553,7 @@ impl Fs {
 
     fn writer_of(&self, file: &File) -> Writer {
         match self.is_silent_on_writers {
-            true => Writer::CannotTell(Why::Share),
+            true => Writer::CannotTell(LeaseObstacle::Share),
             false => lease::writer_of(file),
         }
     }
@@ -898,7 +898,7 @@ impl Fs {
     }
 
     /// Gives a folder to somebody.
-    pub fn set_owner(&self, dir: &Dir, owner: Ids) -> Result<()> {
+    pub fn set_owner(&self, dir: &Dir, owner: UserAndGroup) -> Result<()> {
         self.call(
             "set the owner of",
             || dir.path.to_path_buf(),
@@ -909,7 +909,7 @@ impl Fs {
 
     /// Gives what lies in a folder to somebody: a link itself, and no file that has another name besides. Whether it
     /// was given.
-    pub fn set_owner_of(&self, dir: &Dir, name: &OsStr, owner: Ids) -> Result<bool> {
+    pub fn set_owner_of(&self, dir: &Dir, name: &OsStr, owner: UserAndGroup) -> Result<bool> {
         self.call(
             "set the owner of",
             || dir.join(name),
@@ -979,14 +979,14 @@ impl Fs {
 
 /// A user and a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ids {
+pub struct UserAndGroup {
     /// The user.
     pub user: u32,
     /// The group.
     pub group: u32,
 }
 
-impl Ids {
+impl UserAndGroup {
     fn uid(self) -> Option<rustix::fs::Uid> {
         Some(rustix::fs::Uid::from_raw(self.user))
     }

@@ -21,13 +21,13 @@ pub const MARKER: &str = ".rcpspool";
 
 /// A folder of the spool cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum LayoutError {
+pub enum FolderError {
     /// The disk failed.
     #[error(transparent)]
     Disk(#[from] FsError),
     /// Another process has the spool.
     #[error("{0}. Stop it first, or use another spool")]
-    InUse(Holder),
+    InUse(LockHolder),
     /// Durability cannot be had there.
     #[error("{} lies on a network share, where the journal cannot be kept safely. Put the spool on a local disk; only facility folders (dir) may be on a share", .0.display())]
     NotLocal(PathBuf),
@@ -35,14 +35,14 @@ pub enum LayoutError {
 
 /// Who has a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Holder {
+pub struct LockHolder {
     /// The folder.
     pub folder: PathBuf,
     /// The process, as it wrote into the lock.
     pub process: Option<u32>,
 }
 
-impl fmt::Display for Holder {
+impl fmt::Display for LockHolder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} is in use by another rcpspool", self.folder.display())?;
         match self.process {
@@ -58,7 +58,7 @@ pub struct Spool {
     /// The spool itself.
     pub root: Dir,
     /// The desk's folders.
-    pub desk: Station,
+    pub desk: OwnerFolders,
     /// A folder for each session, for people to open.
     pub sessions: Dir,
     /// Attachments and PDFs.
@@ -74,7 +74,7 @@ pub struct Spool {
 
 /// Where files arrive and leave: a facility's folder, or the desk's.
 #[derive(Debug)]
-pub struct Station {
+pub struct OwnerFolders {
     /// Whose.
     pub place: Owner,
     /// The folder.
@@ -124,19 +124,19 @@ impl SpoolMarker {
 
 impl Spool {
     /// Opens the spool, making the folders that are absent, and locks it.
-    pub fn open(fs: &Fs, path: &Path) -> Result<Self, LayoutError> {
+    pub fn open(fs: &Fs, path: &Path) -> Result<Self, FolderError> {
         let root = fs.make_spool_root(path, OsStr::new(LOCK))?;
         let lock = lock(fs, &root)?;
         let make = |name: &str| fs.make_dir(&root, Path::new(name));
         let (documents, journal, store) = (make("documents")?, make("journal")?, make("store")?);
         for dir in [&documents, &journal, &store] {
             if !fs.is_local(dir)? {
-                return Err(LayoutError::NotLocal(dir.path().to_owned()));
+                return Err(FolderError::NotLocal(dir.path().to_owned()));
             }
         }
         make("facilities")?;
         let sessions = make("desk/sessions")?;
-        let desk = Station::open(fs, Owner::Desk, make("desk")?)?;
+        let desk = OwnerFolders::open(fs, Owner::Desk, make("desk")?)?;
         Ok(Self {
             desk,
             sessions,
@@ -161,9 +161,9 @@ fn put_marker(fs: &Fs, dir: &Dir, text: &str) -> Result<(), FsError> {
     }
 }
 
-impl Station {
+impl OwnerFolders {
     /// Opens a facility's or the desk's folder, making the folders below it that are absent, and locks it.
-    pub fn open(fs: &Fs, place: Owner, root: Dir) -> Result<Self, LayoutError> {
+    pub fn open(fs: &Fs, place: Owner, root: Dir) -> Result<Self, FolderError> {
         let make = |name: &str| fs.make_dir(&root, Path::new(name));
         let work = make("work")?;
         let lock = lock(fs, &work)?;
@@ -241,14 +241,14 @@ pub fn document_path(hash: &ContentHash) -> String {
 }
 
 /// Locks a folder; the lock says which process has it, for whoever comes second.
-fn lock(fs: &Fs, dir: &Dir) -> Result<File, LayoutError> {
+fn lock(fs: &Fs, dir: &Dir) -> Result<File, FolderError> {
     let name = OsStr::new(LOCK);
     let held = format!("{}\n", std::process::id());
     match fs.lock(dir, name, held.as_bytes())? {
         Some(file) => Ok(file),
         None => {
             let said = fs.read(dir, name).unwrap_or_default();
-            Err(LayoutError::InUse(Holder {
+            Err(FolderError::InUse(LockHolder {
                 folder: dir.path().to_owned(),
                 process: String::from_utf8_lossy(&said).trim().parse().ok(),
             }))

@@ -21,12 +21,12 @@ pub enum Writer {
     /// Somebody has.
     OpenForWriting,
     /// The system does not say: size, time and content must tell (see [`super::doubt`]).
-    CannotTell(Why),
+    CannotTell(LeaseObstacle),
 }
 
 /// Why the system does not say it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Why {
+pub enum LeaseObstacle {
     /// A share: the writer may be on another machine, which this one does not see.
     Share,
     /// The file is another user's, and the process lacks `CAP_LEASE`.
@@ -35,14 +35,14 @@ pub enum Why {
     Refused(String),
 }
 
-impl fmt::Display for Why {
+impl fmt::Display for LeaseObstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Why::Share => f.write_str("the folder lies on a network share"),
-            Why::NoRight => f.write_str(
+            LeaseObstacle::Share => f.write_str("the folder lies on a network share"),
+            LeaseObstacle::NoRight => f.write_str(
                 "the files are another user's, and this process lacks CAP_LEASE: give it to the service (AmbientCapabilities=CAP_LEASE)",
             ),
-            Why::Refused(error) => write!(f, "the file system grants no leases: {error}"),
+            LeaseObstacle::Refused(error) => write!(f, "the file system grants no leases: {error}"),
         }
     }
 }
@@ -53,8 +53,8 @@ pub fn writer_of(file: &File) -> Writer {
     // A share answers for this machine, or with the error of an open file where there is none.
     match is_on_local_disk(file) {
         Ok(true) => {}
-        Ok(false) => return Writer::CannotTell(Why::Share),
-        Err(error) => return Writer::CannotTell(Why::Refused(error.to_string())),
+        Ok(false) => return Writer::CannotTell(LeaseObstacle::Share),
+        Err(error) => return Writer::CannotTell(LeaseObstacle::Refused(error.to_string())),
     }
     ignore_breaks();
     // SAFETY: the descriptor is open for as long as `file` is borrowed, and the call takes no pointer.
@@ -65,8 +65,8 @@ pub fn writer_of(file: &File) -> Writer {
     let error = io::Error::last_os_error();
     match error.raw_os_error() {
         Some(libc::EAGAIN) => Writer::OpenForWriting,
-        Some(libc::EACCES | libc::EPERM) => Writer::CannotTell(Why::NoRight),
-        _ => Writer::CannotTell(Why::Refused(error.to_string())),
+        Some(libc::EACCES | libc::EPERM) => Writer::CannotTell(LeaseObstacle::NoRight),
+        _ => Writer::CannotTell(LeaseObstacle::Refused(error.to_string())),
     }
 }
 

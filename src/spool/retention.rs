@@ -17,14 +17,14 @@ use super::fs::{Dir, Fs, FsError, Result};
 
 /// What was removed, and what could not be.
 #[derive(Debug, Default)]
-pub struct Removed {
+pub struct RemovalResult {
     /// How many files.
     pub files: u64,
     /// The first thing that went wrong; the rest was gone through all the same.
     pub problem: Option<FsError>,
 }
 
-impl Removed {
+impl RemovalResult {
     fn count(&mut self, removed: Result<()>) {
         match removed {
             Ok(()) => self.files += 1,
@@ -45,8 +45,8 @@ pub fn remove_days(
     root: &Dir,
     days: &BTreeSet<NaiveDate>,
     stop: &dyn Fn() -> bool,
-) -> Removed {
-    let mut removed = Removed::default();
+) -> RemovalResult {
+    let mut removed = RemovalResult::default();
     let listed = fs
         .open_dir(root, Path::new("done"))
         .and_then(|done| Ok((fs.list(&done)?, done)));
@@ -80,7 +80,7 @@ pub fn parse_day(name: &str) -> Option<NaiveDate> {
 #[derive(Debug, Default)]
 pub struct RemovedOutputs {
     /// All of it.
-    pub removed: Removed,
+    pub removed: RemovalResult,
     /// How many of these files nobody is known to have fetched.
     pub unfetched: u64,
 }
@@ -94,7 +94,7 @@ pub fn remove_outputs(
     keep: Duration,
     stop: &dyn Fn() -> bool,
 ) -> RemovedOutputs {
-    let mut removed = Removed::default();
+    let mut removed = RemovalResult::default();
     let unfetched = Cell::new(0);
     for folder in [REPORTS, ACKS] {
         let keeps_reads = fs
@@ -141,7 +141,7 @@ fn walk(
     fs: &Fs,
     root: &Dir,
     first: &Path,
-    removed: &mut Removed,
+    removed: &mut RemovalResult,
     is_due: &dyn Fn(&Dir, &OsStr) -> Result<bool>,
 ) -> Vec<PathBuf> {
     let mut folders = vec![first.to_owned()];
@@ -174,7 +174,7 @@ fn walk(
 }
 
 /// Removes a folder that is empty now; one in which something lies again waits for the next time.
-fn remove_folder(fs: &Fs, root: &Dir, folder: &Path, removed: &mut Removed) {
+fn remove_folder(fs: &Fs, root: &Dir, folder: &Path, removed: &mut RemovalResult) {
     let above = folder.parent().unwrap_or(Path::new(""));
     let gone = fs
         .open_dir(root, above)
@@ -192,13 +192,13 @@ mod tests {
     use crate::clock::{Clock, Moment};
     use crate::spool::ages::Elapsed;
 
-    struct Station {
+    struct RetentionFixture {
         temporary: tempfile::TempDir,
         fs: Fs,
         root: Dir,
     }
 
-    impl Station {
+    impl RetentionFixture {
         fn with(files: &[&str]) -> Self {
             let temporary = tempfile::tempdir().unwrap();
             for file in files {
@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn old_days_go_with_all_that_lies_in_them_and_nothing_else() {
-        let station = Station::with(&[
+        let station = RetentionFixture::with(&[
             "done/2026-01-01/a.hl7",
             "done/2026-01-01/sub/deep/b.hl7",
             "done/2026-01-02/c.hl7",
@@ -294,7 +294,7 @@ mod tests {
             "outbox/reports/unread.xml",
             "outbox/reports/reports_demo_20990101T000000Z_7.xml",
         ];
-        let station = Station::with(&names);
+        let station = RetentionFixture::with(&names);
         for (name, days) in names.iter().zip([40, 40, 40, 70, 20, 0, 40, 40, 40]) {
             let written = std::time::SystemTime::now() - DAY * days;
             let read = match name.contains("unread") {

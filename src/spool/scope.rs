@@ -8,7 +8,7 @@ use super::fs::FsError;
 
 /// Who else would meet an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scope {
+pub enum ErrorScope {
     /// Nobody: the name causes it, or the one thing that it names. Whoever named it is refused.
     Name,
     /// All that is below the same folder, mount or quota: what is of that place waits.
@@ -19,7 +19,7 @@ pub enum Scope {
 
 impl FsError {
     /// How far this error reaches. What is not known waits rather than being refused.
-    pub fn scope(&self) -> Scope {
+    pub fn scope(&self) -> ErrorScope {
         match Errno::from_io_error(&self.source) {
             Some(
                 Errno::ACCESS
@@ -41,19 +41,19 @@ impl FsError {
                 | Errno::PERM
                 | Errno::TXTBSY
                 | Errno::XDEV,
-            ) => Scope::Name,
-            Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS) => Scope::Process,
-            Some(_) => Scope::Owner,
+            ) => ErrorScope::Name,
+            Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS) => ErrorScope::Process,
+            Some(_) => ErrorScope::Owner,
             None => match self.kind() {
-                io::ErrorKind::InvalidInput | io::ErrorKind::InvalidFilename => Scope::Name,
-                _ => Scope::Owner,
+                io::ErrorKind::InvalidInput | io::ErrorKind::InvalidFilename => ErrorScope::Name,
+                _ => ErrorScope::Owner,
             },
         }
     }
 
     /// Whether the name, or what it names, is at fault, though something is there.
     pub fn is_in_the_way(&self) -> bool {
-        self.scope() == Scope::Name && !self.is_absent()
+        self.scope() == ErrorScope::Name && !self.is_absent()
     }
 
     /// Whether the process, or the system, has no handle left: that says nothing of what was to be opened.
@@ -64,7 +64,7 @@ impl FsError {
 
     /// Whether this file cannot be read, whatever becomes of others: its sender can send it again.
     pub fn is_unreadable(&self) -> bool {
-        self.scope() == Scope::Name
+        self.scope() == ErrorScope::Name
             || matches!(
                 Errno::from_io_error(&self.source),
                 Some(Errno::IO | Errno::BADMSG | Errno::UCLEAN)
@@ -100,7 +100,7 @@ mod tests {
             libc::EACCES,
             libc::EPERM,
         ] {
-            assert_eq!(of(code), Scope::Name, "{code}");
+            assert_eq!(of(code), ErrorScope::Name, "{code}");
         }
         for code in [
             libc::EIO,
@@ -110,14 +110,17 @@ mod tests {
             libc::ESTALE,
             libc::ENODEV,
         ] {
-            assert_eq!(of(code), Scope::Owner, "{code}");
+            assert_eq!(of(code), ErrorScope::Owner, "{code}");
         }
         for code in [libc::EMFILE, libc::ENFILE, libc::ENOMEM] {
-            assert_eq!(of(code), Scope::Process, "{code}");
+            assert_eq!(of(code), ErrorScope::Process, "{code}");
         }
         let no_file = io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file");
-        assert_eq!(error(no_file).scope(), Scope::Name);
-        assert_eq!(error(io::Error::other("stopped")).scope(), Scope::Owner);
+        assert_eq!(error(no_file).scope(), ErrorScope::Name);
+        assert_eq!(
+            error(io::Error::other("stopped")).scope(),
+            ErrorScope::Owner
+        );
     }
 
     #[test]

@@ -4,12 +4,12 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::sweep::{Found, Look, Sweep, age};
+use super::sweep::{FileStat, InboxFile, Sweep, age};
 
 /// What was seen of the files of one inbox.
 #[derive(Debug, Default)]
 pub struct Stability {
-    seen: HashMap<PathBuf, (Look, Instant)>,
+    seen: HashMap<PathBuf, (FileStat, Instant)>,
     arrived_whole: HashSet<PathBuf>,
     next: Option<Duration>,
     newer_than_clock: usize,
@@ -34,7 +34,7 @@ impl Stability {
         settle: Duration,
         local: bool,
         wall: i128,
-    ) -> Vec<Found> {
+    ) -> Vec<InboxFile> {
         let now = Instant::now();
         let mut first_unsettled: Option<Instant> = None;
         self.newer_than_clock = 0;
@@ -99,15 +99,18 @@ mod tests {
     use super::*;
 
     fn sweep(files: &[(&str, u64)]) -> Sweep {
-        let files = files.iter().zip(0..).map(|((path, size), modified)| Found {
-            path: PathBuf::from(path),
-            look: Look {
-                inode: 1,
-                size: *size,
-                modified,
-                changed: i128::MAX,
-            },
-        });
+        let files = files
+            .iter()
+            .zip(0..)
+            .map(|((path, size), modified)| InboxFile {
+                path: PathBuf::from(path),
+                look: FileStat {
+                    inode: 1,
+                    size: *size,
+                    modified,
+                    changed: i128::MAX,
+                },
+            });
         Sweep {
             files: files.collect(),
             ..Sweep::default()
@@ -150,7 +153,7 @@ mod tests {
         assert_eq!(names(&ready), ["early", "ahead"]);
     }
 
-    fn names(ready: &[Found]) -> Vec<&str> {
+    fn names(ready: &[InboxFile]) -> Vec<&str> {
         ready
             .iter()
             .filter_map(|found| found.path.to_str())

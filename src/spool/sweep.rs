@@ -10,20 +10,20 @@ use rustix::fs::{Access, AtFlags};
 use rustix::io::Errno;
 use walkdir::WalkDir;
 
-use super::layout::Station;
+use super::layout::OwnerFolders;
 
 /// A file in an inbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct InboxFile {
     /// Its path below the inbox.
     pub path: PathBuf,
     /// What tells whether it changed between two looks.
-    pub look: Look,
+    pub look: FileStat,
 }
 
 /// What one look at a file shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Look {
+pub struct FileStat {
     /// Its inode.
     pub inode: u64,
     /// Its size in bytes.
@@ -38,7 +38,7 @@ pub struct Look {
 #[derive(Debug, Default)]
 pub struct Sweep {
     /// Regular files, in the order of their arrival: modification time, then name.
-    pub files: Vec<Found>,
+    pub files: Vec<InboxFile>,
     /// Things that are never taken in: links, pipes, sockets, devices.
     pub strange: Vec<PathBuf>,
     /// The folders whose files cannot be had.
@@ -68,7 +68,7 @@ pub enum Hindrance {
 }
 
 /// Looks at everything below the inbox, leaving alone what the patterns name.
-pub fn sweep(station: &Station, ignore: &[String]) -> Sweep {
+pub fn sweep(station: &OwnerFolders, ignore: &[String]) -> Sweep {
     let mut sweep = Sweep::default();
     let root = station.inbox.path();
     let walk = WalkDir::new(root).follow_links(false);
@@ -141,9 +141,9 @@ pub fn sweep(station: &Station, ignore: &[String]) -> Sweep {
                 continue;
             }
         };
-        sweep.files.push(Found {
+        sweep.files.push(InboxFile {
             path: path.to_owned(),
-            look: Look {
+            look: FileStat {
                 inode: metadata.ino(),
                 size: metadata.len(),
                 modified: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),

@@ -10,12 +10,12 @@ use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
 use notify::{Config, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
 use super::fs::{Dir, Fs};
-use super::layout::Station;
+use super::layout::OwnerFolders;
 use crate::journal::Owner;
 
 /// What happened in an inbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Seen {
+pub enum WatchEvent {
     /// Something came by a rename, whole: its path.
     Renamed(PathBuf),
     /// Something was made, or its writer closed it: its path. It has yet to settle.
@@ -33,14 +33,14 @@ pub struct Watch {
 
 impl Watch {
     /// Tells `report` what happens, in a thread of its own.
-    pub fn new(report: impl Fn(Seen) + Send + 'static) -> Self {
+    pub fn new(report: impl Fn(WatchEvent) + Send + 'static) -> Self {
         let handler = move |event: notify::Result<Event>| match event {
             Ok(event) => {
                 if let Some(seen) = meaning(event) {
                     report(seen);
                 }
             }
-            Err(_) => report(Seen::Overflow),
+            Err(_) => report(WatchEvent::Overflow),
         };
         let mut watch = Self {
             watcher: None,
@@ -55,7 +55,7 @@ impl Watch {
     }
 
     /// Watches the inboxes of these stations and no others; one that was made anew is watched anew.
-    pub fn follow<'s>(&mut self, fs: &Fs, stations: impl Iterator<Item = &'s Station>) {
+    pub fn follow<'s>(&mut self, fs: &Fs, stations: impl Iterator<Item = &'s OwnerFolders>) {
         let mut before = std::mem::take(&mut self.watched);
         let mut complaint = None;
         let Some(watcher) = &mut self.watcher else {
@@ -105,15 +105,15 @@ impl Watch {
 }
 
 /// What an event means; most mean nothing, since our own reads make events too.
-fn meaning(event: Event) -> Option<Seen> {
+fn meaning(event: Event) -> Option<WatchEvent> {
     if event.need_rescan() {
-        return Some(Seen::Overflow);
+        return Some(WatchEvent::Overflow);
     }
     let path = event.paths.into_iter().next();
     match event.kind {
-        EventKind::Modify(ModifyKind::Name(RenameMode::To)) => path.map(Seen::Renamed),
+        EventKind::Modify(ModifyKind::Name(RenameMode::To)) => path.map(WatchEvent::Renamed),
         EventKind::Access(AccessKind::Close(AccessMode::Write)) | EventKind::Create(_) => {
-            path.map(Seen::Written)
+            path.map(WatchEvent::Written)
         }
         _ => None,
     }
@@ -131,7 +131,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let fs = Fs::new();
         let open =
-            || Station::open(&fs, Owner::Desk, fs.open_root(folder.path()).unwrap()).unwrap();
+            || OwnerFolders::open(&fs, Owner::Desk, fs.open_root(folder.path()).unwrap()).unwrap();
         let station = open();
         let (sender, seen) = channel();
         let mut watch = Watch::new(move |event| sender.send(event).unwrap_or_default());
@@ -139,12 +139,12 @@ mod tests {
         let next = || seen.recv_timeout(Duration::from_secs(5)).unwrap();
         let inbox = folder.path().join("inbox");
         std::fs::write(inbox.join("a.hl7"), "MSH").unwrap();
-        let written = Seen::Written(inbox.join("a.hl7"));
+        let written = WatchEvent::Written(inbox.join("a.hl7"));
         assert_eq!((next(), next()), (written.clone(), written));
         std::fs::read(inbox.join("a.hl7")).unwrap();
         std::fs::write(folder.path().join("b.hl7"), "MSH").unwrap();
         std::fs::rename(folder.path().join("b.hl7"), inbox.join("b.hl7")).unwrap();
-        assert_eq!(next(), Seen::Renamed(inbox.join("b.hl7")));
+        assert_eq!(next(), WatchEvent::Renamed(inbox.join("b.hl7")));
 
         std::fs::remove_dir_all(&inbox).unwrap();
         drop(station);
@@ -152,13 +152,13 @@ mod tests {
         watch.follow(&fs, std::iter::once(&station));
         std::fs::write(folder.path().join("c.hl7"), "MSH").unwrap();
         std::fs::rename(folder.path().join("c.hl7"), inbox.join("c.hl7")).unwrap();
-        assert_eq!(next(), Seen::Renamed(inbox.join("c.hl7")));
+        assert_eq!(next(), WatchEvent::Renamed(inbox.join("c.hl7")));
     }
 
     #[test]
     fn lost_events_ask_for_a_look_at_everything() {
         let lost = Event::new(EventKind::Other).set_flag(notify::event::Flag::Rescan);
-        assert_eq!(meaning(lost), Some(Seen::Overflow));
+        assert_eq!(meaning(lost), Some(WatchEvent::Overflow));
         let read = Event::new(EventKind::Access(AccessKind::Open(AccessMode::Any)));
         assert_eq!(meaning(read), None);
     }

@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use crate::config::Config;
 use crate::engine::Totals;
-use crate::listing::{self, Filter, Subject, What};
+use crate::listing::{self, Filter, Listing, ShowSubject};
 use crate::model::identifiers::ContentHash;
 use crate::spool::fs::{Dir, Fs};
 use crate::store::Store;
@@ -42,13 +42,13 @@ pub enum Request {
     /// The rows of a listing.
     List {
         /// Of what.
-        what: What,
+        what: Listing,
         /// Which of them.
         #[serde(flatten)]
         filter: Filter,
     },
     /// Everything about one case, patient or session; `null` if it is not known.
-    Show(Subject),
+    Show(ShowSubject),
     /// Look at the inboxes now; answered once what the desk dropped is taken in, with how many messages ended how.
     Sweep,
     /// What `once` does: waits for files that settle, takes all in, and writes the batches; answered like a sweep.
@@ -326,7 +326,7 @@ mod tests {
     #[test]
     fn questions_are_written_as_agreed() {
         let request = Request::List {
-            what: What::Cases,
+            what: Listing::Cases,
             filter: Filter {
                 state: Some("scheduled".to_owned()),
                 ..Filter::default()
@@ -365,7 +365,7 @@ mod tests {
         });
         let mut client = ControlClient::connect(&path).unwrap().unwrap();
         let cases = Request::List {
-            what: What::Cases,
+            what: Listing::Cases,
             filter: Filter::default(),
         };
         for _ in 0..2 {

@@ -309,7 +309,7 @@ impl Listening {
         let handler = Arc::clone(&self.handler);
         let (sender, wake) = (self.sender.clone(), Arc::clone(&self.wake));
         let work = move || {
-            let mut told = Told {
+            let mut told = ConnectionReturn {
                 connection: None,
                 sender,
                 wake,
@@ -335,13 +335,13 @@ impl Listening {
 }
 
 /// Gives a connection back once its question was answered, whatever happened meanwhile.
-struct Told {
+struct ConnectionReturn {
     connection: Option<Connection>,
     sender: Sender<Option<Connection>>,
     wake: Arc<UnixStream>,
 }
 
-impl Drop for Told {
+impl Drop for ConnectionReturn {
     fn drop(&mut self) {
         // Nobody listens any more once the daemon ends.
         let _ = self.sender.send(self.connection.take());

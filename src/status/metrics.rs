@@ -10,18 +10,18 @@ use prometheus_client::registry::Registry;
 use super::Status;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfFacility {
+struct FacilityLabels {
     facility: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Ended {
+struct OutcomeLabels {
     facility: String,
     outcome: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct WasRefused {
+struct ReasonLabels {
     facility: String,
     reason: &'static str,
 }
@@ -34,18 +34,18 @@ struct OnDisk {
 /// The text of the metrics file.
 pub(super) fn render(status: &Status) -> String {
     let mut registry = Registry::with_prefix("rcpspool");
-    let messages = Family::<Ended, Counter>::default();
-    let refused = Family::<WasRefused, Counter>::default();
+    let messages = Family::<OutcomeLabels, Counter>::default();
+    let refused = Family::<ReasonLabels, Counter>::default();
     for folder in &status.folders {
         for (outcome, count) in folder.totals.by_outcome() {
             let facility = folder.id.clone();
             messages
-                .get_or_create(&Ended { facility, outcome })
+                .get_or_create(&OutcomeLabels { facility, outcome })
                 .inc_by(count);
         }
     }
     for ((facility, reason), count) in &status.refused_by_station {
-        let labels = WasRefused {
+        let labels = ReasonLabels {
             facility: facility.clone(),
             reason: reason.code(),
         };
@@ -63,13 +63,13 @@ pub(super) fn render(status: &Status) -> String {
     );
 
     let mut by_facility =
-        |name: &str, help: &str, value: &dyn Fn(&super::Folder) -> Option<u64>| {
-            let family = Family::<OfFacility, Gauge>::default();
+        |name: &str, help: &str, value: &dyn Fn(&super::FolderStatus) -> Option<u64>| {
+            let family = Family::<FacilityLabels, Gauge>::default();
             for folder in &status.folders {
                 if let Some(value) = value(folder) {
                     let facility = folder.id.clone();
                     family
-                        .get_or_create(&OfFacility { facility })
+                        .get_or_create(&FacilityLabels { facility })
                         .set(gauge(value));
                 }
             }

@@ -17,8 +17,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
-use crate::engine::arrivals::{BlockedFolder, Inbox, Swept};
-use crate::engine::{Counts, Engine, FreeSpace, Held, Hold, OpenMove, Totals, place_name};
+use crate::engine::arrivals::{BlockedFolder, Inbox, SweepResult};
+use crate::engine::{Counts, Engine, FreeSpace, Hold, HoldScope, OpenMove, Totals, place_name};
 use crate::listing::errors;
 use crate::model::outcome::Reason;
 use crate::model::session::{Session, SessionState};
@@ -65,7 +65,7 @@ impl Figures {
     /// As things stand.
     pub fn of(
         engine: &Engine,
-        swept: &Swept,
+        swept: &SweepResult,
         started: DateTime<Utc>,
         last_sweep: DateTime<Utc>,
         running: bool,
@@ -137,12 +137,12 @@ pub struct Status {
     /// The refused ones by reason, since `started`.
     pub refused: BTreeMap<String, u64>,
     /// The desk, and the facilities.
-    pub folders: Vec<Folder>,
+    pub folders: Vec<FolderStatus>,
     /// The last files that were refused and still lie in `error/`, the newest first.
-    pub errors: Vec<Refused>,
+    pub errors: Vec<RefusedFileStatus>,
     /// Those of them of which a later message about the same was taken in since.
     #[serde(default)]
-    pub superseded: Vec<Refused>,
+    pub superseded: Vec<RefusedFileStatus>,
     /// The sessions to come.
     pub sessions: Vec<NextSession>,
     /// What is free.
@@ -160,7 +160,7 @@ pub struct Status {
 
 /// A facility's folder, or the desk's.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Folder {
+pub struct FolderStatus {
     /// The facility's id, or `desk`.
     pub id: String,
     /// What it is called, where names are shown.
@@ -193,7 +193,7 @@ pub struct Folder {
     pub blocked_folders: usize,
     /// What is wrong with them, in sentences.
     #[serde(default)]
-    pub blocked: Vec<BlockedShown>,
+    pub blocked: Vec<BlockedStatus>,
     /// How many links, pipes and the like lie in its inbox, which are never taken in.
     pub strange: usize,
     /// How many refused files and messages lie in its `error/`; one that somebody removed counts for a while.
@@ -209,7 +209,7 @@ pub struct Folder {
 
 /// What is wrong with folders of an inbox; where names are shown, with the first of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BlockedShown {
+pub struct BlockedStatus {
     /// A sentence.
     pub problem: String,
     /// Since when, for the first of them.
@@ -223,7 +223,7 @@ pub struct BlockedShown {
 /// A refused file, as its sidecar says.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Refused {
+pub struct RefusedFileStatus {
     /// When.
     pub time: Option<String>,
     /// The facility's id, or `desk`.
@@ -288,12 +288,12 @@ impl Status {
         }
         let is_reachable = |station: &str| {
             let holds = figures.holds.get(station);
-            holds.is_none_or(|it| it.iter().all(|hold| hold.held != Held::Everything))
+            holds.is_none_or(|it| it.iter().all(|hold| hold.held != HoldScope::Everything))
         };
         let errors = errors::newest(store, config, &is_reachable, SHOWN)?;
         let (superseded, errors): (Vec<_>, Vec<_>) =
             errors.into_iter().partition(|newest| newest.is_superseded);
-        let shown = |newest: Vec<errors::Newest>| -> Vec<Refused> {
+        let shown = |newest: Vec<errors::NewestRefusal>| -> Vec<RefusedFileStatus> {
             let newest = newest.into_iter();
             newest.map(|it| refused(it, config.status.names)).collect()
         };
@@ -339,20 +339,20 @@ fn folder(
     id: &str,
     name: Option<String>,
     path: PathBuf,
-) -> Result<Folder, ViewError> {
+) -> Result<FolderStatus, ViewError> {
     let backlog = figures.backlog.get(id).copied();
     let inbox = figures.inboxes.get(id).cloned().unwrap_or_default();
     let in_hand = figures.in_hand.get(id).copied().unwrap_or_default();
     let holds = figures.holds.get(id).cloned().unwrap_or_default();
-    let cause = |is_it: &dyn Fn(Held) -> bool| {
+    let cause = |is_it: &dyn Fn(HoldScope) -> bool| {
         let hold = holds.iter().find(|hold| is_it(hold.held));
         hold.map(|hold| hold.cause.clone())
     };
-    let problem = cause(&|held| held == Held::Everything);
+    let problem = cause(&|held| held == HoldScope::Everything);
     let is_held = figures.waits_for_the_desk
         || holds
             .iter()
-            .any(|hold| matches!(hold.held, Held::Everything | Held::Files));
+            .any(|hold| matches!(hold.held, HoldScope::Everything | HoldScope::Files));
     let settling = inbox.settling.min(backlog.unwrap_or_default());
     let held_back = match is_held {
         true => backlog.unwrap_or_default() - settling + in_hand,
@@ -361,17 +361,17 @@ fn folder(
     let names = figures.config.status.names;
     let blocked = blocked_sentences(&inbox.blocked)
         .into_iter()
-        .map(|(problem, first)| BlockedShown {
+        .map(|(problem, first)| BlockedStatus {
             problem,
             since: first.since,
             next: first.hindrance.next_step().to_owned(),
             folder: names.then(|| claim::to_text(&first.folder)),
         });
-    Ok(Folder {
+    Ok(FolderStatus {
         id: id.to_owned(),
         name,
         path,
-        waits: cause(&|held| held != Held::Everything).filter(|_| problem.is_none()),
+        waits: cause(&|held| held != HoldScope::Everything).filter(|_| problem.is_none()),
         problem,
         holds,
         backlog,
@@ -390,13 +390,13 @@ fn folder(
 }
 
 /// What waits at a place, to begin a sentence.
-pub fn what_waits(held: Held, place: &str) -> String {
+pub fn what_waits(held: HoldScope, place: &str) -> String {
     match held {
-        Held::Everything => format!("{place} cannot be reached"),
-        Held::Files => format!("the files of {place} wait"),
-        Held::SomeFiles => format!("some files of {place} wait"),
-        Held::Reports => format!("the reports of {place} wait"),
-        Held::Moves => format!("what was taken in of {place} waits to be moved into place"),
+        HoldScope::Everything => format!("{place} cannot be reached"),
+        HoldScope::Files => format!("the files of {place} wait"),
+        HoldScope::SomeFiles => format!("some files of {place} wait"),
+        HoldScope::Reports => format!("the reports of {place} wait"),
+        HoldScope::Moves => format!("what was taken in of {place} waits to be moved into place"),
     }
 }
 
@@ -435,10 +435,10 @@ pub fn blocked_sentences(blocked: &[BlockedFolder]) -> Vec<(String, &BlockedFold
         .collect()
 }
 
-fn refused(newest: errors::Newest, names: bool) -> Refused {
+fn refused(newest: errors::NewestRefusal, names: bool) -> RefusedFileStatus {
     let said = newest.record.sidecar;
     let text = |key: &str| said[key].as_str().map(str::to_owned);
-    Refused {
+    RefusedFileStatus {
         time: text("time"),
         facility: Some(newest.station),
         reason: text("reason"),
@@ -508,10 +508,10 @@ mod tests {
         std::os::unix::fs::symlink("/etc/passwd", dir.join("inbox/link.hl7")).unwrap();
         let swept = engine.sweep_all(&mut Arrivals::default());
         let mut figures = Figures::of(&engine, &swept, Utc::now(), Utc::now(), true);
-        let gone = Hold::new(Held::Everything, "its mount is gone");
+        let gone = Hold::new(HoldScope::Everything, "its mount is gone");
         figures.holds.insert("demo".to_owned(), vec![gone]);
         let problem = "cannot move a file to: no room";
-        let held = Hold::new(Held::Files, problem);
+        let held = Hold::new(HoldScope::Files, problem);
         figures.holds.insert("desk".to_owned(), vec![held]);
         figures
             .counts

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::{Folder, Refused, Status};
+use super::{FolderStatus, RefusedFileStatus, Status};
 use crate::model::visible::in_html as escape;
 
 const STYLE: &str = include_str!("page.css");
@@ -175,7 +175,7 @@ fn some(count: usize) -> String {
     }
 }
 
-fn title(folder: &Folder) -> String {
+fn title(folder: &FolderStatus) -> String {
     match &folder.name {
         Some(name) => format!("{} ({name})", folder.id),
         None => folder.id.clone(),
@@ -198,7 +198,7 @@ fn errors(page: &mut String, status: &Status) {
     }
 }
 
-fn refused(page: &mut String, errors: &[Refused]) {
+fn refused(page: &mut String, errors: &[RefusedFileStatus]) {
     let rows = errors.iter().map(|error| {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let what = match &error.message {

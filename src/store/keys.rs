@@ -5,12 +5,12 @@
 
 use crate::model::case::CaseState;
 use crate::model::change::{HistoryEntry, Record, Subject};
-use crate::model::document::Attached;
+use crate::model::document::AttachmentPlace;
 use crate::model::identifiers::{
     CaseId, ContentHash, DocumentId, FacilityId, Ins, Ipp, NetworkId, NoteId, PathwayId, SessionId,
 };
 use crate::model::report::ReportVersion;
-use crate::model::session::{By, SessionState};
+use crate::model::session::{SessionKey, SessionState};
 
 /// Joins words to a key.
 fn key(words: &[&str]) -> String {
@@ -125,7 +125,7 @@ pub fn session(id: &SessionId) -> String {
 pub const SESSIONS: &str = "session/";
 
 /// The sessions of a date that cases can be put into, by the pathway or family that cases ask for.
-pub fn planned_sessions(date: chrono::NaiveDate, by: By, id: &PathwayId) -> String {
+pub fn planned_sessions(date: chrono::NaiveDate, by: SessionKey, id: &PathwayId) -> String {
     let date = date.to_string();
     prefix(&["session-planned", &date, by.word(), id.as_str()])
 }
@@ -488,13 +488,15 @@ pub fn indices(record: &Record) -> Vec<(String, String)> {
             }
             keys
         }
-        Record::Session(it) if it.state == SessionState::Planned => [By::Pathway, By::Family]
-            .into_iter()
-            .filter_map(|by| {
-                let asked_for = planned_sessions(it.date, by, it.asked_for(by)?);
-                Some(lead_to(asked_for, it.id.as_str()))
-            })
-            .collect(),
+        Record::Session(it) if it.state == SessionState::Planned => {
+            [SessionKey::Pathway, SessionKey::Family]
+                .into_iter()
+                .filter_map(|by| {
+                    let asked_for = planned_sessions(it.date, by, it.asked_for(by)?);
+                    Some(lead_to(asked_for, it.id.as_str()))
+                })
+                .collect()
+        }
         Record::Note(it) => vec![lead_to(
             notes_of_patient(&it.facility, &it.ipp),
             it.id.as_str(),
@@ -503,15 +505,17 @@ pub fn indices(record: &Record) -> Vec<(String, String)> {
             let id = it.id.as_str();
             // What is in a case is found, and has its patient, through the case: it goes where the case goes.
             let mut keys = vec![match &it.attached {
-                Attached::Case(case) => {
+                AttachmentPlace::Case(case) => {
                     (document_of_case(&it.facility, case, &it.id), String::new())
                 }
-                Attached::Note(_) => lead_to(documents_outside_cases(&it.facility, &it.ipp), id),
+                AttachmentPlace::Note(_) => {
+                    lead_to(documents_outside_cases(&it.facility, &it.ipp), id)
+                }
             }];
             for unique_id in &it.unique_ids {
                 keys.push(lead_to(documents_by_unique_id(&it.facility, unique_id), id));
             }
-            if let (Some(case), Attached::Note(_)) = (&it.awaits, &it.attached) {
+            if let (Some(case), AttachmentPlace::Note(_)) = (&it.awaits, &it.attached) {
                 keys.push(lead_to(documents_awaiting(&it.facility, case), id));
             }
             keys

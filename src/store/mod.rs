@@ -16,7 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::value::RawValue;
 
-pub use self::pending::{Changes, Decided, OfPatient, PendingChanges, to_json};
+pub use self::pending::{Changes, OfPatient, PendingChanges, SharedChanges, to_json};
 pub use self::sled::SledStore;
 
 /// A resolved change: the key, and the value it gets, or nothing where it is deleted.

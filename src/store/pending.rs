@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use super::{KeyChange, Store, StoreError, keys};
 use crate::model::case::Case;
 use crate::model::change::{Change, Record};
-use crate::model::document::{Attached, Document};
+use crate::model::document::{AttachmentPlace, Document};
 use crate::model::identifiers::{
     CaseId, ContentHash, DocumentId, FacilityId, Ins, Ipp, NetworkId, NoteId, PathwayId, SessionId,
 };
@@ -23,14 +23,14 @@ use crate::model::note::Note;
 use crate::model::patient::{Patient, Person};
 use crate::model::questionnaire::FilledQuestionnaire;
 use crate::model::report::{Batch, BatchEntry, Cursor, Report, ReportVersion, VersionOfReport};
-use crate::model::session::{By, Session};
+use crate::model::session::{Session, SessionKey};
 use crate::model::view::{Branch, View, ViewError};
 
 /// Resolved changes, by key.
 pub type Changes = BTreeMap<String, Option<Box<RawValue>>>;
 
 /// Changes that no longer change.
-pub type Decided = Arc<Changes>;
+pub type SharedChanges = Arc<Changes>;
 
 /// So many answers of the store are kept: enough for what a group decides on. Who reads more asks the store again.
 const KEPT_RECORDS: usize = 2048;
@@ -44,7 +44,7 @@ type Pairs = Rc<BTreeMap<String, Vec<u8>>>;
 pub struct PendingChanges<'s> {
     store: &'s dyn Store,
     /// What the group before decided, which the store may not have yet.
-    decided: Option<Decided>,
+    decided: Option<SharedChanges>,
     /// Of a branch, what is changed below it, the older first.
     below: Vec<&'s Changes>,
     written: Changes,
@@ -68,7 +68,7 @@ impl<'s> PendingChanges<'s> {
     }
 
     /// The store with these changes, whether it has them yet or not.
-    pub fn over(store: &'s dyn Store, decided: Decided) -> Self {
+    pub fn over(store: &'s dyn Store, decided: SharedChanges) -> Self {
         Self {
             decided: Some(decided),
             ..Self::new(store)
@@ -421,8 +421,8 @@ impl OfPatient for Document {
 
     fn in_case(&self) -> Option<&CaseId> {
         match &self.attached {
-            Attached::Case(case) => Some(case),
-            Attached::Note(_) => None,
+            AttachmentPlace::Case(case) => Some(case),
+            AttachmentPlace::Note(_) => None,
         }
     }
 
@@ -441,7 +441,7 @@ struct CaseOf {
 /// What is stored of an IPP that a merge concerned.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
-enum Led {
+enum IppLink {
     /// It leads to this one.
     To(Ipp),
     /// It leads to itself.
@@ -474,9 +474,9 @@ impl View for PendingChanges<'_> {
     fn person(&self, facility: &FacilityId, ipp: &Ipp) -> Result<Person, ViewError> {
         let mut kept_under = ipp.clone();
         loop {
-            match self.get::<Led>(&keys::alias(facility, &kept_under))? {
-                Some(Led::To(next)) => kept_under = next,
-                Some(Led::Here { ipp, ipps }) => {
+            match self.get::<IppLink>(&keys::alias(facility, &kept_under))? {
+                Some(IppLink::To(next)) => kept_under = next,
+                Some(IppLink::Here { ipp, ipps }) => {
                     return Ok(Person {
                         kept_under,
                         ipp,
@@ -555,7 +555,7 @@ impl View for PendingChanges<'_> {
     fn planned_sessions(
         &self,
         date: NaiveDate,
-        by: By,
+        by: SessionKey,
         id: &PathwayId,
         most: usize,
     ) -> Result<Vec<Session>, ViewError> {
@@ -747,7 +747,7 @@ fn value_of(record: &Record) -> Result<Box<RawValue>, ViewError> {
     match record {
         Record::Patient(it) => to_json(it),
         Record::Alias { leads_to, .. } => to_json(leads_to),
-        Record::Person(_, it) => to_json(&Led::Here {
+        Record::Person(_, it) => to_json(&IppLink::Here {
             ipp: it.ipp.clone(),
             ipps: it.ipps,
         }),

@@ -5,10 +5,10 @@ use std::collections::{HashMap, HashSet};
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
-use super::{About, Findings};
-use crate::intake::belonging::{Holder, Misplaced, Wrong};
+use super::{CheckTopic, Findings};
+use crate::intake::belonging::{DocumentHolder, MisplacedDocument, Misplacement};
 use crate::model::case::Case;
-use crate::model::document::{Attached, Document};
+use crate::model::document::{AttachmentPlace, Document};
 use crate::model::identifiers::{CaseId, DocumentId, FacilityId, Ipp};
 use crate::model::note::Note;
 use crate::store::{OfPatient, keys};
@@ -24,9 +24,9 @@ pub struct Belonging {
     /// What cases list, until the case comes.
     listed: HashMap<(FacilityId, CaseId), Vec<DocumentId>>,
     /// What is in a case, with the case's patient, until the document comes.
-    in_cases: HashMap<Key, (Holder, Option<Ipp>)>,
+    in_cases: HashMap<Key, (DocumentHolder, Option<Ipp>)>,
     /// What is attached to a note, until the note comes.
-    on_notes: HashMap<Key, (Holder, Ipp)>,
+    on_notes: HashMap<Key, (DocumentHolder, Ipp)>,
     /// All documents that came.
     known: HashSet<Key>,
     wrong: Vec<String>,
@@ -65,11 +65,11 @@ impl Belonging {
     /// Tells what was found.
     pub fn check(mut self, findings: &mut Findings) {
         for ((facility, document), (holder, _)) in std::mem::take(&mut self.in_cases) {
-            self.misplaced(&facility, &document, holder, Wrong::Unknown);
+            self.misplaced(&facility, &document, holder, Misplacement::Unknown);
         }
         self.wrong.sort();
         for what in self.wrong {
-            findings.differs(About::Store, what);
+            findings.differs(CheckTopic::Store, what);
         }
     }
 
@@ -78,7 +78,7 @@ impl Belonging {
         self.is_kept_where_it_is_found(key, &case);
         let place = (case.facility, case.id);
         for document in self.listed.remove(&place).unwrap_or_default() {
-            let in_case = (Holder::Case(place.1.clone()), case.ipp.clone());
+            let in_case = (DocumentHolder::Case(place.1.clone()), case.ipp.clone());
             self.in_cases.insert((place.0.clone(), document), in_case);
         }
     }
@@ -90,19 +90,19 @@ impl Belonging {
         self.known.insert(place.clone());
         let in_case = self.in_cases.remove(&place);
         match document.attached {
-            Attached::Case(case) => {
-                let attached = Holder::Case(case);
+            AttachmentPlace::Case(case) => {
+                let attached = DocumentHolder::Case(case);
                 let wrong = match in_case {
-                    Some((holder, _)) if holder != attached => Wrong::NotHeld,
+                    Some((holder, _)) if holder != attached => Misplacement::NotHeld,
                     // It is the case's patient's, whoever that is: but somebody's.
-                    Some((_, None)) => Wrong::OtherPatient,
+                    Some((_, None)) => Misplacement::OtherPatient,
                     Some(_) => return,
-                    None => Wrong::NotHeld,
+                    None => Misplacement::NotHeld,
                 };
                 self.misplaced(&place.0, &place.1, attached, wrong);
             }
-            Attached::Note(note) => {
-                let waiting = (Holder::Note(note), document.ipp);
+            AttachmentPlace::Note(note) => {
+                let waiting = (DocumentHolder::Note(note), document.ipp);
                 self.on_notes.insert(place, waiting);
             }
         }
@@ -113,14 +113,14 @@ impl Belonging {
         self.is_kept_where_it_is_found(key, &note);
         for id in note.documents {
             let place = (note.facility.clone(), id);
-            let holder = Holder::Note(note.id.clone());
+            let holder = DocumentHolder::Note(note.id.clone());
             let wrong = match self.on_notes.get(&place) {
                 Some((attached, ipp)) if *attached == holder && *ipp != note.ipp => {
-                    Wrong::OtherPatient
+                    Misplacement::OtherPatient
                 }
                 Some(_) => continue,
                 None if self.known.contains(&place) => continue,
-                None => Wrong::Unknown,
+                None => Misplacement::Unknown,
             };
             self.misplaced(&place.0, &place.1, holder, wrong);
         }
@@ -141,10 +141,10 @@ impl Belonging {
         &mut self,
         facility: &FacilityId,
         document: &DocumentId,
-        holder: Holder,
-        wrong: Wrong,
+        holder: DocumentHolder,
+        wrong: Misplacement,
     ) {
-        let misplaced = Misplaced {
+        let misplaced = MisplacedDocument {
             facility: facility.clone(),
             document: document.clone(),
             holder,

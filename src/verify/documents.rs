@@ -8,7 +8,7 @@ use std::path::Path;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use super::{About, Findings, VerifyError};
+use super::{CheckTopic, Findings, VerifyError};
 use crate::journal::{OpenMoves, Owner};
 use crate::model::document::{Document, DocumentVersion};
 use crate::model::identifiers::{ContentHash, hexadecimal};
@@ -21,10 +21,10 @@ use crate::store::keys;
 /// Every content that a record names, by its path below `documents/`.
 #[derive(Default)]
 pub struct Documents {
-    named: BTreeMap<String, Named>,
+    named: BTreeMap<String, ContentReference>,
 }
 
-struct Named {
+struct ContentReference {
     size: u64,
     hash: ContentHash,
     by: String,
@@ -62,7 +62,7 @@ impl Documents {
     fn name(&mut self, hash: &ContentHash, size: u64, by: &str) {
         self.named
             .entry(document_path(hash))
-            .or_insert_with(|| Named {
+            .or_insert_with(|| ContentReference {
                 size,
                 hash: hash.clone(),
                 by: by.to_owned(),
@@ -97,21 +97,21 @@ impl Documents {
                         let what = format!("documents/{path} is named by nobody");
                         match has_lost {
                             true => findings.note(
-                                About::Documents,
+                                CheckTopic::Documents,
                                 format!("{what}: what named it may be lost, and it stays"),
                             ),
-                            false => findings.differs(About::Documents, what),
+                            false => findings.differs(CheckTopic::Documents, what),
                         }
                     }
                 }
             } else if folder.starts_with(claim::PREPARED) {
                 if !prepared.contains(folder.as_str()) {
                     let what = format!("documents/{folder} was prepared and never counted");
-                    findings.note(About::Documents, what);
+                    findings.note(CheckTopic::Documents, what);
                 }
             } else {
                 let what = format!("documents/{folder} is named by nobody");
-                findings.differs(About::Documents, what);
+                findings.differs(CheckTopic::Documents, what);
             }
         }
         for (path, named) in &self.named {
@@ -119,20 +119,20 @@ impl Documents {
             match self.look(fs, dir, path, named) {
                 Ok(None) => {}
                 Ok(Some(problem)) => findings.differs(
-                    About::Documents,
+                    CheckTopic::Documents,
                     format!("documents/{path} {problem}; {} names it", named.by),
                 ),
                 Err(error) if error.is_absent() => match waiting.get(path.as_str()) {
                     Some(from) if fs.exists(dir, OsStr::new(from))? => {
                         let what = format!("documents/{path} is still to be moved into place");
-                        findings.note(About::Documents, what);
+                        findings.note(CheckTopic::Documents, what);
                     }
                     _ => findings.differs(
-                        About::Documents,
+                        CheckTopic::Documents,
                         format!("documents/{path} is missing; {} names it", named.by),
                     ),
                 },
-                Err(error) => findings.differs(About::Documents, error.to_string()),
+                Err(error) => findings.differs(CheckTopic::Documents, error.to_string()),
             }
         }
         Ok(())
@@ -144,7 +144,7 @@ impl Documents {
         fs: &Fs,
         dir: &Dir,
         path: &str,
-        named: &Named,
+        named: &ContentReference,
     ) -> Result<Option<String>, FsError> {
         let path = Path::new(path);
         let folder = fs.open_dir(dir, path.parent().unwrap_or(Path::new("")))?;

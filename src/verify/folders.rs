@@ -6,24 +6,24 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, NaiveDate, Utc};
 use serde_json::value::RawValue;
 
-use super::{About, Findings};
+use super::{CheckTopic, Findings};
 use crate::config::Config;
-use crate::journal::{Entry, Group, Move, OpenMoves, Owner};
+use crate::journal::{Entry, JournalGroup, Move, OpenMoves, Owner};
 use crate::spool::ages::InUse;
 use crate::spool::claim::{self, Claim};
 use crate::spool::destinations::{self, ERROR, SIDECAR};
 use crate::spool::fs::{Dir, Fs, FsError};
-use crate::spool::layout::{Spool, Station};
+use crate::spool::layout::{OwnerFolders, Spool};
 use crate::spool::retention::parse_day;
 use crate::store::keys;
 
 const DONE: &str = "done";
 
 /// The stations, and where the journal put their files.
-pub struct Folders {
+pub struct FolderCheck {
     roots: BTreeMap<Owner, Dir>,
     /// What lies in `work/`: claims by their key, and prepared output.
-    work: BTreeMap<Owner, Work>,
+    work: BTreeMap<Owner, WorkFolder>,
     /// The files in `done/` and `error/`, as the moves leave them.
     put: BTreeMap<Owner, BTreeSet<String>>,
     /// Those in `error/` that somebody removed, as a start has noticed and journalled, with their sidecars.
@@ -35,13 +35,13 @@ pub struct Folders {
 }
 
 #[derive(Default)]
-struct Work {
+struct WorkFolder {
     /// Whether the journal says that the file is finished with.
     claims: BTreeMap<String, bool>,
     prepared: Vec<String>,
 }
 
-impl Folders {
+impl FolderCheck {
     /// Opens the folders of the desk and of each facility.
     pub fn open(fs: &Fs, config: &Config, spool: &Spool, findings: &mut Findings) -> Self {
         let mut roots = BTreeMap::from([(Owner::Desk, spool.desk.root.clone())]);
@@ -51,14 +51,16 @@ impl Folders {
                     roots.insert(Owner::Facility(facility.id.to_string()), root);
                 }
                 Err(error) => findings.differs(
-                    About::Folders,
+                    CheckTopic::Folders,
                     format!("{} cannot be looked at: {error}", facility.id),
                 ),
             }
         }
         let mut work = BTreeMap::new();
         for (place, root) in &roots {
-            let lies = work.entry(place.clone()).or_insert_with(Work::default);
+            let lies = work
+                .entry(place.clone())
+                .or_insert_with(WorkFolder::default);
             let entries = fs
                 .open_dir(root, Path::new("work"))
                 .and_then(|dir| fs.list(&dir));
@@ -73,7 +75,7 @@ impl Folders {
                         }
                     }
                 }
-                Err(error) => findings.differs(About::Folders, error.to_string()),
+                Err(error) => findings.differs(CheckTopic::Folders, error.to_string()),
             }
         }
         Self {
@@ -92,7 +94,7 @@ impl Folders {
     }
 
     /// Follows what a group of the journal did with files.
-    pub fn follow(&mut self, (_, entries): Group) {
+    pub fn follow(&mut self, (_, entries): JournalGroup) {
         for entry in entries {
             let moves = match entry {
                 Entry::Message(message) => message.moves,
@@ -220,7 +222,7 @@ impl Folders {
                 Ok(lies) => lies,
                 Err(error) => {
                     let what = format!("{} cannot be looked at: {error}", name(place));
-                    findings.differs(About::Folders, what);
+                    findings.differs(CheckTopic::Folders, what);
                     continue;
                 }
             };
@@ -242,10 +244,10 @@ impl Folders {
                 }
                 let missing = format!("{}: {path} is missing", name(place));
                 match (is_below(path, ERROR), sidecars.contains(path)) {
-                    (false, _) => findings.differs(About::Folders, missing),
+                    (false, _) => findings.differs(CheckTopic::Folders, missing),
                     // What was refused is not counted on: whoever corrected it may have removed it.
                     (true, false) => findings.note(
-                        About::Folders,
+                        CheckTopic::Folders,
                         format!("{missing}: somebody removed it, and it is forgotten"),
                     ),
                     // It tells nothing that the store does not know.
@@ -261,7 +263,7 @@ impl Folders {
                 };
                 if is_told {
                     let what = format!("{}: nobody put {path} there", name(place));
-                    findings.differs(About::Folders, what);
+                    findings.differs(CheckTopic::Folders, what);
                 }
             }
         }
@@ -272,7 +274,7 @@ impl Folders {
         {
             if *place != Owner::Documents {
                 let what = format!("{} was not looked at", name(place));
-                findings.note(About::Folders, what);
+                findings.note(CheckTopic::Folders, what);
             }
         }
     }
@@ -282,7 +284,7 @@ impl Folders {
             let Some(root) = self.roots.get(&Owner::Facility(facility.clone())) else {
                 continue;
             };
-            let what = match Station::read_marker(fs, root) {
+            let what = match OwnerFolders::read_marker(fs, root) {
                 Ok(Some(marker)) if marker.id == *id => continue,
                 Ok(_) => format!(
                     "{} is not the folder that {facility} had: its marker is missing or another's",
@@ -290,7 +292,7 @@ impl Folders {
                 ),
                 Err(error) => format!("{facility} cannot be looked at: {error}"),
             };
-            findings.differs(About::Folders, what);
+            findings.differs(CheckTopic::Folders, what);
         }
     }
 
@@ -309,14 +311,14 @@ impl Folders {
                 match (is_finished, is_pending) {
                     (_, true) => {}
                     (true, false) => findings.differs(
-                        About::Folders,
+                        CheckTopic::Folders,
                         format!(
                             "{}: {claim} is finished with, and still lies in work/",
                             name(place)
                         ),
                     ),
                     (false, false) => findings.note(
-                        About::Folders,
+                        CheckTopic::Folders,
                         format!("{}: {claim} is claimed and waits in work/", name(place)),
                     ),
                 }
@@ -327,7 +329,7 @@ impl Folders {
                         "{}: work/{prepared} was prepared and never counted",
                         name(place)
                     );
-                    findings.note(About::Folders, what);
+                    findings.note(CheckTopic::Folders, what);
                 }
             }
         }
@@ -344,15 +346,15 @@ impl Folders {
         let Some(root) = self.roots.get(place) else {
             return Ok(());
         };
-        let folders = destinations::Folders::default();
+        let folders = destinations::OpenFolders::default();
         for (to, from) in pending {
             let is_there = |path: &str| folders.exists(fs, root, &claim::from_text(path));
             if is_there(from)? {
                 let what = format!("{}: {to} is still to be moved into place", name(place));
-                findings.note(About::Folders, what);
+                findings.note(CheckTopic::Folders, what);
             } else if !is_there(to)? && (is_below(to, DONE) || is_below(to, ERROR)) {
                 let what = format!("{}: {to} is missing", name(place));
-                findings.differs(About::Folders, what);
+                findings.differs(CheckTopic::Folders, what);
             }
         }
         Ok(())

@@ -16,15 +16,15 @@ use serde::Serialize;
 
 use self::belonging::Belonging;
 use self::documents::Documents;
-use self::folders::Folders;
-use self::reports::Reports;
+use self::folders::FolderCheck;
+use self::reports::ReportCheck;
 use crate::config::Config;
 use crate::engine::EngineError;
 use crate::engine::upkeep::LastRetention;
 use crate::engine::witness::Witnesses;
 use crate::journal::{JournalError, check};
 use crate::spool::fs::{Fs, FsError};
-use crate::spool::layout::{LayoutError, Spool};
+use crate::spool::layout::{FolderError, Spool};
 use crate::store::{StoreError, keys};
 
 /// It cannot be found out whether everything is as it should be.
@@ -35,7 +35,7 @@ pub enum VerifyError {
     InUse(String),
     /// The folders cannot be used.
     #[error(transparent)]
-    Layout(#[from] LayoutError),
+    Layout(#[from] FolderError),
     /// The disk failed.
     #[error(transparent)]
     Disk(#[from] FsError),
@@ -53,7 +53,7 @@ pub enum VerifyError {
 /// What is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum About {
+pub enum CheckTopic {
     /// The record of every change.
     Journal,
     /// The index of it.
@@ -66,14 +66,14 @@ pub enum About {
     Folders,
 }
 
-impl fmt::Display for About {
+impl fmt::Display for CheckTopic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            About::Journal => "journal",
-            About::Store => "store",
-            About::Documents => "documents",
-            About::Reports => "reports",
-            About::Folders => "folders",
+            CheckTopic::Journal => "journal",
+            CheckTopic::Store => "store",
+            CheckTopic::Documents => "documents",
+            CheckTopic::Reports => "reports",
+            CheckTopic::Folders => "folders",
         })
     }
 }
@@ -82,14 +82,14 @@ impl fmt::Display for About {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     /// Where.
-    pub about: About,
+    pub about: CheckTopic,
     /// What, in a sentence.
     pub what: String,
 }
 
 /// How much was looked at.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Counted {
+pub struct CheckCounts {
     /// Files of the journal with segments.
     pub segments: usize,
     /// Snapshots.
@@ -110,7 +110,7 @@ pub struct Counted {
 #[derive(Debug, Default, Serialize)]
 pub struct Findings {
     /// How much was looked at.
-    pub checked: Counted,
+    pub checked: CheckCounts,
     /// What is wrong.
     pub differences: Vec<Finding>,
     /// What the next start sees to.
@@ -118,12 +118,12 @@ pub struct Findings {
 }
 
 impl Findings {
-    fn differs(&mut self, about: About, what: impl Into<String>) {
+    fn differs(&mut self, about: CheckTopic, what: impl Into<String>) {
         let what = what.into();
         self.differences.push(Finding { about, what });
     }
 
-    fn note(&mut self, about: About, what: impl Into<String>) {
+    fn note(&mut self, about: CheckTopic, what: impl Into<String>) {
         let what = what.into();
         self.notes.push(Finding { about, what });
     }
@@ -132,11 +132,11 @@ impl Findings {
 /// Checks the spool that the configuration names. It must not be in use.
 pub fn verify(fs: &Fs, config: &Config) -> Result<Findings, VerifyError> {
     let spool = match Spool::open(fs, &config.spool) {
-        Err(LayoutError::InUse(holder)) => return Err(VerifyError::InUse(holder.to_string())),
+        Err(FolderError::InUse(holder)) => return Err(VerifyError::InUse(holder.to_string())),
         opened => opened?,
     };
     let mut findings = Findings::default();
-    let mut folders = Folders::open(fs, config, &spool, &mut findings);
+    let mut folders = FolderCheck::open(fs, config, &spool, &mut findings);
     let journal = check::check(fs, &spool.journal, &mut |group| {
         folders.follow(group);
         Ok(())
@@ -144,16 +144,16 @@ pub fn verify(fs: &Fs, config: &Config) -> Result<Findings, VerifyError> {
     findings.checked.segments = journal.files;
     findings.checked.snapshots = journal.snapshots;
     for problem in &journal.problems {
-        findings.differs(About::Journal, problem.place());
+        findings.differs(CheckTopic::Journal, problem.place());
     }
     if !journal.has_gaps {
         let witnesses = Witnesses::read(fs, config, Some(&spool.root))?;
         if let (_, Some(loss)) = witnesses.judge(fs, config, &spool)? {
-            findings.differs(About::Journal, loss.to_string());
+            findings.differs(CheckTopic::Journal, loss.to_string());
         }
     }
     for leftover in &journal.leftovers {
-        findings.note(About::Journal, leftover.clone());
+        findings.note(CheckTopic::Journal, leftover.clone());
     }
     let content = match check::content(fs, &spool.journal) {
         Err(problem @ JournalError::Damaged { .. }) => {
@@ -162,7 +162,7 @@ pub fn verify(fs: &Fs, config: &Config) -> Result<Findings, VerifyError> {
                 .iter()
                 .any(|it| it.what == problem.place());
             if !told {
-                findings.differs(About::Journal, problem.place());
+                findings.differs(CheckTopic::Journal, problem.place());
             }
             // Without the truth there is nothing to compare with.
             return Ok(findings);
@@ -171,7 +171,7 @@ pub fn verify(fs: &Fs, config: &Config) -> Result<Findings, VerifyError> {
     };
     let mut belonging = Belonging::default();
     let mut documents = Documents::default();
-    let mut reports = Reports::new(&folders);
+    let mut reports = ReportCheck::new(&folders);
     let mut retention: Option<LastRetention> = None;
     let mut has_lost = false;
     let (end, open) = (content.end, content.open);
@@ -201,7 +201,7 @@ pub fn verify(fs: &Fs, config: &Config) -> Result<Findings, VerifyError> {
             folders.check(fs, &open, first_day, journal.since, &mut findings);
         }
         true => findings.note(
-            About::Folders,
+            CheckTopic::Folders,
             "received files were not looked for: the journal does not tell of all of them",
         ),
     }

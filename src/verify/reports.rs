@@ -6,8 +6,8 @@ use std::path::Path;
 
 use serde_json::value::RawValue;
 
-use super::folders::Folders;
-use super::{About, Findings, VerifyError};
+use super::folders::FolderCheck;
+use super::{CheckTopic, Findings, VerifyError};
 use crate::journal::Owner;
 use crate::model::identifiers::{CaseId, ContentHash};
 use crate::model::report::{Batch, BatchEntry, Cursor, Report, ReportVersion, VersionOfReport};
@@ -20,22 +20,22 @@ use crate::spool::layout::document_path;
 use crate::store::keys;
 
 /// What is known of each facility's reports. Keys come in order: batches, then cursors, then versions and reports.
-pub struct Reports {
+pub struct ReportCheck {
     /// Where the batches of each facility lie, as far as its folder can be reached.
     outboxes: BTreeMap<String, Dir>,
-    facilities: BTreeMap<String, OfFacility>,
+    facilities: BTreeMap<String, FacilityReports>,
     /// Numbers up to this were a journal's that was lost.
     above: u64,
 }
 
 #[derive(Default)]
-struct OfFacility {
+struct FacilityReports {
     cursor: Cursor,
     batches: BTreeMap<u64, Batch>,
     /// By their place in the order of the facility.
-    versions: BTreeMap<u64, Vec<Version>>,
+    versions: BTreeMap<u64, Vec<VersionEntry>>,
     /// The batches whose file is there.
-    shown: Option<Shown>,
+    shown: Option<OutboxBatches>,
     /// What the versions in those are made of; a withdrawal has no PDF.
     contents: BTreeMap<BatchEntry, (Envelope, Option<ContentHash>)>,
     /// Up to which version each report is held back, as far as it has not left.
@@ -43,20 +43,20 @@ struct OfFacility {
 }
 
 #[derive(Default)]
-struct Shown {
+struct OutboxBatches {
     /// By the name of the file; of several of one name, the last.
     batches: BTreeMap<String, u64>,
     /// The versions that stand in them.
     versions: BTreeSet<BatchEntry>,
 }
 
-struct Version {
+struct VersionEntry {
     entry: BatchEntry,
     batch: Option<u64>,
 }
 
-impl Reports {
-    pub fn new(folders: &Folders) -> Self {
+impl ReportCheck {
+    pub fn new(folders: &FolderCheck) -> Self {
         let outboxes = folders.roots().filter_map(|(place, root)| match place {
             Owner::Facility(id) => Some((id.clone(), root.clone())),
             _ => None,
@@ -104,7 +104,7 @@ impl Reports {
         of.take_version(fs, outbox.as_ref(), version.case, version.version);
     }
 
-    fn of(&mut self, facility: &str) -> &mut OfFacility {
+    fn of(&mut self, facility: &str) -> &mut FacilityReports {
         self.facilities.entry(facility.to_owned()).or_default()
     }
 
@@ -125,7 +125,7 @@ impl Reports {
     }
 }
 
-impl Shown {
+impl OutboxBatches {
     fn of(fs: &Fs, outbox: Option<&Dir>, batches: &BTreeMap<u64, Batch>) -> Self {
         let mut shown = BTreeMap::new();
         for batch in batches.values() {
@@ -150,7 +150,7 @@ impl Shown {
     }
 }
 
-impl OfFacility {
+impl FacilityReports {
     fn take_version(
         &mut self,
         fs: &Fs,
@@ -159,7 +159,7 @@ impl OfFacility {
         version: ReportVersion,
     ) {
         let Self { shown, batches, .. } = self;
-        let shown = shown.get_or_insert_with(|| Shown::of(fs, outbox, batches));
+        let shown = shown.get_or_insert_with(|| OutboxBatches::of(fs, outbox, batches));
         let entry = |withdrawal| BatchEntry {
             case: case.clone(),
             version: version.version,
@@ -170,7 +170,7 @@ impl OfFacility {
                 self.contents.insert(entry.clone(), content());
             }
             let of_sequence = self.versions.entry(sequence).or_default();
-            of_sequence.push(Version { entry, batch });
+            of_sequence.push(VersionEntry { entry, batch });
         };
         take(entry(false), version.sequence, version.batch, &|| {
             let envelope = Envelope {
@@ -187,7 +187,7 @@ impl OfFacility {
     }
 
     fn check_versions(&self, facility: &str, above: u64, findings: &mut Findings) {
-        let mut differs = |what: String| findings.differs(About::Reports, what);
+        let mut differs = |what: String| findings.differs(CheckTopic::Reports, what);
         for number in (above + 1..=self.cursor.batches).filter(|it| !self.batches.contains_key(it))
         {
             differs(format!("{facility}: there is no batch {number}"));
@@ -213,7 +213,7 @@ impl OfFacility {
                 ));
                 continue;
             };
-            let Version { entry, batch } = version;
+            let VersionEntry { entry, batch } = version;
             let name = format!("{facility}: {}", told_of(entry));
             let is_held = !entry.withdrawal
                 && batch.is_none()
@@ -290,18 +290,18 @@ impl OfFacility {
                     .map_err(io::Error::other)?;
                 Ok((envelope.clone(), Box::new(pdf) as Box<dyn Read>))
             });
-            let same = Same {
+            let same = ContentComparer {
                 file: io::BufReader::new(file),
                 buffer: Vec::new(),
             };
             match batch::write(same, contents) {
                 Ok(()) => {}
                 Err(BatchError::Write(_)) => findings.differs(
-                    About::Reports,
+                    CheckTopic::Reports,
                     format!("{facility}: {} is not what batch {number} holds", path.display()),
                 ),
                 Err(BatchError::Report { position, source }) => findings.differs(
-                    About::Reports,
+                    CheckTopic::Reports,
                     format!(
                         "{facility}: batch {number} cannot be made again: report {position} of it: {source}"
                     ),
@@ -330,12 +330,12 @@ fn told(batches: &[u64]) -> String {
 }
 
 /// Takes what is written only if the file goes on with exactly this, and ends where it ends.
-struct Same<R> {
+struct ContentComparer<R> {
     file: R,
     buffer: Vec<u8>,
 }
 
-impl<R: Read> Write for Same<R> {
+impl<R: Read> Write for ContentComparer<R> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.buffer.resize(bytes.len(), 0);
         self.file.read_exact(&mut self.buffer)?;

@@ -4,10 +4,10 @@ use std::ffi::OsStr;
 
 use serde_json::value::RawValue;
 
-use super::{About, Findings, VerifyError};
+use super::{CheckTopic, Findings, VerifyError};
 use crate::engine::{CLEAN, DATABASE};
-use crate::journal::snapshot::{Merged, Pair};
-use crate::journal::{JournalError, Position};
+use crate::journal::snapshot::{KeyValue, MergedChanges};
+use crate::journal::{JournalError, JournalPosition};
 use crate::spool::fs::{Dir, Fs};
 use crate::store::{SledStore, Store};
 
@@ -17,8 +17,8 @@ use crate::store::{SledStore, Store};
 pub fn compare(
     fs: &Fs,
     dir: &Dir,
-    end: Option<&Position>,
-    pairs: Merged,
+    end: Option<&JournalPosition>,
+    pairs: MergedChanges,
     findings: &mut Findings,
     each: &mut dyn FnMut(&str, &RawValue),
 ) -> Result<(), VerifyError> {
@@ -27,7 +27,7 @@ pub fn compare(
         Err(error) if error.is_absent() => None,
         Err(error) => return Err(error.into()),
     };
-    let position: Option<Position> = clean
+    let position: Option<JournalPosition> = clean
         .as_deref()
         .and_then(|bytes| serde_json::from_slice(bytes).ok());
     let database = dir.path().join(DATABASE);
@@ -55,7 +55,7 @@ pub fn compare(
         }
         _ => {
             let what = "it was not left by a clean stop: the next start makes it again";
-            comparison.findings.note(About::Store, what);
+            comparison.findings.note(CheckTopic::Store, what);
             comparison.rest(None)?;
         }
     }
@@ -63,7 +63,7 @@ pub fn compare(
 }
 
 struct Comparison<'c> {
-    pairs: Merged,
+    pairs: MergedChanges,
     findings: &'c mut Findings,
     each: &'c mut dyn FnMut(&str, &RawValue),
     failed: Option<JournalError>,
@@ -79,7 +79,7 @@ impl Comparison<'_> {
             {
                 if let Some((wanted, _)) = &next {
                     self.findings
-                        .differs(About::Store, format!("it lacks {wanted}"));
+                        .differs(CheckTopic::Store, format!("it lacks {wanted}"));
                 }
                 next = self.next();
             }
@@ -87,26 +87,26 @@ impl Comparison<'_> {
                 Some((_, wanted)) => {
                     if wanted.get().as_bytes() != value {
                         let what = format!("{key} has another value than the journal gives it");
-                        self.findings.differs(About::Store, what);
+                        self.findings.differs(CheckTopic::Store, what);
                     }
                     next = self.next();
                 }
                 None => {
                     let what = format!("it holds {key}, which the journal does not");
-                    self.findings.differs(About::Store, what);
+                    self.findings.differs(CheckTopic::Store, what);
                 }
             }
             self.failed.is_none()
         })?;
         while let Some((wanted, _)) = next {
             self.findings
-                .differs(About::Store, format!("it lacks {wanted}"));
+                .differs(CheckTopic::Store, format!("it lacks {wanted}"));
             next = self.next();
         }
         self.rest(next)
     }
 
-    fn rest(&mut self, mut next: Option<Pair>) -> Result<(), VerifyError> {
+    fn rest(&mut self, mut next: Option<KeyValue>) -> Result<(), VerifyError> {
         while next.is_some() || self.failed.is_none() {
             next = self.next();
             if next.is_none() {
@@ -119,7 +119,7 @@ impl Comparison<'_> {
         }
     }
 
-    fn next(&mut self) -> Option<Pair> {
+    fn next(&mut self) -> Option<KeyValue> {
         match self.pairs.next()? {
             Ok((key, value)) => {
                 self.findings.checked.keys += 1;

@@ -11,13 +11,13 @@ use crate::model::document::DocumentKind;
 use crate::model::identifiers::ContentHash;
 use crate::model::name;
 use crate::model::patient::{Patient, Physician};
-use crate::model::questionnaire::{ByHand, Questionnaire, Section, Statement};
+use crate::model::questionnaire::{ManualComparison, Questionnaire, Section, Statement};
 use crate::model::session::Session;
-use crate::model::shown::Part;
+use crate::model::shown::ReportPart;
 use crate::model::view::{View, ViewError};
-use crate::repeats::{self, Trying};
+use crate::repeats::{self, RepeatedTask};
 use crate::reports::people::named;
-use crate::reports::{self, Form};
+use crate::reports::{self, CaseForm};
 use crate::store::{PendingChanges, Store, keys};
 
 /// So many people of a form stand on the page; the others in its PDF.
@@ -27,12 +27,12 @@ const MOST_PEOPLE: usize = 30;
 const LONG_LIST: usize = 1_000;
 
 /// The files of a folder, by their path in it.
-pub(super) struct Content {
-    pub files: BTreeMap<String, Source>,
+pub(super) struct FolderContent {
+    pub files: BTreeMap<String, FileSource>,
 }
 
 /// What a file is made from.
-pub(super) enum Source {
+pub(super) enum FileSource {
     /// The page.
     Page(String),
     /// A document, by its content.
@@ -41,13 +41,13 @@ pub(super) enum Source {
     Form { identity: String, of: Box<FormOf> },
 }
 
-impl Source {
+impl FileSource {
     /// The same for the same content.
     pub fn identity(&self) -> String {
         match self {
-            Source::Page(text) => ContentHash::of(text.as_bytes()).to_string(),
-            Source::Document(hash) => hash.to_string(),
-            Source::Form { identity, .. } => identity.clone(),
+            FileSource::Page(text) => ContentHash::of(text.as_bytes()).to_string(),
+            FileSource::Document(hash) => hash.to_string(),
+            FileSource::Form { identity, .. } => identity.clone(),
         }
     }
 }
@@ -73,7 +73,7 @@ impl FormOf {
         let (Some(patient), Some(filled), Some(facility)) = (patient, filled, facility) else {
             return Ok(None);
         };
-        let form = Form {
+        let form = CaseForm {
             case,
             patient: &patient,
             session: &self.session,
@@ -82,7 +82,7 @@ impl FormOf {
         let made = reports::form_pdf(&form, facility);
         if let Err(problem) = &made {
             let problem = format_args!("a questionnaire cannot be shown: {problem}");
-            repeats::failing("sessions", Trying::Sessions, problem);
+            repeats::failing("sessions", RepeatedTask::Sessions, problem);
         }
         Ok(made.ok())
     }
@@ -106,13 +106,13 @@ pub(super) struct ShownCase {
     pub people_count: usize,
     pub form: FormState,
     /// Of the questionnaire, by hand.
-    pub written: Written,
+    pub written: HandwritingNotice,
     /// Its path.
     pub form_file: Option<String>,
     /// The report, once it is completed: its path, and its version.
     pub report: Option<(String, u32)>,
     /// What of it is another by now.
-    pub outdated: Vec<Part>,
+    pub outdated: Vec<ReportPart>,
     pub documents: Vec<ShownDocument>,
 }
 
@@ -135,7 +135,7 @@ pub(super) enum FormState {
     Incomplete,
 }
 
-impl Content {
+impl FolderContent {
     /// What should be there now.
     pub fn of(
         sources: &Sources<'_>,
@@ -145,7 +145,7 @@ impl Content {
         let mut content = Self {
             files: BTreeMap::new(),
         };
-        let mut folders = Names::default();
+        let mut folders = FolderNames::default();
         let mut cases = cases_with_patients(sources.store, session)?;
         // By name: that is how a person is looked for on a list.
         cases.sort_by_cached_key(|(case, patient)| {
@@ -160,7 +160,9 @@ impl Content {
             shown.push(content.add_case(sources, view, session, case, patient, &folder)?);
         }
         let page = page::render(session, &shown);
-        content.files.insert(PAGE.to_owned(), Source::Page(page));
+        content
+            .files
+            .insert(PAGE.to_owned(), FileSource::Page(page));
         Ok(content)
     }
 
@@ -174,7 +176,7 @@ impl Content {
         folder: &str,
     ) -> Result<ShownCase, ViewError> {
         let facility = facility_of(sources, &case);
-        let mut names = Names::default();
+        let mut names = FolderNames::default();
         let mut path_of =
             |stem: &str, ending: &str| format!("{folder}/{}", names.unique(stem, ending));
         let filled = match case.has_questionnaire {
@@ -197,7 +199,7 @@ impl Content {
             && let Some(last) = view.report_version(&known, known.latest)?
         {
             let path = path_of("compte-rendu", "pdf");
-            let source = Source::Document(last.pdf);
+            let source = FileSource::Document(last.pdf);
             self.files.insert(path.clone(), source);
             report = Some((path, last.version));
         }
@@ -213,7 +215,7 @@ impl Content {
             // The ending is that of the content: what is opened by it is what it is.
             let ending = version.content_type.endings().first().copied();
             let path = path_of(&readable(stem, "document"), ending.unwrap_or_default());
-            let source = Source::Document(version.sha256.clone());
+            let source = FileSource::Document(version.sha256.clone());
             self.files.insert(path.clone(), source);
             documents.push(ShownDocument {
                 label: version.file_name.clone(),
@@ -235,7 +237,9 @@ impl Content {
                 .map(|person| (person.function(), person.name))
                 .collect(),
             form: form_state(questionnaire.as_ref()),
-            written: questionnaire.as_ref().map_or(Written::Nothing, written),
+            written: questionnaire
+                .as_ref()
+                .map_or(HandwritingNotice::Nothing, written),
             form_file,
             report,
             outdated,
@@ -296,7 +300,7 @@ fn form(
     patient: &Patient,
     questionnaire: &Questionnaire,
     facility: &Facility,
-) -> Source {
+) -> FileSource {
     let made_from = ContentHash::of_json(&(
         env!("CARGO_PKG_VERSION"),
         (&facility.name, &facility.address, &facility.finess),
@@ -312,7 +316,7 @@ fn form(
         ),
         questionnaire,
     ));
-    Source::Form {
+    FileSource::Form {
         identity: made_from.to_string(),
         of: Box::new(FormOf {
             case: case.clone(),
@@ -336,13 +340,13 @@ fn case_folder(case: &Case, patient: Option<&Patient>) -> String {
 
 /// Names given in one folder.
 #[derive(Default)]
-struct Names {
+struct FolderNames {
     taken: HashSet<String>,
     /// The last number given for a name, so that the ten-thousandth file of a name is named as fast as the second.
     numbers: HashMap<String, u32>,
 }
 
-impl Names {
+impl FolderNames {
     /// The name, with a number where it is taken.
     fn unique(&mut self, stem: &str, ending: &str) -> String {
         let dot = if ending.is_empty() { "" } else { "." };
@@ -417,12 +421,15 @@ fn add_section(section: &Section, lines: &mut FirstLines) {
 
 /// Whether a statement was written by hand, and the document does not say the same.
 fn is_written(statement: &Statement) -> bool {
-    matches!(statement.by_hand, Some(ByHand::Alone | ByHand::Differs(_)))
+    matches!(
+        statement.by_hand,
+        Some(ManualComparison::Alone | ManualComparison::Differs(_))
+    )
 }
 
 /// What the page says of what was written by hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Written {
+pub(super) enum HandwritingNotice {
     /// Nothing was.
     Nothing,
     /// Something that the document does not have.
@@ -431,14 +438,16 @@ pub(super) enum Written {
     Otherwise,
 }
 
-fn written(questionnaire: &Questionnaire) -> Written {
-    let mut written = Written::Nothing;
+fn written(questionnaire: &Questionnaire) -> HandwritingNotice {
+    let mut written = HandwritingNotice::Nothing;
     walk(&questionnaire.sections, &mut |section| {
         for statement in &section.statements {
             written = written.max(match statement.by_hand {
-                Some(ByHand::Differs(_)) => Written::Otherwise,
-                Some(ByHand::Alone | ByHand::Same) => Written::Something,
-                None => Written::Nothing,
+                Some(ManualComparison::Differs(_)) => HandwritingNotice::Otherwise,
+                Some(ManualComparison::Alone | ManualComparison::Same) => {
+                    HandwritingNotice::Something
+                }
+                None => HandwritingNotice::Nothing,
             });
         }
     });

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
-use crate::journal::Position;
+use crate::journal::JournalPosition;
 use crate::model::identifiers::{ContentHash, SessionId};
 use crate::spool::ages::Ages;
 use crate::spool::fs::{Dir, Fs, FsError};
@@ -25,17 +25,17 @@ const LEFT: &str = "SESSIONS";
 /// Which sessions' folders are to be renewed, and with which configuration.
 #[derive(Debug)]
 pub struct Worklists {
-    state: Mutex<State>,
+    state: Mutex<DueState>,
     changed: Condvar,
     /// Whether files wait to be taken in: folders are then renewed more slowly.
     busy: AtomicBool,
 }
 
 #[derive(Debug)]
-struct State {
+struct DueState {
     config: Arc<Config>,
     ages: Arc<Ages>,
-    waiting: Waiting,
+    waiting: DueSessions,
     /// Sessions that could not be renewed, and when they are tried again.
     put_off: BTreeMap<SessionId, Instant>,
 }
@@ -43,11 +43,11 @@ struct State {
 /// What waits to be looked at.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-struct Waiting {
+struct DueSessions {
     /// Keys of records that changed.
     touched: BTreeSet<String>,
     /// Which others are to be looked at.
-    scope: Scope,
+    scope: DueScope,
     /// Sessions that are known to be due.
     due: BTreeSet<SessionId>,
 }
@@ -55,7 +55,7 @@ struct Waiting {
 /// Which sessions are to be looked at besides those that were touched.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Scope {
+pub(super) enum DueScope {
     /// None.
     #[default]
     Touched,
@@ -67,26 +67,26 @@ pub(super) enum Scope {
 
 /// What a clean stop leaves.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Left {
+struct StopRecord {
     /// Where the journal ended then.
-    journal: Position,
+    journal: JournalPosition,
     /// What the folders were made with, see [`made_with`].
     made_with: ContentHash,
     /// When the list of the folders last changed, in seconds: whoever removed one wants it made again.
     folders: Option<i64>,
-    waiting: Waiting,
+    waiting: DueSessions,
 }
 
 impl Worklists {
     /// With everything present still to be looked at.
     pub fn new(config: Arc<Config>, ages: Ages) -> Self {
         Self {
-            state: Mutex::new(State {
+            state: Mutex::new(DueState {
                 config,
                 ages: Arc::new(ages),
-                waiting: Waiting {
-                    scope: Scope::Present,
-                    ..Waiting::default()
+                waiting: DueSessions {
+                    scope: DueScope::Present,
+                    ..DueSessions::default()
                 },
                 put_off: BTreeMap::new(),
             }),
@@ -95,7 +95,7 @@ impl Worklists {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, DueState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -103,7 +103,7 @@ impl Worklists {
     pub fn configure(&self, config: Arc<Config>) {
         let mut state = self.state();
         if made_with(&config) != made_with(&state.config) {
-            state.waiting.scope = state.waiting.scope.max(Scope::Present);
+            state.waiting.scope = state.waiting.scope.max(DueScope::Present);
             self.changed.notify_all();
         }
         state.config = config;
@@ -135,11 +135,11 @@ impl Worklists {
         ];
         let mut state = self.state();
         let waiting = &mut state.waiting;
-        if waiting.scope < Scope::All {
+        if waiting.scope < DueScope::All {
             let shown = keys.filter(|key| SHOWN.iter().any(|kind| key.starts_with(kind)));
             waiting.touched.extend(shown.cloned());
             if waiting.touched.len() > MANY {
-                waiting.scope = Scope::All;
+                waiting.scope = DueScope::All;
                 waiting.touched.clear();
             }
         }
@@ -152,7 +152,7 @@ impl Worklists {
     /// as it is.
     pub fn touch_all(&self) {
         let mut state = self.state();
-        state.waiting.scope = state.waiting.scope.max(Scope::Present);
+        state.waiting.scope = state.waiting.scope.max(DueScope::Present);
         self.changed.notify_all();
     }
 
@@ -209,7 +209,7 @@ impl Worklists {
     }
 
     /// Takes what is to be looked up.
-    pub(super) fn take(&self) -> (Scope, BTreeSet<String>) {
+    pub(super) fn take(&self) -> (DueScope, BTreeSet<String>) {
         let waiting = &mut self.state().waiting;
         (
             std::mem::take(&mut waiting.scope),
@@ -218,7 +218,7 @@ impl Worklists {
     }
 
     /// Gives back what could not be looked up.
-    pub(super) fn give_back(&self, scope: Scope, touched: BTreeSet<String>) {
+    pub(super) fn give_back(&self, scope: DueScope, touched: BTreeSet<String>) {
         let waiting = &mut self.state().waiting;
         waiting.scope = waiting.scope.max(scope);
         waiting.touched.extend(touched);
@@ -256,7 +256,7 @@ impl Worklists {
         fs: &Fs,
         store: &Dir,
         desk: &Dir,
-        clean: Option<&Position>,
+        clean: Option<&JournalPosition>,
     ) -> Result<(), FsError> {
         let bytes = match fs.read(store, OsStr::new(LEFT)) {
             Ok(bytes) => bytes,
@@ -264,7 +264,7 @@ impl Worklists {
             Err(error) => return Err(error),
         };
         fs.remove(store, OsStr::new(LEFT))?;
-        let left: Option<Left> = serde_json::from_slice(&bytes).ok();
+        let left: Option<StopRecord> = serde_json::from_slice(&bytes).ok();
         let folders = folders_changed(fs, desk)?;
         let mut state = self.state();
         let made_with = made_with(&state.config);
@@ -283,13 +283,13 @@ impl Worklists {
         fs: &Fs,
         store: &Dir,
         desk: &Dir,
-        journal: Position,
+        journal: JournalPosition,
     ) -> Result<(), FsError> {
         let folders = folders_changed(fs, desk)?;
         let state = self.state();
         let mut waiting = state.waiting.clone();
         waiting.due.extend(state.put_off.keys().cloned());
-        let left = Left {
+        let left = StopRecord {
             journal,
             made_with: made_with(&state.config),
             folders,
@@ -301,7 +301,7 @@ impl Worklists {
     }
 }
 
-impl State {
+impl DueState {
     fn take_up_put_off(&mut self) {
         if self.put_off.is_empty() {
             return;
@@ -318,9 +318,9 @@ impl State {
     }
 }
 
-impl Waiting {
+impl DueSessions {
     fn is_empty(&self) -> bool {
-        self.scope == Scope::Touched && self.touched.is_empty() && self.due.is_empty()
+        self.scope == DueScope::Touched && self.touched.is_empty() && self.due.is_empty()
     }
 }
 

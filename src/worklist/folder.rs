@@ -9,10 +9,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::content::{Content, Source};
+use super::content::{FileSource, FolderContent};
 use super::{Sources, WorklistError};
 use crate::model::identifiers::{ContentHash, SessionId};
-use crate::repeats::{self, Trying};
+use crate::repeats::{self, RepeatedTask};
 use crate::spool::fs::{Dir, FsError};
 use crate::spool::layout::document_path;
 
@@ -97,7 +97,7 @@ impl<'a> SessionFolder<'a> {
 
     /// Puts in what should be there and takes out the rest: files first, then the page that leads to them, then what
     /// it no longer leads to.
-    pub fn fill(mut self, content: &Content) -> Result<Self, WorklistError> {
+    pub fn fill(mut self, content: &FolderContent) -> Result<Self, WorklistError> {
         let sources = self.sources;
         let mut changed = BTreeSet::new();
         let mut made = BTreeMap::new();
@@ -207,7 +207,7 @@ impl<'a> SessionFolder<'a> {
         }
     }
 
-    fn put(&self, path: &str, source: &Source) -> Result<(), WorklistError> {
+    fn put(&self, path: &str, source: &FileSource) -> Result<(), WorklistError> {
         let fs = self.sources.fs;
         let (dir, name) = match path.split_once('/') {
             None => (self.dir.clone(), path),
@@ -215,9 +215,9 @@ impl<'a> SessionFolder<'a> {
         };
         let name = OsStr::new(name);
         match source {
-            Source::Page(text) => fs.replace(&dir, name, text.as_bytes())?,
-            Source::Document(hash) => self.put_document(&dir, name, hash)?,
-            Source::Form { of, .. } => {
+            FileSource::Page(text) => fs.replace(&dir, name, text.as_bytes())?,
+            FileSource::Document(hash) => self.put_document(&dir, name, hash)?,
+            FileSource::Form { of, .. } => {
                 if let Some(pdf) = of.pdf(self.sources)? {
                     fs.replace(&dir, name, &pdf)?;
                 }
@@ -240,7 +240,7 @@ impl<'a> SessionFolder<'a> {
             // The others are shown all the same.
             Err(error) if error.is_absent() => {
                 let problem = format_args!("{hash} is missing: run `rcpspool verify`");
-                repeats::failing("documents", Trying::Sessions, problem);
+                repeats::failing("documents", RepeatedTask::Sessions, problem);
                 Ok(())
             }
             other => other,

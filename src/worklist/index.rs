@@ -10,10 +10,10 @@ use super::{Sources, WorklistError};
 use crate::model::identifiers::SessionId;
 use crate::model::session::Session;
 use crate::spool::fs::FsError;
-use crate::spool::scope::Scope;
+use crate::spool::scope::ErrorScope;
 
 /// The folders in `desk/sessions/`.
-pub(super) struct Folders {
+pub(super) struct SessionFolders {
     /// The names of ours.
     ours: BTreeMap<SessionId, String>,
     /// All names that are taken.
@@ -26,7 +26,7 @@ pub(super) struct Folders {
     pub cleared_on: Option<u64>,
 }
 
-impl Folders {
+impl SessionFolders {
     /// Looks at what is there; one folder at a time is open.
     pub fn look(sources: &Sources<'_>) -> Result<Self, FsError> {
         let mut names: Vec<String> = Vec::new();
@@ -45,7 +45,7 @@ impl Folders {
             let session = match SessionFolder::open(sources, &name) {
                 Ok(folder) => folder.and_then(|folder| folder.session().cloned()),
                 // One that we may not enter is somebody's own.
-                Err(error) if error.scope() == Scope::Name => None,
+                Err(error) if error.scope() == ErrorScope::Name => None,
                 Err(error) => return Err(error),
             };
             if let Some(session) = session {
@@ -159,7 +159,7 @@ impl Folders {
             let removed = self.remove_if_long_unchanged(sources, &session);
             match removed {
                 // It is tried again the next day.
-                Err(WorklistError::Disk(error)) if error.scope() == Scope::Name => {
+                Err(WorklistError::Disk(error)) if error.scope() == ErrorScope::Name => {
                     log::warn!(
                         "the folder of session {session} cannot be removed: {}",
                         error.source

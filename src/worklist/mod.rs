@@ -18,13 +18,13 @@ use std::sync::Arc;
 
 pub use self::due::Worklists;
 
-use self::content::Content;
-use self::due::Scope;
+use self::content::FolderContent;
+use self::due::DueScope;
 use self::folder::{SessionFolder, clear_new};
-use self::index::Folders;
+use self::index::SessionFolders;
 use crate::config::Config;
 use crate::model::case::Case;
-use crate::model::document::{Attached, Document};
+use crate::model::document::{AttachmentPlace, Document};
 use crate::model::identifiers::{FacilityId, Ipp, SessionId};
 use crate::model::session::Session;
 use crate::model::view::{View, ViewError};
@@ -70,12 +70,12 @@ pub struct Renewer {
     store: Arc<dyn Store>,
     worklists: Arc<Worklists>,
     /// What lies in `desk/sessions/`, once it was looked at.
-    folders: Option<Folders>,
+    folders: Option<SessionFolders>,
 }
 
 /// A session whose folder could not be renewed, and why.
 #[derive(Debug)]
-pub struct NotRenewed {
+pub struct RenewalFailure {
     /// The session; none where it is not known which are due.
     pub session: Option<SessionId>,
     /// What went wrong.
@@ -105,7 +105,7 @@ impl Renewer {
     ///
     /// # Errors
     /// After any of them the session stays due.
-    pub fn renew_next(&mut self, stop: &dyn Fn() -> bool) -> Result<(), NotRenewed> {
+    pub fn renew_next(&mut self, stop: &dyn Fn() -> bool) -> Result<(), RenewalFailure> {
         let (config, ages) = (self.worklists.config(), self.worklists.ages());
         let sources = Sources {
             fs: &self.fs,
@@ -116,7 +116,7 @@ impl Renewer {
             ages: &ages,
             stop,
         };
-        let unknown = |error| NotRenewed {
+        let unknown = |error| RenewalFailure {
             session: None,
             error,
         };
@@ -131,7 +131,7 @@ impl Renewer {
                 self.worklists.done(&id);
                 Ok(())
             }
-            Err(error) => Err(NotRenewed {
+            Err(error) => Err(RenewalFailure {
                 session: Some(id),
                 error,
             }),
@@ -142,11 +142,11 @@ impl Renewer {
 /// The folders that are there. Once a day those that are a thing of the past are removed.
 fn look<'f>(
     sources: &Sources<'_>,
-    known: &'f mut Option<Folders>,
-) -> Result<&'f mut Folders, WorklistError> {
+    known: &'f mut Option<SessionFolders>,
+) -> Result<&'f mut SessionFolders, WorklistError> {
     let folders = match known.take() {
         Some(folders) => folders,
-        None => Folders::look(sources)?,
+        None => SessionFolders::look(sources)?,
     };
     let folders = known.insert(folders);
     let today = Some(sources.ages.elapsed().day());
@@ -161,17 +161,17 @@ fn look<'f>(
 fn find_due(
     sources: &Sources<'_>,
     worklists: &Worklists,
-    folders: &Folders,
+    folders: &SessionFolders,
 ) -> Result<(), ViewError> {
     let (scope, mut touched) = worklists.take();
     let view = PendingChanges::new(sources.store);
     let mut find = || {
-        if scope > Scope::Touched {
+        if scope > DueScope::Touched {
             let keep_from = sources.ages.before(sources.config.retention.done);
             let keep_from = keep_from.date_naive();
             let sessions: Vec<Session> = view.all(keys::SESSIONS)?;
             let shown = sessions.into_iter().filter(|session| {
-                scope == Scope::All
+                scope == DueScope::All
                     || session.date >= keep_from
                     || folders.of(&session.id).is_some()
             });
@@ -213,10 +213,10 @@ fn sessions_showing(view: &PendingChanges<'_>, key: &str) -> Result<Vec<SessionI
             .collect(),
         "document" => match view.get::<Document>(key)? {
             Some(document) => match &document.attached {
-                Attached::Case(case) => of_case(view.case(&document.facility, case)?)
+                AttachmentPlace::Case(case) => of_case(view.case(&document.facility, case)?)
                     .into_iter()
                     .collect(),
-                Attached::Note(_) => Vec::new(),
+                AttachmentPlace::Note(_) => Vec::new(),
             },
             None => Vec::new(),
         },
@@ -252,19 +252,19 @@ fn sessions_showing(view: &PendingChanges<'_>, key: &str) -> Result<Vec<SessionI
 /// Makes the folder of a session what it should be.
 fn renew(
     sources: &Sources<'_>,
-    folders: &mut Folders,
+    folders: &mut SessionFolders,
     id: &SessionId,
 ) -> Result<(), WorklistError> {
     let view = PendingChanges::new(sources.store);
     let mut own = folders.open(sources, id)?;
     if own.is_none() && folders.of(id).is_some() {
         // Somebody moved it, or took it away.
-        *folders = Folders::look(sources)?;
+        *folders = SessionFolders::look(sources)?;
         own = folders.open(sources, id)?;
     }
     match (view.session(id)?, own) {
         (Some(session), own) => {
-            let content = Content::of(sources, &view, &session)?;
+            let content = FolderContent::of(sources, &view, &session)?;
             let folder = match own {
                 Some(own) => own,
                 None => SessionFolder::make(sources, id)?,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::content::{FormState, ShownCase, Written};
+use super::content::{FormState, HandwritingNotice, ShownCase};
 use crate::model::case::CaseState;
 use crate::model::patient::{Patient, Physician, Sex};
 use crate::model::session::{Session, SessionState};
@@ -276,9 +276,9 @@ fn form(case: &ShownCase) -> String {
         let _ = write!(text, "<small>{}</small>", link(path, "Ouvrir"));
     }
     text.push_str(match case.written {
-        Written::Nothing => "",
-        Written::Something => "<small>Saisi à la main, en tout ou partie</small>",
-        Written::Otherwise => {
+        HandwritingNotice::Nothing => "",
+        HandwritingNotice::Something => "<small>Saisi à la main, en tout ou partie</small>",
+        HandwritingNotice::Otherwise => {
             "<small class=\"alert\">Saisi à la main : diffère du document</small>"
         }
     });

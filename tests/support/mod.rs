@@ -13,7 +13,7 @@ use rcpspool::config::Config;
 use rcpspool::engine::{Arrival, Engine, EngineError, OpenStore, Totals};
 use rcpspool::journal::Owner;
 use rcpspool::spool::fs::Fs;
-use rcpspool::spool::layout::LayoutError;
+use rcpspool::spool::layout::FolderError;
 use rcpspool::store::Store;
 use rcpspool::verify::{self, VerifyError};
 
@@ -49,7 +49,7 @@ pub fn patiently<T, E>(
 
 /// Whether somebody else has the spool.
 pub fn is_in_use(error: &EngineError) -> bool {
-    matches!(error, EngineError::Layout(LayoutError::InUse(_)))
+    matches!(error, EngineError::Layout(FolderError::InUse(_)))
 }
 
 /// A spool with one facility, `demo`.

@@ -10,7 +10,7 @@ use super::{
     type_of,
 };
 use crate::cda::narrative::Narrative;
-use crate::model::questionnaire::{Further, is_nothing};
+use crate::model::questionnaire::{FurtherElement, is_nothing};
 
 /// Attributes that say what an element is to a program, or that are read with it; none of them is a datum.
 const OF_PROGRAMS: &[&str] = &[
@@ -91,7 +91,10 @@ const OF_NOBODY: &[&str] = &[
 ];
 
 /// What these elements, which are kept as they were written, say to a reader.
-pub(super) fn of<'a, 'i>(nodes: &[Node<'a, 'i>], narrative: &Narrative<'a, 'i>) -> Vec<Further> {
+pub(super) fn of<'a, 'i>(
+    nodes: &[Node<'a, 'i>],
+    narrative: &Narrative<'a, 'i>,
+) -> Vec<FurtherElement> {
     let mut found = Finder {
         narrative,
         place: Vec::new(),
@@ -112,18 +115,18 @@ pub(super) fn of<'a, 'i>(nodes: &[Node<'a, 'i>], narrative: &Narrative<'a, 'i>) 
 }
 
 /// What an element has in attributes that nobody knows.
-pub(super) fn of_attributes(node: Node<'_, '_>, known: &[&str]) -> Vec<Further> {
+pub(super) fn of_attributes(node: Node<'_, '_>, known: &[&str]) -> Vec<FurtherElement> {
     let place = place(&[node.tag_name().name()]);
-    let found = unknown(node, known).map(|(name, value)| Further {
+    let found = unknown(node, known).map(|(name, value)| FurtherElement {
         place: format!("{place}/@{}", short(name)),
         text: words_of(value).map(str::to_owned),
-        ..Further::default()
+        ..FurtherElement::default()
     });
     let denied = is_negated(node) && !known.contains(&"negationInd");
-    let denied = denied.then(|| Further {
+    let denied = denied.then(|| FurtherElement {
         place: place.clone(),
         negated: true,
-        ..Further::default()
+        ..FurtherElement::default()
     });
     denied.into_iter().chain(found.take(MOST)).collect()
 }
@@ -160,7 +163,7 @@ fn short(name: &str) -> &str {
 struct Finder<'f, 'a, 'i> {
     narrative: &'f Narrative<'a, 'i>,
     place: Vec<&'i str>,
-    found: Vec<Further>,
+    found: Vec<FurtherElement>,
     /// Whether all of the element is denied: no key of its own says it then.
     is_denied: bool,
 }
@@ -208,15 +211,15 @@ impl<'a, 'i> Finder<'_, 'a, 'i> {
     }
 
     fn say(&mut self, text: Option<String>, unit: Option<&str>) {
-        self.add(Further {
+        self.add(FurtherElement {
             place: place(&self.place),
             text,
             unit: unit.map(str::to_owned),
-            ..Further::default()
+            ..FurtherElement::default()
         });
     }
 
-    fn add(&mut self, further: Further) {
+    fn add(&mut self, further: FurtherElement) {
         if self.found.len() < MOST {
             self.found.push(further);
         }
@@ -263,7 +266,7 @@ impl<'a, 'i> Finder<'_, 'a, 'i> {
             // An amount may be translated into the unit of a code.
             (_, _, Some(value), code) if name(node) != "reference" => {
                 let unit = unit.or(code).filter(|_| !is_time);
-                self.add(Further {
+                self.add(FurtherElement {
                     place: place(&self.place),
                     text: Some(if is_time {
                         iso(value)
@@ -272,7 +275,7 @@ impl<'a, 'i> Finder<'_, 'a, 'i> {
                     }),
                     unit: unit.map(str::to_owned),
                     is_time,
-                    ..Further::default()
+                    ..FurtherElement::default()
                 });
             }
             (Some(label), ..) => self.say(Some(label.to_owned()), None),
@@ -373,10 +376,10 @@ impl<'a, 'i> Finder<'_, 'a, 'i> {
 
     fn absent(&mut self, node: Node<'a, 'i>) {
         if let Some(flavor) = attribute(node, "nullFlavor") {
-            self.add(Further {
+            self.add(FurtherElement {
                 place: place(&self.place),
                 null_flavor: Some(flavor.to_owned()),
-                ..Further::default()
+                ..FurtherElement::default()
             });
         }
     }
@@ -394,10 +397,10 @@ impl<'a, 'i> Finder<'_, 'a, 'i> {
                 | "probability" => Some(value),
                 _ => words_of(value),
             };
-            self.add(Further {
+            self.add(FurtherElement {
                 place: format!("{}/@{}", place(&self.place), short(name)),
                 text: text.map(str::to_owned),
-                ..Further::default()
+                ..FurtherElement::default()
             });
         }
     }

@@ -37,7 +37,7 @@ fn documents_of(world: &World, ipp: &str) -> Vec<Document> {
 }
 
 /// Everything that stands where it does not belong.
-fn all_misplaced(world: &World) -> Option<Misplaced> {
+fn all_misplaced(world: &World) -> Option<MisplacedDocument> {
     let keys: Vec<String> = world.everything().into_iter().map(|(key, _)| key).collect();
     misplaced(&world.view(), &keys).unwrap()
 }
@@ -65,13 +65,13 @@ fn the_unique_id_of_a_document_that_moved_makes_another_document() {
     };
     assert_eq!(
         (&moved.id, &moved.attached),
-        (&before.id, &Attached::Case(CaseId::new("C-1")))
+        (&before.id, &AttachmentPlace::Case(CaseId::new("C-1")))
     );
     let [new] = &documents_of(&world, "A")[..] else {
         panic!("the second document is lost")
     };
     assert_ne!(new.id, moved.id);
-    assert!(matches!(new.attached, Attached::Note(_)));
+    assert!(matches!(new.attached, AttachmentPlace::Note(_)));
     // The next version finds the one of its patient.
     assert_eq!(told(&world.receive(&document(3, "A", "U", ""))), "updated");
     assert_eq!(told(&world.receive(&document(4, "B", "U", ""))), "updated");
@@ -242,7 +242,7 @@ fn what_was_merged_into_one_is_not_merged_into_another() {
 
 /// What a facility sends about some IPPs, in any order.
 #[derive(Debug, Clone)]
-enum Sent {
+enum TestMessage {
     /// Pairs of one message: the survivor, and who is merged into it.
     Merge(Vec<(usize, usize)>),
     /// A new case.
@@ -285,17 +285,17 @@ impl Model {
     }
 }
 
-fn sent() -> impl proptest::strategy::Strategy<Value = Vec<Sent>> {
+fn sent() -> impl proptest::strategy::Strategy<Value = Vec<TestMessage>> {
     use proptest::prelude::*;
     let ipp = 0..IPPS;
     let pairs = prop::collection::vec((ipp.clone(), ipp.clone()), 1..4);
     let one = prop_oneof![
-        4 => pairs.prop_map(Sent::Merge),
-        3 => ipp.clone().prop_map(Sent::Case),
-        2 => (0..4_usize, ipp.clone()).prop_map(|(case, ipp)| Sent::Move(case, ipp)),
+        4 => pairs.prop_map(TestMessage::Merge),
+        3 => ipp.clone().prop_map(TestMessage::Case),
+        2 => (0..4_usize, ipp.clone()).prop_map(|(case, ipp)| TestMessage::Move(case, ipp)),
         4 => (ipp.clone(), 0..2_usize, prop::option::of(0..4_usize))
-            .prop_map(|(ipp, unique, case)| Sent::Document(ipp, unique, case)),
-        1 => ipp.prop_map(Sent::Update),
+            .prop_map(|(ipp, unique, case)| TestMessage::Document(ipp, unique, case)),
+        1 => ipp.prop_map(TestMessage::Update),
     ];
     prop::collection::vec(one, 1..16)
 }
@@ -324,7 +324,7 @@ proptest::proptest! {
         let mut documents = 0;
         for (minute, sent) in (0..).zip(&sent) {
             match sent {
-                Sent::Merge(pairs) => {
+                TestMessage::Merge(pairs) => {
                     let names: Vec<(String, String)> =
                         pairs.iter().map(|(new, old)| (name(*new), name(*old))).collect();
                     let pairs_named: Vec<(&str, &str)> =
@@ -338,19 +338,19 @@ proptest::proptest! {
                         proptest::prop_assert_eq!(before, world.everything());
                     }
                 }
-                Sent::Case(ipp) => {
+                TestMessage::Case(ipp) => {
                     let case = format!("C-{}", cases.len());
                     let told = told(&world.receive(&siu("S12", minute, &case, &name(*ipp))));
                     proptest::prop_assert_eq!(told, "accepted");
                     cases.push(*ipp);
                 }
-                Sent::Move(case, ipp) if *case < cases.len() => {
+                TestMessage::Move(case, ipp) if *case < cases.len() => {
                     let message = siu("S14", minute, &format!("C-{case}"), &name(*ipp));
                     proptest::prop_assert_eq!(told(&world.receive(&message)), "updated");
                     cases[*case] = *ipp;
                 }
-                Sent::Move(..) => {}
-                Sent::Document(ipp, unique, case) => {
+                TestMessage::Move(..) => {}
+                TestMessage::Document(ipp, unique, case) => {
                     let claimed = case.map(|case| format!("C-{case}")).unwrap_or_default();
                     let unique = format!("U{unique}");
                     let message = document(minute, &name(*ipp), &unique, &claimed);
@@ -359,7 +359,7 @@ proptest::proptest! {
                         documents += 1;
                     }
                 }
-                Sent::Update(ipp) => {
+                TestMessage::Update(ipp) => {
                     let message = format!(
                         "MSH|^~\\&|||||202504041{minute:03}||ADT^A31|1|P|2.5\r{}",
                         pid(&name(*ipp))
@@ -507,5 +507,5 @@ fn a_document_of_a_case_is_its_patients_and_is_not_written_when_the_case_moves()
     let mut view = world.view();
     view.apply(&changes).unwrap();
     let found = joined_wrongly(&view, &changes).unwrap().unwrap();
-    assert_eq!(found.wrong, Wrong::OtherPatient);
+    assert_eq!(found.wrong, Misplacement::OtherPatient);
 }

@@ -2,9 +2,9 @@
 
 use super::{created, demographics, given_names, network, read_ipp};
 use crate::cda::Cda;
-use crate::cda::header::{Header, PatientRole, places};
+use crate::cda::header::{CdaHeader, PatientRole, places};
 use crate::config::Facility;
-use crate::intake::identity::{self, At, IppRead};
+use crate::intake::identity::{self, IppRead, SourceLocation};
 use crate::intake::trail::Trail;
 use crate::intake::{Context, Decision, Stop};
 use crate::model::change::Record;
@@ -17,7 +17,7 @@ use crate::model::view::{View, ViewError};
 
 /// How a document came that is no file of its own, but a part of a message (interface.md 6).
 #[derive(Debug)]
-pub struct Carried<'c> {
+pub struct EmbeddedDocument<'c> {
     /// Whose it is, as the message says.
     pub patient: &'c Patient,
     /// The ids that the message gives it.
@@ -32,7 +32,7 @@ pub struct Carried<'c> {
 /// but an INS, one that nothing contradicts. Twins differ by their given names alone.
 pub(super) fn check_carried(
     patient: &PatientRole,
-    carried: &Carried<'_>,
+    carried: &EmbeddedDocument<'_>,
     view: &dyn View,
     facility: &Facility,
 ) -> Result<Result<(), Refusal>, ViewError> {
@@ -94,8 +94,8 @@ fn is_known_as_another(
 
 /// A document that came before: it answers to the ids of this message too.
 pub(super) fn answer_to_more<'m>(
-    header: &Header,
-    carried: &Carried<'_>,
+    header: &CdaHeader,
+    carried: &EmbeddedDocument<'_>,
     view: &dyn View,
     facility: &FacilityId,
 ) -> Result<Decision<'m>, ViewError> {
@@ -169,12 +169,12 @@ pub fn newcomer(
 }
 
 /// The patient's id of the message, for a document that gives none.
-pub(super) fn of_message(carried: &Carried<'_>) -> IppRead {
+pub(super) fn of_message(carried: &EmbeddedDocument<'_>) -> IppRead {
     IppRead {
         ipp: carried.patient.ipp.clone(),
         authority: carried.patient.authority.clone(),
         untyped: false,
         foreign: false,
-        place: At::Element(places::PATIENT_ID),
+        place: SourceLocation::Element(places::PATIENT_ID),
     }
 }

@@ -1105,7 +1105,10 @@ fn the_document_that_came_before_the_case_joins_it() {
         .unwrap()
         .unwrap();
     assert_eq!(world.versions(&document).len(), 1);
-    assert_eq!(document.attached, Attached::Case(CaseId::new("CASE-77")));
+    assert_eq!(
+        document.attached,
+        AttachmentPlace::Case(CaseId::new("CASE-77"))
+    );
 
     // The same unique id in another case and of another patient.
     let other = with(&[("CASE-77", "CASE-78")]);

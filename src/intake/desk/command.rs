@@ -3,15 +3,16 @@
 use chrono::{DateTime, Utc};
 
 use crate::config::Facility;
-use crate::intake::reporting::{self, Reported};
-use crate::intake::scheduling::{self, Found};
+use crate::intake::reporting::{self, ReportableCase};
+use crate::intake::scheduling::{self, SessionMatch};
 use crate::intake::siu;
 use crate::intake::{
-    Decided, Decision, DeskContext, Order, Redelivery, ReportOrder, Stop, Withdrawn, content, made,
+    Decision, DecisionResult, DeskContext, Order, Redelivery, ReportOrder, Stop, WithdrawalReason,
+    content, made,
 };
 use crate::model::case::{Case, CaseState, Completion};
 use crate::model::change::Record;
-use crate::model::document::{Attached, ContentType, Document, DocumentKind};
+use crate::model::document::{AttachmentPlace, ContentType, Document, DocumentKind};
 use crate::model::identifiers::{CaseId, ContentHash, FacilityId, Ipp, NoteId, SessionId};
 use crate::model::note::{Note, NoteReason};
 use crate::model::outcome::{Reason, Refusal, Verdict, Warning, WarningCode};
@@ -29,7 +30,7 @@ pub fn decide(
     pdf: Option<&[u8]>,
     view: &dyn View,
     context: &DeskContext<'_>,
-) -> Decided<'static> {
+) -> DecisionResult<'static> {
     if let Some(id) = &command.id
         && view.is_command_done(id)?
     {
@@ -85,8 +86,8 @@ fn session_asked_for(view: &dyn View, case: &Case) -> Result<Option<Session>, Vi
         return Ok(None);
     };
     Ok(match scheduling::find_session(view, date, pathway)? {
-        Found::Session(session) => Some(*session),
-        Found::NotFound | Found::Ambiguous => None,
+        SessionMatch::Session(session) => Some(*session),
+        SessionMatch::NotFound | SessionMatch::Ambiguous => None,
     })
 }
 
@@ -337,7 +338,7 @@ impl Desk<'_> {
         .filter(|session| session.state != SessionState::Cancelled);
         let mut decision = Decision::unchanged(Verdict::Updated);
         scheduling::tell(&mut decision, &case, "reopened by the desk".to_owned());
-        self.withdraw_report(&mut decision, &case, (Withdrawn::Reopened, time))?;
+        self.withdraw_report(&mut decision, &case, (WithdrawalReason::Reopened, time))?;
         match session {
             Some(session) => {
                 scheduling::schedule(self.view, &mut decision, &mut case, &session.id, "the desk")?
@@ -355,7 +356,7 @@ impl Desk<'_> {
             return Ok(Decision::unchanged(Verdict::Duplicate));
         }
         let mut decision = Decision::unchanged(Verdict::Updated);
-        self.withdraw_report(&mut decision, &case, (Withdrawn::Cancelled, time))?;
+        self.withdraw_report(&mut decision, &case, (WithdrawalReason::Cancelled, time))?;
         scheduling::cancel(self.view, &mut decision, &mut case, "the desk")?;
         decision.changes.push(Record::Case(case).into());
         Ok(decision)
@@ -365,7 +366,7 @@ impl Desk<'_> {
         &self,
         decision: &mut Decision<'static>,
         case: &Case,
-        why: (Withdrawn, DateTime<Utc>),
+        why: (WithdrawalReason, DateTime<Utc>),
     ) -> Result<(), ViewError> {
         match case.state {
             CaseState::Completed(_) => {
@@ -413,7 +414,7 @@ impl Desk<'_> {
             let document = self.view.document(&note.facility, id)?;
             documents.extend(document.filter(|document| {
                 document.kind == DocumentKind::Document
-                    && document.attached == Attached::Note(note.id.clone())
+                    && document.attached == AttachmentPlace::Note(note.id.clone())
             }));
         }
         Ok(documents)
@@ -549,14 +550,14 @@ impl Desk<'_> {
         patient: Patient,
         session: Session,
         completion: Completion,
-    ) -> Result<Reported, ViewError> {
-        Reported::new(self.view, self.facility, case, patient, session, completion)
+    ) -> Result<ReportableCase, ViewError> {
+        ReportableCase::new(self.view, self.facility, case, patient, session, completion)
     }
 
     fn order_report(
         &self,
         decision: Decision<'static>,
-        reported: Reported,
+        reported: ReportableCase,
         what: String,
         pdf: Option<&[u8]>,
         time: DateTime<Utc>,
@@ -714,7 +715,7 @@ fn ordered(
 }
 
 /// What the completion before said and this one does not: whoever corrects a word may not know that each says all anew.
-fn left_out(known: &Completion, reported: &Reported) -> Option<String> {
+fn left_out(known: &Completion, reported: &ReportableCase) -> Option<String> {
     let now = &reported.completion;
     let parts = [
         (

@@ -20,7 +20,7 @@ pub struct Rows<'t> {
 }
 
 impl Iterator for Rows<'_> {
-    type Item = Result<Row, Refusal>;
+    type Item = Result<CsvRow, Refusal>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let record = self.records.next()?;
@@ -39,7 +39,7 @@ struct Columns {
 
 /// One line of a list: its cells by column.
 #[derive(Debug)]
-pub struct Row {
+pub struct CsvRow {
     /// Its number in the file, from 1.
     pub line: usize,
     cells: HashMap<&'static str, String>,
@@ -71,7 +71,7 @@ impl<'t> Table<'t> {
     }
 }
 
-impl Row {
+impl CsvRow {
     /// The cell of a column, without the white space around it; none where the list has no such column.
     pub fn cell(&self, column: &str) -> Option<&str> {
         self.cells.get(column).map(|cell| cell.trim())
@@ -152,7 +152,7 @@ impl RawRecord {
         })
     }
 
-    fn row(self, columns: &Columns) -> Result<Row, Refusal> {
+    fn row(self, columns: &Columns) -> Result<CsvRow, Refusal> {
         let mut cells: HashMap<&'static str, String> = columns
             .named
             .values()
@@ -171,7 +171,7 @@ impl RawRecord {
             };
             cells.insert(*column, cell);
         }
-        Ok(Row {
+        Ok(CsvRow {
             line: self.line,
             cells,
         })

@@ -13,7 +13,7 @@ use crate::intake::{Decision, scheduling};
 use crate::model::case::Case;
 use crate::model::change::Record;
 use crate::model::outcome::{Reason, Refusal, Verdict};
-use crate::model::questionnaire::{FilledQuestionnaire, Section, Statement, WrittenByHand};
+use crate::model::questionnaire::{FilledQuestionnaire, ManualForm, Section, Statement};
 
 /// The columns of a table.
 const COLUMNS: [&str; 6] = ["section", "section_code", "label", "code", "value", "unit"];
@@ -174,7 +174,7 @@ pub(super) fn fill(
         number: former.as_ref().map_or(0, |it| it.number).saturating_add(1),
         filled_by: former.as_ref().and_then(|it| it.filled_by.clone()),
         time: former.as_ref().and_then(|former| former.time),
-        by_hand: (!sections.is_empty()).then_some(WrittenByHand { time, sections }),
+        by_hand: (!sections.is_empty()).then_some(ManualForm { time, sections }),
         questionnaire,
     };
     case.has_questionnaire = filled.filled_by.is_some() || filled.by_hand.is_some();

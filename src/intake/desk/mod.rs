@@ -146,9 +146,9 @@ keys! {
         /// The id of the case that is made.
         case_id: Option<CaseId>,
         /// Who submits the case.
-        submitter: Option<Person>,
+        submitter: Option<CommandPhysician>,
         /// Who leads.
-        lead: Option<Person>,
+        lead: Option<CommandPhysician>,
     }
 }
 
@@ -218,7 +218,7 @@ keys! {
         /// The facility.
         facility: FacilityId,
         /// The reports of the batches made since then.
-        since: Option<Since>,
+        since: Option<CommandTime>,
         /// Those of this batch.
         batch: Option<u64>,
     }
@@ -246,8 +246,9 @@ keys! {
 
 /// A physician as a command names one.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Person {
+// The name that an error of the JSON reader gives to who wrote the command.
+#[serde(rename = "Person", deny_unknown_fields)]
+pub struct CommandPhysician {
     /// The national number.
     pub rpps: String,
     /// Family name.
@@ -258,7 +259,7 @@ pub struct Person {
     pub given: Option<String>,
 }
 
-impl Person {
+impl CommandPhysician {
     fn physician(&self) -> Physician {
         let filled = |text: &Option<String>| text.clone().filter(|text| !text.trim().is_empty());
         let rpps = Some(Rpps::new(&self.rpps)).filter(|rpps| !rpps.as_str().is_empty());
@@ -272,19 +273,19 @@ impl Person {
 
 /// A time as people and programs write it: with an offset, or in the facility's time zone, or a day alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Since {
+pub enum CommandTime {
     /// With an offset.
     Instant(DateTime<Utc>),
     /// Without.
     Local(NaiveDateTime),
 }
 
-impl Since {
+impl CommandTime {
     fn instant(self, zone: Tz) -> DateTime<Utc> {
         match self {
-            Since::Instant(instant) => instant,
+            CommandTime::Instant(instant) => instant,
             // Within the range, no offset leads out of the calendar.
-            Since::Local(local) => zone
+            CommandTime::Local(local) => zone
                 .from_local_datetime(&local)
                 .earliest()
                 .map_or_else(|| local.and_utc(), |time| time.with_timezone(&Utc)),
@@ -292,11 +293,11 @@ impl Since {
     }
 }
 
-impl<'de> Deserialize<'de> for Since {
+impl<'de> Deserialize<'de> for CommandTime {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         let instant = DateTime::parse_from_rfc3339(&text)
-            .map(|time| Since::Instant(time.with_timezone(&Utc)))
+            .map(|time| CommandTime::Instant(time.with_timezone(&Utc)))
             .ok();
         let local = || {
             ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d %H:%M"]
@@ -309,15 +310,15 @@ impl<'de> Deserialize<'de> for Since {
                 .ok()
         };
         let since = instant
-            .or_else(|| local().or_else(day).map(Since::Local))
+            .or_else(|| local().or_else(day).map(CommandTime::Local))
             .ok_or_else(|| {
                 D::Error::custom(format_args!(
                     "expected a time such as 2025-04-01T13:00:00Z or 2025-04-01, found \"{text}\""
                 ))
             })?;
         let is_taken = match since {
-            Since::Instant(instant) => calendar::has_instant(instant),
-            Since::Local(local) => calendar::has_date(local.date()),
+            CommandTime::Instant(instant) => calendar::has_instant(instant),
+            CommandTime::Local(local) => calendar::has_date(local.date()),
         };
         match is_taken {
             true => Ok(since),
@@ -427,7 +428,7 @@ impl<'t> Commands<'t> {
 
     /// Each read, in their order.
     pub fn iter(&self) -> impl Iterator<Item = ParsedCommand<'t>> {
-        let mut start = Start::FILE;
+        let mut start = JsonLocation::FILE;
         let mut read_up_to = 0usize;
         self.commands.iter().map(move |json| {
             // The text of a command is a part of the file's: where it starts is the distance of the two.
@@ -447,16 +448,17 @@ pub fn parse(bytes: &[u8]) -> Result<Commands<'_>, Refusal> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let text = std::str::from_utf8(bytes).map_err(|error| {
         let before = bytes.get(..error.valid_up_to()).unwrap_or_default();
-        let at = Start::FILE.after(&String::from_utf8_lossy(before));
+        let at = JsonLocation::FILE.after(&String::from_utf8_lossy(before));
         Refusal::new(
             Reason::BadCommand,
             "expected JSON in UTF-8, found bytes that are not UTF-8",
         )
         .at(at.place())
     })?;
-    let file = Start::FILE;
+    let file = JsonLocation::FILE;
     let commands: Vec<&str> = if text.trim_start().starts_with('[') {
-        let list: List<'_> = serde_json::from_str(text).map_err(|error| file.refusal(&error))?;
+        let list: ElementTexts<'_> =
+            serde_json::from_str(text).map_err(|error| file.refusal(&error))?;
         list.0
     } else {
         let only: &RawValue = serde_json::from_str(text).map_err(|error| file.refusal(&error))?;
@@ -473,19 +475,22 @@ pub fn parse(bytes: &[u8]) -> Result<Commands<'_>, Refusal> {
 }
 
 /// The texts of a list's elements, no more than there may be.
-struct List<'t>(Vec<&'t str>);
+struct ElementTexts<'t>(Vec<&'t str>);
 
-impl<'t> Deserialize<'t> for List<'t> {
+impl<'t> Deserialize<'t> for ElementTexts<'t> {
     fn deserialize<D: Deserializer<'t>>(deserializer: D) -> Result<Self, D::Error> {
         struct Elements;
         impl<'t> Visitor<'t> for Elements {
-            type Value = List<'t>;
+            type Value = ElementTexts<'t>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a list of commands")
             }
 
-            fn visit_seq<A: SeqAccess<'t>>(self, mut list: A) -> Result<List<'t>, A::Error> {
+            fn visit_seq<A: SeqAccess<'t>>(
+                self,
+                mut list: A,
+            ) -> Result<ElementTexts<'t>, A::Error> {
                 let mut texts = Vec::new();
                 while let Some(command) = list.next_element::<&RawValue>()? {
                     if texts.len() == MAX_COMMANDS {
@@ -495,7 +500,7 @@ impl<'t> Deserialize<'t> for List<'t> {
                     }
                     texts.push(command.get());
                 }
-                Ok(List(texts))
+                Ok(ElementTexts(texts))
             }
         }
         deserializer.deserialize_seq(Elements)
@@ -511,7 +516,7 @@ struct Common {
     time: Option<DateTime<Utc>>,
 }
 
-fn read(json: &str, start: Start) -> Result<Command, Refusal> {
+fn read(json: &str, start: JsonLocation) -> Result<Command, Refusal> {
     let common: Common = start.json(json)?;
     let action = match common.command.as_str() {
         "schedule" => Action::Schedule(start.json(json)?),
@@ -546,12 +551,12 @@ fn read(json: &str, start: Start) -> Result<Command, Refusal> {
 
 /// Where some JSON starts in its file: lines and columns count from 1, columns in bytes as in [`serde_json`].
 #[derive(Debug, Clone, Copy)]
-struct Start {
+struct JsonLocation {
     line: usize,
     column: usize,
 }
 
-impl Start {
+impl JsonLocation {
     const FILE: Self = Self { line: 1, column: 1 };
 
     /// Where what follows this text starts.
@@ -823,7 +828,7 @@ mod tests {
             ("2025-04-01T13:00", "2025-04-01T11:00:00Z"),
             ("2025-04-01", "2025-03-31T22:00:00Z"),
         ] {
-            let since: Since = serde_json::from_value(text.into()).unwrap();
+            let since: CommandTime = serde_json::from_value(text.into()).unwrap();
             assert_eq!(
                 since.instant(chrono_tz::Europe::Paris),
                 instant.parse::<DateTime<Utc>>().unwrap(),

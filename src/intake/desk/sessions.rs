@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{NaiveDate, NaiveTime};
 
 use super::command::leave_session;
-use super::csv::{Row, Table, bad_csv, lines_in, place};
-use crate::intake::{Decided, Decision, DeskContext};
+use super::csv::{CsvRow, Table, bad_csv, lines_in, place};
+use crate::intake::{Decision, DecisionResult, DeskContext};
 use crate::model::calendar;
 use crate::model::case::CaseState;
 use crate::model::change::{Change, Record, Subject};
@@ -17,7 +17,7 @@ use crate::model::identifiers::{PathwayId, Rpps, SessionId};
 use crate::model::note::NoteReason;
 use crate::model::outcome::{Refusal, Verdict, Warning, WarningCode};
 use crate::model::patient::{Physician, PhysicianNumber};
-use crate::model::session::{By, Session, SessionState};
+use crate::model::session::{Session, SessionKey, SessionState};
 use crate::model::view::{View, ViewError};
 
 /// Of sessions that are alike, so many are named.
@@ -42,7 +42,7 @@ pub fn decide_sessions(
     bytes: &[u8],
     view: &dyn View,
     _context: &DeskContext<'_>,
-) -> Decided<'static> {
+) -> DecisionResult<'static> {
     let table = Table::open(text_of(bytes)?, &COLUMNS, "id")?;
     let mut decision = Decision::unchanged(Verdict::Duplicate);
     let mut lines: HashMap<SessionId, usize> = HashMap::new();
@@ -88,9 +88,17 @@ pub fn decide_sessions(
 }
 
 /// By what a case finds its session: sessions that have it in common on one date cannot be told apart.
-fn address(session: &Session) -> Option<(By, &PathwayId)> {
-    let by_pathway = session.pathway_id.as_ref().map(|id| (By::Pathway, id));
-    by_pathway.or_else(|| session.family_id.as_ref().map(|id| (By::Family, id)))
+fn address(session: &Session) -> Option<(SessionKey, &PathwayId)> {
+    let by_pathway = session
+        .pathway_id
+        .as_ref()
+        .map(|id| (SessionKey::Pathway, id));
+    by_pathway.or_else(|| {
+        session
+            .family_id
+            .as_ref()
+            .map(|id| (SessionKey::Family, id))
+    })
 }
 
 /// Warns of each planned session that the list changes and that another one on its date is like, naming all of them.
@@ -105,7 +113,7 @@ fn warn_of_alike(
             changed.insert(&session.id, session);
         }
     }
-    let mut listed: BTreeMap<(NaiveDate, By, &PathwayId), Vec<&Session>> = BTreeMap::new();
+    let mut listed: BTreeMap<(NaiveDate, SessionKey, &PathwayId), Vec<&Session>> = BTreeMap::new();
     for session in changed.values().copied() {
         if let (SessionState::Planned, Some((by, id))) = (session.state, address(session)) {
             let alike = listed.entry((session.date, by, id)).or_default();
@@ -129,8 +137,8 @@ fn warn_of_alike(
             more => format!(" and {more} more"),
         };
         let (what, column) = match by {
-            By::Pathway => ("pathway", "pathway_id"),
-            By::Family => ("family", "family_id"),
+            SessionKey::Pathway => ("pathway", "pathway_id"),
+            SessionKey::Family => ("family", "family_id"),
         };
         let message = format!(
             "expected one planned session of the {what} {id} on {date}, found {names}{more}: cases that ask for it wait, unscheduled, until the desk chooses"
@@ -183,7 +191,7 @@ fn text_of(bytes: &[u8]) -> Result<&str, Refusal> {
 }
 
 /// The line of a session.
-struct Cells(Row);
+struct Cells(CsvRow);
 
 impl Cells {
     fn cell(&self, column: &str) -> Option<&str> {
@@ -363,7 +371,7 @@ mod tests {
     const HEADER: &str =
         "id,label,date,start,pathway_id,family_id,lead_rpps,lead_family,lead_given,state";
 
-    fn decide(world: &World, list: &[u8]) -> Decided<'static> {
+    fn decide(world: &World, list: &[u8]) -> DecisionResult<'static> {
         let config = Config::demo(Path::new("spool"));
         let context = DeskContext {
             config: &config,

@@ -1,9 +1,11 @@
 //! A CDA of a meeting that came within a message: it is a document, and does what a file of it does (interface.md 5).
 
-use super::{CdaHead, File, Flow, Ids, Sent, Status, Stop};
+use super::{
+    CdaIdentifiers, DocumentFile, DocumentFlow, DocumentIds, DocumentStatus, ObxDocument, Stop,
+};
 use crate::cda;
 use crate::hl7::Timestamp;
-use crate::intake::cdar2::{self, Carried};
+use crate::intake::cdar2::{self, EmbeddedDocument};
 use crate::intake::{Content, Decision, identity, route};
 use crate::model::change::{Change, Record, Subject};
 use crate::model::document::{ContentType, Document};
@@ -11,9 +13,9 @@ use crate::model::outcome::{Location, Reason, Refusal, Verdict};
 use crate::model::patient::Patient;
 use crate::model::view::{View, ViewError};
 
-impl<'m> Flow<'_, 'm> {
+impl<'m> DocumentFlow<'_, 'm> {
     /// Whether a CDA is one that puts a case before a session.
-    pub(super) fn schedules(&self, head: &CdaHead) -> bool {
+    pub(super) fn schedules(&self, head: &CdaIdentifiers) -> bool {
         let accepted = &self.facility.cda.document_codes;
         head.code
             .as_ref()
@@ -21,7 +23,11 @@ impl<'m> Flow<'_, 'm> {
     }
 
     /// The time of a CDA must not be ahead of ours: versions go by it.
-    pub(super) fn check_time_of(&self, head: &CdaHead, sent: &Sent<'m>) -> Result<(), Refusal> {
+    pub(super) fn check_time_of(
+        &self,
+        head: &CdaIdentifiers,
+        sent: &ObxDocument<'m>,
+    ) -> Result<(), Refusal> {
         let written = head.effective_time.as_deref();
         let Some(Ok(time)) = written.map(Timestamp::parse) else {
             return Ok(());
@@ -34,17 +40,17 @@ impl<'m> Flow<'_, 'm> {
     /// Decides on a CDA as on a file of it, which is the document too.
     pub(super) fn schedule(
         &mut self,
-        sent: &Sent<'m>,
+        sent: &ObxDocument<'m>,
         patient: &Patient,
-        file: File,
-        ids: &Ids,
+        file: DocumentFile,
+        ids: &DocumentIds,
         known: Option<Document>,
     ) -> Result<Verdict, Stop> {
         let bytes = cda::without_framing(&file.bytes);
         let refused = |refusal: Refusal| Stop::Refused(refused_within(sent, refusal));
         route::check_key_in_document(bytes, self.facility).map_err(refused)?;
         let cda = cda::parse(bytes).map_err(refused)?;
-        let carried = Carried {
+        let carried = EmbeddedDocument {
             patient,
             ids: &ids.own,
             known,
@@ -64,7 +70,7 @@ impl<'m> Flow<'_, 'm> {
     }
 
     /// Takes over what was decided on a part of the message.
-    fn absorb(&mut self, sent: &Sent<'m>, decision: Decision<'_>) -> Verdict {
+    fn absorb(&mut self, sent: &ObxDocument<'m>, decision: Decision<'_>) -> Verdict {
         for change in decision.changes {
             match &change {
                 Change::Put(Record::Case(case)) => {
@@ -114,7 +120,7 @@ impl<'m> Flow<'_, 'm> {
     /// The patient of a PID who is not known, as a CDA of the same PID makes one that schedules.
     pub(super) fn newcomer(
         &mut self,
-        sent: &Sent<'m>,
+        sent: &ObxDocument<'m>,
         refusal: &Refusal,
     ) -> Result<Option<Patient>, Stop> {
         let Some(pid) = sent
@@ -132,8 +138,8 @@ impl<'m> Flow<'_, 'm> {
         if let Some(found) = found.find(|found| found.patient.ipp == ipp) {
             return Ok(Some(found.patient.clone()));
         }
-        let of_pid = |it: &&Sent<'m>| {
-            it.status != Status::Delete
+        let of_pid = |it: &&ObxDocument<'m>| {
+            it.status != DocumentStatus::Delete
                 && it
                     .pid
                     .is_some_and(|own| own.occurrence() == pid.occurrence())
@@ -141,7 +147,7 @@ impl<'m> Flow<'_, 'm> {
         let sent = self.sent.iter().filter(of_pid).find_map(|sent| {
             let decoded = self.content(sent).ok()?;
             let is_cda = decoded.content_type == ContentType::Cda;
-            let schedules = is_cda && self.schedules(&CdaHead::read(&decoded.bytes));
+            let schedules = is_cda && self.schedules(&CdaIdentifiers::read(&decoded.bytes));
             schedules.then_some((sent, decoded.bytes))
         });
         let Some((sent, bytes)) = sent else {
@@ -172,7 +178,7 @@ impl<'m> Flow<'_, 'm> {
 }
 
 /// A place of a document that stands in an OBX.
-fn within(sent: &Sent<'_>, path: &str) -> Location {
+fn within(sent: &ObxDocument<'_>, path: &str) -> Location {
     let mut place: Location = sent.value.position().into();
     if !path.is_empty() {
         place.shown = format!("{} {path}", place.shown);
@@ -180,7 +186,7 @@ fn within(sent: &Sent<'_>, path: &str) -> Location {
     place
 }
 
-fn refused_within(sent: &Sent<'_>, mut refusal: Refusal) -> Refusal {
+fn refused_within(sent: &ObxDocument<'_>, mut refusal: Refusal) -> Refusal {
     let path = refusal.place.take().map(|place| place.shown);
     refusal.at(within(sent, &path.unwrap_or_default()))
 }

@@ -217,7 +217,10 @@ fn a_document_is_kept_under_its_name() {
         assert_eq!(notes.len(), 1);
         assert_eq!(notes[0].reason, NoteReason::NoCase);
         assert_eq!(notes[0].documents, std::slice::from_ref(&document.id));
-        assert_eq!(document.attached, Attached::Note(notes[0].id.clone()));
+        assert_eq!(
+            document.attached,
+            AttachmentPlace::Note(notes[0].id.clone())
+        );
     }
 }
 
@@ -453,7 +456,7 @@ fn a_case_is_claimed_or_hinted_at() {
         assert_eq!(document.awaits.as_ref().map(CaseId::as_str), awaits);
         match joined {
             Some(case) => {
-                assert_eq!(document.attached, Attached::Case(CaseId::new(case)));
+                assert_eq!(document.attached, AttachmentPlace::Case(CaseId::new(case)));
                 assert_eq!(world.documents_of(case), [document.id]);
                 assert!(world.notes("1").is_empty());
             }
@@ -488,7 +491,7 @@ fn a_document_waits_for_its_case_unless_the_identity_differs() {
     let document = only_document(&waiting);
     assert_eq!(
         document.attached,
-        Attached::Case(CaseId::new("C-9")),
+        AttachmentPlace::Case(CaseId::new("C-9")),
         "whatever the state of the case"
     );
     assert_eq!(waiting.documents_of("C-9"), [document.id]);
@@ -585,7 +588,7 @@ fn life(messages: &[String]) -> (Vec<String>, Vec<(usize, bool)>) {
 }
 
 /// What is tried, the messages, what is told of each, and the documents left: their versions, and whether deleted.
-type Row = (
+type DocumentExample = (
     &'static str,
     Vec<String>,
     Vec<&'static str>,
@@ -595,7 +598,7 @@ type Row = (
 #[test]
 fn a_document_lives_by_its_ids() {
     let f = |time: &str, id: &str| mdm("T02", time, id, "", "", "F");
-    let rows: Vec<Row> = vec![
+    let rows: Vec<DocumentExample> = vec![
         (
             "the same id again is the next version, whatever the event",
             vec![f("1", "D1"), mdm("T08", "2", "D1^^", "", "", "")],
@@ -890,7 +893,7 @@ fn a_version_with_a_case_takes_the_document_along() {
         std::slice::from_ref(&document.id)
     );
     assert_eq!(world.versions(&document).len(), 3);
-    assert_eq!(document.attached, Attached::Case(CaseId::new("C-3")));
+    assert_eq!(document.attached, AttachmentPlace::Case(CaseId::new("C-3")));
 }
 
 #[test]
@@ -909,7 +912,7 @@ fn a_document_in_a_case_stays_there_when_it_claims_an_unknown_one() {
     assert_eq!(warnings[0].place.as_ref().unwrap().shown, "TXA-14.1");
     assert!(world.notes("1").is_empty());
     let document = only_document(&world);
-    assert_eq!(document.attached, Attached::Case(CaseId::new("C-1")));
+    assert_eq!(document.attached, AttachmentPlace::Case(CaseId::new("C-1")));
     assert_eq!(world.versions(&document).len(), 2);
     assert_eq!(world.documents_of("C-1"), [document.id]);
 }

@@ -92,12 +92,15 @@ fn what_is_written_is_compared_with_what_the_document_says() {
         let (together, differing) = together(&document, &by_hand);
         let found = together.sections[0].statements[1].by_hand.clone().unwrap();
         let expected = match expected {
-            "" => ByHand::Same,
-            "alone" => ByHand::Alone,
-            other => ByHand::Differs(other.to_owned()),
+            "" => ManualComparison::Same,
+            "alone" => ManualComparison::Alone,
+            other => ManualComparison::Differs(other.to_owned()),
         };
         assert_eq!(found, expected, "{document:?} {value} {unit}");
-        assert_eq!(differing, usize::from(matches!(found, ByHand::Differs(_))));
+        assert_eq!(
+            differing,
+            usize::from(matches!(found, ManualComparison::Differs(_)))
+        );
         assert_eq!(together.sections.len(), 1);
     }
 }
@@ -181,9 +184,9 @@ fn what_is_meant_is_found_by_code_else_by_label() {
         assert_eq!(section.by_hand, number.is_none());
         let found = section.statements.last().unwrap().by_hand.clone().unwrap();
         let expected = match expected {
-            "same" => ByHand::Same,
-            "alone" => ByHand::Alone,
-            other => ByHand::Differs(other.to_owned()),
+            "same" => ManualComparison::Same,
+            "alone" => ManualComparison::Alone,
+            other => ManualComparison::Differs(other.to_owned()),
         };
         assert_eq!(found, expected, "{title} {label}");
     }
@@ -236,7 +239,7 @@ proptest! {
             .into_iter()
             .filter(|statement| statement.by_hand.is_some())
             .collect();
-        let marked = written.iter().filter(|it| matches!(it.by_hand, Some(ByHand::Differs(_)))).count();
+        let marked = written.iter().filter(|it| matches!(it.by_hand, Some(ManualComparison::Differs(_)))).count();
         prop_assert_eq!(marked, differing);
         for statement in &mut written {
             statement.by_hand = None;

@@ -14,7 +14,7 @@ use krilla::error::KrillaError;
 use krilla::image::Image;
 use krilla::metadata::{self, Metadata};
 
-use self::page::{Column, Composer, Edges, Entry, FAINT, Style};
+use self::page::{Composer, FAINT, PageEdges, Style, TableCell, TableColumn};
 use crate::config::layout::{Captions, Layout, Part};
 use crate::model::name::fold;
 use crate::model::visible::is_blank;
@@ -42,13 +42,13 @@ pub struct Frcp {
     /// Who took part.
     pub participants: Participants,
     /// Whom the form names besides, with what each is there for.
-    pub people: Vec<Participant>,
+    pub people: Vec<SessionParticipant>,
     /// The identity that a message or document of the case gave, where it is another than the patient's.
     pub mismatch: Option<MismatchBlock>,
     /// Everything that was said about the quorum; the document itself never concludes on it.
     pub quorum: Vec<Quorum>,
     /// The questionnaire.
-    pub sections: Vec<Section>,
+    pub sections: Vec<SectionBlock>,
     /// Label and value of what the desk wrote at `complete`.
     pub items: Vec<(String, String)>,
     /// Name, date and kind of each document of the case besides the form.
@@ -56,7 +56,7 @@ pub struct Frcp {
     /// The decision; may be empty.
     pub decision: String,
     /// Who validated the decision, where the desk said so.
-    pub validator: Option<Participant>,
+    pub validator: Option<SessionParticipant>,
     /// Who answers for the form, and when they signed it.
     pub authenticator: Option<(String, Option<String>)>,
     /// Which report this is; none for the form of a case that is still to be discussed, which shows no decision.
@@ -75,12 +75,12 @@ pub struct ReportBlock {
     /// The time of the last `complete`, where a message renewed the report since and nobody validated this version.
     pub validated: Option<DateTime<FixedOffset>>,
     /// The version that it takes the place of.
-    pub replaces: Option<Replaced>,
+    pub replaces: Option<PreviousVersion>,
 }
 
 /// A version that another one takes the place of.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Replaced {
+pub struct PreviousVersion {
     /// Its number.
     pub version: u32,
     /// The time of its `complete`, in the facility's time zone.
@@ -166,7 +166,7 @@ pub struct PhysicianLine {
 
 /// Someone who took part in the session.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Participant {
+pub struct SessionParticipant {
     /// RPPS, if the desk gave it.
     pub rpps: Option<String>,
     /// Family name.
@@ -183,21 +183,21 @@ pub struct Quorum {
     /// In their words.
     pub said: String,
     /// Who said it.
-    pub source: Source,
+    pub source: InformationSource,
 }
 
 /// Who took part, and who says so.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Participants {
     /// They.
-    pub people: Vec<Participant>,
+    pub people: Vec<SessionParticipant>,
     /// Who says so.
-    pub source: Source,
+    pub source: InformationSource,
 }
 
 /// Who said something about the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Source {
+pub enum InformationSource {
     /// The desk, in its `complete`.
     #[default]
     Desk,
@@ -207,24 +207,24 @@ pub enum Source {
 
 /// A section of the questionnaire.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Section {
+pub struct SectionBlock {
     /// Its title.
     pub title: String,
     /// Its code, which stands in for a missing title.
     pub code: Option<String>,
     /// Its statements, in the order of the questionnaire.
-    pub rows: Vec<Row>,
+    pub rows: Vec<StatementRow>,
     /// Its text for a reader, as far as its statements do not say it.
-    pub narrative: Vec<Narrated>,
+    pub narrative: Vec<NarrativePart>,
     /// Its pictures.
     pub figures: Vec<Figure>,
     /// The sections in it.
-    pub sections: Vec<Section>,
+    pub sections: Vec<SectionBlock>,
 }
 
 /// A part of a section's text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Narrated {
+pub enum NarrativePart {
     /// A line.
     Line(String),
     /// A table; its head may be empty, and its rows may end before its last column.
@@ -247,7 +247,7 @@ pub struct Figure {
 
 /// A statement of the questionnaire.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Row {
+pub struct StatementRow {
     /// What it is about.
     pub label: String,
     /// What it says.
@@ -283,7 +283,7 @@ impl From<KrillaError> for FrcpError {
     }
 }
 
-/// A mood code of HL7 version 3 (`ActMood`) in words, for [`Row::qualifier`].
+/// A mood code of HL7 version 3 (`ActMood`) in words, for [`StatementRow::qualifier`].
 pub fn mood(code: &str) -> &str {
     match code {
         "EVN" => "Réalisé",
@@ -307,7 +307,7 @@ pub fn mood(code: &str) -> &str {
 
 /// A document, rendered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rendered {
+pub struct RenderedPdf {
     /// The PDF.
     pub pdf: Vec<u8>,
     /// What it shows as codes.
@@ -320,7 +320,7 @@ pub fn render(frcp: &Frcp) -> Result<Vec<u8>, FrcpError> {
 }
 
 /// The document in the operator's layout.
-pub fn render_with(frcp: &Frcp, layout: &Layout) -> Result<Rendered, FrcpError> {
+pub fn render_with(frcp: &Frcp, layout: &Layout) -> Result<RenderedPdf, FrcpError> {
     let captions = &layout.captions;
     let mut page = Composer::new(layout)?;
     title(&mut page, frcp, layout);
@@ -358,13 +358,13 @@ pub fn render_with(frcp: &Frcp, layout: &Layout) -> Result<Rendered, FrcpError> 
         None => [captions.to_discuss.clone(), String::new()],
     };
     let coded = page.fonts.coded();
-    let pdf = page.finish(Edges {
+    let pdf = page.finish(PageEdges {
         head: &head,
         foot: [&foot[0], &foot[1]],
         page: &captions.page,
         metadata: description(frcp),
     })?;
-    Ok(Rendered { pdf, coded })
+    Ok(RenderedPdf { pdf, coded })
 }
 
 /// What the file says about itself; names stay inside the document.
@@ -499,7 +499,7 @@ fn validated_pair<'c>(report: &ReportBlock, captions: &'c Captions) -> (&'c str,
 }
 
 /// Which version it is, of which one it takes the place, and what has changed.
-fn replacement(version: u32, replaced: &Replaced, captions: &Captions) -> String {
+fn replacement(version: u32, replaced: &PreviousVersion, captions: &Captions) -> String {
     let mut said = format!(
         "{} {version} – {} {} {} {} {} {}",
         captions.version,
@@ -634,14 +634,14 @@ fn participants(page: &mut Composer, frcp: &Frcp, captions: &Captions) {
         return;
     }
     page.heading(2, &captions.participants);
-    if *source == Source::Questionnaire && !people.is_empty() {
+    if *source == InformationSource::Questionnaire && !people.is_empty() {
         page.caption(&captions.participants_of_questionnaire);
     }
     if !people.is_empty() {
         present(page, people, captions);
     }
     // Whom the form expects to come is not counted as come.
-    if *source == Source::Desk && !people.is_empty() {
+    if *source == InformationSource::Desk && !people.is_empty() {
         page.space(4.0);
         let present = format!("{} : {}", captions.present, count(people));
         page.paragraph(&present, page.body());
@@ -651,7 +651,7 @@ fn participants(page: &mut Composer, frcp: &Frcp, captions: &Captions) {
 }
 
 /// A table of people: what they are there for, name, and number.
-fn present(page: &mut Composer, participants: &[Participant], captions: &Captions) {
+fn present(page: &mut Composer, participants: &[SessionParticipant], captions: &Captions) {
     let rows: Vec<_> = participants
         .iter()
         .map(|participant| {
@@ -685,8 +685,8 @@ fn quorum(page: &mut Composer, said: &[Quorum], captions: &Captions) {
     }
     for Quorum { said, source } in said {
         let source = match source {
-            Source::Desk => &captions.quorum_of_desk,
-            Source::Questionnaire => &captions.quorum_of_questionnaire,
+            InformationSource::Desk => &captions.quorum_of_desk,
+            InformationSource::Questionnaire => &captions.quorum_of_questionnaire,
         };
         page.paragraph(
             &format!("{} : {said} ({source})", captions.quorum),
@@ -696,7 +696,7 @@ fn quorum(page: &mut Composer, said: &[Quorum], captions: &Captions) {
 }
 
 /// `3 (oncologue × 2, chirurgien)`.
-fn count(participants: &[Participant]) -> String {
+fn count(participants: &[SessionParticipant]) -> String {
     let mut roles: Vec<(&str, usize)> = Vec::new();
     for role in participants.iter().map(|it| it.role.trim()) {
         match roles.iter_mut().find(|(known, _)| *known == role) {
@@ -720,7 +720,7 @@ fn count(participants: &[Participant]) -> String {
 }
 
 fn people(page: &mut Composer, columns: [(&String, f32); 3], rows: &[[String; 3]]) {
-    let columns = columns.map(|(title, share)| Column { title, share });
+    let columns = columns.map(|(title, share)| TableColumn { title, share });
     let (plain, strong) = (page.body(), page.strong());
     page.table(
         &columns,
@@ -728,7 +728,7 @@ fn people(page: &mut Composer, columns: [(&String, f32); 3], rows: &[[String; 3]
             texts
                 .iter()
                 .zip([plain, strong, plain])
-                .map(|(text, style)| Entry {
+                .map(|(text, style)| TableCell {
                     text,
                     style,
                     indent: 0.0,
@@ -754,14 +754,14 @@ fn questionnaire(page: &mut Composer, frcp: &Frcp, captions: &Captions) {
 }
 
 /// One table layout for all sections, so that their columns stand below each other.
-fn has_qualifier(section: &Section) -> bool {
+fn has_qualifier(section: &SectionBlock) -> bool {
     section.rows.iter().any(|row| row.qualifier.is_some())
         || section.sections.iter().any(has_qualifier)
 }
 
 fn section(
     page: &mut Composer,
-    section: &Section,
+    section: &SectionBlock,
     level: u16,
     qualified: bool,
     captions: &Captions,
@@ -773,15 +773,15 @@ fn section(
     page.heading(level, &shown(title, captions));
     if !section.rows.is_empty() {
         let columns = [
-            Column {
+            TableColumn {
                 title: &captions.label,
                 share: if qualified { 0.37 } else { 0.40 },
             },
-            Column {
+            TableColumn {
                 title: &captions.value,
                 share: if qualified { 0.46 } else { 0.60 },
             },
-            Column {
+            TableColumn {
                 title: &captions.mood,
                 share: 0.17,
             },
@@ -804,20 +804,20 @@ fn section(
                     false => (faint, shown_ref(&row.value, captions)),
                 };
                 let mut entries = vec![
-                    Entry {
+                    TableCell {
                         text: shown_ref(&row.label, captions),
                         style: label,
                         // Deeper than this, the label would have no room left.
                         indent: f32::from(row.depth.min(8)) * 9.0,
                     },
-                    Entry {
+                    TableCell {
                         text: value,
                         style: plain,
                         indent: 0.0,
                     },
                 ];
                 if qualified {
-                    entries.push(Entry {
+                    entries.push(TableCell {
                         text: match (&row.qualifier, gathers) {
                             (None, true) => BLANK,
                             (qualifier, _) => {
@@ -839,8 +839,8 @@ fn section(
         }
         for part in &section.narrative {
             match part {
-                Narrated::Line(line) => page.paragraph(line, page.body()),
-                Narrated::Table { head, rows } => narrated_table(page, head, rows),
+                NarrativePart::Line(line) => page.paragraph(line, page.body()),
+                NarrativePart::Table { head, rows } => narrated_table(page, head, rows),
             }
         }
     } else if section.rows.is_empty() && section.sections.is_empty() {
@@ -891,10 +891,10 @@ fn narrated_table(page: &mut Composer, head: &[String], rows: &[Vec<String>]) {
         })
         .collect();
     let all = weights.iter().sum::<usize>().max(1) as f32;
-    let columns: Vec<Column> = weights
+    let columns: Vec<TableColumn> = weights
         .iter()
         .enumerate()
-        .map(|(column, weight)| Column {
+        .map(|(column, weight)| TableColumn {
             title: head.get(column).map_or("", String::as_str),
             share: *weight as f32 / all,
         })
@@ -906,7 +906,7 @@ fn narrated_table(page: &mut Composer, head: &[String], rows: &[Vec<String>]) {
         rows.iter().map(|row| {
             let cells = (0..count).map(|column| row.get(column).map_or("", String::as_str));
             cells
-                .map(|text| Entry {
+                .map(|text| TableCell {
                     text: if text.trim().is_empty() { BLANK } else { text },
                     style,
                     indent: 0.0,
@@ -923,11 +923,11 @@ fn items(page: &mut Composer, frcp: &Frcp, captions: &Captions) {
     }
     page.heading(2, &captions.items);
     let columns = [
-        Column {
+        TableColumn {
             title: &captions.label,
             share: 0.40,
         },
-        Column {
+        TableColumn {
             title: &captions.value,
             share: 0.60,
         },
@@ -942,7 +942,7 @@ fn items(page: &mut Composer, frcp: &Frcp, captions: &Captions) {
             };
             [(label, faint), (value, style)]
                 .into_iter()
-                .map(|(text, style)| Entry {
+                .map(|(text, style)| TableCell {
                     text: shown_ref(text, captions),
                     style,
                     indent: 0.0,
@@ -963,12 +963,12 @@ fn documents(page: &mut Composer, frcp: &Frcp, captions: &Captions) {
         (&captions.document_date, 0.24),
         (&captions.document_type, 0.20),
     ];
-    let columns = columns.map(|(title, share)| Column { title, share });
+    let columns = columns.map(|(title, share)| TableColumn { title, share });
     let style = page.body();
     page.table(
         &columns,
         frcp.documents.iter().map(|texts| {
-            let cells = texts.iter().map(|text| Entry {
+            let cells = texts.iter().map(|text| TableCell {
                 text: shown_ref(text, captions),
                 style,
                 indent: 0.0,

@@ -1,6 +1,6 @@
 //! Pages: the flow of rows down A4 sheets, and their drawing as a tagged PDF/A-2b.
 //!
-//! Everything on a page is a [`Row`] of cells with lines: a paragraph, a table row, the decision's
+//! Everything on a page is a row of cells with lines: a paragraph, a table row, the decision's
 //! box. Rows are first placed on [`Sheet`]s; when their number is known, all are drawn.
 
 use std::collections::BTreeMap;
@@ -71,7 +71,7 @@ struct Node {
 }
 
 /// A line placed in a cell.
-struct Line {
+struct CellLine {
     text: String,
     style: Style,
     node: Option<NodeId>,
@@ -82,7 +82,7 @@ struct Line {
 /// A column of lines that begins `x` points right of the left margin.
 pub(super) struct Cell {
     x: f32,
-    lines: Vec<Line>,
+    lines: Vec<CellLine>,
 }
 
 /// What surrounds a row.
@@ -99,14 +99,14 @@ pub(super) struct Frame {
 }
 
 /// A column of a table.
-pub(super) struct Column<'a> {
+pub(super) struct TableColumn<'a> {
     pub title: &'a str,
     /// Its share of the width.
     pub share: f32,
 }
 
 /// The text of one table cell.
-pub(super) struct Entry<'a> {
+pub(super) struct TableCell<'a> {
     pub text: &'a str,
     pub style: Style,
     pub indent: f32,
@@ -120,7 +120,7 @@ struct Head {
 
 /// What is to stay with what follows it: headings, and the head of a table.
 #[derive(Clone, Copy)]
-struct Held {
+struct HeadBlock {
     /// The sheet, and where on it what is held begins.
     sheet: usize,
     marks: usize,
@@ -131,7 +131,7 @@ enum Mark {
     Line {
         x: f32,
         baseline: f32,
-        line: Line,
+        line: CellLine,
     },
     Area {
         area: [f32; 4],
@@ -166,7 +166,7 @@ struct Bookmark {
 }
 
 /// What stands at the edges of the sheets and in the PDF's own description.
-pub(super) struct Edges<'a> {
+pub(super) struct PageEdges<'a> {
     pub head: &'a str,
     pub foot: [&'a str; 2],
     pub page: &'a str,
@@ -184,7 +184,7 @@ pub(super) struct Composer<'a> {
     logo: Option<(f32, f32)>,
     /// Whether nothing stands below the last heading yet.
     headed: bool,
-    held: Option<Held>,
+    held: Option<HeadBlock>,
     nodes: Vec<Node>,
     bookmarks: Vec<Bookmark>,
 }
@@ -291,7 +291,7 @@ impl<'a> Composer<'a> {
             x,
             lines: lines
                 .into_iter()
-                .map(|text| Line {
+                .map(|text| CellLine {
                     text,
                     style,
                     node,
@@ -316,8 +316,8 @@ impl<'a> Composer<'a> {
     }
 
     /// Holds what stands from here on until something follows it.
-    fn hold(&mut self) -> Held {
-        let here = Held {
+    fn hold(&mut self) -> HeadBlock {
+        let here = HeadBlock {
             sheet: self.done.len(),
             marks: self.sheet.marks.len(),
             y: self.y,
@@ -350,7 +350,7 @@ impl<'a> Composer<'a> {
             bookmark.sheet += 1;
             bookmark.y += by;
         }
-        self.held = Some(Held {
+        self.held = Some(HeadBlock {
             sheet: self.done.len(),
             marks: 0,
             y: TOP,
@@ -517,7 +517,11 @@ impl<'a> Composer<'a> {
     }
 
     /// A table whose head stands again on every sheet that it reaches.
-    pub fn table<'e>(&mut self, columns: &[Column], rows: impl Iterator<Item = Vec<Entry<'e>>>) {
+    pub fn table<'e>(
+        &mut self,
+        columns: &[TableColumn],
+        rows: impl Iterator<Item = Vec<TableCell<'e>>>,
+    ) {
         let padding = self.layout.text_size * 0.32;
         let table = self.node(None, Tag::Table);
         let head_row = self.node(Some(table), Tag::THead);
@@ -594,7 +598,7 @@ impl<'a> Composer<'a> {
                 x: *x,
                 lines: lines
                     .iter()
-                    .map(|text| Line {
+                    .map(|text| CellLine {
                         text: text.clone(),
                         style: head.style,
                         node,
@@ -688,7 +692,7 @@ impl<'a> Composer<'a> {
     }
 
     /// Draws all sheets: the PDF.
-    pub fn finish(mut self, edges: Edges) -> Result<Vec<u8>, FrcpError> {
+    pub fn finish(mut self, edges: PageEdges) -> Result<Vec<u8>, FrcpError> {
         self.done.push(std::mem::take(&mut self.sheet));
         let sheets = std::mem::take(&mut self.done);
         let settings = SerializeSettings {
@@ -759,7 +763,7 @@ impl<'a> Composer<'a> {
     }
 
     /// The running head, from the second sheet on, and the foot.
-    fn edges(&self, surface: &mut Surface, edges: &Edges, number: usize, count: usize) {
+    fn edges(&self, surface: &mut Surface, edges: &PageEdges, number: usize, count: usize) {
         let style = Style {
             size: self.small().size.min(8.0),
             ..self.small()

@@ -10,8 +10,8 @@ fn physician(rpps: &str, family: &str, given: &str) -> Option<PhysicianLine> {
     })
 }
 
-fn row(label: &str, value: &str, qualifier: &str, depth: u8) -> Row {
-    Row {
+fn row(label: &str, value: &str, qualifier: &str, depth: u8) -> StatementRow {
+    StatementRow {
         label: label.into(),
         value: value.into(),
         qualifier: Some(qualifier.into()).filter(|text: &String| !text.is_empty()),
@@ -19,16 +19,16 @@ fn row(label: &str, value: &str, qualifier: &str, depth: u8) -> Row {
     }
 }
 
-fn lines(text: &str) -> Vec<Narrated> {
+fn lines(text: &str) -> Vec<NarrativePart> {
     text.lines()
-        .map(|line| Narrated::Line(line.to_owned()))
+        .map(|line| NarrativePart::Line(line.to_owned()))
         .collect()
 }
 
-fn desk(people: Vec<Participant>) -> Participants {
+fn desk(people: Vec<SessionParticipant>) -> Participants {
     Participants {
         people,
-        source: Source::Desk,
+        source: InformationSource::Desk,
     }
 }
 
@@ -63,20 +63,20 @@ fn full() -> Frcp {
         submitter: physician("10003425302", "MANSION", "Frédéric"),
         lead: physician("10100094977", "FERRY", "Jules"),
         participants: desk(vec![
-            Participant {
+            SessionParticipant {
                 rpps: Some("10102078838".into()),
                 family: "NGUYỄN".into(),
                 given: "Thị Hà".into(),
                 role: "Oncologue médical".into(),
             },
-            Participant {
+            SessionParticipant {
                 rpps: None,
                 family: "DUPONT".into(),
                 given: "Zoé".into(),
                 role: "Infirmière coordinatrice".into(),
             },
         ]),
-        people: vec![Participant {
+        people: vec![SessionParticipant {
             rpps: None,
             family: "ROUX Léa, CHU de Démo".into(),
             given: String::new(),
@@ -92,15 +92,15 @@ fn full() -> Frcp {
         quorum: vec![
             Quorum {
                 said: "Atteint".into(),
-                source: Source::Desk,
+                source: InformationSource::Desk,
             },
             Quorum {
                 said: "Quorum non atteint".into(),
-                source: Source::Questionnaire,
+                source: InformationSource::Questionnaire,
             },
         ],
         sections: vec![
-            Section {
+            SectionBlock {
                 title: "Motif de la présentation".into(),
                 code: Some("42349-1".into()),
                 narrative: lines(
@@ -108,9 +108,9 @@ fn full() -> Frcp {
                      à l’occasion d’une consultation de dépistage.\nIndice de Breslow : 2,4 mm ; \
                      pas d’ulcération. Question posée : reprise chirurgicale et ganglion sentinelle ?",
                 ),
-                ..Section::default()
+                ..SectionBlock::default()
             },
-            Section {
+            SectionBlock {
                 title: "Diagnostic".into(),
                 rows: vec![
                     row("Tumeur primitive", "", "", 0),
@@ -127,7 +127,7 @@ fn full() -> Frcp {
                     row("Classification TNM", "pT3a cN0 cM0", "Réalisé", 0),
                     row("β-hCG", "≤ 5 µmol/l → normal", "Réalisé", 0),
                 ],
-                sections: vec![Section {
+                sections: vec![SectionBlock {
                     title: "Antécédents".into(),
                     rows: vec![
                         row(
@@ -138,11 +138,11 @@ fn full() -> Frcp {
                         ),
                         row("Allergie", "aucune connue", "", 0),
                     ],
-                    ..Section::default()
+                    ..SectionBlock::default()
                 }],
-                ..Section::default()
+                ..SectionBlock::default()
             },
-            Section {
+            SectionBlock {
                 title: String::new(),
                 code: Some("18776-5".into()),
                 rows: vec![
@@ -157,7 +157,7 @@ fn full() -> Frcp {
                         0,
                     ),
                 ],
-                ..Section::default()
+                ..SectionBlock::default()
             },
         ],
         items: vec![
@@ -366,11 +366,11 @@ fn long_tables_go_over_the_pages_and_lose_nothing() {
         .collect();
     rows.push(row("Compte rendu", &format!("{long}fin-du-texte"), "", 200));
     rows.push(row(&"étiquette ".repeat(500), "dernière", "", 0));
-    frcp.sections = vec![Section {
+    frcp.sections = vec![SectionBlock {
         title: "Mesures".into(),
         rows,
-        narrative: vec![Narrated::Line("x".repeat(5_000))],
-        ..Section::default()
+        narrative: vec![NarrativePart::Line("x".repeat(5_000))],
+        ..SectionBlock::default()
     }];
     frcp.decision = "Surveillance.\n".repeat(200);
     let (_, text) = checked(&frcp);
@@ -403,10 +403,10 @@ fn any_text_passes_the_checks_of_pdf_a() {
     frcp.patient.birth_name = some.clone();
     frcp.report.as_mut().unwrap().document_id = some.clone();
     frcp.case_id = some.clone();
-    frcp.sections = vec![Section {
+    frcp.sections = vec![SectionBlock {
         title: some.clone(),
         rows: vec![row(&some, &some, &some, 1)],
-        ..Section::default()
+        ..SectionBlock::default()
     }];
     checked(&frcp);
 }
@@ -432,12 +432,12 @@ fn the_title_cannot_spoil_the_metadata() {
 
 #[test]
 fn deep_sections_end() {
-    let mut deepest = Section::default();
+    let mut deepest = SectionBlock::default();
     for depth in 0..200 {
-        deepest = Section {
+        deepest = SectionBlock {
             title: format!("Section {depth}"),
             sections: vec![deepest],
-            ..Section::default()
+            ..SectionBlock::default()
         };
     }
     let mut frcp = bare();
@@ -482,9 +482,9 @@ fn a_quorum_is_never_claimed() {
     let mut frcp = full();
     frcp.quorum.clear();
     frcp.sections.clear();
-    let role = |role: &str| Participant {
+    let role = |role: &str| SessionParticipant {
         role: role.into(),
-        ..Participant::default()
+        ..SessionParticipant::default()
     };
     frcp.participants = desk(
         ["Chirurgien", "Oncologue", "Chirurgien", ""]
@@ -511,7 +511,7 @@ fn nothing_leaves_the_margins() {
     frcp.patient.usual_name = word.clone();
     frcp.case_id = "2CE71A5B-FD99-4958-ADE4-CA39E86625ED".repeat(3);
     let people = (1..=60)
-        .map(|number| Participant {
+        .map(|number| SessionParticipant {
             rpps: Some("10102078838".into()),
             family: "W".repeat(number * 3),
             given: "Anne-Élisabeth".into(),
@@ -519,17 +519,17 @@ fn nothing_leaves_the_margins() {
         })
         .collect();
     frcp.participants = desk(people);
-    frcp.sections = vec![Section {
+    frcp.sections = vec![SectionBlock {
         title: word.clone(),
         rows: vec![
             row(&word, &word, &word, 12),
             row("Texte", &"mot ".repeat(1250), "Prévu", 0),
         ],
         narrative: vec![
-            Narrated::Line(word.to_string()),
-            Narrated::Line("Texte libre. ".repeat(385)),
+            NarrativePart::Line(word.to_string()),
+            NarrativePart::Line("Texte libre. ".repeat(385)),
         ],
-        ..Section::default()
+        ..SectionBlock::default()
     }];
     frcp.items = vec![(word.clone(), word.clone())];
     frcp.decision = word;
@@ -584,19 +584,19 @@ fn no_heading_and_no_head_of_a_table_stands_alone_at_the_foot_of_a_page() {
     for above in 14..44 {
         let mut frcp = full();
         frcp.sections = vec![
-            Section {
+            SectionBlock {
                 title: "Avant".into(),
                 rows: vec![row("Ligne", "valeur", "", 0); above],
-                ..Section::default()
+                ..SectionBlock::default()
             },
-            Section {
+            SectionBlock {
                 title: "Titre suivant".into(),
                 rows: vec![row("Opération", &long, "", 0)],
-                narrative: vec![Narrated::Table {
+                narrative: vec![NarrativePart::Table {
                     head: vec!["Examen lu".into(), "Résultat lu".into()],
                     rows: vec![vec!["Scanner".into(), long.clone()]],
                 }],
-                ..Section::default()
+                ..SectionBlock::default()
             },
         ];
         let pdf = render(&frcp).unwrap();
@@ -616,19 +616,19 @@ fn no_heading_and_no_head_of_a_table_stands_alone_at_the_foot_of_a_page() {
 fn pictures_and_tables_of_the_form_are_shown() {
     let logo = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/layout/logo.png");
     let image = crate::picture::read(std::fs::read(logo).unwrap(), 2_000, u64::MAX).unwrap();
-    let wide = |count: usize| Narrated::Table {
+    let wide = |count: usize| NarrativePart::Table {
         head: (0..count).map(|at| format!("Colonne {at}")).collect(),
         rows: vec![(0..count).map(|at| format!("case {at}")).collect()],
     };
     let mut frcp = full();
-    frcp.sections = vec![Section {
+    frcp.sections = vec![SectionBlock {
         title: "Imagerie".into(),
         narrative: vec![wide(3), wide(12)],
         figures: vec![Figure {
             caption: "Image 1 : scanner".into(),
             image,
         }],
-        ..Section::default()
+        ..SectionBlock::default()
     }];
     let pdf = render(&frcp).unwrap();
     assert!(contains(&pdf, "/Subtype/Image") || contains(&pdf, "/Subtype /Image"));
@@ -649,7 +649,7 @@ fn pictures_and_tables_of_the_form_are_shown() {
 #[test]
 fn a_version_that_nobody_validated_says_so() {
     let at = |text: &str| DateTime::parse_from_rfc3339(text).unwrap();
-    let validator = Participant {
+    let validator = SessionParticipant {
         rpps: None,
         family: "VALID".into(),
         given: "Eve".into(),

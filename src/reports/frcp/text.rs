@@ -53,7 +53,7 @@ pub struct Coded {
 }
 
 /// A part of a line in one font.
-pub(super) struct Run<'t> {
+pub(super) struct TextRun<'t> {
     pub font: Font,
     pub text: &'t str,
     pub glyphs: Vec<KrillaGlyph>,
@@ -103,9 +103,9 @@ impl Fonts {
     }
 
     /// One line as it is drawn.
-    pub fn runs<'t>(&self, line: &'t str, weight: Weight) -> Vec<Run<'t>> {
+    pub fn runs<'t>(&self, line: &'t str, weight: Weight) -> Vec<TextRun<'t>> {
         self.parts(line, weight)
-            .map(|(typeface, text)| Run {
+            .map(|(typeface, text)| TextRun {
                 font: typeface.font.clone(),
                 text,
                 glyphs: typeface.shape(text),
@@ -204,8 +204,8 @@ impl Fonts {
     }
 
     /// Measures a paragraph, piece by piece.
-    fn measure(&self, paragraph: &str, weight: Weight) -> Measured {
-        let mut measured = Measured::default();
+    fn measure(&self, paragraph: &str, weight: Weight) -> TextMeasure {
+        let mut measured = TextMeasure::default();
         let (mut start, mut end) = (0, 0);
         for word in words(paragraph) {
             end += word.len();
@@ -224,7 +224,7 @@ impl Fonts {
         piece: Option<&str>,
         start: usize,
         weight: Weight,
-        measured: &mut Measured,
+        measured: &mut TextMeasure,
     ) {
         let Some(piece) = piece.filter(|it| !it.is_empty()) else {
             return;
@@ -497,13 +497,13 @@ impl Typeface {
 
 /// What a paragraph measures.
 #[derive(Default)]
-struct Measured {
+struct TextMeasure {
     /// By byte: how wide is what stands before it, where a letter with its marks begins there; one more for the end.
     before: Vec<f64>,
     total: f64,
 }
 
-impl Measured {
+impl TextMeasure {
     /// How wide is what stands before this byte, or before the next at which a letter begins.
     fn before(&self, at: usize) -> f64 {
         let from = self.before.get(at..).unwrap_or_default();

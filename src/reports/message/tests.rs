@@ -6,7 +6,7 @@ use crate::model::identifiers::{FacilityId, Ipp, Rpps};
 use crate::model::patient::{Address, Authority, Sex};
 
 /// A report with nothing but what it needs, modelled on the documentation's example.
-struct Given {
+struct ReportFixture {
     facility: Facility,
     patient: Patient,
     case: CaseId,
@@ -17,7 +17,7 @@ struct Given {
     is_validated: bool,
 }
 
-impl Given {
+impl ReportFixture {
     fn new() -> Self {
         let config = Config::demo(std::path::Path::new("spool"));
         Self {
@@ -103,7 +103,7 @@ fn lead() -> Option<Physician> {
 #[test]
 fn mdm_is_the_documentation_example_field_by_field() {
     assert_eq!(
-        Given::new().lines(),
+        ReportFixture::new().lines(),
         [
             r"MSH|^~\&|ROFIM|ROFIM|AXIGATE|AXIGATE|20250401130502||MDM^T02^MDM_T02|demo-3840-1|P|2.5|||||FRA|UTF-8|FRA",
             "EVN|T02|20250401130502",
@@ -118,7 +118,7 @@ fn mdm_is_the_documentation_example_field_by_field() {
 #[test]
 fn a_lead_that_is_not_wanted_is_in_neither_format() {
     for format in [Format::MdmT02, Format::OruR01] {
-        let mut given = Given::new();
+        let mut given = ReportFixture::new();
         given.lead = lead();
         given.set_lead_field("off");
         given.facility.reports.format = format;
@@ -132,7 +132,7 @@ fn a_lead_that_is_not_wanted_is_in_neither_format() {
 
 #[test]
 fn patient_and_lead_where_they_are_known() {
-    let mut given = Given::new();
+    let mut given = ReportFixture::new();
     given.patient.authority = Some(Authority {
         namespace: "CHU".into(),
         universal_id: "1.2.250.1.999.1".into(),
@@ -164,7 +164,7 @@ fn patient_and_lead_where_they_are_known() {
 #[test]
 fn the_lead_goes_where_it_is_configured() {
     for (position, segment, field) in [("TXA-5", 4, 5), ("PV1-8", 3, 8), ("PV1-17", 3, 17)] {
-        let mut given = Given::new();
+        let mut given = ReportFixture::new();
         given.lead = lead();
         given.set_lead_field(position);
         let lines = given.lines();
@@ -182,7 +182,7 @@ fn the_lead_goes_where_it_is_configured() {
 
 #[test]
 fn the_lead_is_left_out_where_it_is_off() {
-    let mut given = Given::new();
+    let mut given = ReportFixture::new();
     given.lead = lead();
     given.set_lead_field("off");
     assert!(!given.lines().concat().contains("10100094977"));
@@ -218,10 +218,10 @@ fn a_control_id_fits_its_field_and_is_of_one_report_alone() {
 
 #[test]
 fn oru_has_an_order_instead_of_event_and_document() {
-    let mut given = Given::new();
+    let mut given = ReportFixture::new();
     given.facility.reports = Reports {
         format: Format::OruR01,
-        version: Version::V2_7,
+        version: Hl7Version::V2_7,
         ..given.facility.reports
     };
     given.lead = lead();
@@ -244,7 +244,7 @@ fn an_address_is_sent_whole_with_the_code_of_its_country() {
         (None, "FRA", "1 rue A^^Metz^^57000^FRA"),
         (None, "Lotharingie", "1 rue A^^Metz^^57000^Lotharingie"),
     ] {
-        let mut given = Given::new();
+        let mut given = ReportFixture::new();
         given.patient.address = Some(Address {
             street: "1 rue A".into(),
             complement: complement.map(str::to_owned),
@@ -279,7 +279,7 @@ fn a_number_that_is_no_rpps_is_sent_as_what_it_is() {
 
 #[test]
 fn nobody_is_an_empty_field() {
-    let mut given = Given::new();
+    let mut given = ReportFixture::new();
     given.submitter = None;
     assert_eq!(given.lines()[3], "PV1|1|O|||||");
     given.facility.reports.format = Format::OruR01;
@@ -290,7 +290,7 @@ fn nobody_is_an_empty_field() {
 
 #[test]
 fn text_is_escaped() {
-    let mut given = Given::new();
+    let mut given = ReportFixture::new();
     given.session_label = "RCP ORL|VADS^1\rEVN|\u{1}".into();
     let lines = given.lines();
     assert_eq!(lines.len(), 6);
@@ -328,7 +328,7 @@ fn file_names_are_folded() {
 #[test]
 fn what_nobody_validated_is_not_authenticated() {
     for (is_validated, status) in [(true, "|AU||AV"), (false, "|DO||AV")] {
-        let mut given = Given::new();
+        let mut given = ReportFixture::new();
         given.is_validated = is_validated;
         let lines = given.lines();
         let txa = lines.iter().find(|line| line.starts_with("TXA|")).unwrap();

@@ -116,7 +116,7 @@ fn document(id: &str, note: &str) -> Document {
         facility: demo(),
         ipp: Ipp::new("1"),
         id: DocumentId::new(id),
-        attached: Attached::Note(NoteId::new(note)),
+        attached: AttachmentPlace::Note(NoteId::new(note)),
         kind: DocumentKind::Document,
         unique_ids: Vec::new(),
         awaits: None,
@@ -158,7 +158,7 @@ fn give_with(world: &mut World, json: &str, pdf: Option<&[u8]>) -> (Outcome, Opt
     (outcome, order)
 }
 
-fn applied(world: &mut World, decided: Decided<'static>) -> (Outcome, Option<Order>) {
+fn applied(world: &mut World, decided: DecisionResult<'static>) -> (Outcome, Option<Order>) {
     match decided {
         Ok(decision) => {
             let mut pending = world.view();
@@ -498,7 +498,7 @@ fn a_note_is_scheduled() {
         .document(&demo(), &DocumentId::new("D-1"))
         .unwrap()
         .unwrap();
-    assert_eq!(document.attached, Attached::Case(made.id.clone()));
+    assert_eq!(document.attached, AttachmentPlace::Case(made.id.clone()));
     assert!(
         with_document
             .notes("1")

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::intake::testing::{World, told};
 use crate::model::case::CaseState;
-use crate::model::document::{Attached, DocumentKind};
+use crate::model::document::{AttachmentPlace, DocumentKind};
 use crate::model::identifiers::{FacilityId, Ipp, SessionId};
 
 const WHOLE: &str = include_str!("../../../../fixtures/cda/meeting.xml");
@@ -107,7 +107,7 @@ fn documents(world: &World, ipp: &str) -> Vec<Document> {
 }
 
 #[derive(Debug, Clone)]
-enum Step {
+enum CarriedStep {
     /// A document, as a file or in a message.
     Cda(String),
     /// A SIU.
@@ -117,7 +117,7 @@ enum Step {
 }
 
 /// Does the same twice, with files and with messages.
-fn assert_same(steps: &[Step]) -> Vec<String> {
+fn assert_same(steps: &[CarriedStep]) -> Vec<String> {
     let mut of_files = world();
     let mut of_messages = world();
     let mut all = Vec::new();
@@ -125,7 +125,7 @@ fn assert_same(steps: &[Step]) -> Vec<String> {
     let mut identity = None;
     for (number, step) in (1..).zip(steps) {
         match step {
-            Step::Cda(document) => {
+            CarriedStep::Cda(document) => {
                 let by_file = told(&of_files.receive_cda(document.trim_end()));
                 let own = match document.contains("GOFFE<") {
                     true => IDENTITY.replace("GOFF", "GOFFE"),
@@ -137,7 +137,7 @@ fn assert_same(steps: &[Step]) -> Vec<String> {
                 assert_eq!(by_message, by_file);
                 all.push(by_file);
             }
-            Step::Siu(event) => {
+            CarriedStep::Siu(event) => {
                 if *event != "S15" {
                     identity.get_or_insert(IDENTITY.to_owned());
                 }
@@ -146,7 +146,7 @@ fn assert_same(steps: &[Step]) -> Vec<String> {
                 assert_eq!(told(&of_messages.receive(&message)), by_file);
                 all.push(by_file);
             }
-            Step::Complete => {
+            CarriedStep::Complete => {
                 for world in [&mut of_files, &mut of_messages] {
                     if let Some(mut case) = world.case("CASE-77") {
                         case.state = CaseState::Completed(SessionId::new("S-1"));
@@ -166,7 +166,7 @@ fn assert_same(steps: &[Step]) -> Vec<String> {
 
 #[test]
 fn a_document_in_a_message_does_what_a_file_does() {
-    use Step::{Cda, Complete, Siu};
+    use CarriedStep::{Cda, Complete, Siu};
     let level_1 = {
         let start = WHOLE.find("<component typeCode").unwrap();
         let end = WHOLE.rfind("</ClinicalDocument>").unwrap();
@@ -244,7 +244,7 @@ fn a_document_in_a_message_does_what_a_file_does() {
     }
 }
 
-fn step() -> impl Strategy<Value = Step> {
+fn step() -> impl Strategy<Value = CarriedStep> {
     let document = (1..4_u32, 0..4_u32, 0..4_usize).prop_map(|(number, minute, other)| {
         let document = version(number, minute);
         match other {
@@ -255,8 +255,8 @@ fn step() -> impl Strategy<Value = Step> {
         }
     });
     prop_oneof![
-        6 => document.prop_map(Step::Cda),
-        1 => prop::sample::select(vec!["S12", "S14", "S15"]).prop_map(Step::Siu),
+        6 => document.prop_map(CarriedStep::Cda),
+        1 => prop::sample::select(vec!["S12", "S14", "S15"]).prop_map(CarriedStep::Siu),
     ]
 }
 
@@ -299,7 +299,7 @@ fn a_file_and_a_message_of_the_same_document_are_one() {
     assert_eq!(case.state, CaseState::Scheduled(SessionId::new("S-1")));
     assert_eq!(
         documents(&world, "P-77")[0].attached,
-        Attached::Case(case.id)
+        AttachmentPlace::Case(case.id)
     );
 }
 
@@ -397,7 +397,7 @@ fn what_stands_beside_it_in_the_message_joins_its_case() {
         let all = documents(&world, "P-77");
         assert_eq!(all.len(), 2);
         for document in all {
-            assert_eq!(document.attached, Attached::Case(case.id.clone()));
+            assert_eq!(document.attached, AttachmentPlace::Case(case.id.clone()));
         }
         assert!(world.notes("P-77").is_empty());
     }

@@ -13,38 +13,38 @@ use serde_json::Value;
 
 use super::files::Ending;
 use super::group::Group;
-use super::receipt::{self, Answering, Told};
-use super::refused::Remembering;
-use super::{Claimed, Engine, EngineError, place_name};
+use super::receipt::{self, MessageReply, ReceiptContext};
+use super::refused::RefusalRecorder;
+use super::{ClaimedFile, Engine, EngineError, place_name};
 use crate::config::Acks;
-use crate::intake::route::Described;
+use crate::intake::route::MessageDescription;
 use crate::journal::Owner;
 use crate::model::outcome::{Outcome, Reason, Refusal, Warning};
-use crate::model::refused::{MESSAGES, RefusedAbout};
+use crate::model::refused::{MESSAGES, RefusalSubject};
 use crate::model::visible::in_json;
-use crate::spool::destinations::{self, Named};
+use crate::spool::destinations::{self, NumberedName};
 use crate::spool::fs::{FsError, Writing};
 use crate::store::{Store, StoreError, keys, to_json};
 use crate::{model::view::ViewError, store::KeyChange};
 
 /// How far the messages of a file are decided, and what became of them.
 #[derive(Default)]
-pub(super) struct Parts {
+pub(super) struct FileProgress {
     /// How many are decided.
     count: usize,
     /// The first message of each part that the store has.
     saved: Vec<usize>,
     /// What the store does not have yet.
-    unsaved: Vec<Told>,
+    unsaved: Vec<MessageReply>,
     /// Which are refused, counted from 0.
     refused: Vec<usize>,
     /// A warning about the file as a whole, for the first message that is taken in.
     warning: Option<Warning>,
 }
 
-impl Parts {
+impl FileProgress {
     /// What the store knows of a file: nothing of one that was claimed just now.
-    pub fn of(store: &dyn Store, claimed: &Claimed) -> Result<Self, EngineError> {
+    pub fn of(store: &dyn Store, claimed: &ClaimedFile) -> Result<Self, EngineError> {
         let mut parts = Self::default();
         if claimed.may_be_in_parts {
             let claim = claimed.claim.key();
@@ -57,7 +57,7 @@ impl Parts {
     }
 
     /// A file with one outcome.
-    pub fn one(told: Told) -> Self {
+    pub fn one(told: MessageReply) -> Self {
         let mut parts = Self::default();
         parts.push(told);
         parts
@@ -87,7 +87,7 @@ impl Parts {
     }
 
     /// Adds what became of the next message.
-    pub fn push(&mut self, mut told: Told) {
+    pub fn push(&mut self, mut told: MessageReply) {
         if let Outcome::Taken { warnings, .. } = &mut told.outcome {
             warnings.extend(self.warning.take());
         }
@@ -95,7 +95,7 @@ impl Parts {
         self.unsaved.push(told);
     }
 
-    fn count_in(&mut self, told: &Told) {
+    fn count_in(&mut self, told: &MessageReply) {
         if told.outcome.refusal().is_some() {
             self.refused.push(self.count);
         }
@@ -125,7 +125,7 @@ impl Parts {
         &self,
         store: &dyn Store,
         claim: &str,
-        mut take: impl FnMut(usize, &Told) -> Result<(), EngineError>,
+        mut take: impl FnMut(usize, &MessageReply) -> Result<(), EngineError>,
     ) -> Result<(), EngineError> {
         for first in &self.saved {
             let part = read_part(store, claim, *first)?.unwrap_or_default();
@@ -145,7 +145,7 @@ fn read_part(
     store: &dyn Store,
     claim: &str,
     first: usize,
-) -> Result<Option<Vec<Told>>, EngineError> {
+) -> Result<Option<Vec<MessageReply>>, EngineError> {
     let key = keys::progress_from(claim, first);
     let part = store
         .get(&key)
@@ -157,17 +157,17 @@ fn read_part(
 }
 
 /// What the outputs of a file are made from.
-pub(super) struct Telling<'t> {
+pub(super) struct OutputSource<'t> {
     /// The file.
-    pub claimed: &'t Claimed,
+    pub claimed: &'t ClaimedFile,
     /// What became of its messages.
-    pub parts: &'t Parts,
+    pub parts: &'t FileProgress,
     /// Each message as it was received.
     pub messages: &'t [&'t [u8]],
     /// Whether it is answered in HL7.
     pub is_hl7: bool,
     /// The names that it ends under.
-    pub named: &'t Named,
+    pub named: &'t NumberedName,
     /// The time of the receipt.
     pub now: DateTime<Utc>,
 }
@@ -178,7 +178,7 @@ impl Engine {
     pub(super) fn tell(
         &mut self,
         group: &mut Group<'_>,
-        telling: &Telling<'_>,
+        telling: &OutputSource<'_>,
         ending: &mut Ending,
     ) -> Result<Vec<KeyChange>, EngineError> {
         let (parts, named, now) = (telling.parts, telling.named, telling.now);
@@ -187,10 +187,10 @@ impl Engine {
         let store = std::sync::Arc::clone(&self.store);
         let all_refused = parts.are_refused();
         let mut sidecar = Output::default();
-        let mut answer = Answer::of(self, telling);
-        let mut refused = Remembering::of(facility, self.message);
+        let mut answer = ReceiptFormat::of(self, telling);
+        let mut refused = RefusalRecorder::of(facility, self.message);
         let mut first: Vec<Value> = Vec::new();
-        let mut abouts: Vec<Option<RefusedAbout>> = Vec::new();
+        let mut abouts: Vec<Option<RefusalSubject>> = Vec::new();
         parts.each(&*store, &telling.claimed.claim.key(), |index, told| {
             answer.add(self, group, place, index, told)?;
             let Some(refusal) = told.outcome.refusal() else {
@@ -254,10 +254,10 @@ impl Engine {
 }
 
 /// What a refused message is about; a time that is far ahead of ours says nothing of what came later.
-fn about_of(described: &Described, refusal: &Refusal) -> Option<RefusedAbout> {
+fn about_of(described: &MessageDescription, refusal: &Refusal) -> Option<RefusalSubject> {
     let about = described.about.clone()?;
     Some(match refusal.reason {
-        Reason::FutureTime => RefusedAbout {
+        Reason::FutureTime => RefusalSubject {
             time: None,
             ..about
         },
@@ -266,7 +266,7 @@ fn about_of(described: &Described, refusal: &Refusal) -> Option<RefusedAbout> {
 }
 
 /// The receipt of a file, as it is written.
-enum Answer {
+enum ReceiptFormat {
     /// Nobody reads it.
     None,
     /// Acknowledgements.
@@ -287,8 +287,8 @@ enum Answer {
     Outcome { issues: usize, output: Output },
 }
 
-impl Answer {
-    fn of(engine: &Engine, telling: &Telling<'_>) -> Self {
+impl ReceiptFormat {
+    fn of(engine: &Engine, telling: &OutputSource<'_>) -> Self {
         let place = &telling.claimed.place;
         // The command line waits for the desk's receipts.
         let acks = match place {
@@ -303,18 +303,18 @@ impl Answer {
         let now = telling.now;
         let control_id = telling.claimed.claim.order.to_string();
         match (acks, telling.is_hl7) {
-            (Acks::Off, _) => Answer::None,
-            (_, false) => Answer::Outcome {
+            (Acks::Off, _) => ReceiptFormat::None,
+            (_, false) => ReceiptFormat::Outcome {
                 issues: 0,
                 output: Output::default(),
             },
-            (Acks::Group, true) => Answer::OfGroup {
+            (Acks::Group, true) => ReceiptFormat::OfGroup {
                 zone,
                 now,
                 control_id,
                 text: String::new(),
             },
-            (Acks::Each, true) => Answer::Hl7 {
+            (Acks::Each, true) => ReceiptFormat::Hl7 {
                 zone,
                 now,
                 control_id,
@@ -329,10 +329,10 @@ impl Answer {
         group: &mut Group<'_>,
         place: &Owner,
         index: usize,
-        told: &Told,
+        told: &MessageReply,
     ) -> Result<(), EngineError> {
         let acknowledge = |zone: Tz, now: DateTime<Utc>, control_id: &str| {
-            let answering = Answering {
+            let answering = ReceiptContext {
                 zone,
                 now,
                 control_id,
@@ -340,8 +340,8 @@ impl Answer {
             receipt::acknowledgement(told, index + 1, &answering)
         };
         match self {
-            Answer::None => {}
-            Answer::Hl7 {
+            ReceiptFormat::None => {}
+            ReceiptFormat::Hl7 {
                 zone,
                 now,
                 control_id,
@@ -351,13 +351,13 @@ impl Answer {
                     output.write(engine, group, place, &text)?;
                 }
             }
-            Answer::OfGroup {
+            ReceiptFormat::OfGroup {
                 zone,
                 now,
                 control_id,
                 text,
             } => text.extend(acknowledge(*zone, *now, control_id)),
-            Answer::Outcome { issues, output } => {
+            ReceiptFormat::Outcome { issues, output } => {
                 for issue in receipt::issues(told) {
                     let before = match *issues {
                         0 => "{\n  \"issue\": [\n    ",
@@ -377,19 +377,19 @@ impl Answer {
         engine: &mut Engine,
         group: &mut Group<'_>,
         place: &Owner,
-        named: &Named,
+        named: &NumberedName,
         ending: &mut Ending,
     ) -> Result<(), EngineError> {
         let (output, ends_with) = match self {
-            Answer::None => return Ok(()),
-            Answer::Hl7 { output, .. } => (output, destinations::RECEIPT),
-            Answer::OfGroup { text, .. } => {
+            ReceiptFormat::None => return Ok(()),
+            ReceiptFormat::Hl7 { output, .. } => (output, destinations::RECEIPT),
+            ReceiptFormat::OfGroup { text, .. } => {
                 if !text.is_empty() {
                     group.receipts.push((place.clone(), text));
                 }
                 return Ok(());
             }
-            Answer::Outcome { mut output, .. } => {
+            ReceiptFormat::Outcome { mut output, .. } => {
                 let kind = Value::from("OperationOutcome");
                 let end = format!("\n  ],\n  \"resourceType\": {kind}\n}}\n");
                 output.write(engine, group, place, &end)?;

@@ -1,19 +1,19 @@
 //! What of a narrative the report shows beside the coded rows: what these do not say, and where the two contradict each
 //! other (interface.md 8).
 
-use super::frcp::{Narrated, Row};
+use super::frcp::{NarrativePart, StatementRow};
 use super::media::Pictures;
 use super::questionnaire::main_value;
 use crate::model::meaning::Meaning;
 use crate::model::questionnaire::{Block, Section, Statement, TableRow};
 
 /// What a row says, as the lines of a text are compared with it.
-pub(super) struct Told {
+pub(super) struct RowText {
     label: String,
     /// The value and its lines, as they stand on the page.
     says: Vec<String>,
     /// What the statements around it are about: the nearest last.
-    around: Vec<Around>,
+    around: Vec<StatementContext>,
     /// The value alone, where there is one.
     main: Option<String>,
     /// What is denied, where something is: the value, and the texts that say it.
@@ -25,11 +25,11 @@ pub(super) struct Told {
 
 /// What a statement is about that has others in it: its label, and its value where it has one.
 #[derive(Debug, Clone)]
-pub(super) struct Around(Vec<String>);
+pub(super) struct StatementContext(Vec<String>);
 
-impl Around {
+impl StatementContext {
     /// What this row of this statement is about.
-    pub(super) fn of(statement: &Statement, row: &Row) -> Self {
+    pub(super) fn of(statement: &Statement, row: &StatementRow) -> Self {
         let value = main_value(statement).filter(|_| !statement.negated);
         let words = [Some(row.label.as_str()), value.as_deref()];
         Self(as_cells(words.into_iter().flatten()))
@@ -40,7 +40,7 @@ impl Around {
 const NEAREST: usize = 8;
 
 /// What a line of a text is to the rows of its section.
-enum Standing {
+enum LineStanding {
     /// A row says it already.
     Told,
     /// A row says something else: this.
@@ -49,9 +49,13 @@ enum Standing {
     Own,
 }
 
-impl Told {
+impl RowText {
     /// What this row of this statement says.
-    pub(super) fn of(statement: &Statement, row: &Row, around: &[Around]) -> Self {
+    pub(super) fn of(
+        statement: &Statement,
+        row: &StatementRow,
+        around: &[StatementContext],
+    ) -> Self {
         let further = around.len().saturating_sub(NEAREST);
         let mut says = vec![as_cell(&row.value)];
         for line in row.value.lines() {
@@ -98,7 +102,7 @@ impl Told {
     }
 
     /// What these cells are to this row, in a table or below a title of this head.
-    fn standing(&self, cells: &[String], head: &[String]) -> Standing {
+    fn standing(&self, cells: &[String], head: &[String]) -> LineStanding {
         let answers_in_words = self.negated || self.main.as_deref().is_some_and(is_answer_in_words);
         let cells: Vec<String> = cells
             .iter()
@@ -111,10 +115,10 @@ impl Told {
         let is_label = |cell: &String| same(cell, &self.label);
         let says_head = |cell: &String| names_column(cell) || self.is_about(cell);
         if self.is_so && self.says_all(cells) && head.iter().all(says_head) {
-            return Standing::Told;
+            return LineStanding::Told;
         }
         if !self.is_so && !self.negated {
-            return Standing::Own;
+            return LineStanding::Own;
         }
         let others: Vec<&str> = cells
             .iter()
@@ -124,11 +128,11 @@ impl Told {
         // A cross alone means yes to one sender, and no to another.
         let is_cross = |cell: &&str| matches!(tick(cell), Some(Tick::Unclear));
         if answers_in_words && !others.is_empty() && others.iter().all(is_cross) {
-            return Standing::Own;
+            return LineStanding::Own;
         }
         if self.negated {
             if self.says_all(cells) {
-                return Standing::Own;
+                return LineStanding::Own;
             }
             let said = |cell: &String| self.denied.iter().any(|denied| same(cell, denied));
             let is_about = cells.iter().any(|cell| is_label(cell) || said(cell));
@@ -137,29 +141,29 @@ impl Told {
                 None => "NON".to_owned(),
             };
             return match is_about && !cells.iter().any(|cell| denies(cell) || is_no(cell)) {
-                true => Standing::Against(denied),
-                false => Standing::Own,
+                true => LineStanding::Against(denied),
+                false => LineStanding::Own,
             };
         }
         let (Some(main), false) = (&self.main, others.len() == cells.len()) else {
-            return Standing::Own;
+            return LineStanding::Own;
         };
         let is_meant = |cell: &&str| {
             let mut says = self.says.iter();
             says.any(|said| same(cell, said) || means_same(cell, said))
         };
         if others.iter().all(is_meant) {
-            return Standing::Own;
+            return LineStanding::Own;
         }
         // A box beside what is no yes or no says nothing of it.
         let is_mark = |cell: &&str| is_box(cell) || tick(cell).is_some() && says_a_word(main);
         if others.iter().all(is_mark) && !answers(main) {
-            return Standing::Own;
+            return LineStanding::Own;
         }
         let agrees = others.iter().any(|cell| agree(cell, main)) || agree(&others.join(" "), main);
         match agrees {
-            true => Standing::Own,
-            false => Standing::Against(main.clone()),
+            true => LineStanding::Own,
+            false => LineStanding::Against(main.clone()),
         }
     }
 }
@@ -500,20 +504,24 @@ pub(super) fn denies(text: &str) -> bool {
 
 /// What the text of a section says and its statements do not, line by line and row by row: nothing of it may be
 /// missing, and what is coded is not said twice.
-pub(super) fn narrative(section: &Section, told: &[Told], pictures: &Pictures) -> Vec<Narrated> {
+pub(super) fn narrative(
+    section: &Section,
+    told: &[RowText],
+    pictures: &Pictures,
+) -> Vec<NarrativePart> {
     let title = section.title.as_deref().or(section.label.as_deref());
     let title = title.map(as_cell).unwrap_or_default();
-    let line = |line: &str, titles: &mut Titles, shown: &mut Vec<Narrated>| {
+    let line = |line: &str, titles: &mut Titles, shown: &mut Vec<NarrativePart>| {
         let line = pictures.named(&without_value_sets(line));
         let cells = as_cells(line.split(" | "));
         let is_title = matches!(&cells[..], [only] if !told.is_empty() && same(only, &title));
         titles.follow(&cells, &title);
         match standing(&cells, &titles.words, told) {
             _ if is_title => {}
-            Standing::Told => {}
-            Standing::Own => shown.push(Narrated::Line(line)),
-            Standing::Against(coded) => {
-                shown.push(Narrated::Line(format!("{line} {}", differs(&coded))));
+            LineStanding::Told => {}
+            LineStanding::Own => shown.push(NarrativePart::Line(line)),
+            LineStanding::Against(coded) => {
+                shown.push(NarrativePart::Line(format!("{line} {}", differs(&coded))));
             }
         }
     };
@@ -540,12 +548,12 @@ pub(super) fn narrative(section: &Section, told: &[Told], pictures: &Pictures) -
                         let head: Vec<&str> = filled(&head).collect();
                         line(&head.join(" | "), own, &mut shown);
                     }
-                    (head, rows) => shown.push(Narrated::Table { head, rows }),
+                    (head, rows) => shown.push(NarrativePart::Table { head, rows }),
                 }
             }
         }
     }
-    shown.retain(|it| !matches!(it, Narrated::Line(line) if line.trim().is_empty()));
+    shown.retain(|it| !matches!(it, NarrativePart::Line(line) if line.trim().is_empty()));
     shown
 }
 
@@ -569,7 +577,7 @@ fn titled(rows: &[TableRow]) -> (Vec<String>, &[TableRow]) {
 fn table(
     rows: &[TableRow],
     heads: &[String],
-    told: &[Told],
+    told: &[RowText],
     pictures: &Pictures,
 ) -> (Vec<String>, Vec<Vec<String>>) {
     let written = |row: &TableRow| -> Vec<String> {
@@ -591,9 +599,9 @@ fn table(
         above.follow(&compared, "");
         let heads = [heads, above.words.as_slice()].concat();
         match standing(&compared, &heads, told) {
-            Standing::Told => None,
-            Standing::Own => Some(cells),
-            Standing::Against(coded) => {
+            LineStanding::Told => None,
+            LineStanding::Own => Some(cells),
+            LineStanding::Against(coded) => {
                 if let Some(last) = cells.iter_mut().rev().find(|cell| !cell.is_empty()) {
                     last.push_str(&format!(" {}", differs(&coded)));
                 }
@@ -671,9 +679,9 @@ pub(super) fn contradict(text: &str, value: &str) -> bool {
 }
 
 /// What the cells of a line are to all rows: several rows may have one label, and one that agrees is enough.
-fn standing(cells: &[String], head: &[String], told: &[Told]) -> Standing {
+fn standing(cells: &[String], head: &[String], told: &[RowText]) -> LineStanding {
     if cells.is_empty() {
-        return Standing::Own;
+        return LineStanding::Own;
     }
     let (as_pair, answered) = match cells {
         [only] => (only.split_once(" : "), answered(only)),
@@ -687,19 +695,19 @@ fn standing(cells: &[String], head: &[String], told: &[Told]) -> Standing {
     let mut agreeing = false;
     for row in told {
         let mut standing = row.standing(cells, head);
-        if as_pair.len() == 2 && !matches!(standing, Standing::Told) {
+        if as_pair.len() == 2 && !matches!(standing, LineStanding::Told) {
             standing = row.standing(&as_pair, head);
         }
         let says_no_or_yes = row.negated || row.main.as_deref().is_some_and(answers);
         if let Some(answered) = answered.as_ref().filter(|_| says_no_or_yes)
-            && let against @ Standing::Against(_) = row.standing(answered, head)
+            && let against @ LineStanding::Against(_) = row.standing(answered, head)
         {
             standing = against;
         }
         match standing {
-            Standing::Told => return Standing::Told,
-            Standing::Against(coded) => against.push(coded),
-            Standing::Own => {
+            LineStanding::Told => return LineStanding::Told,
+            LineStanding::Against(coded) => against.push(coded),
+            LineStanding::Own => {
                 let says_all = |cells: &[String]| row.says_all(cells);
                 let agrees = row.is_so
                     || says_all(cells)
@@ -716,9 +724,9 @@ fn standing(cells: &[String], head: &[String], told: &[Told]) -> Standing {
     match against.first() {
         Some(_) if !agreeing => {
             against.dedup();
-            Standing::Against(against.join(" ; "))
+            LineStanding::Against(against.join(" ; "))
         }
-        _ => Standing::Own,
+        _ => LineStanding::Own,
     }
 }
 
@@ -726,7 +734,7 @@ fn standing(cells: &[String], head: &[String], told: &[Told]) -> Standing {
 mod tests {
     use super::*;
     use crate::model::questionnaire::Questionnaire;
-    use crate::reports::excerpt::Cut;
+    use crate::reports::excerpt::Omissions;
 
     fn some(text: &str) -> Option<String> {
         Some(text.to_owned())
@@ -975,9 +983,9 @@ mod tests {
             };
             let section = &questionnaire.sections[0];
             let shown =
-                crate::reports::questionnaire::sections(&questionnaire, &mut Cut::default());
-            let left: Vec<Narrated> = left
-                .map(|it| Narrated::Line(it.to_owned()))
+                crate::reports::questionnaire::sections(&questionnaire, &mut Omissions::default());
+            let left: Vec<NarrativePart> = left
+                .map(|it| NarrativePart::Line(it.to_owned()))
                 .into_iter()
                 .collect();
             assert_eq!(shown[0].narrative, left, "{line}");
@@ -996,7 +1004,7 @@ mod tests {
                 ..Questionnaire::default()
             };
             let shown =
-                crate::reports::questionnaire::sections(&questionnaire, &mut Cut::default());
+                crate::reports::questionnaire::sections(&questionnaire, &mut Omissions::default());
             assert_eq!(shown[0].narrative.len(), left.len(), "{line}");
         }
     }
@@ -1046,11 +1054,11 @@ mod tests {
                 ..Questionnaire::default()
             };
             let shown =
-                crate::reports::questionnaire::sections(&questionnaire, &mut Cut::default());
+                crate::reports::questionnaire::sections(&questionnaire, &mut Omissions::default());
             let narrative = shown[0].narrative.iter();
             let lines = narrative.map(|it| match it {
-                Narrated::Line(line) => line.clone(),
-                Narrated::Table { rows, .. } => rows[0].join(" | "),
+                NarrativePart::Line(line) => line.clone(),
+                NarrativePart::Table { rows, .. } => rows[0].join(" | "),
             });
             lines.collect()
         };
@@ -1099,9 +1107,10 @@ mod tests {
             sections: vec![section],
             ..Questionnaire::default()
         };
-        let shown = crate::reports::questionnaire::sections(&questionnaire, &mut Cut::default());
+        let shown =
+            crate::reports::questionnaire::sections(&questionnaire, &mut Omissions::default());
         assert!(
-            matches!(&shown[0].narrative[..], [Narrated::Table { rows, .. }] if rows.len() == 2),
+            matches!(&shown[0].narrative[..], [NarrativePart::Table { rows, .. }] if rows.len() == 2),
             "a row of one cell is a title too"
         );
     }
@@ -1143,9 +1152,9 @@ mod tests {
                 ..Questionnaire::default()
             };
             let shown =
-                crate::reports::questionnaire::sections(&questionnaire, &mut Cut::default());
-            let left: Vec<Narrated> = left
-                .map(|it| Narrated::Line(it.to_owned()))
+                crate::reports::questionnaire::sections(&questionnaire, &mut Omissions::default());
+            let left: Vec<NarrativePart> = left
+                .map(|it| NarrativePart::Line(it.to_owned()))
                 .into_iter()
                 .collect();
             assert_eq!(shown[0].narrative, left, "{mood:?} {value}");
@@ -1208,7 +1217,7 @@ mod tests {
                 ..Questionnaire::default()
             };
             let shown =
-                crate::reports::questionnaire::sections(&questionnaire, &mut Cut::default());
+                crate::reports::questionnaire::sections(&questionnaire, &mut Omissions::default());
             shown[0].narrative.clone()
         };
         let title = row(true, &["", "Récepteurs"]);
@@ -1220,8 +1229,8 @@ mod tests {
         assert_eq!(
             shown(vec![title.clone(), rp.clone()]),
             [
-                Narrated::Line("Récepteurs".to_owned()),
-                Narrated::Table {
+                NarrativePart::Line("Récepteurs".to_owned()),
+                NarrativePart::Table {
                     head: Vec::new(),
                     rows: vec![rp.cells.clone()]
                 }
@@ -1229,21 +1238,21 @@ mod tests {
         );
         assert_eq!(
             shown(vec![title, head.clone(), rp.clone()])[1],
-            Narrated::Table {
+            NarrativePart::Table {
                 head: head.cells.clone(),
                 rows: vec![rp.cells.clone()]
             }
         );
         assert_eq!(
             shown(vec![head.clone(), re.clone(), rp.clone()]),
-            [Narrated::Table {
+            [NarrativePart::Table {
                 head: head.cells.clone(),
                 rows: vec![rp.cells]
             }]
         );
         assert_eq!(
             shown(vec![head, re]),
-            [Narrated::Line("Examen | Résultat".to_owned())]
+            [NarrativePart::Line("Examen | Résultat".to_owned())]
         );
         // What the heads say belongs to each row.
         for heads in [
@@ -1259,7 +1268,7 @@ mod tests {
                 let rows = [heads.clone(), vec![own.clone()]].concat();
                 let shown = shown(rows);
                 assert!(
-                    matches!(shown.last(), Some(Narrated::Table { rows, .. }) if *rows == [own.cells]),
+                    matches!(shown.last(), Some(NarrativePart::Table { rows, .. }) if *rows == [own.cells]),
                     "{shown:?}"
                 );
             }
