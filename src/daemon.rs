@@ -396,19 +396,19 @@ impl Daemon {
         let now = Instant::now();
         match event {
             Event::Inbox(WatchEvent::Renamed(path)) => {
-                for station in self.engine.stations() {
-                    if let Ok(path) = path.strip_prefix(station.inbox.path()) {
-                        self.arrivals.settling(&station.place).arrived_whole(path);
-                        self.timers.looks.plan(&station.place, now);
+                for folders in self.engine.owner_folders() {
+                    if let Ok(path) = path.strip_prefix(folders.inbox.path()) {
+                        self.arrivals.settling(&folders.owner).arrived_whole(path);
+                        self.timers.looks.plan(&folders.owner, now);
                     }
                 }
             }
             // What was closed just now can be read when it has settled.
             Event::Inbox(WatchEvent::Written(path)) => {
                 let settled = now + self.engine.config().intake.settle;
-                for station in self.engine.stations() {
-                    if path.starts_with(station.inbox.path()) {
-                        self.timers.looks.plan(&station.place, settled);
+                for folders in self.engine.owner_folders() {
+                    if path.starts_with(folders.inbox.path()) {
+                        self.timers.looks.plan(&folders.owner, settled);
                     }
                 }
             }
@@ -441,7 +441,7 @@ impl Daemon {
         self.pass(RepeatedTask::Stability, |engine| {
             engine.forget_removed_refused(REFUSED_LOOKED_AT)
         })?;
-        self.watch.follow(self.engine.fs(), self.engine.stations());
+        self.watch.follow(self.engine.fs(), self.engine.owner_folders());
         let reached: BTreeSet<Owner> = self.engine.places().into_iter().collect();
         let names: BTreeSet<&str> = reached.iter().map(place_name).collect();
         self.swept
@@ -481,9 +481,9 @@ impl Daemon {
         self.engine.lift_what_is_over();
         self.last_sweep = Utc::now();
         let inboxes = &self.swept.inboxes;
-        for (station, inbox) in inboxes {
+        for (owner, inbox) in inboxes {
             for (sentence, _) in status::blocked_sentences(&inbox.blocked) {
-                repeats::failing(station, RepeatedTask::Looking, sentence);
+                repeats::failing(owner, RepeatedTask::Looking, sentence);
             }
         }
         let is_clear = |place: &str| inboxes.get(place).is_none_or(|it| it.blocked.is_empty());

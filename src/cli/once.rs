@@ -65,9 +65,9 @@ fn take_in(engine: &mut Engine) -> Result<(), Failure> {
         std::thread::sleep(engine.config().intake.settle + Duration::from_millis(10));
         swept = engine.sweep_all(&mut arrivals);
     }
-    for (station, inbox) in &swept.inboxes {
+    for (owner, inbox) in &swept.inboxes {
         for (sentence, _) in status::blocked_sentences(&inbox.blocked) {
-            complain(format_args!("{station}: {sentence}"));
+            complain(format_args!("{owner}: {sentence}"));
         }
     }
     if swept.unsettled() > 0 {

@@ -134,8 +134,8 @@ fn make(
 ) -> Result<Marker, Failure> {
     let id = facility.id.as_str();
     let root = fs.make_root(&facility.dir)?;
-    let station = OwnerFolders::open(fs, Owner::Facility(id.to_owned()), root)?;
-    let marker = match OwnerFolders::read_marker(fs, &station.root)? {
+    let folders = OwnerFolders::open(fs, Owner::Facility(id.to_owned()), root)?;
+    let marker = match OwnerFolders::read_marker(fs, &folders.root)? {
         Some(marker) if marker.facility != id => {
             return Err(Failure::new(format!(
                 "{} is the folder of the facility {}: give {id} one of its own (dir)",
@@ -161,7 +161,7 @@ fn make(
         journal: journal.map(str::to_owned),
         ..marker
     };
-    OwnerFolders::renew_marker(fs, &station.root, &marker)?;
+    OwnerFolders::renew_marker(fs, &folders.root, &marker)?;
     Ok(marker)
 }
 

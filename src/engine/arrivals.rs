@@ -240,15 +240,15 @@ impl Engine {
         self.look_at_clock(arrivals);
         swept.inboxes.remove(place_name(place));
         let mut unclaimed = std::mem::take(&mut self.unclaimed);
-        if let Some(station) = self.station(place) {
-            self.sweep_one(station, arrivals, &mut unclaimed, swept);
+        if let Some(folders) = self.folders_of(place) {
+            self.sweep_one(folders, arrivals, &mut unclaimed, swept);
         }
         self.unclaimed = unclaimed;
     }
 
     /// The places that can be reached, the desk first.
     pub fn places(&self) -> Vec<Owner> {
-        self.stations().map(|it| it.place.clone()).collect()
+        self.owner_folders().map(|it| it.owner.clone()).collect()
     }
 
     /// What nobody meets any more is held no more, also where nothing else comes.
@@ -258,7 +258,7 @@ impl Engine {
         let places: Vec<Owner> = held.map(|(place, _)| place.clone()).collect();
         for place in places {
             // While a place rests, none of its files is tried.
-            if self.station(&place).is_some()
+            if self.folders_of(&place).is_some()
                 && !self.turns.waits(&place)
                 && self.unclaimed.of(&place).next().is_none()
             {
@@ -270,19 +270,19 @@ impl Engine {
 
     fn sweep_one(
         &self,
-        station: &OwnerFolders,
+        folders: &OwnerFolders,
         arrivals: &mut Arrivals,
         unclaimed: &mut ClaimRefusals,
         swept: &mut SweepResult,
     ) {
         let settle = self.config.intake.settle;
-        let place = &station.place;
-        let seen = sweep(station, &self.config.intake.ignore);
+        let place = &folders.owner;
+        let seen = sweep(folders, &self.config.intake.ignore);
         let is_clock_steady = !arrivals
             .clock
             .as_ref()
             .is_some_and(|it| it.is_within(settle));
-        let local = is_clock_steady && self.is_local(station);
+        let local = is_clock_steady && self.is_local(folders);
         let now = self.fs.clock().wall();
         let wall =
             i128::from(now.timestamp()) * 1_000_000_000 + i128::from(now.timestamp_subsec_nanos());

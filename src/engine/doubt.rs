@@ -145,9 +145,9 @@ impl Engine {
             return Ok(());
         }
         // It was not read: that was no attempt.
-        if let Some(station) = self.station(&claimed.place) {
+        if let Some(folders) = self.folders_of(&claimed.place) {
             let (tried, name) = (claimed.name_in_work(), claimed.claim.name());
-            let renamed = self.fs.rename(&station.work, &tried, &station.work, &name);
+            let renamed = self.fs.rename(&folders.work, &tried, &folders.work, &name);
             if let Err(error) = renamed {
                 self.waiting.push_back(claimed.clone());
                 return Err(error.into());
@@ -163,10 +163,10 @@ impl Engine {
     /// Looks once more at the files of a group of whose writers nothing is known, before the group counts.
     pub(super) fn see_that_none_grew(&mut self, group: &Group<'_>) -> Result<(), EngineError> {
         for (claimed, stamp) in group.in_doubt() {
-            let Some(station) = self.station(&claimed.place) else {
+            let Some(folders) = self.folders_of(&claimed.place) else {
                 continue;
             };
-            let (_, now) = self.fs.writer(&station.work, &claimed.name_in_work())?;
+            let (_, now) = self.fs.writer(&folders.work, &claimed.name_in_work())?;
             if now != *stamp {
                 return Err(EngineError::Grown);
             }
@@ -229,9 +229,9 @@ mod tests {
         let fs = Fs::silent_on_writers();
         let mut engine = Engine::open(config, fs, OpenStore::Memory).unwrap();
         let demo = Owner::Facility("demo".to_owned());
-        let station = engine.station(&demo).unwrap();
-        let inbox = station.inbox.path().to_owned();
-        let work = station.work.clone();
+        let folders = engine.folders_of(&demo).unwrap();
+        let inbox = folders.inbox.path().to_owned();
+        let work = folders.work.clone();
         std::fs::write(inbox.join("x.hl7"), "MSH|").unwrap();
         let arrival = Arrival {
             place: demo,

@@ -57,7 +57,7 @@ impl Engine {
         group: &mut Group<'s>,
         claimed: &ClaimedFile,
     ) -> Result<(), EngineError> {
-        let Some(station) = self.station(&claimed.place) else {
+        let Some(folders) = self.folders_of(&claimed.place) else {
             group.release(claimed);
             self.waiting.push_back(claimed.clone());
             return Ok(());
@@ -66,7 +66,7 @@ impl Engine {
             return self.answer_request(group, claimed);
         }
         let limit = self.config.intake.max_file;
-        let work = station.work.clone();
+        let work = folders.work.clone();
         let (read, cda) = match self.take_read(claimed) {
             Some(ahead) => {
                 if let Some(written) = ahead.written {
@@ -147,8 +147,8 @@ impl Engine {
     }
 
     fn first_bytes(&self, claimed: &ClaimedFile) -> Option<Vec<u8>> {
-        let station = self.station(&claimed.place)?;
-        let file = self.fs.open(&station.work, &claimed.name_in_work()).ok()?;
+        let folders = self.folders_of(&claimed.place)?;
+        let file = self.fs.open(&folders.work, &claimed.name_in_work()).ok()?;
         let mut first = Vec::new();
         let mut limited = std::io::Read::take(file, FIRST_BYTES as u64);
         std::io::Read::read_to_end(&mut limited, &mut first).ok()?;
@@ -536,8 +536,8 @@ impl Engine {
         if is_taken(&entry.outcome)
             && let Some(about) = described.about.take()
         {
-            let (station, by) = (place_name(&claimed.place), (entry.file.as_str(), now));
-            let since = refused::take_since(&mut group.view, station, &about, self.message, by)?;
+            let (owner, by) = (place_name(&claimed.place), (entry.file.as_str(), now));
+            let since = refused::take_since(&mut group.view, owner, &about, self.message, by)?;
             entry.changes.extend(since);
         }
         group.counts.count(&claimed.place, &entry.outcome);

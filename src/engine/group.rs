@@ -521,8 +521,8 @@ impl Engine {
         let name = self.prepared_name();
         let (dir, path) = match place {
             Owner::Documents => (self.spool.documents.clone(), name.clone()),
-            place => match self.station(place) {
-                Some(station) => (station.work.clone(), format!("work/{name}")),
+            place => match self.folders_of(place) {
+                Some(folders) => (folders.work.clone(), format!("work/{name}")),
                 None => return Err(EngineError::Unreachable(place_name(place).to_owned())),
             },
         };
@@ -561,10 +561,10 @@ impl Engine {
     fn acquit_suspects(&mut self, group: &mut Group<'_>) -> Result<(), EngineError> {
         for claimed in group.claimed.iter_mut().filter(|claimed| claimed.suspect) {
             let tried = claimed.name_in_work();
-            if let Some(station) = self.station(&claimed.place) {
+            if let Some(folders) = self.folders_of(&claimed.place) {
                 let name = claimed.claim.name();
                 self.fs
-                    .rename(&station.work, &tried, &station.work, &name)?;
+                    .rename(&folders.work, &tried, &folders.work, &name)?;
             }
             claimed.suspect = false;
         }
@@ -576,13 +576,13 @@ impl Engine {
         let mut looked_at = BTreeSet::new();
         let mut seen = BTreeSet::new();
         let mut dirs = Vec::new();
-        let stations = group
+        let roots = group
             .claimed
             .iter()
-            .filter_map(|claimed| self.station(&claimed.place))
-            .map(|station| &station.root);
+            .filter_map(|claimed| self.folders_of(&claimed.place))
+            .map(|folders| &folders.root);
         let prepared = group.prepared.iter().map(|(dir, _)| dir);
-        for dir in stations.chain(prepared) {
+        for dir in roots.chain(prepared) {
             if looked_at.insert(dir.number()) && seen.insert(self.fs.device(dir)?) {
                 dirs.push(dir.clone());
             }

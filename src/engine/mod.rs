@@ -328,7 +328,7 @@ impl ClaimedFile {
         self.claim.with_attempts(attempts).name()
     }
 
-    /// Its path below the station's folder, as moves write it, under the name that it has when they are done.
+    /// Its path below the owner's folder, as moves write it, under the name that it has when they are done.
     fn path_in_work(&self) -> String {
         claim::to_text(&Path::new("work").join(self.claim.name()))
     }
@@ -339,7 +339,7 @@ pub struct Engine {
     config: Arc<Config>,
     fs: Fs,
     spool: Spool,
-    stations: BTreeMap<String, OwnerFolders>,
+    facility_folders: BTreeMap<String, OwnerFolders>,
     unreachable: BTreeMap<String, Hold>,
     /// The file systems that everybody needs, each with a folder on it.
     own_devices: Arc<BTreeMap<u64, Dir>>,
@@ -456,9 +456,9 @@ impl Engine {
                 .iter()
                 .any(|facility| facility.id.as_str() == id)
         };
-        let before = self.stations.keys().chain(self.unreachable.keys());
+        let before = self.facility_folders.keys().chain(self.unreachable.keys());
         let left_out = before.filter(|id| !has(id)).cloned().collect();
-        self.stations.retain(|id, _| has(id));
+        self.facility_folders.retain(|id, _| has(id));
         self.unreachable.retain(|id, _| has(id));
         // What is in hand lies in its work folder, and is found there if the facility comes back.
         let stays = |claimed: &ClaimedFile| match &claimed.place {
@@ -637,10 +637,10 @@ impl Engine {
 
     /// The desk or the facility in whose folder this path is.
     fn place_at(&self, path: &Path) -> Option<Owner> {
-        self.stations()
-            .filter(|station| path.starts_with(station.root.path()))
-            .max_by_key(|station| station.root.path().as_os_str().len())
-            .map(|station| station.place.clone())
+        self.owner_folders()
+            .filter(|folders| path.starts_with(folders.root.path()))
+            .max_by_key(|folders| folders.root.path().as_os_str().len())
+            .map(|folders| folders.owner.clone())
     }
 
     /// What an error says, with the folder that it is of and without received names.
@@ -672,7 +672,7 @@ impl Engine {
                 .is_some_and(|facility| facility.reports.every == Every::OnRequest)
         };
         let facilities: Vec<String> = self
-            .stations
+            .facility_folders
             .keys()
             .filter(|id| !on_request(id))
             .cloned()
@@ -759,8 +759,8 @@ impl Engine {
     }
 
     /// The folders that can be used: the desk's first, since what it dropped comes first, then the facilities'.
-    pub fn stations(&self) -> impl Iterator<Item = &OwnerFolders> {
-        std::iter::once(&self.spool.desk).chain(self.stations.values())
+    pub fn owner_folders(&self) -> impl Iterator<Item = &OwnerFolders> {
+        std::iter::once(&self.spool.desk).chain(self.facility_folders.values())
     }
 
     /// The facilities whose folder cannot be used, and why.
@@ -803,9 +803,9 @@ impl Engine {
     }
 
     /// Whether this place lies on a local file system, whose times are the kernel's own.
-    pub fn is_local(&self, station: &OwnerFolders) -> bool {
+    pub fn is_local(&self, folders: &OwnerFolders) -> bool {
         // Where that cannot be told, nothing is taken for granted.
-        self.fs.is_local(&station.inbox).unwrap_or(false)
+        self.fs.is_local(&folders.inbox).unwrap_or(false)
     }
 
     /// How many moves the journal orders that could not be done yet.
@@ -913,17 +913,17 @@ impl Engine {
     fn renew_roots(&mut self) {
         let mut roots = Roots::new();
         roots.insert(Owner::Documents, self.spool.documents.clone());
-        for station in self.stations() {
-            roots.insert(station.place.clone(), station.root.clone());
+        for folders in self.owner_folders() {
+            roots.insert(folders.owner.clone(), folders.root.clone());
         }
         self.roots = Arc::new(roots);
         self.names.look_again();
         self.keep_awaited_names();
     }
 
-    fn station(&self, place: &Owner) -> Option<&OwnerFolders> {
+    fn folders_of(&self, place: &Owner) -> Option<&OwnerFolders> {
         match place {
-            Owner::Facility(id) => self.stations.get(id),
+            Owner::Facility(id) => self.facility_folders.get(id),
             Owner::Desk => Some(&self.spool.desk),
             Owner::Documents => None,
         }
@@ -932,7 +932,7 @@ impl Engine {
     fn root(&self, place: &Owner) -> Option<&Dir> {
         match place {
             Owner::Documents => Some(&self.spool.documents),
-            place => self.station(place).map(|station| &station.root),
+            place => self.folders_of(place).map(|folders| &folders.root),
         }
     }
 
@@ -1032,8 +1032,8 @@ impl Engine {
 
     /// Whether files can be put into the folder where those that are claimed lie.
     fn may_claim(&self, place: &Owner) -> bool {
-        let station = self.station(place);
-        station.is_none_or(|station| self.fs.may_put_into(&station.work))
+        let folders = self.folders_of(place);
+        folders.is_none_or(|folders| self.fs.may_put_into(&folders.work))
     }
 
     /// Whether the file is ours now; it is not where its folder is gone.
@@ -1041,10 +1041,10 @@ impl Engine {
         if claim.is_cut() {
             self.remember_long_name(claim)?;
         }
-        let Some(station) = self.station(&arrival.place) else {
+        let Some(folders) = self.folders_of(&arrival.place) else {
             return Ok(false);
         };
-        let (root, inbox, work) = (&station.root, &station.inbox, &station.work);
+        let (root, inbox, work) = (&folders.root, &folders.inbox, &folders.work);
         let folder = arrival.path.parent().unwrap_or(Path::new(""));
         let name = arrival.path.file_name().unwrap_or_default();
         let below = match folder.as_os_str().is_empty() {
@@ -1133,18 +1133,18 @@ impl Engine {
     fn spaces_of_facilities(&self) -> Vec<(Owner, Result<FreeSpace, EngineError>)> {
         let mut measured: BTreeMap<u64, FreeSpace> = BTreeMap::new();
         let mut spaces = Vec::new();
-        for station in self.stations.values() {
-            let space = match self.fs.device(&station.root) {
+        for folders in self.facility_folders.values() {
+            let space = match self.fs.device(&folders.root) {
                 Ok(device) if self.own_devices.contains_key(&device) => continue,
                 Ok(device) => match measured.get(&device) {
                     Some(space) => Ok(space.clone()),
-                    None => self.space(&station.root).inspect(|space| {
+                    None => self.space(&folders.root).inspect(|space| {
                         measured.insert(device, space.clone());
                     }),
                 },
                 Err(error) => Err(error.into()),
             };
-            spaces.push((station.place.clone(), space));
+            spaces.push((folders.owner.clone(), space));
         }
         spaces
     }
@@ -1159,7 +1159,7 @@ impl Engine {
     }
 }
 
-/// The folder of a station that a path below it is in, one of those whose names are ours.
+/// The folder of an owner that a path below it is in, one of those whose names are ours.
 fn known_folder(below: Option<&Path>) -> Option<String> {
     const FOLDERS: [&str; 7] = [
         "inbox",

@@ -39,7 +39,7 @@ pub(super) struct Notice {
     /// The folder below the inbox, written as moves write paths.
     folder: String,
     reason: String,
-    /// Its path below the station's folder, written likewise.
+    /// Its path below the owner's folder, written likewise.
     path: String,
 }
 
@@ -89,7 +89,7 @@ impl Engine {
             Some(notices) => notices,
             None => read(&*self.store)?,
         };
-        let places: Vec<Owner> = self.stations().map(|it| it.place.clone()).collect();
+        let places: Vec<Owner> = self.owner_folders().map(|it| it.owner.clone()).collect();
         let mut failure = None;
         for place in &places {
             let Some(inbox) = swept.inboxes.get(place_name(place)) else {

@@ -154,7 +154,7 @@ impl Engine {
         let mut engine = Self {
             identity: journal.identity().to_owned(),
             awaited: None,
-            stations: BTreeMap::new(),
+            facility_folders: BTreeMap::new(),
             unreachable: BTreeMap::new(),
             names: NameReservations::default(),
             folders: OpenFolders::default(),
@@ -299,14 +299,14 @@ impl Engine {
         let mut any = false;
         for facility in &config.facilities {
             let id = facility.id.as_str();
-            if self.stations.contains_key(id) {
+            if self.facility_folders.contains_key(id) {
                 continue;
             }
             match self.open_facility(facility) {
-                Ok(station) => {
+                Ok(folders) => {
                     self.unreachable.remove(id);
                     repeats::over(id, RepeatedTask::Reaching);
-                    self.stations.insert(id.to_owned(), station);
+                    self.facility_folders.insert(id.to_owned(), folders);
                     any = true;
                 }
                 Err(FacilityFolderError::Engine(error)) if !error.is_passing() => {
@@ -324,8 +324,8 @@ impl Engine {
     pub fn check_facilities(&mut self) {
         self.folders.forget();
         let mut lost = Vec::new();
-        for (id, station) in &mut self.stations {
-            if let Err(problem) = check_station(&self.fs, id, station) {
+        for (id, folders) in &mut self.facility_folders {
+            if let Err(problem) = check_folders(&self.fs, id, folders) {
                 lost.push((id.clone(), problem));
             }
         }
@@ -358,7 +358,7 @@ impl Engine {
         let said = format_args!("the facility cannot be reached: {hold}");
         repeats::failing(id, RepeatedTask::Reaching, said);
         let hold = hold.continuing(before);
-        self.stations.remove(id);
+        self.facility_folders.remove(id);
         self.unreachable.insert(id.to_owned(), hold);
     }
 
@@ -366,14 +366,14 @@ impl Engine {
     pub(super) fn set_aside_with(&mut self, error: &FsError) {
         let device_of = |dir: &Dir| self.fs.device(dir).ok();
         let failed = self
-            .stations
+            .facility_folders
             .values()
-            .find(|station| error.path.starts_with(station.root.path()))
-            .and_then(|station| device_of(&station.root));
+            .find(|folders| error.path.starts_with(folders.root.path()))
+            .and_then(|folders| device_of(&folders.root));
         let set_aside: Vec<String> = self
-            .stations
+            .facility_folders
             .iter()
-            .filter(|(_, station)| failed.is_some() && device_of(&station.root) == failed)
+            .filter(|(_, folders)| failed.is_some() && device_of(&folders.root) == failed)
             .map(|(id, _)| id.clone())
             .collect();
         for id in set_aside {
@@ -433,15 +433,15 @@ impl Engine {
                 crate::spool::layout::MARKER
             )));
         }
-        let station = OwnerFolders::open(&self.fs, Owner::Facility(id.to_owned()), root)
+        let folders = OwnerFolders::open(&self.fs, Owner::Facility(id.to_owned()), root)
             .map_err(|error| FacilityFolderError::Other(error.to_string()))?;
-        self.probe(&station)?;
+        self.probe(&folders)?;
         // One that cannot be synced at each start must not end each start.
         if !self
             .own_devices
-            .contains_key(&self.fs.device(&station.root)?)
+            .contains_key(&self.fs.device(&folders.root)?)
         {
-            self.fs.sync_file_system(&station.root)?;
+            self.fs.sync_file_system(&folders.root)?;
         }
         let marker = match marker {
             Some(marker) if marker.journal.as_ref() == Some(&journal) => marker,
@@ -451,7 +451,7 @@ impl Engine {
                     ..marker
                 };
                 // One from before lacks the journal's identity. The folder may be root's: then `setup` adds it.
-                match OwnerFolders::renew_marker(&self.fs, &station.root, &marker) {
+                match OwnerFolders::renew_marker(&self.fs, &folders.root, &marker) {
                     Err(error) if error.is_denied() => {
                         log::warn!(
                             "the marker of {id} cannot be renewed: run `rcpspool setup` as root once"
@@ -461,12 +461,12 @@ impl Engine {
                 }
                 marker
             }
-            None => OwnerFolders::write_marker(&self.fs, &station.root, id, &journal)?,
+            None => OwnerFolders::write_marker(&self.fs, &folders.root, id, &journal)?,
         };
         if known.as_ref() != Some(&marker.id) {
             self.record_marker(&marker)?;
         }
-        Ok(station)
+        Ok(folders)
     }
 
     /// Takes the folder that has this marker for the facility's from now on, in the place of the one that was recorded.
@@ -501,15 +501,15 @@ impl Engine {
     }
 
     /// Bind mounts and quotas can refuse a rename although the device is the same: better to know at start.
-    fn probe(&self, station: &OwnerFolders) -> Result<(), FsError> {
-        let mut folders = vec!["inbox", "work", "done", "error", "outbox/acks"];
-        if matches!(station.place, Owner::Facility(_)) {
-            folders.push("outbox/reports");
+    fn probe(&self, folders: &OwnerFolders) -> Result<(), FsError> {
+        let mut names = vec!["inbox", "work", "done", "error", "outbox/acks"];
+        if matches!(folders.owner, Owner::Facility(_)) {
+            names.push("outbox/reports");
         }
         let name = OsStr::new(PROBE);
         let mut dirs = Vec::new();
-        for folder in folders {
-            let dir = self.fs.open_dir(&station.root, Path::new(folder))?;
+        for folder in names {
+            let dir = self.fs.open_dir(&folders.root, Path::new(folder))?;
             if self.fs.exists(&dir, name)? {
                 self.fs.remove(&dir, name)?;
             }
@@ -535,15 +535,15 @@ impl Engine {
         let in_hand: BTreeSet<String> = in_hand.map(|claimed| claimed.claim.key()).collect();
         let mut found = Vec::new();
         let mut unlisted = Vec::new();
-        for station in self.stations() {
-            match self.fs.list(&station.work) {
-                Err(error) => unlisted.push((station.place.clone(), EngineError::from(error))),
+        for folders in self.owner_folders() {
+            match self.fs.list(&folders.work) {
+                Err(error) => unlisted.push((folders.owner.clone(), EngineError::from(error))),
                 Ok(entries) => {
                     for entry in entries {
                         if let (true, Some(claim)) = (entry.is_file, Claim::parse(&entry.name)) {
                             found.push(ClaimedFile {
                                 may_be_in_parts: true,
-                                ..ClaimedFile::new(station.place.clone(), claim)
+                                ..ClaimedFile::new(folders.owner.clone(), claim)
                             });
                         }
                     }
@@ -613,8 +613,8 @@ impl Engine {
             .map(|(_, ordered)| (ordered.place.clone(), ordered.from.clone()))
             .collect();
         let mut places = vec![(Owner::Documents, self.spool.documents.clone(), "")];
-        for station in self.stations() {
-            places.push((station.place.clone(), station.work.clone(), "work/"));
+        for folders in self.owner_folders() {
+            places.push((folders.owner.clone(), folders.work.clone(), "work/"));
         }
         for (place, dir, below) in places {
             let removed = self.fs.list(&dir).and_then(|entries| {
@@ -667,14 +667,14 @@ impl Engine {
 
     /// After an error of the disk it is in hand still.
     fn take_suspect(&mut self, found: &ClaimedFile) -> Result<(), EngineError> {
-        let Some(station) = self.station(&found.place) else {
+        let Some(folders) = self.folders_of(&found.place) else {
             return Ok(());
         };
         let suspect = ClaimedFile {
             suspect: true,
             ..found.clone()
         };
-        let work = &station.work.clone();
+        let work = &folders.work.clone();
         if found.claim.attempts < ATTEMPTS && !self.may_be_read(work, found)? {
             // Waiting for its writer is no attempt to read it.
             self.suspects.push_back(found.clone());
@@ -719,8 +719,8 @@ impl Engine {
 }
 
 /// Whether a facility's folder is still the one that was opened; else why not.
-fn check_station(fs: &Fs, id: &str, station: &mut OwnerFolders) -> Result<(), String> {
-    let path = station.root.path().to_owned();
+fn check_folders(fs: &Fs, id: &str, folders: &mut OwnerFolders) -> Result<(), String> {
+    let path = folders.root.path().to_owned();
     let gone = |what: &str| format!("{} {what}", path.display());
     // For want of handles nothing can be told: what is open stays so, and the next sweep looks again.
     let there = match fs.open_root(&path) {
@@ -736,12 +736,12 @@ fn check_station(fs: &Fs, id: &str, station: &mut OwnerFolders) -> Result<(), St
         Err(error) if error.is_want_of_handles() => return Ok(()),
         opened => opened,
     };
-    let same = fs.is_same(&there, &station.root).unwrap_or(false)
-        && work.is_ok_and(|work| fs.is_same(&work, &station.work).unwrap_or(false));
+    let same = fs.is_same(&there, &folders.root).unwrap_or(false)
+        && work.is_ok_and(|work| fs.is_same(&work, &folders.work).unwrap_or(false));
     if !same {
         return Err(gone("is another folder than before: it is opened again"));
     }
-    match station.renew_inbox(fs) {
+    match folders.renew_inbox(fs) {
         Err(error) if !error.is_want_of_handles() => Err(error.to_string()),
         _ => Ok(()),
     }

@@ -56,15 +56,15 @@ impl Engine {
         let mut gone: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut changes = Vec::new();
         for key in looked_at {
-            let (station, file) = (keys::station_of_refused(&key), keys::last_word(&key));
+            let (owner, file) = (keys::owner_of_refused(&key), keys::last_word(&key));
             let path = match put_away {
                 true => claim::from_text(&file),
                 false => Path::new(ERROR).join(claim::from_text(&file)),
             };
-            match (self.is_gone(&station, &path)?, put_away) {
+            match (self.is_gone(&owner, &path)?, put_away) {
                 (false, _) => {}
                 (true, true) => changes.push((key, None)),
-                (true, false) => gone.entry(station).or_default().push(file),
+                (true, false) => gone.entry(owner).or_default().push(file),
             }
         }
         if gone.is_empty() && changes.is_empty() {
@@ -73,16 +73,16 @@ impl Engine {
         let store = Arc::clone(&self.store);
         let mut group = Group::new(&*store);
         group.view.write(&changes);
-        for (station, files) in &gone {
-            changes.extend(forget(&mut group.view, station, files)?);
+        for (owner, files) in &gone {
+            changes.extend(forget(&mut group.view, owner, files)?);
         }
         group.change("refused files that somebody removed", changes);
         self.commit(group)
     }
 
     /// Whether a refused file is known to be gone: its folder can be reached, and nothing is still to be moved there.
-    fn is_gone(&self, station: &str, path: &Path) -> Result<bool, EngineError> {
-        let place = match station {
+    fn is_gone(&self, owner: &str, path: &Path) -> Result<bool, EngineError> {
+        let place = match owner {
             "desk" => Owner::Desk,
             facility => Owner::Facility(facility.to_owned()),
         };
@@ -145,13 +145,13 @@ impl Engine {
 
     /// Files in `error/` of which the journal tells no more, each with its sidecar beside it.
     fn find_untold(&self, former: &mut RefusalHistory) {
-        for station in self.stations() {
-            let folder = station.root.path().join(ERROR);
+        for folders in self.owner_folders() {
+            let folder = folders.root.path().join(ERROR);
             for entry in WalkDir::new(&folder).into_iter().filter_map(Result::ok) {
                 let Ok(below) = entry.path().strip_prefix(&folder) else {
                     continue;
                 };
-                let key = (station.place.clone(), claim::to_text(below));
+                let key = (folders.owner.clone(), claim::to_text(below));
                 let sidecar = derived(entry.file_name(), "", SIDECAR);
                 let is_sidecar = entry.file_name().as_bytes().ends_with(SIDECAR.as_bytes());
                 if !entry.file_type().is_file()
@@ -169,7 +169,7 @@ impl Engine {
                     "message": "It was refused before the records of the journal begin.",
                     "where": null,
                     "value": null,
-                    "facility": station.name(),
+                    "facility": folders.name(),
                     "message_type": null,
                     "control_id": null,
                     "case": null,
@@ -191,8 +191,8 @@ pub(super) fn forget_moved(
     let mut changes = Vec::new();
     for ordered in moves {
         if let Some(file) = below_error(&ordered.from) {
-            let station = place_name(&ordered.place);
-            changes.extend(forget(view, station, &[file.to_owned()])?);
+            let owner = place_name(&ordered.place);
+            changes.extend(forget(view, owner, &[file.to_owned()])?);
         }
     }
     Ok(changes)
@@ -207,18 +207,18 @@ pub(super) fn discard_moved(
 ) -> Result<Vec<KeyChange>, ViewError> {
     let mut changes = Vec::new();
     for ordered in moves {
-        let station = place_name(&ordered.place);
+        let owner = place_name(&ordered.place);
         let Some(file) = below_error(&ordered.from) else {
             continue;
         };
-        if let Some(record) = view.get::<RefusedFile>(&keys::refused(station, file))? {
+        if let Some(record) = view.get::<RefusedFile>(&keys::refused(owner, file))? {
             let discarded = DiscardedFile {
                 record,
                 path: ordered.to.clone(),
                 time,
                 why: why.to_owned(),
             };
-            let key = keys::discarded(station, &ordered.to);
+            let key = keys::discarded(owner, &ordered.to);
             changes.push((key, Some(to_json(&discarded)?)));
         }
     }
@@ -230,26 +230,26 @@ fn below_error(path: &str) -> Option<&str> {
     path.strip_prefix(ERROR)?.strip_prefix('/')
 }
 
-/// Remembers refused files of one station. The view has the changes as soon as they are made.
+/// Remembers refused files of one owner. The view has the changes as soon as they are made.
 pub(super) struct RefusalRecorder<'s> {
-    station: &'s str,
+    owner: &'s str,
     sequence: u64,
     added: u64,
     changes: Vec<KeyChange>,
 }
 
 impl<'s> RefusalRecorder<'s> {
-    /// Of this station, after the message of this number.
-    pub fn of(station: &'s str, sequence: u64) -> Self {
+    /// Of this owner, after the message of this number.
+    pub fn of(owner: &'s str, sequence: u64) -> Self {
         Self {
-            station,
+            owner,
             sequence,
             added: 0,
             changes: Vec::new(),
         }
     }
 
-    /// A refused file by its path below the station's folder, what its sidecar says, and what its messages are about.
+    /// A refused file by its path below the owner's folder, what its sidecar says, and what its messages are about.
     pub fn add(
         &mut self,
         view: &mut PendingChanges<'_>,
@@ -272,25 +272,25 @@ impl<'s> RefusalRecorder<'s> {
         view: &mut PendingChanges<'_>,
         record: &RefusedFile,
     ) -> Result<(), ViewError> {
-        let key = keys::refused(self.station, &record.file);
+        let key = keys::refused(self.owner, &record.file);
         let before = self.changes.len();
         match view.get::<RefusedFile>(&key)? {
             // Somebody removed the file that had this name before.
             Some(former) => {
                 self.changes
-                    .extend(count_abouts(view, self.station, &former, |it| {
+                    .extend(count_abouts(view, self.owner, &former, |it| {
                         it.saturating_sub(1)
                     })?);
-                let newest = keys::refused_newest(former.sequence, self.station, &former.file);
+                let newest = keys::refused_newest(former.sequence, self.owner, &former.file);
                 self.changes.push((newest, None));
             }
             None => self.added += 1,
         }
-        let newest = keys::refused_newest(record.sequence, self.station, &record.file);
+        let newest = keys::refused_newest(record.sequence, self.owner, &record.file);
         self.changes.push((newest, Some(to_json(&key)?)));
         self.changes.push((key, Some(to_json(record)?)));
         view.write(self.changes.get(before..).unwrap_or_default());
-        let counted = count_abouts(view, self.station, record, |it| it.saturating_add(1))?;
+        let counted = count_abouts(view, self.owner, record, |it| it.saturating_add(1))?;
         self.changes.extend(counted);
         Ok(())
     }
@@ -298,7 +298,7 @@ impl<'s> RefusalRecorder<'s> {
     /// All changes, with the new count.
     pub fn finish(mut self, view: &mut PendingChanges<'_>) -> Result<Vec<KeyChange>, ViewError> {
         let added = self.added;
-        let counted = count(view, self.station, |count| count.saturating_add(added))?;
+        let counted = count(view, self.owner, |count| count.saturating_add(added))?;
         self.changes.extend(counted);
         Ok(self.changes)
     }
@@ -306,37 +306,37 @@ impl<'s> RefusalRecorder<'s> {
 
 fn forget(
     view: &mut PendingChanges<'_>,
-    station: &str,
+    owner: &str,
     files: &[String],
 ) -> Result<Vec<KeyChange>, ViewError> {
     let mut changes = Vec::new();
     let mut removed = 0;
     for file in files {
-        let key = keys::refused(station, file);
+        let key = keys::refused(owner, file);
         if let Some(record) = view.get::<RefusedFile>(&key)? {
-            let newest = keys::refused_newest(record.sequence, station, file);
+            let newest = keys::refused_newest(record.sequence, owner, file);
             changes.extend([(newest, None), (key, None)]);
-            changes.extend(count_abouts(view, station, &record, |it| {
+            changes.extend(count_abouts(view, owner, &record, |it| {
                 it.saturating_sub(1)
             })?);
             removed += 1;
         }
     }
     view.write(&changes);
-    changes.extend(count(view, station, |count| count.saturating_sub(removed))?);
+    changes.extend(count(view, owner, |count| count.saturating_sub(removed))?);
     Ok(changes)
 }
 
 /// Counts anew how many refused messages there are of each subject of this file. The view has the changes already.
 fn count_abouts(
     view: &mut PendingChanges<'_>,
-    station: &str,
+    owner: &str,
     record: &RefusedFile,
     change: impl Fn(u64) -> u64,
 ) -> Result<Vec<KeyChange>, ViewError> {
     let mut changes = Vec::new();
     for about in &record.abouts {
-        let key = keys::refusals_about(station, &about.subject);
+        let key = keys::refusals_about(owner, &about.subject);
         let mut known: Refusals = view.get(&key)?.unwrap_or_default();
         known.count = change(known.count);
         let value = match known.count {
@@ -350,21 +350,21 @@ fn count_abouts(
     Ok(changes)
 }
 
-/// Whether anything lies in the `error/` of a station that a message could take the place of.
-pub(super) fn has_refused(view: &PendingChanges<'_>, station: &str) -> Result<bool, ViewError> {
-    let count: Option<u64> = view.get(&keys::refused_count(station))?;
+/// Whether anything lies in the `error/` of an owner that a message could take the place of.
+pub(super) fn has_refused(view: &PendingChanges<'_>, owner: &str) -> Result<bool, ViewError> {
+    let count: Option<u64> = view.get(&keys::refused_count(owner))?;
     Ok(count.is_some_and(|count| count > 0))
 }
 
 /// Remembers that a message was taken in about something of which others were refused. The view has the change already.
 pub(super) fn take_since(
     view: &mut PendingChanges<'_>,
-    station: &str,
+    owner: &str,
     about: &RefusalSubject,
     sequence: u64,
     (file, taken): (&str, DateTime<Utc>),
 ) -> Result<Option<KeyChange>, ViewError> {
-    let key = keys::refusals_about(station, &about.subject);
+    let key = keys::refusals_about(owner, &about.subject);
     let Some(known) = view.get::<Refusals>(&key)? else {
         return Ok(None);
     };
@@ -385,10 +385,10 @@ pub(super) fn take_since(
 /// Counts anew how many there are, if that changes.
 fn count(
     view: &mut PendingChanges<'_>,
-    station: &str,
+    owner: &str,
     change: impl Fn(u64) -> u64,
 ) -> Result<Option<KeyChange>, ViewError> {
-    let key = keys::refused_count(station);
+    let key = keys::refused_count(owner);
     let before: u64 = view.get(&key)?.unwrap_or_default();
     let after = change(before);
     if after == before {

@@ -141,8 +141,8 @@ impl Engine {
     fn find_refused(&self, file: &str) -> Result<Option<FileInError>, EngineError> {
         for path in [claim::from_text(file), PathBuf::from(file)] {
             let from_spool = self.spool.root.path().join(&path);
-            for station in self.stations() {
-                let error = station.root.path().join(destinations::ERROR);
+            for folders in self.owner_folders() {
+                let error = folders.root.path().join(destinations::ERROR);
                 let below = from_spool
                     .strip_prefix(&error)
                     .or_else(|_| path.strip_prefix(&error));
@@ -155,8 +155,8 @@ impl Engine {
                     continue;
                 };
                 let named = FileInError {
-                    place: station.place.clone(),
-                    root: station.root.clone(),
+                    place: folders.owner.clone(),
+                    root: folders.root.clone(),
                     below: below.to_owned(),
                 };
                 let found = match self.is_refused_file(&named)? {

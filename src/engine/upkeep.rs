@@ -47,7 +47,7 @@ struct Retention {
     /// The days of `done/` that go.
     days: BTreeSet<NaiveDate>,
     journal: Option<DeletionLimit>,
-    stations: Vec<(String, Dir)>,
+    owners: Vec<(String, Dir)>,
 }
 
 /// The count of time as a start finds it.
@@ -161,9 +161,9 @@ impl Engine {
                 segment,
                 written: self.ages.before(config.journal),
             }),
-            stations: self
-                .stations()
-                .map(|station| (station.name().to_owned(), station.root.clone()))
+            owners: self
+                .owner_folders()
+                .map(|folders| (folders.name().to_owned(), folders.root.clone()))
                 .collect(),
             ages: self.ages.clone(),
         }))
@@ -172,8 +172,8 @@ impl Engine {
     /// The days that have a folder in some `done/`. One that cannot be listed is looked at the next day.
     fn days_of_done(&self) -> BTreeSet<NaiveDate> {
         let mut days = BTreeSet::new();
-        for station in self.stations() {
-            let done = self.fs.open_dir(&station.root, Path::new("done"));
+        for folders in self.owner_folders() {
+            let done = self.fs.open_dir(&folders.root, Path::new("done"));
             match done.and_then(|done| self.fs.list(&done)) {
                 Ok(entries) => {
                     let folders = entries.iter().filter(|entry| entry.is_dir);
@@ -182,7 +182,7 @@ impl Engine {
                 }
                 Err(error) => log::error!(
                     "retention of {}: {}; it is tried again tomorrow",
-                    station.name(),
+                    folders.name(),
                     error.without_path()
                 ),
             }
@@ -312,7 +312,7 @@ impl Retention {
         // Once the clock is set back, a file that comes now may bear a date that was past a moment ago.
         let planned = self.ages.before(Duration::ZERO);
         let stop = &|| stop() || fs.clock().wall() < planned;
-        for (name, root) in &self.stations {
+        for (name, root) in &self.owners {
             let done = retention::remove_days(fs, root, &self.days, stop);
             let outputs = retention::remove_outputs(fs, root, &self.ages, self.outbox, stop);
             if done.files + outputs.removed.files > 0 {

@@ -32,21 +32,21 @@ pub fn errors(
 ) -> Result<Vec<Value>, ViewError> {
     let view = PendingChanges::new(store);
     let mut errors = Vec::new();
-    for (station, folder) in folders(config) {
+    for (owner, folder) in folders(config) {
         let is_asked_for = filter
             .facility
             .as_ref()
-            .is_none_or(|it| it.as_str() == station);
+            .is_none_or(|it| it.as_str() == owner);
         if !is_asked_for {
             continue;
         }
         if filter.state.as_deref() == Some(DISCARDED) {
-            let records: Vec<DiscardedFile> = view.all(&keys::discarded_of(station))?;
+            let records: Vec<DiscardedFile> = view.all(&keys::discarded_of(owner))?;
             let above = folder.parent().unwrap_or(&folder);
             for discarded in records {
                 let file = above.join(claim::from_text(&discarded.path));
                 if is_there(&file) {
-                    let mut error = row(discarded.record.sidecar, station, &shown(config, &file));
+                    let mut error = row(discarded.record.sidecar, owner, &shown(config, &file));
                     let time = discarded.time.to_rfc3339_opts(SecondsFormat::Secs, true);
                     error["state"] = DISCARDED.into();
                     error["discarded"] = json!({ "time": time, "why": discarded.why });
@@ -56,16 +56,16 @@ pub fn errors(
             }
             continue;
         }
-        let records: Vec<RefusedFile> = view.all(&keys::refused_of(station))?;
+        let records: Vec<RefusedFile> = view.all(&keys::refused_of(owner))?;
         for record in records {
             let file = folder.join(claim::from_text(&record.file));
             if is_there(&file) {
-                let by = superseded_by(&view, station, &record)?;
+                let by = superseded_by(&view, owner, &record)?;
                 let state = if by.is_some() { SUPERSEDED } else { OPEN };
                 if !filter.has_state(state) {
                     continue;
                 }
-                let mut error = row(record.sidecar, station, &shown(config, &file));
+                let mut error = row(record.sidecar, owner, &shown(config, &file));
                 error["state"] = state.into();
                 if let Some(by) = by {
                     let time = by.taken.to_rfc3339_opts(SecondsFormat::Secs, true);
@@ -87,12 +87,12 @@ const NEXT_IF_SUPERSEDED: &str =
 /// The last message that came after this refused file and says what its messages wanted to say, if each has one.
 fn superseded_by(
     view: &PendingChanges<'_>,
-    station: &str,
+    owner: &str,
     record: &RefusedFile,
 ) -> Result<Option<LaterMessage>, ViewError> {
     let mut last: Option<LaterMessage> = None;
     for about in &record.abouts {
-        let known: Option<Refusals> = view.get(&keys::refusals_about(station, &about.subject))?;
+        let known: Option<Refusals> = view.get(&keys::refusals_about(owner, &about.subject))?;
         let taken = known.and_then(|known| known.taken);
         let Some(taken) = taken.filter(|taken| taken.is_later(record, about)) else {
             return Ok(None);
@@ -107,9 +107,9 @@ fn superseded_by(
     Ok(last)
 }
 
-fn row(sidecar: Value, station: &str, file: &str) -> Value {
+fn row(sidecar: Value, owner: &str, file: &str) -> Value {
     let mut row = sidecar;
-    row["facility"] = station.into();
+    row["facility"] = owner.into();
     row["file"] = file.into();
     row
 }
@@ -117,7 +117,7 @@ fn row(sidecar: Value, station: &str, file: &str) -> Value {
 /// A refused file with whose it is and its path.
 pub struct NewestRefusal {
     /// The facility's id, or `desk`.
-    pub station: String,
+    pub owner: String,
     /// Its path, as [`errors`] gives it.
     pub file: String,
     /// What is remembered of it.
@@ -147,16 +147,16 @@ pub fn newest(
     let mut newest = Vec::new();
     let (mut open, mut superseded) = (0, 0);
     for key in looked_at {
-        let station = keys::station_of_refused(&key);
-        let folder = folders.iter().find(|(name, _)| *name == station);
+        let owner = keys::owner_of_refused(&key);
+        let folder = folders.iter().find(|(name, _)| *name == owner);
         let (Some((_, folder)), Some(record)) = (folder, view.get::<RefusedFile>(&key)?) else {
             continue;
         };
         let file = folder.join(claim::from_text(&record.file));
-        if is_reachable(&station) && !is_there(&file) {
+        if is_reachable(&owner) && !is_there(&file) {
             continue;
         }
-        let is_superseded = superseded_by(&view, &station, &record)?.is_some();
+        let is_superseded = superseded_by(&view, &owner, &record)?.is_some();
         let counted = if is_superseded {
             &mut superseded
         } else {
@@ -168,7 +168,7 @@ pub fn newest(
         *counted += 1;
         newest.push(NewestRefusal {
             file: shown(config, &file),
-            station,
+            owner,
             record,
             is_superseded,
         });
@@ -180,8 +180,8 @@ pub fn newest(
 }
 
 /// How many refused files of a facility or the desk are remembered.
-pub fn count(store: &dyn Store, station: &str) -> Result<u64, ViewError> {
-    let count: Option<u64> = PendingChanges::new(store).get(&keys::refused_count(station))?;
+pub fn count(store: &dyn Store, owner: &str) -> Result<u64, ViewError> {
+    let count: Option<u64> = PendingChanges::new(store).get(&keys::refused_count(owner))?;
     Ok(count.unwrap_or_default())
 }
 

@@ -34,10 +34,10 @@ const NUMBERED_FOLDERS: u32 = 99;
 /// So many folders are kept open: however many there are, the handles of the process do not run out.
 const KEPT_OPEN: usize = 16;
 
-/// Some folders below a station that were opened lately, so that a group does not open each for each of its files.
+/// Some folders below an owner that were opened lately, so that a group does not open each for each of its files.
 #[derive(Debug, Default)]
 pub struct OpenFolders {
-    /// By the number of the station's folder, and the path below it.
+    /// By the number of the owner's folder, and the path below it.
     open: RefCell<HashMap<(i32, OsString), Dir>>,
 }
 
@@ -121,7 +121,7 @@ impl OpenFolders {
         }
     }
 
-    /// The folder of a path below a station, opened, and the name in it.
+    /// The folder of a path below an owner, opened, and the name in it.
     pub fn parent<'p>(&self, fs: &Fs, root: &Dir, path: &'p Path) -> Result<(Dir, &'p OsStr)> {
         let folder = path.parent().unwrap_or(Path::new(""));
         let dir = self.make(fs, root, folder)?;
@@ -137,13 +137,13 @@ impl OpenFolders {
 /// The names that are given out, so that none is given twice before its file is there.
 #[derive(Debug, Default)]
 pub struct NameReservations {
-    /// By the number of the station's folder: for the group in hand.
+    /// By the number of the owner's folder: for the group in hand.
     given: HashSet<(i32, OsString)>,
     /// The same for the group that is on its way to the disk.
     on_their_way: HashSet<(i32, OsString)>,
     /// The names of files that could not be moved into place yet: nothing lies there, and something is to.
     awaited: HashSet<(i32, OsString)>,
-    /// What may lie where received files end, by the number of the station's folder and the path below its inbox.
+    /// What may lie where received files end, by the number of the owner's folder and the path below its inbox.
     occupied: HashMap<(i32, OsString), OccupiedNames>,
     /// The last number given for a name on a day, so that the ten-thousandth file of a name is named as fast as the
     /// second.
@@ -169,7 +169,7 @@ pub struct NumberedName {
 
 impl NameReservations {
     /// Chooses the number of a received file: under the name it then has, and under each of the names made from it
-    /// by `also` (paths below the station's folder), nothing lies and nothing is to lie.
+    /// by `also` (paths below the owner's folder), nothing lies and nothing is to lie.
     pub fn choose(
         &mut self,
         fs: &Fs,

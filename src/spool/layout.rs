@@ -76,7 +76,7 @@ pub struct Spool {
 #[derive(Debug)]
 pub struct OwnerFolders {
     /// Whose.
-    pub place: Owner,
+    pub owner: Owner,
     /// The folder.
     pub root: Dir,
     /// Files arrive here.
@@ -174,7 +174,7 @@ impl OwnerFolders {
             make("outbox/reports")?;
         }
         Ok(Self {
-            place,
+            owner: place,
             inbox: make("inbox")?,
             work,
             root,
@@ -226,7 +226,7 @@ impl OwnerFolders {
 
     /// The facility's id, or `desk`.
     pub fn name(&self) -> &str {
-        match &self.place {
+        match &self.owner {
             Owner::Facility(id) => id,
             Owner::Desk | Owner::Documents => "desk",
         }

@@ -1,6 +1,6 @@
 //! Retention: what was finished long ago is removed (docs/interface.md, 11). `error/` never is.
 //!
-//! Folders are opened beneath the station's and through no link; a link is removed itself, never what it leads to. A
+//! Folders are opened beneath the owner's and through no link; a link is removed itself, never what it leads to. A
 //! facility may remove the same files at the same time.
 
 use std::cell::Cell;
@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn old_days_go_with_all_that_lies_in_them_and_nothing_else() {
-        let station = RetentionFixture::with(&[
+        let fixture = RetentionFixture::with(&[
             "done/2026-01-01/a.hl7",
             "done/2026-01-01/sub/deep/b.hl7",
             "done/2026-01-02/c.hl7",
@@ -242,15 +242,15 @@ mod tests {
             "error/2026-01-01/e.hl7",
             "elsewhere/f.hl7",
         ]);
-        let at = |path: &str| station.temporary.path().join(path);
+        let at = |path: &str| fixture.temporary.path().join(path);
         std::os::unix::fs::symlink(at("elsewhere"), at("done/2026-01-01/link")).unwrap();
         std::os::unix::fs::symlink(at("elsewhere"), at("done/2025-01-01")).unwrap();
         let days = BTreeSet::from([day("2025-01-01"), day("2026-01-01"), day("2025-06-01")]);
-        let removed = remove_days(&station.fs, &station.root, &days, &|| false);
+        let removed = remove_days(&fixture.fs, &fixture.root, &days, &|| false);
         assert!(removed.problem.is_none(), "{removed:?}");
         assert_eq!(removed.files, 3);
         assert_eq!(
-            station.left(),
+            fixture.left(),
             [
                 "done/2025-01-01",
                 "done/2026-01-02",
@@ -294,7 +294,7 @@ mod tests {
             "outbox/reports/unread.xml",
             "outbox/reports/reports_demo_20990101T000000Z_7.xml",
         ];
-        let station = RetentionFixture::with(&names);
+        let fixture = RetentionFixture::with(&names);
         for (name, days) in names.iter().zip([40, 40, 40, 70, 20, 0, 40, 40, 40]) {
             let written = std::time::SystemTime::now() - DAY * days;
             let read = match name.contains("unread") {
@@ -302,26 +302,26 @@ mod tests {
                 false => written + Duration::from_secs(60),
             };
             let times = std::fs::FileTimes::new().set_modified(written);
-            let file = std::fs::File::open(station.temporary.path().join(name)).unwrap();
+            let file = std::fs::File::open(fixture.temporary.path().join(name)).unwrap();
             file.set_times(times.set_accessed(read)).unwrap();
         }
         let year_2300 = std::time::UNIX_EPOCH + Duration::from_secs(10_413_792_000);
-        let path = station.temporary.path().join("outbox/acks/year 2300.ack");
+        let path = fixture.temporary.path().join("outbox/acks/year 2300.ack");
         let file = std::fs::File::open(path).unwrap();
         file.set_modified(year_2300).unwrap();
-        let keeps_reads = station.fs.keeps_reads(&station.root).unwrap();
+        let keeps_reads = fixture.fs.keeps_reads(&fixture.root).unwrap();
         assert!(
             keeps_reads,
             "the folder for temporary files has no access times"
         );
         let left = |ages: &Ages| {
-            let (fs, root) = (&station.fs, &station.root);
+            let (fs, root) = (&fixture.fs, &fixture.root);
             let removed = remove_outputs(fs, root, ages, DAY * 30, &|| false);
             assert!(removed.removed.problem.is_none());
             (removed.removed.files, removed.unfetched)
         };
         assert_eq!(left(&after(100)), (4, 1));
-        let mut files: Vec<String> = station.left();
+        let mut files: Vec<String> = fixture.left();
         files.retain(|path| path.contains('.'));
         assert_eq!(
             files,

@@ -68,9 +68,9 @@ pub enum Hindrance {
 }
 
 /// Looks at everything below the inbox, leaving alone what the patterns name.
-pub fn sweep(station: &OwnerFolders, ignore: &[String]) -> Sweep {
+pub fn sweep(folders: &OwnerFolders, ignore: &[String]) -> Sweep {
     let mut sweep = Sweep::default();
-    let root = station.inbox.path();
+    let root = folders.inbox.path();
     let walk = WalkDir::new(root).follow_links(false);
     let mut entries = walk.into_iter().filter_entry(|entry| {
         let name = entry.file_name().as_bytes();

@@ -54,27 +54,27 @@ impl Watch {
         watch
     }
 
-    /// Watches the inboxes of these stations and no others; one that was made anew is watched anew.
-    pub fn follow<'s>(&mut self, fs: &Fs, stations: impl Iterator<Item = &'s OwnerFolders>) {
+    /// Watches the inboxes of these owners and no others; one that was made anew is watched anew.
+    pub fn follow<'s>(&mut self, fs: &Fs, owners: impl Iterator<Item = &'s OwnerFolders>) {
         let mut before = std::mem::take(&mut self.watched);
         let mut complaint = None;
         let Some(watcher) = &mut self.watcher else {
             return;
         };
-        for station in stations {
-            let known = before.remove(&station.place);
+        for folders in owners {
+            let known = before.remove(&folders.owner);
             if let Some(known) = known {
-                if fs.is_same(&known, &station.inbox).unwrap_or(false) {
-                    self.watched.insert(station.place.clone(), known);
+                if fs.is_same(&known, &folders.inbox).unwrap_or(false) {
+                    self.watched.insert(folders.owner.clone(), known);
                     continue;
                 }
                 // It may be gone already.
                 let _ = watcher.unwatch(known.path());
             }
-            match watcher.watch(station.inbox.path(), RecursiveMode::Recursive) {
+            match watcher.watch(folders.inbox.path(), RecursiveMode::Recursive) {
                 Ok(()) => {
                     self.watched
-                        .insert(station.place.clone(), station.inbox.clone());
+                        .insert(folders.owner.clone(), folders.inbox.clone());
                 }
                 Err(error) => complaint = Some(error),
             }
@@ -132,10 +132,10 @@ mod tests {
         let fs = Fs::new();
         let open =
             || OwnerFolders::open(&fs, Owner::Desk, fs.open_root(folder.path()).unwrap()).unwrap();
-        let station = open();
+        let folders = open();
         let (sender, seen) = channel();
         let mut watch = Watch::new(move |event| sender.send(event).unwrap_or_default());
-        watch.follow(&fs, std::iter::once(&station));
+        watch.follow(&fs, std::iter::once(&folders));
         let next = || seen.recv_timeout(Duration::from_secs(5)).unwrap();
         let inbox = folder.path().join("inbox");
         std::fs::write(inbox.join("a.hl7"), "MSH").unwrap();
@@ -147,9 +147,9 @@ mod tests {
         assert_eq!(next(), WatchEvent::Renamed(inbox.join("b.hl7")));
 
         std::fs::remove_dir_all(&inbox).unwrap();
-        drop(station);
-        let station = open();
-        watch.follow(&fs, std::iter::once(&station));
+        drop(folders);
+        let folders = open();
+        watch.follow(&fs, std::iter::once(&folders));
         std::fs::write(folder.path().join("c.hl7"), "MSH").unwrap();
         std::fs::rename(folder.path().join("c.hl7"), inbox.join("c.hl7")).unwrap();
         assert_eq!(next(), WatchEvent::Renamed(inbox.join("c.hl7")));

@@ -78,11 +78,11 @@ impl Figures {
             counts: engine.counts().clone(),
             inboxes: swept.inboxes.clone(),
             backlog: engine
-                .stations()
-                .filter_map(|station| {
-                    let inbox = swept.inboxes.get(station.name())?;
-                    let backlog = engine.backlog(&station.place, inbox);
-                    Some((station.name().to_owned(), backlog))
+                .owner_folders()
+                .filter_map(|folders| {
+                    let inbox = swept.inboxes.get(folders.name())?;
+                    let backlog = engine.backlog(&folders.owner, inbox);
+                    Some((folders.name().to_owned(), backlog))
                 })
                 .collect(),
             in_hand: engine
@@ -286,8 +286,8 @@ impl Status {
             shown.reports_outdated = Some(outdated.len());
             folders.push(shown);
         }
-        let is_reachable = |station: &str| {
-            let holds = figures.holds.get(station);
+        let is_reachable = |owner: &str| {
+            let holds = figures.holds.get(owner);
             holds.is_none_or(|it| it.iter().all(|hold| hold.held != HoldScope::Everything))
         };
         let errors = errors::newest(store, config, &is_reachable, SHOWN)?;
@@ -440,7 +440,7 @@ fn refused(newest: errors::NewestRefusal, names: bool) -> RefusedFileStatus {
     let text = |key: &str| said[key].as_str().map(str::to_owned);
     RefusedFileStatus {
         time: text("time"),
-        facility: Some(newest.station),
+        facility: Some(newest.owner),
         reason: text("reason"),
         place: text("where"),
         message_type: text("message_type"),

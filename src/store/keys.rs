@@ -295,66 +295,66 @@ pub const MARKERS: &str = "marker/";
 pub const RETENTION: &str = "retention";
 
 /// A refused file of a facility or the desk, by its path below `error/`.
-pub fn refused(station: &str, file: &str) -> String {
-    key(&["refused", station, file])
+pub fn refused(owner: &str, file: &str) -> String {
+    key(&["refused", owner, file])
 }
 
 /// All refused files of a facility or the desk.
-pub fn refused_of(station: &str) -> String {
-    prefix(&["refused", station])
+pub fn refused_of(owner: &str) -> String {
+    prefix(&["refused", owner])
 }
 
 /// All refused files.
 pub const REFUSED: &str = "refused/";
 
 /// A refused file that was put away, by its path below the folder of its facility or the desk.
-pub fn discarded(station: &str, path: &str) -> String {
-    key(&["refused-discarded", station, path])
+pub fn discarded(owner: &str, path: &str) -> String {
+    key(&["refused-discarded", owner, path])
 }
 
 /// All refused files of a facility or the desk that were put away.
-pub fn discarded_of(station: &str) -> String {
-    prefix(&["refused-discarded", station])
+pub fn discarded_of(owner: &str) -> String {
+    prefix(&["refused-discarded", owner])
 }
 
 /// All refused files that were put away.
 pub const DISCARDED: &str = "refused-discarded/";
 
 /// Leads to a refused file: the newest comes first.
-pub fn refused_newest(sequence: u64, station: &str, file: &str) -> String {
+pub fn refused_newest(sequence: u64, owner: &str, file: &str) -> String {
     let from_the_end = format!("{:016x}", u64::MAX - sequence);
-    key(&["refused-newest", &from_the_end, station, file])
+    key(&["refused-newest", &from_the_end, owner, file])
 }
 
 /// What is known of a subject of which a facility or the desk has refused files.
-pub fn refusals_about(station: &str, subject: &ContentHash) -> String {
-    key(&["refused-about", station, subject.as_str()])
+pub fn refusals_about(owner: &str, subject: &ContentHash) -> String {
+    key(&["refused-about", owner, subject.as_str()])
 }
 
 /// All refused files, the newest first.
 pub const REFUSED_NEWEST: &str = "refused-newest/";
 
 /// How many refused files of a facility or the desk are remembered.
-pub fn refused_count(station: &str) -> String {
-    key(&["refused-count", station])
+pub fn refused_count(owner: &str) -> String {
+    key(&["refused-count", owner])
 }
 
 /// Whether refused files are remembered since the beginning: a spool of an older version has none of them.
 pub const REFUSED_KNOWN: &str = "refused-known";
 
-/// The station of a key below [`REFUSED`] or [`DISCARDED`].
-pub fn station_of_refused(key: &str) -> String {
-    let (station, _) = [REFUSED, DISCARDED]
+/// The owner of a key below [`REFUSED`] or [`DISCARDED`].
+pub fn owner_of_refused(key: &str) -> String {
+    let (owner, _) = [REFUSED, DISCARDED]
         .iter()
         .find_map(|prefix| key.strip_prefix(prefix))
         .and_then(|words| words.split_once('/'))
         .unwrap_or_default();
-    last_word(station)
+    last_word(owner)
 }
 
 /// The notice to a facility or the desk about a folder of its inbox.
-pub fn notice(station: &str, folder: &str) -> String {
-    key(&["notice", station, folder])
+pub fn notice(owner: &str, folder: &str) -> String {
+    key(&["notice", owner, folder])
 }
 
 /// All notices.

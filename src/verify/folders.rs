@@ -19,7 +19,7 @@ use crate::store::keys;
 
 const DONE: &str = "done";
 
-/// The stations, and where the journal put their files.
+/// The owners, and where the journal put their files.
 pub struct FolderCheck {
     roots: BTreeMap<Owner, Dir>,
     /// What lies in `work/`: claims by their key, and prepared output.
@@ -129,7 +129,7 @@ impl FolderCheck {
     /// Before retention removes days of `done/`, the journal says so; and so it does of refused files that were removed.
     fn follow_change(&mut self, key: &str, value: Option<&RawValue>) {
         if key.starts_with(keys::REFUSED) && value.is_none() {
-            let place = match keys::station_of_refused(key).as_str() {
+            let place = match keys::owner_of_refused(key).as_str() {
                 "desk" => Owner::Desk,
                 facility => Owner::Facility(facility.to_owned()),
             };

@@ -180,8 +180,8 @@ impl World {
 pub fn take_all(engine: &mut Engine) -> Result<Totals, EngineError> {
     let before = engine.totals();
     let mut arrivals = Vec::new();
-    for station in engine.stations() {
-        let mut paths: Vec<PathBuf> = walkdir::WalkDir::new(station.inbox.path())
+    for folders in engine.owner_folders() {
+        let mut paths: Vec<PathBuf> = walkdir::WalkDir::new(folders.inbox.path())
             .min_depth(1)
             .into_iter()
             .map(|entry| entry.unwrap())
@@ -191,20 +191,20 @@ pub fn take_all(engine: &mut Engine) -> Result<Totals, EngineError> {
             .map(|entry| {
                 entry
                     .path()
-                    .strip_prefix(station.inbox.path())
+                    .strip_prefix(folders.inbox.path())
                     .unwrap()
                     .to_owned()
             })
             .collect();
         paths.sort();
-        if station.place == Owner::Desk {
+        if folders.owner == Owner::Desk {
             paths.retain(|path| {
                 path.extension()
                     .is_some_and(|ending| ending == "csv" || ending == "json")
             });
         }
         arrivals.extend(paths.into_iter().map(|path| Arrival {
-            place: station.place.clone(),
+            place: folders.owner.clone(),
             path,
         }));
     }
