@@ -75,11 +75,11 @@ pub fn run(
     };
     let mut daemon = Daemon::new(engine, config_path, &sender, stop)?;
     daemon.commands = listen_to_commands(&daemon, &sender);
-    tell_manager(NotifyState::Ready);
+    notify_manager(NotifyState::Ready);
     log::info!("taking files in");
     let worked = daemon.work(&events);
     daemon.end_threads();
-    tell_manager(NotifyState::Stopping);
+    notify_manager(NotifyState::Stopping);
     // Whoever connects from here on finds nobody, and waits for the spool.
     daemon.commands = None;
     worked?;
@@ -441,7 +441,8 @@ impl Daemon {
         self.pass(RepeatedTask::Stability, |engine| {
             engine.forget_removed_refused(REFUSED_LOOKED_AT)
         })?;
-        self.watch.follow(self.engine.fs(), self.engine.owner_folders());
+        self.watch
+            .follow(self.engine.fs(), self.engine.owner_folders());
         let reached: BTreeSet<Owner> = self.engine.places().into_iter().collect();
         let names: BTreeSet<&str> = reached.iter().map(place_name).collect();
         self.swept
@@ -699,7 +700,7 @@ impl Daemon {
             && *next <= now
         {
             *next = now + *pause;
-            tell_manager(NotifyState::Watchdog);
+            notify_manager(NotifyState::Watchdog);
         }
     }
 
@@ -989,7 +990,7 @@ impl ControlServer {
     }
 }
 
-fn tell_manager(state: NotifyState<'_>) {
+fn notify_manager(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
         log::debug!("the service manager cannot be told: {error}");
     }

@@ -160,10 +160,10 @@ struct RepeatLog {
 #[derive(Debug)]
 struct Cause {
     without_numbers: String,
-    said: Instant,
+    logged_at: Instant,
     /// How often it failed since it began, and since it was said.
     count: u64,
-    unsaid: u64,
+    unlogged: u64,
     is_over: bool,
 }
 
@@ -195,25 +195,25 @@ impl RepeatLog {
         let Some(cause) = known.and_then(|place| causes.get_mut(place)) else {
             causes.push(Cause {
                 without_numbers,
-                said: now,
+                logged_at: now,
                 count: 1,
-                unsaid: 0,
+                unlogged: 0,
                 is_over: false,
             });
             return Some(format!("{place}: {problem}"));
         };
         cause.count += 1;
-        cause.unsaid += 1;
+        cause.unlogged += 1;
         let quiet = if cause.is_over { TO_AND_FRO } else { AGAIN };
-        if now.duration_since(cause.said) < quiet {
+        if now.duration_since(cause.logged_at) < quiet {
             return None;
         }
-        cause.said = now;
-        if std::mem::take(&mut cause.is_over) && cause.unsaid == 1 {
-            cause.unsaid = 0;
+        cause.logged_at = now;
+        if std::mem::take(&mut cause.is_over) && cause.unlogged == 1 {
+            cause.unlogged = 0;
             return Some(format!("{place}: {problem}"));
         }
-        let times = std::mem::take(&mut cause.unsaid);
+        let times = std::mem::take(&mut cause.unlogged);
         Some(format!("{place}: {problem} ({times} times more by now)"))
     }
 

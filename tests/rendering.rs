@@ -428,7 +428,7 @@ fn cost(world: &World, base: &Base, grow: Grow, size: usize) -> Cost {
         time: worked() - begun,
         memory: peak(),
         size: written.pdf.len(),
-        lacks: written.lacks,
+        lacks: written.missing,
     };
     check(&written.pdf);
     cost
@@ -512,7 +512,7 @@ fn what_a_report_does_not_show_is_told_at_its_place_and_in_a_warning() {
             let text = String::from_utf8_lossy(&said.stdout).into_owned();
             text.split_whitespace().collect::<Vec<_>>().join(" ")
         });
-        (written.lacks, text.ok())
+        (written.missing, text.ok())
     };
     // A whole form lacks nothing.
     assert_eq!(read(&base.order()).0, None);

@@ -479,14 +479,14 @@ impl CdaAddress {
         let joined = of(&STREET).collect::<Vec<_>>().join(" ");
         let is_named = of(&NAMES_OF_STREETS).next().is_some();
         let whole = of(&LINES).find(|line| {
-            let says_all = of(&STREET).all(|part| name::says(line, part));
-            says_all && !name::says(&joined, line)
+            let says_all = of(&STREET).all(|part| name::contains_words(line, part));
+            says_all && !name::contains_words(&joined, line)
         });
         let is_of_street = |name: &str, text: &str| match (is_named, whole) {
             (true, Some(whole)) => LINES.contains(&name) && text == whole,
             (true, None) => STREET.contains(&name),
             (false, _) => {
-                let is_in_a_line = || of(&LINES).any(|line| name::says(line, text));
+                let is_in_a_line = || of(&LINES).any(|line| name::contains_words(line, text));
                 LINES.contains(&name) || STREET.contains(&name) && !is_in_a_line()
             }
         };
@@ -506,7 +506,9 @@ impl CdaAddress {
                 "country" => Some(&mut read.country),
                 _ => None,
             };
-            let is_same = |known: &String| name::says(known, text) && name::says(text, known);
+            let is_same = |known: &String| {
+                name::contains_words(known, text) && name::contains_words(text, known)
+            };
             match own {
                 Some(own @ None) => {
                     *own = Some(text.clone());
@@ -524,7 +526,9 @@ impl CdaAddress {
                 Some(unit) => format!("{unit} {text}"),
                 None => text.clone(),
             };
-            let is_same = |known: &String| name::says(known, &text) && name::says(&text, known);
+            let is_same = |known: &String| {
+                name::contains_words(known, &text) && name::contains_words(&text, known)
+            };
             if !complement.iter().any(is_same) && !read.street.as_ref().is_some_and(is_same) {
                 complement.push(text);
             }

@@ -102,7 +102,10 @@ pub fn without_framing(bytes: &[u8]) -> &[u8] {
 
 /// Reads a CDA document; refuses what is no XML, no CDA, has a document type declaration, or costs too much.
 pub fn parse(bytes: &[u8]) -> Result<Cda, Refusal> {
-    let text::DocumentText { text, doubts } = text::decode(bytes)?;
+    let text::DocumentText {
+        text,
+        warnings: doubts,
+    } = text::decode(bytes)?;
     check_bounds(&text)?;
     let options = ParsingOptions {
         allow_dtd: false,

@@ -19,7 +19,7 @@ const SEPARATORS: &[u8] = b"<>\"'";
 #[derive(Debug)]
 pub(super) struct DocumentText<'a> {
     pub text: Cow<'a, str>,
-    pub doubts: Vec<Warning>,
+    pub warnings: Vec<Warning>,
 }
 
 /// Reads the bytes of a document as text; only UTF-16 that is none is refused.
@@ -46,7 +46,10 @@ pub(super) fn decode(bytes: &[u8]) -> Result<DocumentText<'_>, Refusal> {
                 false => vec![otherwise(Some(encoding.name()), "line 1, column 1")],
             };
             doubts.extend(control(&text));
-            Ok(DocumentText { text, doubts })
+            Ok(DocumentText {
+                text,
+                warnings: doubts,
+            })
         }
         mark => {
             let length = mark.map_or(0, |(_, length)| length);
@@ -110,7 +113,10 @@ fn by_value(bytes: &[u8], declared: XmlEncoding, is_marked: bool) -> DocumentTex
         doubts.push(otherwise(None, place_of(&text, at)));
     }
     doubts.extend(control(&text));
-    DocumentText { text, doubts }
+    DocumentText {
+        text,
+        warnings: doubts,
+    }
 }
 
 /// The warning of control characters beyond ASCII (C1), also where they are written as XML writes a character by its
@@ -209,7 +215,7 @@ mod tests {
 
     fn told(bytes: &[u8]) -> (String, Vec<String>) {
         let decoded = decode(bytes).unwrap();
-        let doubts = decoded.doubts.iter().map(|doubt| {
+        let doubts = decoded.warnings.iter().map(|doubt| {
             let place = doubt.place.as_ref().map(|place| &*place.shown);
             format!("{} {}", doubt.code.code(), place.unwrap_or_default())
         });

@@ -32,7 +32,7 @@ impl AttachArgs {
         let dropped = command(json!({
             "command": "attach", "note": note, "facility": facility, "case": case,
         }));
-        submit(config, &dropped)?.tell(&format!(
+        submit(config, &dropped)?.print(&format!(
             "The documents of the note have joined case {case} of {facility}."
         ))
     }

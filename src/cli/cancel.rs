@@ -24,6 +24,6 @@ impl CancelArgs {
         let Self { facility, case } = self;
         super::facility(config, &facility)?;
         let dropped = command(json!({ "command": "cancel", "facility": facility, "case": case }));
-        submit(config, &dropped)?.tell(&format!("Case {case} of {facility} is cancelled."))
+        submit(config, &dropped)?.print(&format!("Case {case} of {facility} is cancelled."))
     }
 }

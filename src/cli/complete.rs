@@ -91,7 +91,7 @@ impl CompleteArgs {
                 .into_owned();
         }
         dropped.beside = beside;
-        submit(config, &dropped)?.tell(&format!(
+        submit(config, &dropped)?.print(&format!(
             "Case {case} of {facility} is completed; its report leaves with the next batch (`rcpspool reports fetch {facility}`)."
         ))
     }

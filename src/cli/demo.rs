@@ -111,7 +111,7 @@ impl Stage {
             beside: None,
         };
         submit_here(&mut self.engine, &sessions)?
-            .tell("   desk/inbox/sessions.csv is taken in.")?;
+            .print("   desk/inbox/sessions.csv is taken in.")?;
         for session in self.list(Listing::Sessions)? {
             print(&format!(
                 "   Session {} on {} at {}: {},\n   for pathway {}.\n",
@@ -188,7 +188,7 @@ impl Stage {
             "time": Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true),
         }));
         let receipt = submit_here(&mut self.engine, &complete)?;
-        receipt.tell(&format!(
+        receipt.print(&format!(
             "   Case {CASE} is completed; its report waits to be fetched."
         ))?;
         let subject = ShowSubject::Case {

@@ -334,14 +334,14 @@ impl Receipt {
     }
 
     /// Prints what became of it: `done` where it was done, else why not; fails with what was refused.
-    pub fn tell(&self, done: &str) -> Result<(), Failure> {
+    pub fn print(&self, done: &str) -> Result<(), Failure> {
         let mut done = Some(done);
-        self.tell_each(|_| done.take())
+        self.print_each(|_| done.take())
     }
 
     /// The same for several commands: `done` gives what to say of the one with that number, counted from 0, where it was
     /// done.
-    pub fn tell_each<'d>(
+    pub fn print_each<'d>(
         &self,
         mut done: impl FnMut(usize) -> Option<&'d str>,
     ) -> Result<(), Failure> {

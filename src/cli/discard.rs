@@ -36,7 +36,7 @@ impl DiscardArgs {
         let Self { files, moves, why } = self;
         if let Some(moves) = moves {
             let dropped = command(json!({ "command": "discard", "moves": moves, "why": why }));
-            return submit(config, &dropped)?.tell(&format!(
+            return submit(config, &dropped)?.print(&format!(
                 "The files of {moves} are not moved into place any more. What lies in its work folder is taken in anew if \
                  the facility comes back; a batch that did not leave does so by `rcpspool reports redeliver {moves}`."
             ));
@@ -50,7 +50,7 @@ impl DiscardArgs {
             count => format!("{count} files are in done/, and are no errors any more"),
         };
         let dropped = command(json!({ "command": "discard", "files": files, "why": why }));
-        submit(config, &dropped)?.tell(&format!(
+        submit(config, &dropped)?.print(&format!(
             "{done} (`rcpspool list errors --state discarded`)."
         ))
     }

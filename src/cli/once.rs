@@ -89,11 +89,11 @@ fn take_in(engine: &mut Engine) -> Result<(), Failure> {
     engine.forget_removed_refused(LOOKED_AT)?;
     swept = engine.sweep_all(&mut arrivals);
     write_status(engine, &swept, started);
-    tell_what_waits(engine)
+    print_what_waits(engine)
 }
 
 /// What could not be done for one place says so on stderr; what was done for the others counts.
-fn tell_what_waits(engine: &Engine) -> Result<(), Failure> {
+fn print_what_waits(engine: &Engine) -> Result<(), Failure> {
     // Facilities that cannot be reached were told of before.
     let holds = engine.holds().into_iter();
     let holds: Vec<(Owner, Hold)> = holds

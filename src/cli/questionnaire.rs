@@ -51,7 +51,7 @@ impl QuestionnaireArgs {
             "sections": sections,
             "time": now,
         }));
-        submit(config, &dropped)?.tell(&format!(
+        submit(config, &dropped)?.print(&format!(
             "The questionnaire of case {case} of {facility} is filled (`rcpspool show case {facility} {case}`)."
         ))
     }

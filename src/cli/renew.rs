@@ -27,7 +27,7 @@ impl RenewArgs {
         let now = Utc::now().to_rfc3339_opts(SecondsFormat::Secs, true);
         let dropped =
             command(json!({ "command": "renew", "facility": facility, "case": case, "time": now }));
-        submit(config, &dropped)?.tell(&format!(
+        submit(config, &dropped)?.print(&format!(
             "The report of case {case} of {facility} is made anew; it leaves with the next batch (`rcpspool reports fetch {facility}`)."
         ))
     }

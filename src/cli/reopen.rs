@@ -24,6 +24,6 @@ impl ReopenArgs {
         let Self { facility, case } = self;
         super::facility(config, &facility)?;
         let dropped = command(json!({ "command": "reopen", "facility": facility, "case": case }));
-        submit(config, &dropped)?.tell(&format!("Case {case} of {facility} is open again."))
+        submit(config, &dropped)?.print(&format!("Case {case} of {facility} is open again."))
     }
 }

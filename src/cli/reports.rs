@@ -96,7 +96,7 @@ impl RedeliverArgs {
             .difference(&before)
             .map(|path| path.display().to_string())
             .collect();
-        receipt.tell(&written.join("\n"))
+        receipt.print(&written.join("\n"))
     }
 }
 

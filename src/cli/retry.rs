@@ -51,7 +51,7 @@ impl RetryArgs {
             config,
             &command(json!({ "command": "retry", "files": files })),
         )?
-        .tell(&done)
+        .print(&done)
     }
 }
 

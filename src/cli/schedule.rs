@@ -43,7 +43,7 @@ impl Schedule {
                 let dropped = command(json!({
                     "command": "schedule", "facility": facility, "case": case, "session": session,
                 }));
-                submit(config, &dropped)?.tell(&format!(
+                submit(config, &dropped)?.print(&format!(
                     "Case {case} of {facility} is scheduled in {session}."
                 ))
             }
@@ -52,7 +52,7 @@ impl Schedule {
                 let dropped = command(json!({
                     "command": "schedule", "facility": facility, "ipp": ipp, "session": session,
                 }));
-                submit(config, &dropped)?.tell(&format!(
+                submit(config, &dropped)?.print(&format!(
                     "A case of patient {ipp} of {facility} is scheduled in {session} (`rcpspool list cases --session {session}`)."
                 ))
             }
@@ -61,7 +61,7 @@ impl Schedule {
                 let dropped = command(json!({
                     "command": "schedule", "facility": facility, "note": note, "session": session,
                 }));
-                submit(config, &dropped)?.tell(&format!(
+                submit(config, &dropped)?.print(&format!(
                     "The note's case is scheduled in {session} (`rcpspool list cases --session {session}`)."
                 ))
             }
@@ -118,7 +118,7 @@ fn schedule_matching(config: &Arc<Config>) -> Result<(), Failure> {
             )
         })
         .collect();
-    submit(config, &commands(matching))?.tell_each(|number| done.get(number).map(String::as_str))
+    submit(config, &commands(matching))?.print_each(|number| done.get(number).map(String::as_str))
 }
 
 fn list(config: &Arc<Config>, what: Listing, filter: Filter) -> Result<Vec<Value>, Failure> {

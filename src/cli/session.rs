@@ -58,7 +58,7 @@ fn import(config: &Arc<Config>, file: &Path) -> Result<(), Failure> {
     let bytes = std::fs::read(file)
         .map_err(|error| Failure::new(format!("{} cannot be read: {error}", file.display())))?;
     let receipt = submit(config, &dropped(bytes))?;
-    receipt.tell("The sessions are taken in; `rcpspool list sessions` shows them.")
+    receipt.print("The sessions are taken in; `rcpspool list sessions` shows them.")
 }
 
 fn cancel(config: &Arc<Config>, id: &str) -> Result<(), Failure> {
@@ -84,7 +84,7 @@ fn cancel(config: &Arc<Config>, id: &str) -> Result<(), Failure> {
         .collect();
     let list = format!("{}\n{}\n", COLUMNS.join(","), row.join(","));
     let receipt = submit(config, &dropped(list.into_bytes()))?;
-    receipt.tell(&format!(
+    receipt.print(&format!(
         "Session {id} is cancelled; its cases wait for another one."
     ))
 }

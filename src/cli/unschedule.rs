@@ -25,7 +25,7 @@ impl UnscheduleArgs {
         super::facility(config, &facility)?;
         let dropped =
             command(json!({ "command": "unschedule", "facility": facility, "case": case }));
-        submit(config, &dropped)?.tell(&format!(
+        submit(config, &dropped)?.print(&format!(
             "Case {case} of {facility} waits for a session again."
         ))
     }

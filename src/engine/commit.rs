@@ -190,7 +190,7 @@ struct CommitContext {
     /// Tells the last group on the disk.
     reached: StoreWitness,
     /// The same in each place.
-    left: WorkWitness,
+    work_witness: WorkWitness,
 }
 
 impl Committer {
@@ -207,7 +207,7 @@ impl Committer {
             counters: journal.counters(),
             worker: CommitThread::start()?,
             state: CommitterState::Here(Box::new(CommitContext {
-                left: WorkWitness::new(journal.identity()),
+                work_witness: WorkWitness::new(journal.identity()),
                 fs,
                 journal,
                 store: Follower::start(store)?,
@@ -330,10 +330,10 @@ impl Committer {
     }
 
     /// Has each place tell how far the journal has come, as for a clean stop.
-    pub fn tell_reached(&mut self, roots: &Roots) {
+    pub fn record_progress(&mut self, roots: &Roots) {
         if let CommitterState::Here(work) = &mut self.state {
             for place in roots.keys().filter(|place| **place != Owner::Documents) {
-                work.tell_reached(place, roots);
+                work.record_progress(place, roots);
             }
         }
     }
@@ -452,10 +452,10 @@ impl CommitContext {
         done.filter(|(group, _)| *group <= self.finished)
     }
 
-    fn tell_reached(&mut self, place: &Owner, roots: &Roots) {
+    fn record_progress(&mut self, place: &Owner, roots: &Roots) {
         if let Some(root) = roots.get(place) {
             let counters = self.journal.counters();
-            self.left.advance(&self.fs, place, root, counters);
+            self.work_witness.advance(&self.fs, place, root, counters);
         }
     }
 
@@ -465,7 +465,7 @@ impl CommitContext {
         let leave = leave.filter(|ordered| ordered.to.starts_with(destinations::REPORTS));
         let places: BTreeSet<&Owner> = leave.map(|ordered| &ordered.place).collect();
         for place in places {
-            self.tell_reached(place, roots);
+            self.record_progress(place, roots);
         }
         let latest = self.journal.counters();
         let mut failures: BTreeMap<(Owner, String), usize> = BTreeMap::new();

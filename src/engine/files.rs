@@ -819,7 +819,7 @@ impl Engine {
             named: &named,
             now,
         };
-        let refused = self.tell(group, &telling, &mut ending)?;
+        let refused = self.write_outputs(group, &telling, &mut ending)?;
         for (attachment, was_refused) in &finished.attachments {
             let received = &attachment.claim.received;
             let choose = &mut self.names;

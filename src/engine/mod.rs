@@ -565,7 +565,7 @@ impl Engine {
                 repeats::failing("intake", RepeatedTask::Room, problem);
                 break;
             }
-            self.hold_where_space_lacks();
+            self.hold_where_space_is_short();
             let claimed = match self.next_claimed(&mut waiting, &mut arrivals) {
                 Ok(claimed) => claimed,
                 Err(error) => {
@@ -1073,7 +1073,7 @@ impl Engine {
     }
 
     /// Holds the facilities on whose own file system there is too little room, or which do not say how much there is.
-    fn hold_where_space_lacks(&mut self) {
+    fn hold_where_space_is_short(&mut self) {
         for (place, space) in self.spaces_of_facilities() {
             let problem = match space {
                 Ok(space) => self.lack_in(&space),

@@ -175,23 +175,23 @@ pub(super) struct OutputSource<'t> {
 impl Engine {
     /// Writes the receipt of a file, and the sidecar of each message that is refused or, where all are, of the file:
     /// in one pass, and none of them held. Gives what is to be remembered of the refused ones.
-    pub(super) fn tell(
+    pub(super) fn write_outputs(
         &mut self,
         group: &mut Group<'_>,
-        telling: &OutputSource<'_>,
+        source: &OutputSource<'_>,
         ending: &mut Ending,
     ) -> Result<Vec<KeyChange>, EngineError> {
-        let (parts, named, now) = (telling.parts, telling.named, telling.now);
-        let place = &telling.claimed.place;
+        let (parts, named, now) = (source.parts, source.named, source.now);
+        let place = &source.claimed.place;
         let facility = place_name(place);
         let store = std::sync::Arc::clone(&self.store);
         let all_refused = parts.are_refused();
         let mut sidecar = Output::default();
-        let mut answer = ReceiptFormat::of(self, telling);
+        let mut answer = ReceiptFormat::of(self, source);
         let mut refused = RefusalRecorder::of(facility, self.message);
         let mut first: Vec<Value> = Vec::new();
         let mut abouts: Vec<Option<RefusalSubject>> = Vec::new();
-        parts.each(&*store, &telling.claimed.claim.key(), |index, told| {
+        parts.each(&*store, &source.claimed.claim.key(), |index, told| {
             answer.add(self, group, place, index, told)?;
             let Some(refusal) = told.outcome.refusal() else {
                 return Ok(());
@@ -199,7 +199,7 @@ impl Engine {
             let value = receipt::sidecar(&told.described, refusal, facility, now);
             if !all_refused {
                 let number = index + 1;
-                let message = telling.messages.get(index).copied().unwrap_or_default();
+                let message = source.messages.get(index).copied().unwrap_or_default();
                 let from = self.prepare(group, place, message)?;
                 let path = named.message(number, "");
                 ending.add(from, &path);
@@ -329,7 +329,7 @@ impl ReceiptFormat {
         group: &mut Group<'_>,
         place: &Owner,
         index: usize,
-        told: &MessageReply,
+        reply: &MessageReply,
     ) -> Result<(), EngineError> {
         let acknowledge = |zone: Tz, now: DateTime<Utc>, control_id: &str| {
             let answering = ReceiptContext {
@@ -337,7 +337,7 @@ impl ReceiptFormat {
                 now,
                 control_id,
             };
-            receipt::acknowledgement(told, index + 1, &answering)
+            receipt::acknowledgement(reply, index + 1, &answering)
         };
         match self {
             ReceiptFormat::None => {}
@@ -358,7 +358,7 @@ impl ReceiptFormat {
                 text,
             } => text.extend(acknowledge(*zone, *now, control_id)),
             ReceiptFormat::Outcome { issues, output } => {
-                for issue in receipt::issues(told) {
+                for issue in receipt::issues(reply) {
                     let before = match *issues {
                         0 => "{\n  \"issue\": [\n    ",
                         _ => ",\n    ",

@@ -63,7 +63,7 @@ fn name_of(counters: Counters, journal: Option<&str>) -> OsString {
 }
 
 /// What the names in a folder tell, in the order of their groups.
-pub(super) fn told(fs: &Fs, dir: &Dir) -> Result<Vec<WitnessName>, FsError> {
+pub(super) fn witness_names(fs: &Fs, dir: &Dir) -> Result<Vec<WitnessName>, FsError> {
     let entries = fs.list(dir)?.into_iter();
     let mut told: Vec<WitnessName> = entries
         .filter_map(|it| WitnessName::parse(it.name))
@@ -73,8 +73,8 @@ pub(super) fn told(fs: &Fs, dir: &Dir) -> Result<Vec<WitnessName>, FsError> {
 }
 
 /// Has a folder tell this and nothing else.
-fn tell(fs: &Fs, dir: &Dir, name: &OsStr) -> Result<(), FsError> {
-    let mut told = told(fs, dir)?;
+fn replace_name(fs: &Fs, dir: &Dir, name: &OsStr) -> Result<(), FsError> {
+    let mut told = witness_names(fs, dir)?;
     match told.pop() {
         Some(newest) if newest.name == name => {}
         Some(newest) => fs.rename(dir, &newest.name, dir, name)?,
@@ -92,18 +92,18 @@ pub(super) struct StoreWitness {
     dir: Dir,
     name: OsString,
     /// Whether it was said that this cannot be told.
-    said: bool,
+    is_failure_logged: bool,
 }
 
 impl StoreWitness {
     /// Tells these numbers from now on.
     pub fn begin(fs: &Fs, store: &Dir, counters: Counters) -> Result<Self, FsError> {
         let name = name_of(counters, None);
-        tell(fs, store, &name)?;
+        replace_name(fs, store, &name)?;
         Ok(Self {
             dir: store.clone(),
             name,
-            said: false,
+            is_failure_logged: false,
         })
     }
 
@@ -113,7 +113,7 @@ impl StoreWitness {
         let name = name_of(counters, None);
         match fs.rename(&self.dir, &self.name, &self.dir, &name) {
             Ok(()) => self.name = name,
-            Err(error) if !std::mem::replace(&mut self.said, true) => log::error!(
+            Err(error) if !std::mem::replace(&mut self.is_failure_logged, true) => log::error!(
                 "that a group has reached the disk cannot be told beside the journal: {error}"
             ),
             Err(_) => {}
@@ -126,7 +126,7 @@ impl StoreWitness {
 pub(super) struct WorkWitness {
     journal: String,
     names: BTreeMap<Owner, OsString>,
-    said: bool,
+    is_failure_logged: bool,
 }
 
 impl WorkWitness {
@@ -135,7 +135,7 @@ impl WorkWitness {
         Self {
             journal: journal.to_owned(),
             names: BTreeMap::new(),
-            said: false,
+            is_failure_logged: false,
         }
     }
 
@@ -153,12 +153,12 @@ impl WorkWitness {
                 .is_some_and(|before| fs.rename(&work, before, &work, &name).is_ok());
             match is_renamed {
                 true => Ok(()),
-                false => tell(fs, &work, &name),
+                false => replace_name(fs, &work, &name),
             }
         });
         match told {
             Ok(()) => drop(self.names.insert(place.clone(), name)),
-            Err(error) if !std::mem::replace(&mut self.said, true) => log::error!(
+            Err(error) if !std::mem::replace(&mut self.is_failure_logged, true) => log::error!(
                 "that batches of {} leave cannot be told beside the journal: {error}",
                 place_name(place)
             ),

@@ -32,17 +32,17 @@ pub(super) struct ReceiptContext<'a> {
 
 /// The acknowledgement of one HL7 message; none for an acknowledgement.
 pub(super) fn acknowledgement(
-    told: &MessageReply,
+    reply: &MessageReply,
     number: usize,
-    answering: &ReceiptContext<'_>,
+    context: &ReceiptContext<'_>,
 ) -> Option<String> {
-    let described = &told.described;
+    let described = &reply.described;
     if described.is_acknowledgement() {
         return None;
     }
     let version = described.version.as_deref().unwrap_or("2.5");
-    let time = crate::hl7::time::write(answering.now, answering.zone);
-    let control_id = format!("{}-{number}", answering.control_id);
+    let time = crate::hl7::time::write(context.now, context.zone);
+    let control_id = format!("{}-{number}", context.control_id);
     let header = SegmentBuilder::new("MSH")
         .components(3, &words(&described.receiving_application))
         .components(4, &words(&described.receiving_facility))
@@ -54,7 +54,7 @@ pub(super) fn acknowledgement(
         .field(11, described.processing_id.as_deref().unwrap_or("P"))
         .field(12, version)
         .field(18, "UTF-8");
-    let code = match told.outcome.refusal() {
+    let code = match reply.outcome.refusal() {
         Some(refusal) => refusal.reason.hl7().acknowledgment,
         None => "AA",
     };
@@ -63,7 +63,7 @@ pub(super) fn acknowledgement(
             .field(1, code)
             .field(2, described.control_id.as_deref().unwrap_or_default()),
     );
-    match &told.outcome {
+    match &reply.outcome {
         Outcome::Taken { warnings, .. } => {
             for warning in warnings {
                 message = message.segment(error_segment(

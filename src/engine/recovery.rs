@@ -215,7 +215,7 @@ impl Engine {
             engine.count_from_beginning()?;
         }
         engine.upgrade()?;
-        engine.open_stations()?;
+        engine.open_facilities()?;
         engine.adopts = false;
         engine.retry_moves();
         engine.find_claims()?;
@@ -250,7 +250,7 @@ impl Engine {
             );
         }
         self.store.flush()?;
-        self.committer.tell_reached(&self.roots);
+        self.committer.record_progress(&self.roots);
         let store = &self.spool.store;
         self.fs.sync_file_system(store).map_err(EngineError::Sync)?;
         let Some(journal) = self.committer.journal() else {
@@ -286,7 +286,7 @@ impl Engine {
 
     /// Tries again to use the facilities that could not be reached, with what was left in their folders.
     pub fn open_facilities(&mut self) -> Result<(), EngineError> {
-        if self.open_stations()? {
+        if self.open_unreached()? {
             self.retry_moves();
             self.find_claims()?;
         }
@@ -294,7 +294,7 @@ impl Engine {
     }
 
     /// Whether there was any that can be used from now on.
-    fn open_stations(&mut self) -> Result<bool, EngineError> {
+    fn open_unreached(&mut self) -> Result<bool, EngineError> {
         let config = Arc::clone(&self.config);
         let mut any = false;
         for facility in &config.facilities {

@@ -117,7 +117,7 @@ impl Engine {
                 Ok(())
             })?;
             if told.since.is_some() || told.has_gaps {
-                self.find_untold(&mut former);
+                self.find_unrecorded(&mut former);
             }
         }
         let mut records: Vec<(Owner, RefusedFile)> = Vec::new();
@@ -144,7 +144,7 @@ impl Engine {
     }
 
     /// Files in `error/` of which the journal tells no more, each with its sidecar beside it.
-    fn find_untold(&self, former: &mut RefusalHistory) {
+    fn find_unrecorded(&self, former: &mut RefusalHistory) {
         for folders in self.owner_folders() {
             let folder = folders.root.path().join(ERROR);
             for entry in WalkDir::new(&folder).into_iter().filter_map(Result::ok) {
@@ -403,7 +403,7 @@ fn count(
 #[derive(Default)]
 struct RefusalHistory {
     /// The refused messages of files that are not finished, by claim.
-    told: HashMap<String, Vec<(usize, Value)>>,
+    messages: HashMap<String, Vec<(usize, Value)>>,
     /// What lies in `error/`, by place and path below it.
     in_error: BTreeMap<(Owner, String), RefusedFile>,
 }
@@ -442,14 +442,14 @@ impl RefusalHistory {
                 facility: &message.facility,
             };
             let sidecar = receipt::sidecar_of(&of, refusal, message.time);
-            let told = self.told.entry(message.claim.clone()).or_default();
+            let told = self.messages.entry(message.claim.clone()).or_default();
             told.push((message.number, sidecar));
         }
     }
 
     /// The file comes first among its moves, then each message that was split off, with its sidecar after it.
     fn close(&mut self, sequence: u64, closing: &Closing) {
-        let Some(mut told) = self.told.remove(&closing.claim) else {
+        let Some(mut told) = self.messages.remove(&closing.claim) else {
             return;
         };
         told.sort_by_key(|(number, _)| *number);

@@ -78,7 +78,7 @@ impl Engine {
             order.version,
             order.time.to_rfc3339_opts(SecondsFormat::Secs, true)
         );
-        let lacks = written.lacks.map(|lacks| {
+        let lacks = written.missing.map(|lacks| {
             let lacks = format!("The report lacks {lacks}.");
             Warning::new(WarningCode::ReportIncomplete, lacks)
         });

@@ -164,7 +164,7 @@ impl Engine {
                     false => None,
                 };
                 if let Some(found) = found {
-                    return Ok(Some(self.told_of_by(&found)?.unwrap_or(found)));
+                    return Ok(Some(self.file_of_sidecar(&found)?.unwrap_or(found)));
                 }
             }
         }
@@ -185,7 +185,7 @@ impl Engine {
     }
 
     /// The file that this one is the sidecar of; nothing if it was received itself.
-    fn told_of_by(&self, named: &FileInError) -> Result<Option<FileInError>, EngineError> {
+    fn file_of_sidecar(&self, named: &FileInError) -> Result<Option<FileInError>, EngineError> {
         let name = named.below.file_name().unwrap_or_default();
         let Some(bare) = name.as_bytes().strip_suffix(SIDECAR.as_bytes()) else {
             return Ok(None);

@@ -18,7 +18,7 @@ impl Engine {
         &self,
         place: &Owner,
         is_authorised: bool,
-        told: T,
+        content: T,
     ) -> T {
         let own = |id: &str| matches!(place, Owner::Facility(own) if own == id);
         let facilities = self.config.facilities.iter();
@@ -29,8 +29,8 @@ impl Engine {
         let wanted = facilities.filter(|it| of_others || own(it.id.as_str()));
         let keys: Vec<&ApiKey> = wanted.filter_map(|it| it.api_key.as_ref()).collect();
         match keys.is_empty() {
-            true => told,
-            false => hide(&keys, told),
+            true => content,
+            false => hide(&keys, content),
         }
     }
 }

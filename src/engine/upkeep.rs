@@ -328,13 +328,13 @@ impl Retention {
                     outputs.unfetched
                 );
             }
-            tell(name, done);
-            tell(name, outputs.removed);
+            log_problem(name, done);
+            log_problem(name, outputs.removed);
         }
     }
 }
 
-fn tell(name: &str, removed: RemovalResult) {
+fn log_problem(name: &str, removed: RemovalResult) {
     if let Some(problem) = removed.problem {
         // The path may hold a received name.
         log::error!(

@@ -250,7 +250,7 @@ impl Witnesses {
                 Err(error) if error.is_absent() => None,
                 Err(error) => return Err(error),
             };
-            let told = reached::told(fs, store)?;
+            let told = reached::witness_names(fs, store)?;
             witnesses.reached = told.into_iter().map(|told| told.counters).next_back();
         }
         Ok(witnesses)
@@ -258,7 +258,7 @@ impl Witnesses {
 
     fn read_left(&mut self, fs: &Fs, root: &Dir) {
         let work = fs.open_dir(root, Path::new("work"));
-        let told = work.and_then(|work| Ok((reached::told(fs, &work)?, work)));
+        let told = work.and_then(|work| Ok((reached::witness_names(fs, &work)?, work)));
         if let Ok((told, work)) = told {
             let told = told.into_iter().filter_map(|it| {
                 let path = work.path().to_owned();

@@ -131,14 +131,14 @@ fn decide_new<'m>(
 ) -> DecisionResult<'m> {
     let facility = context.facility;
     let header = &cda.header;
-    tell_document(header, trail);
+    record_document(header, trail);
     trail.go_on(check_code(header, facility), || ())?;
     let found = case_id(header, facility).ok_or_else(|| missing("case id", places::ORDER));
     let time = time(header, context, trail);
     trail.about("case");
     if let Ok((id, place)) = &found {
         let rule = "the first of cda.case_id";
-        trail.tell("case", id, place.clone(), rule);
+        trail.record("case", id, place.clone(), rule);
     }
     let (id, _) = trail.go_on(found, || (CaseId::new(""), Location::named(places::ORDER)))?;
     let this = LastCda {
@@ -163,21 +163,21 @@ fn decide_new<'m>(
 }
 
 /// Tells the trail by what a document and its versions are known.
-fn tell_document(header: &CdaHeader, trail: &mut Trail) {
+fn record_document(header: &CdaHeader, trail: &mut Trail) {
     trail.about("document");
     if let Some(code) = &header.code {
-        trail.tell("document_code", &code.text, code.place, "");
+        trail.record("document_code", &code.text, code.place, "");
     }
     if let Some(title) = &header.title {
-        trail.tell("title", title, "title", "");
+        trail.record("title", title, "title", "");
     }
     for (name, id) in [("id", &header.id), ("set_id", &header.set_id)] {
         if let Some(id) = id {
-            trail.tell(name, id.entity(), id.place, "");
+            trail.record(name, id.entity(), id.place, "");
         }
     }
     if let Ok(Some(version)) = version(header) {
-        trail.tell("version", version, places::VERSION, "");
+        trail.record("version", version, places::VERSION, "");
     }
 }
 
@@ -320,7 +320,7 @@ impl<'m> CdaFlow<'_, 'm> {
             // It was discussed: where and when does not change any more.
             let by =
                 format!("taken from a {BY} after it was completed: the report may be outdated");
-            scheduling::tell(&mut decision, &case, by);
+            scheduling::add_history(&mut decision, &case, by);
         } else {
             self.place(&mut decision, &mut case, &asked)?;
         }
@@ -432,7 +432,7 @@ impl<'m> CdaFlow<'_, 'm> {
             if identity::check_identity(&patient, &traits, place, warnings)? {
                 case.doubt_identity(given);
             } else if let Some(what) = case.end_doubt(&given) {
-                scheduling::tell(decision, case, what);
+                scheduling::add_history(decision, case, what);
             }
             return Ok(());
         }
@@ -460,7 +460,7 @@ impl<'m> CdaFlow<'_, 'm> {
     fn find_session(
         &self,
         asked: &CdaRequest<'_>,
-        doubts: &mut Vec<Warning>,
+        warnings: &mut Vec<Warning>,
     ) -> Result<(SessionMatch, PathwayId), ViewError> {
         for id in asked
             .encounters
@@ -471,7 +471,7 @@ impl<'m> CdaFlow<'_, 'm> {
                 continue;
             };
             if session.date != asked.date {
-                doubts.push(
+                warnings.push(
                     Warning::new(
                         WarningCode::SessionDateMismatch,
                         format!(
@@ -535,7 +535,7 @@ impl<'m> CdaFlow<'_, 'm> {
             );
             return Ok(());
         };
-        tell_questionnaire(questionnaire, trail);
+        record_questionnaire(questionnaire, trail);
         decision.warnings.extend(warn_of_cut(questionnaire.cut));
         let former = self.view.questionnaire(&case.facility, &case.id)?;
         let number = former
@@ -562,7 +562,7 @@ impl<'m> CdaFlow<'_, 'm> {
             }
             None => "filled",
         };
-        scheduling::tell(decision, case, format!("questionnaire {what} by {BY}"));
+        scheduling::add_history(decision, case, format!("questionnaire {what} by {BY}"));
         // Nothing is compared with it before the case was completed.
         let is_reported = case.completion.is_some();
         case.form = is_reported.then(|| questionnaire.hash());
@@ -637,7 +637,7 @@ impl<'m> CdaFlow<'_, 'm> {
         }
         if matches!(document.attached, AttachmentPlace::Case(_)) {
             if is_new {
-                scheduling::tell(decision, case, format!("document {} joined", document.id));
+                scheduling::add_history(decision, case, format!("document {} joined", document.id));
             }
             decision.changes.push(Record::Document(document).into());
             return Ok(());
@@ -742,23 +742,23 @@ impl<'m> CdaFlow<'_, 'm> {
 }
 
 /// Tells the trail how much the form says: all of it is shown once the case is known.
-fn tell_questionnaire(questionnaire: &Questionnaire, trail: &mut Trail) {
+fn record_questionnaire(questionnaire: &Questionnaire, trail: &mut Trail) {
     trail.about("questionnaire");
     let sections = questionnaire
         .sections
         .iter()
         .map(count_sections)
         .sum::<usize>();
-    trail.tell("sections", sections, places::BODY, "");
+    trail.record("sections", sections, places::BODY, "");
     let statements = questionnaire
         .sections
         .iter()
         .map(count_statements)
         .sum::<usize>();
-    trail.tell("statements", statements, places::BODY, "");
+    trail.record("statements", statements, places::BODY, "");
     for (number, section) in (1..).zip(&questionnaire.sections) {
         let title = section.title.as_deref().or(section.label.as_deref());
-        trail.tell(
+        trail.record(
             "section",
             title.unwrap_or_default(),
             format!("{}/component[{number}]/section", places::BODY).as_str(),
@@ -826,7 +826,7 @@ impl<'h> CdaRequest<'h> {
         let network = network(header, facility);
         if let Some(network) = &network {
             let rule = "the id with the root cda.network_root";
-            trail.tell("network", network, places::ORGANIZATION, rule);
+            trail.record("network", network, places::ORGANIZATION, rule);
         }
         for id in &header.encounters {
             let (name, rule) = match id.is_under(SESSION_ROOT) {
@@ -836,7 +836,7 @@ impl<'h> CdaRequest<'h> {
                     "tried in this order, as pathway id, then as family id",
                 ),
             };
-            trail.tell(name, id.value(), id.place, rule);
+            trail.record(name, id.value(), id.place, rule);
         }
         let first = header
             .encounters
@@ -885,16 +885,16 @@ fn physician(
     };
     let number = identity::national_number(number);
     match &number {
-        PhysicianNumber::Rpps(rpps) => trail.tell(name, rpps, person.place, ""),
+        PhysicianNumber::Rpps(rpps) => trail.record(name, rpps, person.place, ""),
         PhysicianNumber::Other(other) => {
             let name = format_args!("{name}_number");
-            trail.tell(name, &other.value, person.place, &other.kind);
+            trail.record(name, &other.value, person.place, &other.kind);
         }
     }
     for (part, text) in [("family", &person.family), ("given", &person.given)] {
         if let Some(text) = text {
             let place = format!("{}/{part}", person.name_place);
-            trail.tell(format_args!("{name}_{part}"), text, place.as_str(), "");
+            trail.record(format_args!("{name}_{part}"), text, place.as_str(), "");
         }
     }
     match &number {
@@ -972,9 +972,9 @@ fn read_ipp(
         Some(_) => "the id with the root ipp_oid",
         None => "the only id that is no INS",
     };
-    trail.tell("ipp", value, chosen.place, rule);
+    trail.record("ipp", value, chosen.place, rule);
     if let Some(root) = &chosen.root {
-        trail.tell("ipp_authority", root, chosen.place, "the root of that id");
+        trail.record("ipp_authority", root, chosen.place, "the root of that id");
     }
     Ok(IppRead {
         ipp: Ipp::new(*value),
@@ -1048,7 +1048,7 @@ fn demographics(
         .or_else(|| qualified(&patient.family, "SP", "qualifier SP"));
     let mut given = |name: &str, place: &str, chosen: NameChoice<'_>| match chosen {
         Some((text, rule)) => {
-            trail.tell(name, text, place, rule);
+            trail.record(name, text, place, rule);
             FieldUpdate::Given(text.to_owned())
         }
         None => FieldUpdate::Absent,
@@ -1057,7 +1057,7 @@ fn demographics(
     let birth_given_name = given("birth_given_name", places::GIVEN, birth_given_name);
     let usual = given("usual_name", places::FAMILY, usual_name);
     if let (None, Some((name, _))) = (usual_name, birth_name) {
-        trail.tell(
+        trail.record(
             "usual_name",
             name,
             places::FAMILY,
@@ -1066,7 +1066,7 @@ fn demographics(
     }
     let birth_name = match birth_name {
         Some((name, rule)) => {
-            trail.tell("birth_name", name, places::FAMILY, rule);
+            trail.record("birth_name", name, places::FAMILY, rule);
             FieldUpdate::Given(name.to_owned())
         }
         None => FieldUpdate::Absent,
@@ -1080,7 +1080,7 @@ fn demographics(
         usual_name: usual,
         sex: match &patient.gender {
             Some(code) => {
-                trail.tell("sex", &code.text, code.place, "");
+                trail.record("sex", &code.text, code.place, "");
                 let sex = identity::read_sex(&code.text, Location::named(code.place));
                 trail.go_on(sex.map(FieldUpdate::Given), FieldUpdate::default)?
             }
@@ -1139,8 +1139,8 @@ fn ins(patient: &PatientRole, warnings: &mut Vec<Warning>, trail: &mut Trail) ->
             value: value.clone(),
             oid: root.clone(),
         };
-        trail.tell("ins", value, id.place, "the id with the root of an INS");
-        trail.tell("ins_oid", root, id.place, "the root of that id");
+        trail.record("ins", value, id.place, "the id with the root of an INS");
+        trail.record("ins_oid", root, id.place, "the root of that id");
         let ins = identity::valid_ins(ins, Location::named(id.place), warnings);
         if let Some(ins) = ins {
             all.push(ins.clone());
@@ -1192,11 +1192,11 @@ fn address(
     ];
     for (part, name) in parts.iter().zip(identity::ADDRESS_PARTS) {
         if let Some(part) = part {
-            trail.tell(name, part, places::ADDRESS, std::mem::take(&mut rule));
+            trail.record(name, part, places::ADDRESS, std::mem::take(&mut rule));
         }
     }
     if let Some(complement) = &chosen.complement {
-        trail.tell("address_complement", complement, places::ADDRESS, "");
+        trail.record("address_complement", complement, places::ADDRESS, "");
     }
     let complement = chosen.complement;
     identity::whole_address(

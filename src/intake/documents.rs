@@ -74,7 +74,10 @@ pub fn decide<'m>(
         );
         return Err(refusal.at(one_too_many.obx.position()).into());
     }
-    let DocumentParts { joined, doubts } = join_parts(&mut sent)?;
+    let DocumentParts {
+        joined,
+        warnings: doubts,
+    } = join_parts(&mut sent)?;
     let mut flow = DocumentFlow {
         message,
         sent: &sent,
@@ -103,7 +106,7 @@ pub fn decide<'m>(
     flow.decision.warnings.extend(doubts);
     for (number, sent) in sent.iter().enumerate() {
         let verdict = flow.take(sent, number)?;
-        flow.decision.verdict = weightier(flow.decision.verdict, verdict);
+        flow.decision.verdict = more_important(flow.decision.verdict, verdict);
     }
     Ok(flow.decision)
 }
@@ -126,7 +129,7 @@ fn without_document<'m>(message: &Message<'m>, is_mdm: bool, event: &str) -> Dec
 }
 
 /// What is told of a message with several documents: that something new came says more than that something changed.
-fn weightier(one: Verdict, other: Verdict) -> Verdict {
+fn more_important(one: Verdict, other: Verdict) -> Verdict {
     let weight = |verdict| match verdict {
         Verdict::Accepted => 4,
         Verdict::Updated => 3,
@@ -250,7 +253,7 @@ struct DocumentParts {
     /// The joined bytes, by the occurrence of the first OBX.
     joined: HashMap<u32, Vec<u8>>,
     /// Where it cannot be told whether texts are parts of one.
-    doubts: Vec<Warning>,
+    warnings: Vec<Warning>,
 }
 
 /// Joins documents that were sent in parts over several OBX of one OBX-3, whatever stands between them: what follows the
@@ -356,7 +359,7 @@ fn join<'m>(
             Role::Whole | Role::Text | Role::Part => 0,
         };
         if let (Role::Text, Some(before)) = (first.role, before) {
-            found.doubts.extend(tell_apart(before, first)?);
+            found.warnings.extend(distinguish(before, first)?);
         }
         let (run, after) = rest.split_at_checked(length + 1).unwrap_or((rest, &[]));
         if length > 0 {
@@ -366,7 +369,7 @@ fn join<'m>(
                 && last.role == Role::Text
                 && joined(before).is_ok()
             {
-                found.doubts.push(may_be_another(last));
+                found.warnings.push(may_be_another(last));
             }
             found.joined.insert(first.sent.obx.occurrence(), whole);
         }
@@ -460,7 +463,7 @@ fn are_in_order(parts: &[Piece<'_, '_>]) -> bool {
 
 /// Tells whether a text is a document besides what stands before it under the same OBX-3: OBX-4 tells several apart (HL7
 /// v2.5 chapter 7.4.2.4). Two texts that it does not tell apart may be one that was cut: they are refused.
-fn tell_apart(before: &Piece<'_, '_>, text: &Piece<'_, '_>) -> Result<Option<Warning>, Refusal> {
+fn distinguish(before: &Piece<'_, '_>, text: &Piece<'_, '_>) -> Result<Option<Warning>, Refusal> {
     let sub_id = |piece: &Piece<'_, '_>| word(&piece.sent.obx.field(4)).map(|it| it.into_owned());
     let is_same = sub_id(before) == sub_id(text);
     let place = text.sent.obx.field(4).position();
@@ -725,7 +728,7 @@ impl<'m> DocumentFlow<'_, 'm> {
         let ipp = found.patient.ipp.clone();
         self.trail
             .about(format_args!("document {}", number.saturating_add(1)));
-        self.tell_status(sent);
+        self.record_status(sent);
         if sent.status == DocumentStatus::Delete {
             let ids = self.ids(sent, &ipp, None);
             return self.delete(sent, &ipp, &ids);
@@ -873,7 +876,7 @@ impl<'m> DocumentFlow<'_, 'm> {
         let rule = "fields.document_network";
         let said = self
             .trail
-            .said("network", &value.identifier(), rule)
+            .record_field("network", &value.identifier(), rule)
             .given();
         let Some(network) = said.map(NetworkId::new) else {
             return Ok(());
@@ -902,7 +905,7 @@ impl<'m> DocumentFlow<'_, 'm> {
         let claimed = self.first_value(&self.facility.documents.case_id, sent);
         if let Some((id, value)) = claimed {
             let rule = "documents.case_id: the case is claimed";
-            self.trail.tell("case", &id, value.position(), rule);
+            self.trail.record("case", &id, value.position(), rule);
             return match self.case(&id)? {
                 Some(case) if case.ipp.as_ref() == Some(ipp) => Ok(Destination::Case {
                     case: Box::new(case),
@@ -927,7 +930,7 @@ impl<'m> DocumentFlow<'_, 'm> {
                 continue;
             };
             let rule = "documents.case_hint: the case, if it is known by this id";
-            self.trail.tell("case_hint", &id, value.position(), rule);
+            self.trail.record("case_hint", &id, value.position(), rule);
             match self.case(&id)? {
                 Some(case) if case.ipp.as_ref() == Some(ipp) => {
                     return Ok(Destination::Case {
@@ -999,14 +1002,14 @@ impl<'m> DocumentFlow<'_, 'm> {
         if let Ok(decoded) = &content {
             self.warn_of_file(sent, decoded);
             let place = decoded.place;
-            self.trail.tell(
+            self.trail.record(
                 "type",
                 decoded.content_type.word(),
                 place,
                 "told from its first bytes",
             );
             self.trail
-                .tell("size", decoded.bytes.len(), place, "bytes, decoded");
+                .record("size", decoded.bytes.len(), place, "bytes, decoded");
         }
         let content = content.map(|decoded| (decoded.bytes, decoded.content_type));
         let (bytes, content_type) = self
@@ -1018,7 +1021,7 @@ impl<'m> DocumentFlow<'_, 'm> {
             .go_on(name, || (String::new(), sent.obx.position(), ""))?;
         let file_name = content::display_name(&name, content_type);
         if !name.is_empty() {
-            self.trail.tell("file_name", &file_name, place, rule);
+            self.trail.record("file_name", &file_name, place, rule);
         }
         Ok(DocumentFile {
             bytes,
@@ -1160,7 +1163,7 @@ impl<'m> DocumentFlow<'_, 'm> {
     }
 
     /// Tells the trail what is to become of a document.
-    fn tell_status(&mut self, sent: &ObxDocument<'m>) {
+    fn record_status(&mut self, sent: &ObxDocument<'m>) {
         let value = sent.obx.field(11).simple();
         let word = match sent.status {
             DocumentStatus::Final => "final: new, or the next version",
@@ -1171,7 +1174,7 @@ impl<'m> DocumentFlow<'_, 'm> {
             Some(code) => format!("OBX-11 = {code}"),
             None => format!("OBX-11 is empty, by {}", self.by),
         };
-        self.trail.tell("status", word, value.position(), rule);
+        self.trail.record("status", word, value.position(), rule);
     }
 
     /// The ids of a document, in the order in which they count (interface.md 6, "Identity of a document").
@@ -1233,7 +1236,7 @@ impl<'m> DocumentFlow<'_, 'm> {
         for (id, place, rule) in places {
             if let Some(id) = id {
                 let id = id.trim_end_matches('\n').replace('\n', " + ");
-                self.trail.tell("unique_id", id, place, rule);
+                self.trail.record("unique_id", id, place, rule);
                 break;
             }
         }
@@ -1308,7 +1311,7 @@ impl<'m> DocumentFlow<'_, 'm> {
         }
         document.deleted = true;
         document.deletion_time = self.time;
-        self.tell(&document, format!("document {} deleted", document.id));
+        self.add_history(&document, format!("document {} deleted", document.id));
         self.put(document);
         Ok(Verdict::Updated)
     }
@@ -1334,7 +1337,7 @@ impl<'m> DocumentFlow<'_, 'm> {
     ) -> Result<(), Stop> {
         self.keep(&mut document, file);
         self.have_answer(&document, ids.own);
-        self.tell(
+        self.add_history(
             &document,
             format!("document {} has one more version", document.id),
         );
@@ -1590,7 +1593,7 @@ impl<'m> DocumentFlow<'_, 'm> {
     }
 
     /// Adds a line to the history of the case or note that a document is attached to.
-    fn tell(&mut self, document: &Document, what: String) {
+    fn add_history(&mut self, document: &Document, what: String) {
         let facility = self.facility.id.clone();
         let subject = match &document.attached {
             AttachmentPlace::Case(case) => Subject::Case(facility, case.clone()),

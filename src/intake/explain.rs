@@ -124,7 +124,7 @@ fn request(name: &Path) -> Explanation {
     trail.about("request");
     let stem = name.file_stem().unwrap_or_default().to_string_lossy();
     let answer = format!("outbox/reports/{stem}.xml");
-    trail.tell(
+    trail.record(
         "answer",
         answer,
         "the file's name",
@@ -206,8 +206,8 @@ fn message_alone(
             "whether the patient and the case are known, and which documents came before"
         }
     };
-    let decided = route::decide_telling(message, &view, context, &mut trail);
-    told(described, decided, trail, unchecked)
+    let decided = route::decide_and_record(message, &view, context, &mut trail);
+    explanation(described, decided, trail, unchecked)
 }
 
 /// Lets the view know the patients of a message as the message names them, so that their documents are looked at.
@@ -254,13 +254,13 @@ fn document(
     };
     let store = MemoryStore::default();
     let view = PendingChanges::new(&store);
-    let decided = route::decide_cda_telling(bytes, &cda, &view, context, &mut trail);
+    let decided = route::decide_cda_and_record(bytes, &cda, &view, context, &mut trail);
     let unchecked = "which session fits, and what is known of the patient and the case";
-    told(described, decided, trail, unchecked)
+    explanation(described, decided, trail, unchecked)
 }
 
 /// Puts together what was decided and what was told; what rests on the store alone is left out.
-fn told(
+fn explanation(
     described: MessageDescription,
     decided: DecisionResult<'_>,
     trail: Trail,

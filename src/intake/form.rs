@@ -164,7 +164,7 @@ impl<'d> DocumentStatements<'d> {
         asked: &ManualKeys<'_>,
     ) {
         for statement in statements {
-            if says_something(statement) {
+            if is_assertion(statement) {
                 let code = statement.code.as_deref();
                 let code = code.filter(|code| asked.codes.contains(code));
                 let is_short = |label: &&String| label.len() <= LONGEST_LABEL;
@@ -239,7 +239,7 @@ fn label_of(statement: &Statement) -> String {
 }
 
 /// Whether it says that something is, or is not, so: what is asked for or planned does not.
-fn says_something(statement: &Statement) -> bool {
+fn is_assertion(statement: &Statement) -> bool {
     matches!(statement.mood.as_deref(), None | Some("EVN"))
         && (statement.negated || statement.value.is_some())
 }
@@ -308,7 +308,7 @@ impl Comparable {
             return false;
         };
         if let (Some(own), Some(meaning)) = (&self.meaning, &document.meaning)
-            && own.is_said_by(meaning)
+            && own.is_covered_by(meaning)
         {
             return true;
         }

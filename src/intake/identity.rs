@@ -274,7 +274,7 @@ pub fn word<'a>(value: &Value<'a>) -> Option<Cow<'a, str>> {
 }
 
 /// What a field or component says, as text.
-pub fn said(value: &Value<'_>) -> FieldUpdate<String> {
+pub fn field_update(value: &Value<'_>) -> FieldUpdate<String> {
     if value.is_delete() {
         return FieldUpdate::Delete;
     }
@@ -387,13 +387,16 @@ pub fn required_text(
     rule: &str,
     trail: &mut Trail,
 ) -> Result<String, Refusal> {
-    let text = trail.said(name, value, rule).given().ok_or_else(|| {
-        Refusal::new(
-            Reason::MissingField,
-            format!("expected the {what}, found nothing"),
-        )
-        .at(value.position())
-    });
+    let text = trail
+        .record_field(name, value, rule)
+        .given()
+        .ok_or_else(|| {
+            Refusal::new(
+                Reason::MissingField,
+                format!("expected the {what}, found nothing"),
+            )
+            .at(value.position())
+        });
     trail.go_on(text, String::new)
 }
 
@@ -479,8 +482,8 @@ pub fn read_ipp(
             true => format_args!("{field}.5 = PI"),
             false => format_args!("{field}.5 = PI and {field}.4 = ipp_authority"),
         };
-        trail.tell(name, &read.ipp, read.place, rule);
-        tell_authority(name, chosen, trail);
+        trail.record(name, &read.ipp, read.place, rule);
+        record_authority(name, chosen, trail);
         return Ok(read);
     }
     let untyped: Vec<_> = of_type(None)
@@ -491,8 +494,8 @@ pub fn read_ipp(
         [only] => {
             let read = ipp_of(*only, true, facility).of_own_authority(facility)?;
             let rule = format_args!("no {field}.5 = PI: the only id without a type");
-            trail.tell(name, &read.ipp, read.place, rule);
-            tell_authority(name, only, trail);
+            trail.record(name, &read.ipp, read.place, rule);
+            record_authority(name, only, trail);
             Ok(read)
         }
         _ => Err(Refusal::new(
@@ -528,8 +531,8 @@ fn ipp_of(repetition: Repetition<'_>, untyped: bool, facility: &Facility) -> Ipp
     }
 }
 
-fn tell_authority(name: &str, repetition: &Repetition<'_>, trail: &mut Trail) {
-    trail.said(
+fn record_authority(name: &str, repetition: &Repetition<'_>, trail: &mut Trail) {
+    trail.record_field(
         format_args!("{name}_authority"),
         &repetition.component(4),
         "",
@@ -559,7 +562,7 @@ pub fn reliability(
 ) -> (FieldUpdate<String>, FieldUpdate<Vec<String>>) {
     let field = pid.field(32);
     if field.is_delete() {
-        trail.said("identity_status", &field, "");
+        trail.record_field("identity_status", &field, "");
         return (FieldUpdate::Delete, FieldUpdate::Delete);
     }
     let codes: Vec<(String, Position)> = field
@@ -572,11 +575,11 @@ pub fn reliability(
     let Some((code, place)) = codes.get(status) else {
         return (FieldUpdate::Absent, FieldUpdate::Absent);
     };
-    trail.tell("identity_status", code, *place, "");
+    trail.record("identity_status", code, *place, "");
     let mut attributes: Vec<String> = Vec::new();
     for (number, (attribute, place)) in codes.iter().enumerate() {
         if number != status && !attributes.contains(attribute) {
-            trail.tell("identity_attribute", attribute, *place, "");
+            trail.record("identity_attribute", attribute, *place, "");
             attributes.push(attribute.clone());
         }
     }
@@ -685,14 +688,14 @@ pub fn warn_of_other_ins(
 
 /// Keeps the known NIR where the number that waits for it is given (warning `ins-unknown`).
 pub fn keep_nir(
-    said: FieldUpdate<Ins>,
+    update: FieldUpdate<Ins>,
     known: Option<&Ins>,
     place: impl Into<Location>,
     warnings: &mut Vec<Warning>,
 ) -> FieldUpdate<Ins> {
-    let gives_nia = said.as_given().is_some_and(Ins::is_provisional);
+    let gives_nia = update.as_given().is_some_and(Ins::is_provisional);
     let Some(nir) = known.filter(|known| gives_nia && !known.is_provisional()) else {
-        return said;
+        return update;
     };
     warnings.push(
         Warning::new(
@@ -725,8 +728,8 @@ pub fn ins(pid: &Segment<'_>, warnings: &mut Vec<Warning>, trail: &mut Trail) ->
             true => "PID-3.4 contains ASIP-SANTE-INS",
             false => "PID-3.4.2 is the OID of an INS",
         };
-        trail.tell("ins", &ins.value, value.position(), rule);
-        trail.said("ins_oid", &repetition.component(4).subcomponent(2), "");
+        trail.record("ins", &ins.value, value.position(), rule);
+        trail.record_field("ins_oid", &repetition.component(4).subcomponent(2), "");
         let ins = valid_ins(ins, value.position(), warnings);
         if let Some(ins) = ins {
             all.push(ins.clone());
@@ -763,15 +766,15 @@ pub fn valid_ins(ins: Ins, place: impl Into<Location>, warnings: &mut Vec<Warnin
 
 /// Keeps what is said of an INS unless it is already another patient's (warning `ins-duplicate`), as `other` says.
 pub fn keep_own_ins(
-    said: FieldUpdate<Ins>,
+    update: FieldUpdate<Ins>,
     other: impl Fn(&Ins) -> Result<Option<Ipp>, ViewError>,
     warnings: &mut Vec<Warning>,
 ) -> Result<FieldUpdate<Ins>, ViewError> {
-    let FieldUpdate::Given(ins) = &said else {
-        return Ok(said);
+    let FieldUpdate::Given(ins) = &update else {
+        return Ok(update);
     };
     let Some(other) = other(ins)? else {
-        return Ok(said);
+        return Ok(update);
     };
     warnings.push(Warning::new(
         WarningCode::InsDuplicate,
@@ -813,7 +816,9 @@ pub fn demographics(
     let legal = |component| names.legal.map(|name| name.component(component));
     let display = |component| names.display.map(|name| name.component(component));
     let said_in = |value: Option<Value<'_>>, name: &str, rule: &str, trail: &mut Trail| {
-        value.map_or(FieldUpdate::Absent, |value| trail.said(name, &value, rule))
+        value.map_or(FieldUpdate::Absent, |value| {
+            trail.record_field(name, &value, rule)
+        })
     };
     // PID-5 as a whole, erased, erases both names.
     let erased = |said: FieldUpdate<String>| match said {
@@ -823,10 +828,10 @@ pub fn demographics(
     let ins = kept_ins(pid, warnings, trail);
     let (identity_status, identity_attributes) = reliability(pid, trail);
     let social_security_number =
-        trail.said("social_security_number", &pid.field(19).component(1), "");
+        trail.record_field("social_security_number", &pid.field(19).component(1), "");
     let given_name = said_in(display(2).map(Into::into), "given_name", DISPLAY, trail);
     if let (FieldUpdate::Absent, Some(name)) = (&given_name, legal(2)) {
-        trail.said(
+        trail.record_field(
             "given_name",
             &name,
             "no PID-5.7 = D: that of the birth name",
@@ -851,7 +856,7 @@ pub fn demographics(
         trail,
     );
     if let (FieldUpdate::Absent, Some(name)) = (&usual_name, legal(1)) {
-        trail.said(
+        trail.record_field(
             "usual_name",
             &name.family_name(),
             "no PID-5.7 = D: the birth name",
@@ -875,7 +880,7 @@ pub fn demographics(
             .and_then(|message| message.get(&facility.fields.network))
             .map_or(FieldUpdate::Absent, |value| {
                 trail
-                    .said("network", &value.identifier(), "fields.network")
+                    .record_field("network", &value.identifier(), "fields.network")
                     .map(NetworkId::new)
             }),
         physician: message
@@ -907,7 +912,7 @@ pub fn traits(pid: &Segment<'_>, trail: &mut Trail) -> Traits {
     trail.about("patient");
     let names = Pid5Names::of(pid);
     let mut of_legal = |name: &str, value: Option<Value<'_>>| {
-        let said = value.map(|value| trail.said(name, &value, names.rule));
+        let said = value.map(|value| trail.record_field(name, &value, names.rule));
         said.and_then(FieldUpdate::given)
     };
     let birth_name = of_legal(
@@ -1020,7 +1025,7 @@ fn read_sex_of(pid: &Segment<'_>, trail: &mut Trail) -> Result<FieldUpdate<Sex>,
         );
         return Err(refusal.at(place));
     }
-    match trail.said("sex", &value, "") {
+    match trail.record_field("sex", &value, "") {
         FieldUpdate::Absent => Ok(FieldUpdate::Absent),
         FieldUpdate::Delete => Ok(FieldUpdate::Delete),
         FieldUpdate::Given(code) => read_sex(&code, value.position()).map(FieldUpdate::Given),
@@ -1062,10 +1067,10 @@ fn read_birth_date_of(
     trail: &mut Trail,
 ) -> Result<FieldUpdate<PartialDate>, Refusal> {
     let value = pid.field(7).component(1);
-    match said(&value.simple()) {
+    match field_update(&value.simple()) {
         FieldUpdate::Absent => Ok(FieldUpdate::Absent),
         FieldUpdate::Delete => {
-            trail.said("birth_date", &value.simple(), "");
+            trail.record_field("birth_date", &value.simple(), "");
             Ok(FieldUpdate::Delete)
         }
         FieldUpdate::Given(text) => {
@@ -1136,7 +1141,7 @@ fn phone(
     trail: &mut Trail,
 ) -> Result<FieldUpdate<Phone>, Refusal> {
     if telecoms.is_delete() {
-        trail.said("phone", &telecoms, "");
+        trail.record_field("phone", &telecoms, "");
         return Ok(FieldUpdate::Delete);
     }
     let mut erased = false;
@@ -1197,7 +1202,7 @@ fn number_of(telecom: &Repetition<'_>) -> Option<(String, Position)> {
 
 fn email(telecoms: Field<'_>, trail: &mut Trail) -> Result<FieldUpdate<Email>, Refusal> {
     if telecoms.is_delete() {
-        trail.said("email", &telecoms, "");
+        trail.record_field("email", &telecoms, "");
         return Ok(FieldUpdate::Delete);
     }
     let mut erased = false;
@@ -1279,7 +1284,7 @@ fn address(
     trail: &mut Trail,
 ) -> FieldUpdate<Address> {
     if addresses.is_delete() {
-        trail.said("address", &addresses, "");
+        trail.record_field("address", &addresses, "");
         return FieldUpdate::Delete;
     }
     let parts = |address: &Repetition<'_>| {
@@ -1335,11 +1340,11 @@ fn address(
     for ((part, name), component) in parts.iter().zip(ADDRESS_PARTS).zip([1, 3, 5, 6]) {
         if let Some(part) = part {
             let place = chosen.component(component).position();
-            trail.tell(name, part, place, std::mem::take(&mut rule));
+            trail.record(name, part, place, std::mem::take(&mut rule));
         }
     }
     let complement = complement(chosen).map(|(complement, place)| {
-        trail.tell("address_complement", &complement, place, "");
+        trail.record("address_complement", &complement, place, "");
         complement
     });
     whole_address(parts, complement, chosen.position(), warnings)
@@ -1470,12 +1475,12 @@ pub fn physician<'a>(
     let number = match number {
         Number::Said(rpps) => {
             let kind = person.component(13).position();
-            trail.tell(called, &rpps, place, format_args!("{kind} = RPPS or IDNPS"));
+            trail.record(called, &rpps, place, format_args!("{kind} = RPPS or IDNPS"));
             warn_of_rpps(&rpps, place, warnings);
             PhysicianNumber::Rpps(rpps)
         }
         Number::Taken(rpps) => {
-            trail.tell(called, &rpps, place, "");
+            trail.record(called, &rpps, place, "");
             warn_of_rpps(&rpps, place, warnings);
             PhysicianNumber::Rpps(rpps)
         }
@@ -1484,13 +1489,13 @@ pub fn physician<'a>(
                 "" => "no RPPS: without a type",
                 kind => kind,
             };
-            trail.tell(format_args!("{called}_number"), &value, place, rule);
+            trail.record(format_args!("{called}_number"), &value, place, rule);
             PhysicianNumber::Other(OtherNumber { value, kind })
         }
     };
     let mut part = |part: &str, value: Value<'_>| {
         let name = format_args!("{called}_{part}");
-        trail.said(name, &value, "").given()
+        trail.record_field(name, &value, "").given()
     };
     let family = part("family", person.component(2).family_name());
     let given = part("given", person.component(3).into());
@@ -1663,12 +1668,12 @@ pub fn update(
 }
 
 fn require<T: Clone>(
-    said: FieldUpdate<T>,
+    update: FieldUpdate<T>,
     known: &T,
     name: &str,
     place: SourceLocation,
 ) -> Result<T, Refusal> {
-    match said {
+    match update {
         FieldUpdate::Given(value) => Ok(value),
         FieldUpdate::Absent => Ok(known.clone()),
         FieldUpdate::Delete => Err(cannot_erase(name, place)),

@@ -70,7 +70,7 @@ fn create_or_update<'m>(
         trail,
     )?;
     if let Some(known) = &known {
-        tell_ended_doubts(
+        record_agreements(
             view,
             &mut decision,
             known,
@@ -252,7 +252,7 @@ impl PidContext<'_, '_> {
 
 /// Tells the histories of a patient's cases where what is known agrees now with the identity that a message or document
 /// gave. The doubt is not taken off the case: it is back where the known identity is changed back.
-pub(super) fn tell_ended_doubts(
+pub(super) fn record_agreements(
     view: &dyn View,
     decision: &mut Decision<'_>,
     before: &Patient,
@@ -267,7 +267,7 @@ pub(super) fn tell_ended_doubts(
         if let Some(given) = case.identity_in_doubt(Some(before))
             && !case.is_identity_in_doubt(Some(after))
         {
-            scheduling::tell(decision, &case, given.doubt_ended(by));
+            scheduling::add_history(decision, &case, given.doubt_ended(by));
         }
     }
     Ok(())
@@ -318,7 +318,7 @@ pub(super) fn merged_away(read: &IppRead, survivor: &Ipp) -> Warning {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::intake::testing::{World, told};
+    use crate::intake::testing::{World, outcome_text};
     use crate::model::document::{AttachmentPlace, Document, DocumentKind};
     use crate::model::identifiers::{CaseId, DocumentId, Ins, NoteId};
     use crate::model::note::{Note, NoteReason};
@@ -378,7 +378,7 @@ mod tests {
         ] {
             let mut world = World::new();
             let message = adt("A28", 1, &with_status(&format!("~{INS}"), status));
-            assert_eq!(told(&world.receive(&message)), outcome, "{status}");
+            assert_eq!(outcome_text(&world.receive(&message)), outcome, "{status}");
             let expected = kept.then(|| OID.to_owned());
             assert_eq!(ins_of(&world), expected, "{status}");
         }
@@ -396,7 +396,7 @@ mod tests {
             let mut world = World::new();
             world.receive(&adt("A28", 1, &with_status(&format!("~{INS}"), "VALI")));
             let later = adt("A31", 2, &with_status("", status));
-            assert_eq!(told(&world.receive(&later)), outcome, "{status}");
+            assert_eq!(outcome_text(&world.receive(&later)), outcome, "{status}");
             assert_eq!(ins_of(&world).is_some(), kept, "{status}");
         }
     }
@@ -454,7 +454,7 @@ mod tests {
             world.receive(&adt("A28", 1, &with_status(&format!("~{before}"), "VALI")));
             let later = adt("A31", 2, &with_status(&format!("~{ids}"), status));
             assert_eq!(
-                told(&world.receive(&later)),
+                outcome_text(&world.receive(&later)),
                 outcome,
                 "{before} {ids} {status}"
             );
@@ -473,7 +473,7 @@ mod tests {
         ] {
             let mut world = World::new();
             let message = adt("A28", 1, &with_status(&ids, "VALI"));
-            assert_eq!(told(&world.receive(&message)), outcome, "{ids}");
+            assert_eq!(outcome_text(&world.receive(&message)), outcome, "{ids}");
             let ins = world.patient("P-1").unwrap().ins.unwrap();
             assert_eq!(ins.value, "279035121518989", "{ids}");
         }
@@ -554,7 +554,7 @@ mod tests {
             world.receive(&adt("A28", 1, &with_status(before, "VALI")));
             let message = a47(3, ids, status, former);
             assert_eq!(
-                told(&world.receive(&message)),
+                outcome_text(&world.receive(&message)),
                 outcome,
                 "{ids} {status} {former}"
             );
@@ -583,7 +583,7 @@ mod tests {
                 let known = ins_of(&world);
                 assert!(known.is_some());
                 let a47 = adt("A47", 3, &with_status(&format!("~{given}"), status));
-                let told = told(&world.receive(&format!("{a47}MRG|{former}\r")));
+                let told = outcome_text(&world.receive(&format!("{a47}MRG|{former}\r")));
                 assert_eq!(told, outcome, "{given} {former}");
                 assert_eq!(ins_of(&world), known, "{given} {former}");
             }
@@ -595,12 +595,12 @@ mod tests {
         let mut world = World::new();
         world.receive(&adt("A28", 1, &with_status(&format!("~{INS}"), "VALI")));
         let away = format!("{}MRG|{INS}\r", adt("A47", 5, &with_status("", "PROV")));
-        assert_eq!(told(&world.receive(&away)), "updated");
+        assert_eq!(outcome_text(&world.receive(&away)), "updated");
         let late = adt("A31", 3, &with_status(&format!("~{INS}"), "VALI")).replace(
             "||||||||||||||||||||||||VALI",
             "|||||||||||SSN|||||||||||||VALI",
         );
-        assert_eq!(told(&world.receive(&late)), "updated");
+        assert_eq!(outcome_text(&world.receive(&late)), "updated");
         let patient = world.patient("P-1").unwrap();
         assert_eq!(
             (patient.ins, patient.identity_status.as_deref()),
@@ -610,9 +610,9 @@ mod tests {
         let older = away
             .replace("0500||ADT", "0400||ADT")
             .replace("PROV", "VALI");
-        assert_eq!(told(&world.receive(&older)), "stale");
+        assert_eq!(outcome_text(&world.receive(&older)), "stale");
         let unknown = adt("A47", 6, &lea("P-9"));
-        assert_eq!(told(&world.receive(&unknown)), "ignored");
+        assert_eq!(outcome_text(&world.receive(&unknown)), "ignored");
         let another = adt(
             "A47",
             6,
@@ -620,7 +620,10 @@ mod tests {
                 .replace("MARTIN", "AUTRE")
                 .replace("1970", "1950"),
         );
-        assert_eq!(told(&world.receive(&another)), "identity-mismatch PID-5");
+        assert_eq!(
+            outcome_text(&world.receive(&another)),
+            "identity-mismatch PID-5"
+        );
     }
 
     #[test]
@@ -638,9 +641,17 @@ mod tests {
         ] {
             let message = adt("A28", 1, &lea("P-1").replace("CHU&1.2.3&ISO", authority));
             let mut world = World::configured("ipp_authority = \"CHU\"");
-            assert_eq!(told(&world.receive(&message)), lenient, "{authority}");
+            assert_eq!(
+                outcome_text(&world.receive(&message)),
+                lenient,
+                "{authority}"
+            );
             let mut world = World::configured("ipp_authority = \"CHU\"\nstrict_authority = true");
-            assert_eq!(told(&world.receive(&message)), strict, "{authority}");
+            assert_eq!(
+                outcome_text(&world.receive(&message)),
+                strict,
+                "{authority}"
+            );
         }
     }
 
@@ -649,11 +660,11 @@ mod tests {
         for event in ["A01", "A04", "A05", "A28", "A08", "A31"] {
             let mut world = World::new();
             assert_eq!(
-                told(&world.receive(&adt(event, 1, &lea("P-1")))),
+                outcome_text(&world.receive(&adt(event, 1, &lea("P-1")))),
                 "accepted"
             );
             let again = adt(event, 2, &lea("P-1")).replace("Léa", "Lea");
-            assert_eq!(told(&world.receive(&again)), "updated");
+            assert_eq!(outcome_text(&world.receive(&again)), "updated");
             let patient = world.patient("P-1").unwrap();
             assert_eq!(patient.given_name, "Lea");
             assert_eq!(patient.authority.unwrap().universal_id, "1.2.3");
@@ -676,7 +687,7 @@ mod tests {
         ] {
             let mut world = World::new();
             let pid = format!("P-1^^^CHU^PI||{names}||1970|F");
-            assert_eq!(told(&world.receive(&adt("A28", 1, &pid))), expected);
+            assert_eq!(outcome_text(&world.receive(&adt("A28", 1, &pid))), expected);
         }
     }
 
@@ -684,7 +695,10 @@ mod tests {
     fn other_events_are_ignored() {
         let mut world = World::new();
         for event in ["A02", "A03", "A11", "A24", "A34", "Z99"] {
-            assert_eq!(told(&world.receive(&adt(event, 1, &lea("P-1")))), "ignored");
+            assert_eq!(
+                outcome_text(&world.receive(&adt(event, 1, &lea("P-1")))),
+                "ignored"
+            );
         }
         assert!(world.everything().is_empty());
     }
@@ -718,19 +732,28 @@ mod tests {
     fn the_latest_counts_by_the_time_of_the_message() {
         let mut world = World::new();
         assert_eq!(
-            told(&world.receive(&adt("A31", 5, &lea("P-1")))),
+            outcome_text(&world.receive(&adt("A31", 5, &lea("P-1")))),
             "accepted"
         );
         let older = adt("A31", 4, &lea("P-1")).replace("|F", "|X");
-        assert_eq!(told(&world.receive(&older)), "stale");
+        assert_eq!(outcome_text(&world.receive(&older)), "stale");
         let same = adt("A08", 5, &lea("P-1")).replace("MARTIN", "DUPONT");
-        assert_eq!(told(&world.receive(&same)), "updated identity-changed");
+        assert_eq!(
+            outcome_text(&world.receive(&same)),
+            "updated identity-changed"
+        );
         assert_eq!(world.patient("P-1").unwrap().birth_name, "DUPONT");
         assert_eq!(world.patient("P-1").unwrap().usual_name, "DUPONT");
         let both = adt("A08", 6, &lea("P-1")).replace("19700102", "19700103");
-        assert_eq!(told(&world.receive(&both)), "updated identity-changed");
+        assert_eq!(
+            outcome_text(&world.receive(&both)),
+            "updated identity-changed"
+        );
         let without = adt("A31", 7, &lea("P-1")).replace("20250401100700", "");
-        assert_eq!(told(&world.receive(&without)), "missing-field MSH-7");
+        assert_eq!(
+            outcome_text(&world.receive(&without)),
+            "missing-field MSH-7"
+        );
     }
 
     #[test]
@@ -741,7 +764,10 @@ mod tests {
         );
         let full = full.replace("|123||||||||||||VALI", "|123|||||||||||||VALI");
         let mut world = World::new();
-        assert_eq!(told(&world.receive(&adt("A28", 1, &full))), "accepted");
+        assert_eq!(
+            outcome_text(&world.receive(&adt("A28", 1, &full))),
+            "accepted"
+        );
         let known = world.patient("P-1").unwrap();
         assert_eq!(known.identity_status.as_deref(), Some("VALI"));
         assert_eq!(known.social_security_number.as_deref(), Some("123"));
@@ -755,7 +781,7 @@ mod tests {
         );
 
         assert_eq!(
-            told(&world.receive(&adt("A31", 2, "P-1^^^CHU^PI||^^^||||||^^^||~"))),
+            outcome_text(&world.receive(&adt("A31", 2, "P-1^^^CHU^PI||^^^||||||^^^||~"))),
             "updated"
         );
         let mut kept = world.patient("P-1").unwrap();
@@ -766,7 +792,10 @@ mod tests {
             "P-1^^^CHU^PI~\"\"^^^ASIP-SANTE-INS-NIR||MARTIN^Léa^^^^^L~\"\"^\"\"^^^^^D|||||{}|{}",
             "|\"\"||\"\"|||||", "\"\"|||||||||||||\"\""
         );
-        assert_eq!(told(&world.receive(&adt("A31", 3, &erase))), "updated");
+        assert_eq!(
+            outcome_text(&world.receive(&adt("A31", 3, &erase))),
+            "updated"
+        );
         let erased = world.patient("P-1").unwrap();
         assert_eq!((erased.ins, erased.phone, erased.email), (None, None, None));
         assert_eq!(
@@ -797,7 +826,11 @@ mod tests {
                     ("MARTIN^Léa^^^^^L", "P-2") => "missing-field PID-5.2",
                     _ => expected,
                 };
-                assert_eq!(told(&world.receive(&message)), expected, "{from} {ipp}");
+                assert_eq!(
+                    outcome_text(&world.receive(&message)),
+                    expected,
+                    "{from} {ipp}"
+                );
             }
         }
     }
@@ -811,17 +844,17 @@ mod tests {
         };
         world.receive(&adt("A28", 1, &with_ins("P-1")));
         assert_eq!(
-            told(&world.receive(&adt("A28", 1, &with_ins("P-2")))),
+            outcome_text(&world.receive(&adt("A28", 1, &with_ins("P-2")))),
             "accepted ins-duplicate"
         );
         assert_eq!(world.patient("P-2").unwrap().ins, None);
         assert_eq!(
-            told(&world.receive(&adt("A31", 2, &with_ins("P-1")))),
+            outcome_text(&world.receive(&adt("A31", 2, &with_ins("P-1")))),
             "updated"
         );
         let wrong = with_ins("P-1").replace("518989", "518980");
         assert_eq!(
-            told(&world.receive(&adt("A31", 3, &wrong))),
+            outcome_text(&world.receive(&adt("A31", 3, &wrong))),
             "updated ins-invalid"
         );
         assert!(world.patient("P-1").unwrap().ins.is_some());
@@ -871,7 +904,7 @@ mod tests {
         ]);
         // The merge is older than what is known: it counts, its demographics do not matter.
         assert_eq!(
-            told(&world.receive(&merge(0, &[("NEW", "OLD")]))),
+            outcome_text(&world.receive(&merge(0, &[("NEW", "OLD")]))),
             "accepted"
         );
         let new = Ipp::new("NEW");
@@ -909,7 +942,7 @@ mod tests {
 
         // Messages that still carry the old IPP reach the survivor.
         assert_eq!(
-            told(&world.receive(&siu("C-3", "20250415", "OLD"))),
+            outcome_text(&world.receive(&siu("C-3", "20250415", "OLD"))),
             "accepted"
         );
         let case = world.case("C-3").unwrap();
@@ -917,7 +950,7 @@ mod tests {
         assert_eq!(world.documents_of("C-3"), [DocumentId::new("D")]);
         assert_eq!(world.notes("NEW").len(), 1);
         assert_eq!(
-            told(&world.receive(&adt("A31", 9, &lea("OLD")))),
+            outcome_text(&world.receive(&adt("A31", 9, &lea("OLD")))),
             "ignored merged-ipp"
         );
         assert_eq!(
@@ -945,19 +978,19 @@ mod tests {
                     "MSH|^~\\&|||||20250402||MDM^T02|1|P|2.5\rPID|1||{document_of}^^^^PI\rORC|RE|{hint}\r\
                      TXA|1|CR||||||||||||{claim}\rOBX|1|ED|CR||^^PDF^Base64^JVBERi0xLjQKJSVFT0YK||||||F\r"
                 );
-                let warned = told(&world.receive(&document));
+                let warned = outcome_text(&world.receive(&document));
                 assert!(warned.starts_with("accepted"), "{warned}");
                 let case = format!(
                     "MSH|^~\\&|||||20250401||SIU^S12|1|P|2.5\rSCH||C-1|||||||||^^^20250415\r\
                      PID|1||{}\rAIL|1||^^^PATH\rAIP|1||10100094977\r",
                     lea(case_of)
                 );
-                assert_eq!(told(&world.receive(&case)), "accepted");
+                assert_eq!(outcome_text(&world.receive(&case)), "accepted");
                 assert!(world.documents_of("C-1").is_empty());
                 assert_eq!(world.notes(document_of).len(), 1);
 
                 let merged = merge(2, &[("NEW", "OLD"), ("NEW", "OTHER")]);
-                assert_eq!(told(&world.receive(&merged)), "updated");
+                assert_eq!(outcome_text(&world.receive(&merged)), "updated");
                 let case = world.case("C-1").unwrap();
                 assert_eq!(case.ipp, Some(Ipp::new("NEW")));
                 let [id] = &world.documents_of("C-1")[..] else {
@@ -995,7 +1028,7 @@ mod tests {
         ] {
             let mut world = World::new();
             for message in &messages {
-                let told = told(&world.receive(message));
+                let told = outcome_text(&world.receive(message));
                 assert!(
                     told.starts_with("accepted") || told == "updated merged-ipp",
                     "{told}"
@@ -1008,12 +1041,18 @@ mod tests {
             let before = world.everything();
             for (new, old) in [("A", "C"), ("B", "C"), ("C", "C")] {
                 let outcome = world.receive(&merge(3, &[(new, old)]));
-                assert_eq!(told(&outcome), "merge-cycle MRG-1.1", "{new} {old}");
+                assert_eq!(outcome_text(&outcome), "merge-cycle MRG-1.1", "{new} {old}");
             }
             let circle = merge(3, &[("D", "C"), ("C", "D")]);
-            assert_eq!(told(&world.receive(&circle)), "merge-cycle MRG(2)-1.1");
+            assert_eq!(
+                outcome_text(&world.receive(&circle)),
+                "merge-cycle MRG(2)-1.1"
+            );
             assert_eq!(world.everything(), before);
-            assert_eq!(told(&world.receive(&merge(4, &[("C", "A")]))), "updated");
+            assert_eq!(
+                outcome_text(&world.receive(&merge(4, &[("C", "A")]))),
+                "updated"
+            );
         }
     }
 
@@ -1022,7 +1061,7 @@ mod tests {
         let mut world = World::new();
         world.receive(&adt("A28", 5, &lea("NEW").replace("MARTIN", "DUPONT")));
         assert_eq!(
-            told(&world.receive(&merge(4, &[("NEW", "OLD")]))),
+            outcome_text(&world.receive(&merge(4, &[("NEW", "OLD")]))),
             "updated"
         );
         assert_eq!(world.patient("NEW").unwrap().birth_name, "DUPONT");
@@ -1032,7 +1071,7 @@ mod tests {
             .unwrap();
         assert_eq!(ipp.as_str(), "NEW");
         assert_eq!(
-            told(&world.receive(&merge(6, &[("NEW", "OLD")]))),
+            outcome_text(&world.receive(&merge(6, &[("NEW", "OLD")]))),
             "updated identity-changed"
         );
         assert_eq!(world.patient("NEW").unwrap().birth_name, "MARTIN");
@@ -1058,7 +1097,7 @@ mod tests {
                 false => "updated ins-unverified",
             };
             let outcome = world.receive(&merge(2, &[("P-1", "OLD")]));
-            assert_eq!(told(&outcome), expected, "{status}");
+            assert_eq!(outcome_text(&outcome), expected, "{status}");
             assert_eq!(ins_of(&world).is_some(), inherits, "{status}");
         }
     }
@@ -1072,7 +1111,7 @@ mod tests {
         let message = merge(2, &[("NEW", "OLD")])
             .replace("||MARTIN", &format!("~{INS}||MARTIN"))
             .replace("|F\r", &format!("|F{VERIFIED}\r"));
-        assert_eq!(told(&world.receive(&message)), "updated");
+        assert_eq!(outcome_text(&world.receive(&message)), "updated");
         assert!(world.patient("NEW").unwrap().ins.is_some());
     }
 
@@ -1089,7 +1128,7 @@ mod tests {
         ] {
             let mut world = World::new();
             let outcome = world.receive(&whole.replace(from, to));
-            assert_eq!(told(&outcome), expected, "{from} → {to}");
+            assert_eq!(outcome_text(&outcome), expected, "{from} → {to}");
         }
     }
 

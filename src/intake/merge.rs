@@ -156,7 +156,7 @@ impl Merging<'_, '_> {
             self.ins.insert(ins.clone(), survivor.clone());
         }
         if let Some(known) = &known {
-            ims::tell_ended_doubts(self.source.view, decision, known, &patient, "ADT^A40")?;
+            ims::record_agreements(self.source.view, decision, known, &patient, "ADT^A40")?;
         }
         self.patients.insert(survivor, patient);
         Ok(())

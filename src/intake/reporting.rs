@@ -205,7 +205,7 @@ pub(super) fn withdraw(
             "report version {} had not left and is held back",
             report.latest
         );
-        scheduling::tell(decision, case, held);
+        scheduling::add_history(decision, case, held);
         cursor.held = cursor.held.saturating_add(u64::from(report.waiting));
         report.held = report.latest;
         report.waiting = 0;
@@ -234,7 +234,7 @@ pub(super) fn withdraw(
             }
         };
         let what = format!("report version {number} left before; {told}");
-        scheduling::tell(decision, case, what);
+        scheduling::add_history(decision, case, what);
         let batch = batch.map_or_else(String::new, |batch| format!(" in batch {batch}"));
         let done = match why {
             WithdrawalReason::Reopened => "open again",

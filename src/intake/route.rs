@@ -38,7 +38,7 @@ pub fn decide<'m>(
     view: &dyn View,
     context: &Context<'_>,
 ) -> DecisionResult<'m> {
-    decide_telling(message, view, context, &mut Trail::off())
+    decide_and_record(message, view, context, &mut Trail::off())
 }
 
 /// The segments whose fields are read, other than those that the configuration may name.
@@ -50,7 +50,7 @@ const READ_SEGMENTS: [&str; 12] = [
 const MAX_SEGMENT_BYTES: usize = 64 * 1024;
 
 /// Decides on a message as [`decide`] does, and tells the trail each datum that is read.
-pub fn decide_telling<'m>(
+pub fn decide_and_record<'m>(
     message: &Message<'m>,
     view: &dyn View,
     context: &Context<'_>,
@@ -106,11 +106,11 @@ pub fn decide_cda<'m>(
     view: &dyn View,
     context: &Context<'_>,
 ) -> DecisionResult<'m> {
-    decide_cda_telling(bytes, cda, view, context, &mut Trail::off())
+    decide_cda_and_record(bytes, cda, view, context, &mut Trail::off())
 }
 
 /// Decides on a CDA document as [`decide_cda`] does, and tells the trail each datum that is read.
-pub fn decide_cda_telling<'m>(
+pub fn decide_cda_and_record<'m>(
     bytes: &'m [u8],
     cda: &Cda,
     view: &dyn View,
@@ -614,7 +614,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::intake::testing::{World, told};
+    use crate::intake::testing::{World, outcome_text};
     use crate::model::outcome::Outcome;
 
     fn message(header: &[(usize, &str)]) -> String {
@@ -700,7 +700,7 @@ mod tests {
             for code in types {
                 let mut world = World::new();
                 assert_eq!(
-                    told(&world.receive(&message(&[(9, code)]))),
+                    outcome_text(&world.receive(&message(&[(9, code)]))),
                     expected,
                     "{code}"
                 );
@@ -742,10 +742,10 @@ mod tests {
             ),
         ] {
             let mut world = World::new();
-            assert_eq!(told(&world.receive(&sent)), expected, "{sent:?}");
+            assert_eq!(outcome_text(&world.receive(&sent)), expected, "{sent:?}");
         }
         let ignored = message(&[(9, "ADT^A02")]) + "some text\r";
-        assert_eq!(told(&World::new().receive(&ignored)), "ignored");
+        assert_eq!(outcome_text(&World::new().receive(&ignored)), "ignored");
     }
 
     #[test]
@@ -781,20 +781,23 @@ mod tests {
         ] {
             let mut world = World::new();
             assert_eq!(
-                told(&world.receive(&message(&[(12, version)]))),
+                outcome_text(&world.receive(&message(&[(12, version)]))),
                 expected,
                 "{version}"
             );
         }
         let mut world = World::new();
         world.versions = vec!["2.3.1".to_owned()];
-        assert_eq!(told(&world.receive(&message(&[(12, "2.3.1")]))), "accepted");
+        assert_eq!(
+            outcome_text(&world.receive(&message(&[(12, "2.3.1")]))),
+            "accepted"
+        );
     }
 
     #[test]
     fn the_same_message_is_applied_once() {
         let mut world = World::new();
-        assert_eq!(told(&world.receive(&message(&[]))), "accepted");
+        assert_eq!(outcome_text(&world.receive(&message(&[]))), "accepted");
         let before = world.everything();
         for same in [
             message(&[]),
@@ -802,12 +805,12 @@ mod tests {
             message(&[]).replace('\r', "\n\n"),
             message(&[]).trim_end().to_owned(),
         ] {
-            assert_eq!(told(&world.receive(&same)), "duplicate");
+            assert_eq!(outcome_text(&world.receive(&same)), "duplicate");
         }
         assert_eq!(world.everything(), before);
         // The control id is no key.
         assert_eq!(
-            told(&world.receive(&message(&[(7, "20250402")]))),
+            outcome_text(&world.receive(&message(&[(7, "20250402")]))),
             "updated"
         );
     }
@@ -817,12 +820,15 @@ mod tests {
         let mut world = World::new();
         let refused = message(&[]).replace("|F", "|");
         for _ in 0..2 {
-            assert_eq!(told(&world.receive(&refused)), "missing-field PID-8.1");
+            assert_eq!(
+                outcome_text(&world.receive(&refused)),
+                "missing-field PID-8.1"
+            );
         }
         world.receive(&message(&[]));
         let stale = message(&[(7, "20250331")]);
         for _ in 0..2 {
-            assert_eq!(told(&world.receive(&stale)), "stale");
+            assert_eq!(outcome_text(&world.receive(&stale)), "stale");
         }
     }
 
@@ -839,7 +845,7 @@ mod tests {
         ] {
             let mut world = World::new();
             let outcome = world.receive(&(message(&[(9, code)]) + second));
-            assert_eq!(told(&outcome), expected, "{code}");
+            assert_eq!(outcome_text(&outcome), expected, "{code}");
         }
     }
 
@@ -854,7 +860,7 @@ mod tests {
         ] {
             let mut world = World::new();
             let outcome = world.receive(&format!("{}{twice}\r{twice}\r", message(&[(9, code)])));
-            assert_eq!(told(&outcome), expected, "{code}");
+            assert_eq!(outcome_text(&outcome), expected, "{code}");
         }
     }
 
@@ -872,24 +878,33 @@ mod tests {
         ] {
             let mut world = World::configured(&format!("api_key_file = {key:?}"));
             let outcome = world.receive(&message(&[(4, sent)]));
-            assert_eq!(told(&outcome), expected, "{sent}");
+            assert_eq!(outcome_text(&outcome), expected, "{sent}");
             assert!(!format!("{outcome:?}").contains("s3cr3t"));
         }
         let mut world = World::configured(&format!("api_key_file = {key:?}"));
         let outcome = world.receive(&message(&[(4, "wrong"), (9, "XYZ"), (12, "1.0")]));
-        assert_eq!(told(&outcome), "unauthorised MSH-4.1");
+        assert_eq!(outcome_text(&outcome), "unauthorised MSH-4.1");
     }
 
     #[test]
     fn doubts_about_the_character_set_are_told() {
         let mut world = World::new();
         let unknown = message(&[(18, "KLINGON")]);
-        assert_eq!(told(&world.receive(&unknown)), "accepted charset-unknown");
+        assert_eq!(
+            outcome_text(&world.receive(&unknown)),
+            "accepted charset-unknown"
+        );
         let mismatch = message(&[(18, "8859/1")]).replace("Lea", "Léa");
-        assert_eq!(told(&world.receive(&mismatch)), "updated charset-mismatch");
+        assert_eq!(
+            outcome_text(&world.receive(&mismatch)),
+            "updated charset-mismatch"
+        );
         assert_eq!(world.patient("P-1").unwrap().given_name, "Léa");
         let entity = message(&[]).replace("Lea", "L&eacute;o&apos;");
-        assert_eq!(told(&world.receive(&entity)), "updated charset-mismatch");
+        assert_eq!(
+            outcome_text(&world.receive(&entity)),
+            "updated charset-mismatch"
+        );
         assert_eq!(world.patient("P-1").unwrap().given_name, "Léo'");
     }
 
@@ -964,13 +979,13 @@ mod tests {
             if outcome.refusal().is_some() {
                 prop_assert_eq!(world.everything(), before);
             }
-            let again = told(&world.receive(&text.join("\r")));
+            let again = outcome_text(&world.receive(&text.join("\r")));
             match outcome {
-                Outcome::Rejected(_) => prop_assert_eq!(again, told(&outcome)),
+                Outcome::Rejected(_) => prop_assert_eq!(again, outcome_text(&outcome)),
                 Outcome::Taken { verdict: Verdict::Accepted | Verdict::Updated, .. } => {
                     prop_assert!(again.starts_with("duplicate"), "{}", again);
                 }
-                Outcome::Taken { .. } => prop_assert_eq!(again, told(&outcome)),
+                Outcome::Taken { .. } => prop_assert_eq!(again, outcome_text(&outcome)),
             }
         }
     }

@@ -164,7 +164,7 @@ pub fn schedule(
 ) -> Result<(), ViewError> {
     case.state = CaseState::Scheduled(session.clone());
     case.cancelled_in = None;
-    tell(decision, case, format!("scheduled in {session} by {by}"));
+    add_history(decision, case, format!("scheduled in {session} by {by}"));
     end_note_of(view, decision, case, "its case is scheduled")
 }
 
@@ -179,7 +179,7 @@ pub fn cancel(
         case.cancelled_in = Some(session.clone());
     }
     case.state = CaseState::Cancelled;
-    tell(decision, case, format!("cancelled by {by}"));
+    add_history(decision, case, format!("cancelled by {by}"));
     end_note_of(view, decision, case, "its case is cancelled")
 }
 
@@ -200,7 +200,7 @@ pub fn leave_unscheduled<'m>(
         NoteReason::Unscheduled => format!("unscheduled by {by}"),
         reason => format!("left unscheduled ({}) by {by}", reason.word()),
     };
-    tell(decision, case, what);
+    add_history(decision, case, what);
     let Some(ipp) = case.ipp.clone() else {
         return Ok(());
     };
@@ -290,7 +290,7 @@ pub fn join(
         }
         document.attached = AttachmentPlace::Case(case.id.clone());
         document.awaits = None;
-        tell(decision, case, format!("document {} joined", document.id));
+        add_history(decision, case, format!("document {} joined", document.id));
         joined.insert(document.id.clone());
         decision.changes.push(Record::Document(document).into());
     }
@@ -378,7 +378,7 @@ pub fn codes_of<'w>(warnings: impl IntoIterator<Item = &'w Warning>) -> Vec<Warn
 }
 
 /// Adds a line to the history of a case.
-pub fn tell(decision: &mut Decision<'_>, case: &Case, what: String) {
+pub fn add_history(decision: &mut Decision<'_>, case: &Case, what: String) {
     let subject = Subject::Case(case.facility.clone(), case.id.clone());
     decision.history.push((subject, what));
 }
@@ -396,7 +396,7 @@ pub fn kept_message_of_case(facility: &FacilityId, case: &CaseId) -> DocumentId 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::intake::testing::{World, told};
+    use crate::intake::testing::{World, outcome_text};
     use crate::model::identifiers::Ipp;
     use crate::model::session::SessionState;
     use crate::store::PendingChanges;
@@ -504,12 +504,21 @@ mod tests {
             let all = of("P-1").into_iter().chain(of("P-2"));
             all.map(|note| note.id.to_string()).collect()
         };
-        assert_eq!(told(&world.receive(&siu("S12", 1, "C-1"))), "accepted");
+        assert_eq!(
+            outcome_text(&world.receive(&siu("S12", 1, "C-1"))),
+            "accepted"
+        );
         assert_eq!(documents(&world, "C-1"), ["D-1", "D-2", "D-3"]);
         assert_eq!(notes(&world), ["N-2", "N-4", "N-3"]);
-        assert_eq!(told(&world.receive(&siu("S14", 2, "C-1"))), "updated");
+        assert_eq!(
+            outcome_text(&world.receive(&siu("S14", 2, "C-1"))),
+            "updated"
+        );
         assert_eq!(documents(&world, "C-1"), ["D-1", "D-2", "D-3"]);
-        assert_eq!(told(&world.receive(&siu("S12", 1, "C-2"))), "accepted");
+        assert_eq!(
+            outcome_text(&world.receive(&siu("S12", 1, "C-2"))),
+            "accepted"
+        );
         assert_eq!(documents(&world, "C-2"), ["D-4"]);
         assert_eq!(notes(&world), ["N-4", "N-3"]);
     }
@@ -523,7 +532,10 @@ mod tests {
             Record::Document(document(&world, "D-1", "P-1", "N-1", Some("C-1"))),
         ];
         world.put(records);
-        assert_eq!(told(&world.receive(&siu("S15", 1, "C-1"))), "accepted");
+        assert_eq!(
+            outcome_text(&world.receive(&siu("S15", 1, "C-1"))),
+            "accepted"
+        );
         assert_eq!(world.documents_of("C-1"), [DocumentId::new("D-1")]);
     }
 

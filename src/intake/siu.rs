@@ -90,7 +90,7 @@ impl<'m> Appointment<'_, 'm> {
             decision
                 .changes
                 .extend(self.kept_message_moved(&case, &ipp)?);
-            scheduling::tell(
+            scheduling::add_history(
                 &mut decision,
                 &case,
                 format!("moved from patient {former} to {ipp} by {by}"),
@@ -106,7 +106,7 @@ impl<'m> Appointment<'_, 'm> {
                 if identity::check_identity(&patient, &traits, place, warnings)? {
                     case.doubt_identity(given);
                 } else if let Some(what) = case.end_doubt(&given) {
-                    scheduling::tell(&mut decision, &case, what);
+                    scheduling::add_history(&mut decision, &case, what);
                 }
             }
             None => {
@@ -241,7 +241,7 @@ impl SiuRequest {
             .and_then(|lead| physician(&lead, "lead", warnings, trail));
         let location = location(message, trail)?;
         let network = location.field(3).component(9);
-        let network = trail.said("network", &network, "").given();
+        let network = trail.record_field("network", &network, "").given();
         let pathway = location.field(3).component(4);
         for (part, what) in [(4, "pathway or family id"), (9, "network id")] {
             let is_single = single(&location.field(3), part, what);
@@ -510,7 +510,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::intake::testing::{World, told};
+    use crate::intake::testing::{World, outcome_text};
     use crate::model::document::{AttachmentPlace, ContentType, DocumentKind};
     use crate::model::identifiers::SessionId;
     use crate::model::note::NoteReason;
@@ -575,7 +575,7 @@ AIP|2||810102078838^Médecin^Audrey";
             "67d441a5bdfe7d0fb1eaad00",
         );
         let (bytes, _, _) = encoding_rs::ISO_8859_15.encode(DOCUMENTED);
-        assert_eq!(told(&world.receive_bytes(&bytes)), "accepted");
+        assert_eq!(outcome_text(&world.receive_bytes(&bytes)), "accepted");
         let case = world.case("59384").unwrap();
         assert_eq!(case.state, scheduled("S-1").unwrap());
         assert_eq!(case.ipp, Some(Ipp::new("5100001073")));
@@ -604,7 +604,7 @@ AIP|2||810102078838^Médecin^Audrey";
     #[test]
     fn every_datum_is_read_from_its_place() {
         let mut world = world();
-        assert_eq!(told(&world.receive(WHOLE)), "accepted");
+        assert_eq!(outcome_text(&world.receive(WHOLE)), "accepted");
         let case = world.case("C-1").unwrap();
         assert_eq!(case.submitter.unwrap().name().unwrap(), "Durand Paul");
         let lead = case.lead.unwrap();
@@ -626,7 +626,7 @@ AIP|2||810102078838^Médecin^Audrey";
         ] {
             let mut world = world();
             let message = with(&[("10100094977^Durand^Paul", &format!("10100094977^{sent}"))]);
-            assert_eq!(told(&world.receive(&message)), "accepted");
+            assert_eq!(outcome_text(&world.receive(&message)), "accepted");
             let submitter = world.case("C-1").unwrap().submitter.unwrap();
             assert_eq!(submitter.given.as_deref(), Some(given), "{sent}");
         }
@@ -693,7 +693,7 @@ AIP|2||810102078838^Médecin^Audrey";
             let mut world = world();
             let before = world.everything();
             assert_eq!(
-                told(&world.receive(&with(&[(from, to)]))),
+                outcome_text(&world.receive(&with(&[(from, to)]))),
                 expected,
                 "{from} → {to}"
             );
@@ -725,7 +725,7 @@ AIP|2||810102078838^Médecin^Audrey";
         ] {
             let mut world = world();
             assert_eq!(
-                told(&world.receive(&with(&[(from, to)]))),
+                outcome_text(&world.receive(&with(&[(from, to)]))),
                 "accepted",
                 "{to}"
             );
@@ -763,7 +763,7 @@ AIP|2||810102078838^Médecin^Audrey";
             let sent = format!(
                 "AIP|{first}||10100094977^Durand^Paul\nAIP|{second}||810102078838^Médecin^Audrey"
             );
-            let outcome = told(&world.receive(&with(&[(aips, &sent)])));
+            let outcome = outcome_text(&world.receive(&with(&[(aips, &sent)])));
             // The place of the second is its number where it has none.
             if second.is_empty() {
                 assert_eq!(outcome, "missing-field AIP-1", "{first} {second}");
@@ -786,12 +786,15 @@ AIP|2||810102078838^Médecin^Audrey";
             "AIP|2||810102078838^Médecin^Audrey",
             "AIP|1||10100094977^Durand^Paul",
         );
-        assert_eq!(told(&twice.receive(&with(&[(aips, &same)]))), "accepted");
+        assert_eq!(
+            outcome_text(&twice.receive(&with(&[(aips, &same)]))),
+            "accepted"
+        );
         assert_eq!(twice.case("C-1").unwrap().lead, None);
         let mut world = world();
         let swapped = "AIP|3||810102078838^Médecin^Audrey\nAIP|1||10100094977^Durand^Paul";
         assert_eq!(
-            told(&world.receive(&with(&[(aips, swapped)]))),
+            outcome_text(&world.receive(&with(&[(aips, swapped)]))),
             "accepted aip-numbering"
         );
         let submitter = world.case("C-1").unwrap().submitter.unwrap();
@@ -802,14 +805,14 @@ AIP|2||810102078838^Médecin^Audrey";
     fn the_places_of_the_date_are_configuration() {
         let mut twice = world();
         let same_day = [("20250415093000", "20250415093000~^^^20250415140000")];
-        assert_eq!(told(&twice.receive(&with(&same_day))), "accepted");
+        assert_eq!(outcome_text(&twice.receive(&with(&same_day))), "accepted");
         let mut world = World::configured("[facility.fields]\nsession_date = [\"SCH-12.1\"]");
         world.session("S-1", "2025-04-16", "PATH", "");
         let message = with(&[("20250415093000", "20250415|20250416")]);
-        assert_eq!(told(&world.receive(&message)), "accepted");
+        assert_eq!(outcome_text(&world.receive(&message)), "accepted");
         assert_eq!(state(&world), scheduled("S-1"));
         assert_eq!(
-            told(&world.receive(&with(&[("C-1", "C-9")]))),
+            outcome_text(&world.receive(&with(&[("C-1", "C-9")]))),
             "missing-field SCH-12.1"
         );
     }
@@ -821,7 +824,10 @@ AIP|2||810102078838^Médecin^Audrey";
             ("10100094977", "10100094978"),
             ("|2||810102078838^Médecin^Audrey", "|2"),
         ]);
-        assert_eq!(told(&world.receive(&message)), "accepted rpps-invalid");
+        assert_eq!(
+            outcome_text(&world.receive(&message)),
+            "accepted rpps-invalid"
+        );
         let case = world.case("C-1").unwrap();
         assert_eq!(
             case.submitter.unwrap().known_rpps().unwrap().as_str(),
@@ -858,7 +864,11 @@ AIP|2||810102078838^Médecin^Audrey";
                 session.state = state;
                 world.put([Record::Session(session)]);
             }
-            assert_eq!(told(&world.receive(WHOLE)), expected, "{sessions:?}");
+            assert_eq!(
+                outcome_text(&world.receive(WHOLE)),
+                expected,
+                "{sessions:?}"
+            );
             let expected = if expected == "accepted" {
                 scheduled("A")
             } else {
@@ -871,7 +881,10 @@ AIP|2||810102078838^Médecin^Audrey";
     #[test]
     fn a_case_without_session_waits_on_a_note_with_its_message() {
         let mut world = World::new();
-        assert_eq!(told(&world.receive(WHOLE)), "accepted session-not-found");
+        assert_eq!(
+            outcome_text(&world.receive(WHOLE)),
+            "accepted session-not-found"
+        );
         let case = world.case("C-1").unwrap();
         assert_eq!(case.scheduling_warnings, [WarningCode::SessionNotFound]);
         let [note] = &world.notes("P-1")[..] else {
@@ -900,7 +913,7 @@ AIP|2||810102078838^Médecin^Audrey";
         world.session("S-1", "2025-04-15", "PATH", "");
         world.session("S-2", "2025-04-15", "PATH", "");
         assert_eq!(
-            told(&world.receive(&at("S14", 1))),
+            outcome_text(&world.receive(&at("S14", 1))),
             "updated session-ambiguous"
         );
         let [note] = &world.notes("P-1")[..] else {
@@ -911,7 +924,7 @@ AIP|2||810102078838^Médecin^Audrey";
         let mut session = crate::intake::testing::session("S-2", "2025-04-15", "PATH", "");
         session.state = SessionState::Cancelled;
         world.put([Record::Session(session)]);
-        assert_eq!(told(&world.receive(&at("S14", 2))), "updated");
+        assert_eq!(outcome_text(&world.receive(&at("S14", 2))), "updated");
         assert_eq!(state(&world), scheduled("S-1"));
         assert!(world.notes("P-1").is_empty());
         let case = world.case("C-1").unwrap();
@@ -925,7 +938,10 @@ AIP|2||810102078838^Médecin^Audrey";
         std::fs::write(&key, "s3cr3t&k\n").unwrap();
         let mut world = World::configured(&format!("api_key_file = {key:?}"));
         let message = with(&[("|CHU|", r"|s3cr3t\T\k^x|")]);
-        assert_eq!(told(&world.receive(&message)), "accepted session-not-found");
+        assert_eq!(
+            outcome_text(&world.receive(&message)),
+            "accepted session-not-found"
+        );
         let kept: Vec<&str> = world
             .contents
             .values()
@@ -956,7 +972,10 @@ AIP|2||810102078838^Médecin^Audrey";
             .replace("20250415", "20250501")
             .replace("\nAIP|2||810102078838^Médecin^Audrey", "")
             .replace("^^^^^NET", "");
-        assert_eq!(told(&world.receive(&moved)), "updated session-not-found");
+        assert_eq!(
+            outcome_text(&world.receive(&moved)),
+            "updated session-not-found"
+        );
         let case = world.case("C-1").unwrap();
         assert_eq!(case.state, CaseState::Unscheduled);
         assert_eq!((case.lead, case.network), (None, None));
@@ -978,21 +997,21 @@ AIP|2||810102078838^Médecin^Audrey";
     #[test]
     fn only_what_is_newer_counts() {
         let mut world = world();
-        assert_eq!(told(&world.receive(&at("S14", 5))), "accepted");
-        assert_eq!(told(&world.receive(&at("S14", 5))), "duplicate");
-        assert_eq!(told(&world.receive(&at("S13", 5))), "updated");
+        assert_eq!(outcome_text(&world.receive(&at("S14", 5))), "accepted");
+        assert_eq!(outcome_text(&world.receive(&at("S14", 5))), "duplicate");
+        assert_eq!(outcome_text(&world.receive(&at("S13", 5))), "updated");
         let before = world.everything();
         // The same instant in another zone is not older, an earlier one is.
         let earlier = at("S12", 5)
             .replace("+0000", "+0100")
             .replace("19700102", "what");
-        assert_eq!(told(&world.receive(&earlier)), "stale");
+        assert_eq!(outcome_text(&world.receive(&earlier)), "stale");
         assert_eq!(world.everything(), before);
-        assert_eq!(told(&world.receive(&earlier)), "stale");
+        assert_eq!(outcome_text(&world.receive(&earlier)), "stale");
         let same = at("S12", 5)
             .replace("2025040110", "2025040111")
             .replace("+0000", "+0100");
-        assert_eq!(told(&world.receive(&same)), "updated");
+        assert_eq!(outcome_text(&world.receive(&same)), "updated");
     }
 
     #[test]
@@ -1002,10 +1021,10 @@ AIP|2||810102078838^Médecin^Audrey";
             world.receive(WHOLE);
             let message =
                 format!("MSH|^~\\&|||||20250401100500+0000||SIU^{cancel}|2|P|2.5\rSCH||C-1\r");
-            assert_eq!(told(&world.receive(&message)), "updated");
+            assert_eq!(outcome_text(&world.receive(&message)), "updated");
             assert_eq!(state(&world), Some(CaseState::Cancelled));
-            assert_eq!(told(&world.receive(&at("S12", 4))), "stale");
-            assert_eq!(told(&world.receive(&at("S13", 6))), "updated");
+            assert_eq!(outcome_text(&world.receive(&at("S12", 4))), "stale");
+            assert_eq!(outcome_text(&world.receive(&at("S13", 6))), "updated");
             assert_eq!(state(&world), scheduled("S-1"));
             for (pid, expected) in [
                 ("PID|||P-2^^^^PI", "case-patient-mismatch PID-3.1"),
@@ -1013,7 +1032,7 @@ AIP|2||810102078838^Médecin^Audrey";
                 ("PID|||", "updated"),
             ] {
                 let message = format!("{}\r{pid}\r", message.replace("100500", "100700"));
-                assert_eq!(told(&world.receive(&message)), expected, "{pid}");
+                assert_eq!(outcome_text(&world.receive(&message)), expected, "{pid}");
             }
             assert_eq!(world.patient("P-2"), None);
         }
@@ -1022,16 +1041,16 @@ AIP|2||810102078838^Médecin^Audrey";
     #[test]
     fn a_cancel_for_an_unseen_case_is_remembered() {
         let mut world = world();
-        assert_eq!(told(&world.receive(&at("S15", 5))), "accepted");
+        assert_eq!(outcome_text(&world.receive(&at("S15", 5))), "accepted");
         assert_eq!(state(&world), Some(CaseState::Cancelled));
         assert_eq!(world.case("C-1").unwrap().ipp, None);
         assert_eq!(world.patient("P-1"), None);
-        assert_eq!(told(&world.receive(&at("S12", 4))), "stale");
+        assert_eq!(outcome_text(&world.receive(&at("S12", 4))), "stale");
         assert_eq!(world.patient("P-1"), None);
-        assert_eq!(told(&world.receive(&at("S12", 6))), "updated");
+        assert_eq!(outcome_text(&world.receive(&at("S12", 6))), "updated");
         assert_eq!(state(&world), scheduled("S-1"));
         let other = at("S15", 7).replace("C-1", "C-3");
-        assert_eq!(told(&world.receive(&other)), "accepted");
+        assert_eq!(outcome_text(&world.receive(&other)), "accepted");
         assert_eq!(world.case("C-3").unwrap().ipp, Some(Ipp::new("P-1")));
     }
 
@@ -1053,7 +1072,7 @@ AIP|2||810102078838^Médecin^Audrey";
         world.put([Record::Case(case)]);
         for trigger in ["S12", "S13", "S14", "S15", "S17"] {
             assert_eq!(
-                told(&world.receive(&at(trigger, 5))),
+                outcome_text(&world.receive(&at(trigger, 5))),
                 "case-completed SCH-2.1"
             );
         }
@@ -1092,7 +1111,7 @@ AIP|2||810102078838^Médecin^Audrey";
             world.receive(WHOLE);
             let known = world.patient("P-1");
             let outcome = world.receive(&at("S14", 1).replace(from, to));
-            assert_eq!(told(&outcome), expected, "{from} → {to}");
+            assert_eq!(outcome_text(&outcome), expected, "{from} → {to}");
             assert_eq!(world.patient("P-1"), known);
             let case = world.case("C-1").unwrap();
             assert_eq!(case.identity_mismatch, mismatch, "{to}");
@@ -1115,7 +1134,10 @@ AIP|2||810102078838^Médecin^Audrey";
             let mut world = world();
             world.receive(WHOLE);
             let other = at("S14", 1).replace("MARTIN", "DUPONT");
-            assert_eq!(told(&world.receive(&other)), "updated identity-mismatch");
+            assert_eq!(
+                outcome_text(&world.receive(&other)),
+                "updated identity-mismatch"
+            );
             world.receive(&then);
             let (case, patient) = (world.case("C-1").unwrap(), world.patient("P-1"));
             assert_eq!(
@@ -1217,10 +1239,10 @@ AIP|2||810102078838^Médecin^Audrey";
                 "case-patient-mismatch PID-3.1",
             ),
         ] {
-            assert_eq!(told(&world.receive(&message)), expected);
+            assert_eq!(outcome_text(&world.receive(&message)), expected);
             assert_eq!(world.patient("P-2"), None);
         }
-        assert_eq!(told(&world.receive(&other("S14"))), "updated");
+        assert_eq!(outcome_text(&world.receive(&other("S14"))), "updated");
         assert_eq!(world.case("C-1").unwrap().ipp, Some(Ipp::new("P-2")));
         assert!(world.patient("P-2").is_some());
         let of = |ipp| {
@@ -1238,7 +1260,10 @@ AIP|2||810102078838^Médecin^Audrey";
         let mut world = World::new();
         world.receive(WHOLE);
         let moved = at("S14", 1).replace("P-1", "P-2");
-        assert_eq!(told(&world.receive(&moved)), "updated session-not-found");
+        assert_eq!(
+            outcome_text(&world.receive(&moved)),
+            "updated session-not-found"
+        );
         assert!(world.notes("P-1").is_empty());
         let [note] = &world.notes("P-2")[..] else {
             panic!()
@@ -1254,7 +1279,7 @@ AIP|2||810102078838^Médecin^Audrey";
         // What is kept may be needed again once the case has left its session, so it goes with a scheduled case too.
         world.session("S-1", "2025-04-15", "PATH", "");
         let moved = at("S14", 2).replace("P-1", "P-3");
-        assert_eq!(told(&world.receive(&moved)), "updated");
+        assert_eq!(outcome_text(&world.receive(&moved)), "updated");
         let kept = world.view().document(&kept.facility, &kept.id).unwrap();
         assert_eq!(kept.unwrap().ipp, Ipp::new("P-3"));
     }
@@ -1263,7 +1288,7 @@ AIP|2||810102078838^Médecin^Audrey";
     fn an_untyped_ipp_is_taken_with_a_warning() {
         let mut world = world();
         let outcome = world.receive(&with(&[("P-1^^^CHU^PI", "P-1^^^CHU")]));
-        assert_eq!(told(&outcome), "accepted ipp-untyped");
+        assert_eq!(outcome_text(&outcome), "accepted ipp-untyped");
         assert_eq!(
             world.case("C-1").unwrap().scheduling_warnings,
             [WarningCode::IppUntyped]
@@ -1279,7 +1304,7 @@ AIP|2||810102078838^Médecin^Audrey";
         let mut world = world();
         let (bytes, _, _) = encoding_rs::WINDOWS_1252.encode(WHOLE);
         assert_eq!(
-            told(&world.receive_bytes(&bytes)),
+            outcome_text(&world.receive_bytes(&bytes)),
             "accepted charset-mismatch"
         );
         assert_eq!(

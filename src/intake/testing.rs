@@ -232,7 +232,7 @@ pub(crate) fn session(id: &str, date: &str, pathway: &str, family: &str) -> Sess
 
 /// The codes of an outcome's warnings, with the word of its verdict: `accepted ipp-untyped`; or the reason and the
 /// place of a refusal: `missing-field PID-5.1`.
-pub(crate) fn told(outcome: &Outcome) -> String {
+pub(crate) fn outcome_text(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Taken { warnings, .. } => std::iter::once(outcome.word())
             .chain(

@@ -6,7 +6,7 @@
 
 use std::fmt::Display;
 
-use super::identity::{FieldUpdate, said};
+use super::identity::{FieldUpdate, field_update};
 use crate::hl7::Value;
 use crate::model::outcome::{Location, Reason, Refusal};
 
@@ -75,7 +75,7 @@ impl Trail {
     }
 
     /// Tells a datum; `rule` is empty where there was no choice.
-    pub fn tell(
+    pub fn record(
         &mut self,
         name: impl Display,
         value: impl Display,
@@ -86,13 +86,13 @@ impl Trail {
     }
 
     /// Tells what a field or component says, and gives it as text.
-    pub fn said(
+    pub fn record_field(
         &mut self,
         name: impl Display,
         value: &Value<'_>,
         rule: impl Display,
     ) -> FieldUpdate<String> {
-        let said = said(value);
+        let said = field_update(value);
         match &said {
             FieldUpdate::Given(text) => self.add(name, Some(text), value.position(), rule),
             FieldUpdate::Delete => self.add(name, None::<&str>, value.position(), rule),

@@ -72,7 +72,7 @@ impl Meaning {
     }
 
     /// Whether the other says all that this says.
-    pub fn is_said_by(&self, other: &Self) -> bool {
+    pub fn is_covered_by(&self, other: &Self) -> bool {
         let precision = |it: &Self| match it {
             Self::Date { day, clock, .. } => (true, day.is_some(), clock.len()),
             _ => (false, false, 0),
@@ -381,10 +381,10 @@ mod tests {
         }
         let with_clock = Meaning::of("29/08/2026 10:30").unwrap();
         let without = Meaning::of("29/08/2026").unwrap();
-        assert!(without.is_said_by(&with_clock) && !with_clock.is_said_by(&without));
+        assert!(without.is_covered_by(&with_clock) && !with_clock.is_covered_by(&without));
         let month = Meaning::of("08/2026").unwrap();
         let year = Meaning::of("2026").unwrap();
-        assert!(month.is_said_by(&without) && !without.is_said_by(&month));
-        assert!(year.is_said_by(&month) && !month.is_said_by(&year));
+        assert!(month.is_covered_by(&without) && !without.is_covered_by(&month));
+        assert!(year.is_covered_by(&month) && !month.is_covered_by(&year));
     }
 }

@@ -29,7 +29,7 @@ pub fn same(one: &str, other: &str) -> bool {
 }
 
 /// Whether a text has these words, folded, one behind the other; what stands between words does not matter.
-pub fn says(text: &str, words: &str) -> bool {
+pub fn contains_words(text: &str, words: &str) -> bool {
     let split = |text: &str| -> Vec<String> {
         let folded = fold(text);
         let words = folded.split(|letter: char| !letter.is_alphanumeric());
@@ -280,7 +280,7 @@ mod tests {
             ("12", "12 rue", false),
             ("12", "", true),
         ] {
-            assert_eq!(says(text, words), is_said, "{text}, {words}");
+            assert_eq!(contains_words(text, words), is_said, "{text}, {words}");
         }
     }
 

@@ -44,7 +44,7 @@ fn of_questionnaire(former: &PreviousReport, sections: &[SectionBlock]) -> Strin
 
 /// The names of what stands in one and not in the other, each once: first what is there now, then what is not any more.
 fn changed(before: &[SectionBlock], after: &[SectionBlock]) -> Vec<String> {
-    let (before, after) = (said(before), said(after));
+    let (before, after) = (statements(before), statements(after));
     let mut counts: BTreeMap<&(String, String), i64> = BTreeMap::new();
     for one in &after {
         *counts.entry(one).or_default() += 1;
@@ -66,7 +66,7 @@ fn changed(before: &[SectionBlock], after: &[SectionBlock]) -> Vec<String> {
 }
 
 /// Everything that sections say: the name of each element, and what it says.
-fn said(sections: &[SectionBlock]) -> Vec<(String, String)> {
+fn statements(sections: &[SectionBlock]) -> Vec<(String, String)> {
     let mut said = Vec::new();
     for section in sections {
         let title = match section.title.is_empty() {
@@ -89,7 +89,7 @@ fn said(sections: &[SectionBlock]) -> Vec<(String, String)> {
                 .iter()
                 .map(|figure| (title.clone(), figure.caption.clone())),
         );
-        said.append(&mut self::said(&section.sections));
+        said.append(&mut self::statements(&section.sections));
     }
     said
 }

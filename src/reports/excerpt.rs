@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::questionnaire::{is_shown, leads_nowhere, said_besides};
+use super::questionnaire::{further_words, is_shown, leads_nowhere};
 use crate::model::excerpt::{LINE, LONGEST_TEXT, cut_name, cut_text, grouped};
 use crate::model::questionnaire::{
     Block, Concept, Consumable, FurtherElement, Media, Qualifier, Quantity, Questionnaire, Section,
@@ -268,7 +268,7 @@ impl PdfBudget<'_> {
         // That a code is absent is no part of what its statement says, and told apart by it.
         let written = written.filter(|code| {
             is_shown(code)
-                || said_besides(code).next().is_some()
+                || further_words(code).next().is_some()
                 || code.role == "code" && code.null_flavor.is_some()
         });
         let written: Vec<Concept> = written.take(LONGEST_LIST + 1).cloned().collect();

@@ -11,10 +11,10 @@ use crate::model::questionnaire::FurtherElement;
 pub(super) fn lines(
     further: &[FurtherElement],
     people: &[Person],
-    told: &str,
+    row_text: &str,
     cut: &mut Omissions,
 ) -> Vec<String> {
-    let mut told = words(told);
+    let mut told = words(row_text);
     let mut lines: FurtherLines = Vec::new();
     // Whom nobody is told of is denied: the others have other numbers then.
     let is_any_denied = further.iter().any(|it| it.negated);
@@ -27,7 +27,7 @@ pub(super) fn lines(
         name.or(person.organization.as_deref())
     };
     for part in further {
-        let Some(said) = said(part) else {
+        let Some(said) = words_of(part) else {
             cut.wordless.push(part.place.clone());
             let said = "[non affichable, à lire dans le document CDA du dossier]".to_owned();
             add(&mut lines, part, captioned(part, whose(part)), said);
@@ -71,7 +71,7 @@ fn add(lines: &mut FurtherLines, part: &FurtherElement, caption: String, said: S
 }
 
 /// What a part says; none where there are no words for it.
-fn said(part: &FurtherElement) -> Option<String> {
+fn words_of(part: &FurtherElement) -> Option<String> {
     if let Some(flavor) = &part.null_flavor {
         return Some(absence(flavor).to_lowercase());
     }

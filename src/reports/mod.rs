@@ -43,7 +43,7 @@ pub struct ReportOutput {
     /// The message around it.
     pub envelope: Envelope,
     /// What it should have and nobody gave, in words.
-    pub lacks: Option<String>,
+    pub missing: Option<String>,
 }
 
 /// Writes what a `complete` asks for, for this facility.
@@ -94,7 +94,7 @@ pub fn write(order: &ReportOrder, facility: &Facility) -> Result<ReportOutput, F
         pdf,
         file_name,
         envelope,
-        lacks: (!lacks.is_empty()).then(|| lacks.join("; ")),
+        missing: (!lacks.is_empty()).then(|| lacks.join("; ")),
     })
 }
 
@@ -440,14 +440,14 @@ fn quorum(order: &ReportOrder, cut: &mut Omissions) -> Vec<Quorum> {
         )
         .filter(|(said, _)| !said.trim().is_empty())
         .map(|(said, source)| Quorum {
-            said: excerpt::name(&said, cut),
+            text: excerpt::name(&said, cut),
             source,
         })
         .collect();
     if more > 0 {
         cut.elements += more;
         said.push(Quorum {
-            said: format!("[coupé ici : encore {more} mentions]"),
+            text: format!("[coupé ici : encore {more} mentions]"),
             source: InformationSource::Questionnaire,
         });
     }

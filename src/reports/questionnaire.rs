@@ -94,7 +94,7 @@ impl FormWriter<'_> {
         statement: &Statement,
         around: &mut Vec<StatementContext>,
         shown: &mut frcp::SectionBlock,
-        told: &mut Vec<RowText>,
+        row_texts: &mut Vec<RowText>,
     ) {
         let label = label(statement);
         let mut value = value(statement, &label);
@@ -136,13 +136,13 @@ impl FormWriter<'_> {
         };
         match by_hand.is_empty() {
             // A text of the document is compared with its own rows.
-            true => told.push(RowText::of(statement, &row, around)),
+            true => row_texts.push(RowText::of(statement, &row, around)),
             false => row.value = format!("{}\n{by_hand}", row.value),
         }
         around.push(StatementContext::of(statement, &row));
         shown.rows.push(row);
         for inner in &statement.statements {
-            self.add(inner, around, shown, told);
+            self.add(inner, around, shown, row_texts);
         }
         around.pop();
     }
@@ -251,7 +251,7 @@ pub(super) fn is_shown(concept: &Concept) -> bool {
 
 /// What a coded element says that neither its own key nor its row does: what was written before it was coded, and its
 /// words in another system.
-pub(super) fn said_besides(concept: &Concept) -> impl Iterator<Item = &str> {
+pub(super) fn further_words(concept: &Concept) -> impl Iterator<Item = &str> {
     let written = concept.text.as_deref();
     let said = match concept.role.ends_with("/translation") {
         true => [concept.words(), written],
@@ -275,8 +275,8 @@ fn besides(statement: &Statement, label: &str, lines: &[String]) -> Vec<String> 
     for concept in &statement.codes {
         let base = concept.role.strip_suffix("/translation");
         let base = base.unwrap_or(&concept.role);
-        for said in said_besides(concept).filter(|_| base != "value") {
-            if row_text::says_more(said, &told) {
+        for said in further_words(concept).filter(|_| base != "value") {
+            if row_text::has_more_words(said, &told) {
                 let line = match base {
                     "code" => format!("Intitulé d’origine : {said}"),
                     base => format!("{} : {said}", further::element(base)),
@@ -404,7 +404,7 @@ fn value(statement: &Statement, label: &str) -> String {
         lines.push(format!("Localisation : {}", words.trim()));
     }
     for qualifier in &statement.qualifiers {
-        if is_told_as_side(statement, qualifier) || qualifier.of == "approachSiteCode" {
+        if is_shown_as_side(statement, qualifier) || qualifier.of == "approachSiteCode" {
             continue;
         }
         lines.extend(qualified(qualifier));
@@ -417,7 +417,9 @@ fn value(statement: &Statement, label: &str) -> String {
         words.dedup();
         let written = consumable.text.as_deref();
         let named = words.join(", ");
-        words.extend(written.filter(|it| !leads_nowhere(it) && row_text::says_more(it, &named)));
+        words.extend(
+            written.filter(|it| !leads_nowhere(it) && row_text::has_more_words(it, &named)),
+        );
         if words.is_empty() {
             words.extend(consumable.code.as_deref());
         }
@@ -664,7 +666,7 @@ fn amount(quantity: &Quantity) -> String {
 /// A name, and behind it what was written before it was coded, where that says more.
 fn with_written(name: String, written: Option<&str>) -> String {
     match written {
-        Some(written) if !leads_nowhere(written) && row_text::says_more(written, &name) => {
+        Some(written) if !leads_nowhere(written) && row_text::has_more_words(written, &name) => {
             format!("{name} ({written})")
         }
         _ => name,
@@ -693,7 +695,7 @@ fn words(part: &Option<Concept>) -> Option<String> {
 }
 
 /// Whether a qualifier is the side that stands behind its place already.
-fn is_told_as_side(statement: &Statement, qualifier: &Qualifier) -> bool {
+fn is_shown_as_side(statement: &Statement, qualifier: &Qualifier) -> bool {
     let side = qualifier.value.as_ref();
     let side = side.and_then(|side| side.words().or(side.code.as_deref()));
     let mut sites = statement.site.iter().chain(&statement.more_sites);

@@ -11,7 +11,7 @@ use crate::model::questionnaire::{Block, Section, Statement, TableRow};
 pub(super) struct RowText {
     label: String,
     /// The value and its lines, as they stand on the page.
-    says: Vec<String>,
+    values: Vec<String>,
     /// What the statements around it are about: the nearest last.
     around: Vec<StatementContext>,
     /// The value alone, where there is one.
@@ -57,18 +57,18 @@ impl RowText {
         around: &[StatementContext],
     ) -> Self {
         let further = around.len().saturating_sub(NEAREST);
-        let mut says = vec![as_cell(&row.value)];
+        let mut values = vec![as_cell(&row.value)];
         for line in row.value.lines() {
-            says.push(as_cell(line));
+            values.push(as_cell(line));
             // `Date : 12/03/2019` says the date.
             let said = line.split_once(" : ").map(|(_, said)| as_cell(said));
-            says.extend(said.filter(|_| !statement.negated));
+            values.extend(said.filter(|_| !statement.negated));
         }
-        says.extend(row.qualifier.as_deref().map(as_cell));
-        says.retain(|said| !said.is_empty());
+        values.extend(row.qualifier.as_deref().map(as_cell));
+        values.retain(|said| !said.is_empty());
         Self {
             label: as_cell(&row.label),
-            says,
+            values,
             around: around.iter().skip(further).cloned().collect(),
             main: main_value(statement).map(|main| as_cell(&main)),
             denied: denied(statement),
@@ -79,9 +79,9 @@ impl RowText {
 
     /// Whether the row says all of this: its label with its value, each once. A value or a label alone may belong to
     /// something else.
-    fn says_all(&self, cells: &[String]) -> bool {
+    fn contains_all(&self, cells: &[String]) -> bool {
         let is_label = |cell: &String| same(cell, &self.label);
-        let is_said = |cell: &String| self.says.iter().any(|said| same(cell, said));
+        let is_said = |cell: &String| self.values.iter().any(|said| same(cell, said));
         let is_repeated = |(place, cell): (usize, &String)| {
             let further = cells.iter().skip(place.saturating_add(1));
             further.into_iter().any(|other| same(cell, other))
@@ -97,7 +97,7 @@ impl RowText {
     fn is_about(&self, head: &str) -> bool {
         let around = self.around.iter().flat_map(|around| &around.0);
         let words = tokens(head);
-        let mut said = around.chain(&self.says).chain([&self.label]);
+        let mut said = around.chain(&self.values).chain([&self.label]);
         said.any(|said| tokens(said) == words)
     }
 
@@ -114,7 +114,7 @@ impl RowText {
         let cells = cells.as_slice();
         let is_label = |cell: &String| same(cell, &self.label);
         let says_head = |cell: &String| names_column(cell) || self.is_about(cell);
-        if self.is_so && self.says_all(cells) && head.iter().all(says_head) {
+        if self.is_so && self.contains_all(cells) && head.iter().all(says_head) {
             return LineStanding::Told;
         }
         if !self.is_so && !self.negated {
@@ -131,7 +131,7 @@ impl RowText {
             return LineStanding::Own;
         }
         if self.negated {
-            if self.says_all(cells) {
+            if self.contains_all(cells) {
                 return LineStanding::Own;
             }
             let said = |cell: &String| self.denied.iter().any(|denied| same(cell, denied));
@@ -149,14 +149,14 @@ impl RowText {
             return LineStanding::Own;
         };
         let is_meant = |cell: &&str| {
-            let mut says = self.says.iter();
+            let mut says = self.values.iter();
             says.any(|said| same(cell, said) || means_same(cell, said))
         };
         if others.iter().all(is_meant) {
             return LineStanding::Own;
         }
         // A box beside what is no yes or no says nothing of it.
-        let is_mark = |cell: &&str| is_box(cell) || tick(cell).is_some() && says_a_word(main);
+        let is_mark = |cell: &&str| is_box(cell) || tick(cell).is_some() && has_a_word(main);
         if others.iter().all(is_mark) && !answers(main) {
             return LineStanding::Own;
         }
@@ -306,7 +306,7 @@ fn is_answer_in_words(value: &str) -> bool {
 }
 
 /// Whether a value has a word: beside a code, as T2, an X may be another one.
-fn says_a_word(value: &str) -> bool {
+fn has_a_word(value: &str) -> bool {
     let mut words = value.split(|it: char| !it.is_alphabetic());
     words.any(|word| word.chars().count() > 3)
 }
@@ -437,7 +437,7 @@ fn tokens(text: &str) -> Vec<String> {
 }
 
 /// Whether a text has words that others have not.
-pub(super) fn says_more(text: &str, words: &str) -> bool {
+pub(super) fn has_more_words(text: &str, words: &str) -> bool {
     let plain = |text: &str| -> Vec<String> {
         let tokens = tokens(text).into_iter();
         tokens
@@ -506,7 +506,7 @@ pub(super) fn denies(text: &str) -> bool {
 /// missing, and what is coded is not said twice.
 pub(super) fn narrative(
     section: &Section,
-    told: &[RowText],
+    row_texts: &[RowText],
     pictures: &Pictures,
 ) -> Vec<NarrativePart> {
     let title = section.title.as_deref().or(section.label.as_deref());
@@ -514,9 +514,9 @@ pub(super) fn narrative(
     let line = |line: &str, titles: &mut Titles, shown: &mut Vec<NarrativePart>| {
         let line = pictures.named(&without_value_sets(line));
         let cells = as_cells(line.split(" | "));
-        let is_title = matches!(&cells[..], [only] if !told.is_empty() && same(only, &title));
+        let is_title = matches!(&cells[..], [only] if !row_texts.is_empty() && same(only, &title));
         titles.follow(&cells, &title);
-        match standing(&cells, &titles.words, told) {
+        match standing(&cells, &titles.words, row_texts) {
             _ if is_title => {}
             LineStanding::Told => {}
             LineStanding::Own => shown.push(NarrativePart::Line(line)),
@@ -543,7 +543,7 @@ pub(super) fn narrative(
                 let own = &mut Titles::default();
                 titles.iter().for_each(|title| line(title, own, &mut shown));
                 above.is_last = false;
-                match table(rows, &heads, told, pictures) {
+                match table(rows, &heads, row_texts, pictures) {
                     (head, rows) if rows.is_empty() => {
                         let head: Vec<&str> = filled(&head).collect();
                         line(&head.join(" | "), own, &mut shown);
@@ -577,7 +577,7 @@ fn titled(rows: &[TableRow]) -> (Vec<String>, &[TableRow]) {
 fn table(
     rows: &[TableRow],
     heads: &[String],
-    told: &[RowText],
+    row_texts: &[RowText],
     pictures: &Pictures,
 ) -> (Vec<String>, Vec<Vec<String>>) {
     let written = |row: &TableRow| -> Vec<String> {
@@ -598,7 +598,7 @@ fn table(
         let compared = as_cells(cells.iter().map(String::as_str));
         above.follow(&compared, "");
         let heads = [heads, above.words.as_slice()].concat();
-        match standing(&compared, &heads, told) {
+        match standing(&compared, &heads, row_texts) {
             LineStanding::Told => None,
             LineStanding::Own => Some(cells),
             LineStanding::Against(coded) => {
@@ -708,7 +708,7 @@ fn standing(cells: &[String], head: &[String], told: &[RowText]) -> LineStanding
             LineStanding::Told => return LineStanding::Told,
             LineStanding::Against(coded) => against.push(coded),
             LineStanding::Own => {
-                let says_all = |cells: &[String]| row.says_all(cells);
+                let says_all = |cells: &[String]| row.contains_all(cells);
                 let agrees = row.is_so
                     || says_all(cells)
                     || says_all(&as_pair)

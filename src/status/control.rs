@@ -123,7 +123,7 @@ impl Socket {
             fs: fs.clone(),
             status: status.clone(),
         };
-        socket.tell()?;
+        socket.write_path()?;
         Ok((listener, socket))
     }
 
@@ -137,21 +137,21 @@ impl Socket {
             (self.identity, self.path) = (identity(&path)?, path);
             renewed = Some(listener);
         }
-        if told(&self.status.path().join(WHERE))
+        if read_path(&self.status.path().join(WHERE))
             .ok()
             .flatten()
             .as_ref()
             != Some(&self.path)
         {
             // Who is in the daemon's environment finds the socket without it.
-            if let Err(error) = self.tell() {
+            if let Err(error) = self.write_path() {
                 log::debug!("it cannot be told where the local socket is: {error}");
             }
         }
         Ok(renewed)
     }
 
-    fn tell(&self) -> io::Result<()> {
+    fn write_path(&self) -> io::Result<()> {
         let path = self.path.as_os_str().as_bytes();
         let told = self.fs.replace(&self.status, OsStr::new(WHERE), path);
         told.map_err(io::Error::other)
@@ -205,7 +205,7 @@ fn listen_at(path: &Path) -> io::Result<UnixListener> {
 /// With the path that cannot be used, and why.
 pub fn connect(config: &Config) -> Result<Option<ControlClient>, (PathBuf, io::Error)> {
     let written = config.spool.join("status").join(WHERE);
-    let said = told(&written).map_err(|error| (written, error))?;
+    let said = read_path(&written).map_err(|error| (written, error))?;
     // The last is where it is if neither can be used.
     let in_the_spool = config.spool.join("status").join(IN_THE_SPOOL);
     let places = [socket_path(config), in_the_spool];
@@ -223,7 +223,7 @@ pub fn connect(config: &Config) -> Result<Option<ControlClient>, (PathBuf, io::E
 
 /// The path that the daemon wrote there, if it did: not where something else than a file lies there, which nobody can
 /// be made to wait for.
-fn told(written: &Path) -> io::Result<Option<PathBuf>> {
+fn read_path(written: &Path) -> io::Result<Option<PathBuf>> {
     let opened = File::options()
         .read(true)
         .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())

@@ -214,7 +214,7 @@ impl FacilityReports {
                 continue;
             };
             let VersionEntry { entry, batch } = version;
-            let name = format!("{facility}: {}", told_of(entry));
+            let name = format!("{facility}: {}", entry_text(entry));
             let is_held = !entry.withdrawal
                 && batch.is_none()
                 && self.held.get(&entry.case) >= Some(&entry.version);
@@ -229,8 +229,8 @@ impl FacilityReports {
                 (true, []) => differs(format!("{name} left, and stands in no batch")),
                 (_, batches) => differs(format!(
                     "{name} is to stand in {}, and stands in {}",
-                    told(batch.as_slice()),
-                    told(batches)
+                    batch_text(batch.as_slice()),
+                    batch_text(batches)
                 )),
             }
         }
@@ -243,8 +243,8 @@ impl FacilityReports {
         for (entry, batches) in left {
             differs(format!(
                 "{facility}: {} holds {}, which there is not",
-                told(&batches),
-                told_of(entry)
+                batch_text(&batches),
+                entry_text(entry)
             ));
         }
         findings.checked.reports += known as u64;
@@ -312,7 +312,7 @@ impl FacilityReports {
     }
 }
 
-fn told_of(entry: &BatchEntry) -> String {
+fn entry_text(entry: &BatchEntry) -> String {
     let BatchEntry { case, version, .. } = entry;
     let version = format!("version {version} of the report of case {case}");
     match entry.withdrawal {
@@ -321,7 +321,7 @@ fn told_of(entry: &BatchEntry) -> String {
     }
 }
 
-fn told(batches: &[u64]) -> String {
+fn batch_text(batches: &[u64]) -> String {
     let numbers: Vec<String> = batches.iter().map(ToString::to_string).collect();
     match numbers.is_empty() {
         true => "no batch".to_owned(),

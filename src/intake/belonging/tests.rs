@@ -1,7 +1,7 @@
 //! Ids whose things have moved, and merges in every shape: what belongs together stays together.
 
 use super::*;
-use crate::intake::testing::{World, told};
+use crate::intake::testing::{World, outcome_text};
 use crate::model::case::CaseState;
 use crate::model::identifiers::SessionId;
 
@@ -46,17 +46,23 @@ fn all_misplaced(world: &World) -> Option<MisplacedDocument> {
 fn the_unique_id_of_a_document_that_moved_makes_another_document() {
     let mut world = World::new();
     world.session("S-1", "2025-04-15", "PATH", "");
-    assert_eq!(told(&world.receive(&siu("S12", 1, "C-1", "A"))), "accepted");
     assert_eq!(
-        told(&world.receive(&document(1, "A", "U", "C-1"))),
+        outcome_text(&world.receive(&siu("S12", 1, "C-1", "A"))),
+        "accepted"
+    );
+    assert_eq!(
+        outcome_text(&world.receive(&document(1, "A", "U", "C-1"))),
         "accepted"
     );
     let [before] = &documents_of(&world, "A")[..] else {
         panic!()
     };
-    assert_eq!(told(&world.receive(&siu("S14", 2, "C-1", "B"))), "updated");
     assert_eq!(
-        told(&world.receive(&document(2, "A", "U", ""))),
+        outcome_text(&world.receive(&siu("S14", 2, "C-1", "B"))),
+        "updated"
+    );
+    assert_eq!(
+        outcome_text(&world.receive(&document(2, "A", "U", ""))),
         "accepted document-id-reused"
     );
     assert_eq!(all_misplaced(&world), None);
@@ -73,8 +79,14 @@ fn the_unique_id_of_a_document_that_moved_makes_another_document() {
     assert_ne!(new.id, moved.id);
     assert!(matches!(new.attached, AttachmentPlace::Note(_)));
     // The next version finds the one of its patient.
-    assert_eq!(told(&world.receive(&document(3, "A", "U", ""))), "updated");
-    assert_eq!(told(&world.receive(&document(4, "B", "U", ""))), "updated");
+    assert_eq!(
+        outcome_text(&world.receive(&document(3, "A", "U", ""))),
+        "updated"
+    );
+    assert_eq!(
+        outcome_text(&world.receive(&document(4, "B", "U", ""))),
+        "updated"
+    );
     let now = [documents_of(&world, "A"), documents_of(&world, "B")].concat();
     let ids: Vec<_> = now.iter().map(|document| &document.id).collect();
     assert_eq!(ids, [&new.id, &moved.id]);
@@ -92,7 +104,7 @@ fn an_id_may_move_on_many_times() {
         world.receive(&document(2 * round, "A", "U", &case));
         let other = format!("B-{round}");
         assert_eq!(
-            told(&world.receive(&siu("S14", 2, &case, &other))),
+            outcome_text(&world.receive(&siu("S14", 2, &case, &other))),
             "updated"
         );
         assert_eq!(documents_of(&world, &other).len(), 1, "{round}");
@@ -107,7 +119,7 @@ const CDA: &str = include_str!("../../../fixtures/cda/meeting.xml");
 fn a_cda_leaves_the_document_alone_that_went_into_another_case() {
     let mut world = World::new();
     world.session("S-1", "2025-04-15", "THORAX", "PATH");
-    assert_eq!(told(&world.receive_cda(CDA)), "accepted");
+    assert_eq!(outcome_text(&world.receive_cda(CDA)), "accepted");
     let [first] = &world.documents_of("CASE-77")[..] else {
         panic!()
     };
@@ -119,15 +131,15 @@ fn a_cda_leaves_the_document_alone_that_went_into_another_case() {
     let unique = "DOC-1^^1.2.250.1.999.7^ISO";
     let rose = "PID|1||P-77^^^CHU^PI||LE GOFF^Rose^^^^^L||19600214|F\r";
     let other = siu("S12", 1, "CASE-78", "P-77").replace(&pid("P-77"), rose);
-    assert_eq!(told(&world.receive(&other)), "accepted");
+    assert_eq!(outcome_text(&world.receive(&other)), "accepted");
     let claims = document(1, "P-77", unique, "CASE-78").replace(&pid("P-77"), rose);
-    assert_eq!(told(&world.receive(&claims)), "updated");
+    assert_eq!(outcome_text(&world.receive(&claims)), "updated");
     assert_eq!(
         world.documents_of("CASE-78"),
         std::slice::from_ref(&first.id)
     );
     let later = CDA.replace("20250403101500+0200", "20250404101500+0200");
-    assert_eq!(told(&world.receive_cda(&later)), "updated");
+    assert_eq!(outcome_text(&world.receive_cda(&later)), "updated");
     assert_eq!(all_misplaced(&world), None);
     assert_eq!(
         world.documents_of("CASE-78"),
@@ -138,7 +150,7 @@ fn a_cda_leaves_the_document_alone_that_went_into_another_case() {
     assert_ne!(documents, [first.id]);
     // The next one of that document finds its own.
     let last = CDA.replace("20250403101500+0200", "20250405101500+0200");
-    assert_eq!(told(&world.receive_cda(&last)), "updated");
+    assert_eq!(outcome_text(&world.receive_cda(&last)), "updated");
     assert_eq!(world.documents_of("CASE-77"), documents);
     assert_eq!(all_misplaced(&world), None);
 }
@@ -159,8 +171,8 @@ fn a_case_made_at_the_desk_is_not_made_again_where_it_went() {
     let scheduled = |session: &str| CaseState::Scheduled(SessionId::new(session));
     let by_patient =
         r#"{"command":"schedule","facility":"demo","ipp":"A","session":"S-1"}"#.to_owned();
-    assert_eq!(told(&world.command(&by_patient)), "accepted");
-    assert_eq!(told(&world.command(&by_patient)), "duplicate");
+    assert_eq!(outcome_text(&world.command(&by_patient)), "accepted");
+    assert_eq!(outcome_text(&world.command(&by_patient)), "duplicate");
     let [made] = &of_patient(&world, "A")[..] else {
         panic!()
     };
@@ -169,9 +181,9 @@ fn a_case_made_at_the_desk_is_not_made_again_where_it_went() {
         r#"{{"command":"schedule","facility":"demo","case":"{}","session":"S-2"}}"#,
         made.id
     );
-    assert_eq!(told(&world.command(&moved)), "updated");
-    assert_eq!(told(&world.command(&by_patient)), "accepted");
-    assert_eq!(told(&world.command(&by_patient)), "duplicate");
+    assert_eq!(outcome_text(&world.command(&moved)), "updated");
+    assert_eq!(outcome_text(&world.command(&by_patient)), "accepted");
+    assert_eq!(outcome_text(&world.command(&by_patient)), "duplicate");
     assert_eq!(
         world.case(made.id.as_str()).unwrap().state,
         scheduled("S-2")
@@ -182,9 +194,9 @@ fn a_case_made_at_the_desk_is_not_made_again_where_it_went() {
     assert_eq!(second.state, scheduled("S-1"));
     // It goes to another IPP of the same person.
     let s14 = siu("S14", 2, second.id.as_str(), "B");
-    assert_eq!(told(&world.receive(&s14)), "updated");
-    assert_eq!(told(&world.command(&by_patient)), "accepted");
-    assert_eq!(told(&world.command(&by_patient)), "duplicate");
+    assert_eq!(outcome_text(&world.receive(&s14)), "updated");
+    assert_eq!(outcome_text(&world.command(&by_patient)), "accepted");
+    assert_eq!(outcome_text(&world.command(&by_patient)), "duplicate");
     assert_eq!(of_patient(&world, "B").len(), 1);
     assert_eq!(of_patient(&world, "A").len(), 2);
     assert_eq!(all_misplaced(&world), None);
@@ -216,12 +228,15 @@ fn what_was_merged_into_one_is_not_merged_into_another() {
         let outcome = match one_message {
             true => world.receive(&a40(2, &[("P1", "P0"), ("P2", "P0")])),
             false => {
-                assert_eq!(told(&world.receive(&a40(1, &[("P1", "P0")]))), "updated");
+                assert_eq!(
+                    outcome_text(&world.receive(&a40(1, &[("P1", "P0")]))),
+                    "updated"
+                );
                 world.receive(&a40(2, &[("P2", "P0")]))
             }
         };
         let place = if one_message { "MRG(2)-1.1" } else { "MRG-1.1" };
-        assert_eq!(told(&outcome), format!("merge-conflict {place}"));
+        assert_eq!(outcome_text(&outcome), format!("merge-conflict {place}"));
         let refusal = outcome.refusal().unwrap();
         for survivor in ["P1", "P2"] {
             assert!(refusal.message.contains(survivor), "{}", refusal.message);
@@ -232,8 +247,14 @@ fn what_was_merged_into_one_is_not_merged_into_another() {
         }
         assert_eq!(world.case("C-0").unwrap().ipp, Some(Ipp::new("P1")));
         // Both survivors become one: everything follows.
-        assert_eq!(told(&world.receive(&a40(3, &[("P2", "P1")]))), "updated");
-        assert_eq!(told(&world.receive(&a40(4, &[("P2", "P0")]))), "updated");
+        assert_eq!(
+            outcome_text(&world.receive(&a40(3, &[("P2", "P1")]))),
+            "updated"
+        );
+        assert_eq!(
+            outcome_text(&world.receive(&a40(4, &[("P2", "P0")]))),
+            "updated"
+        );
         for case in ["C-0", "C-1", "C-2"] {
             assert_eq!(world.case(case).unwrap().ipp, Some(Ipp::new("P2")));
         }
@@ -340,13 +361,13 @@ proptest::proptest! {
                 }
                 TestMessage::Case(ipp) => {
                     let case = format!("C-{}", cases.len());
-                    let told = told(&world.receive(&siu("S12", minute, &case, &name(*ipp))));
+                    let told = outcome_text(&world.receive(&siu("S12", minute, &case, &name(*ipp))));
                     proptest::prop_assert_eq!(told, "accepted");
                     cases.push(*ipp);
                 }
                 TestMessage::Move(case, ipp) if *case < cases.len() => {
                     let message = siu("S14", minute, &format!("C-{case}"), &name(*ipp));
-                    proptest::prop_assert_eq!(told(&world.receive(&message)), "updated");
+                    proptest::prop_assert_eq!(outcome_text(&world.receive(&message)), "updated");
                     cases[*case] = *ipp;
                 }
                 TestMessage::Move(..) => {}
@@ -355,7 +376,7 @@ proptest::proptest! {
                     let unique = format!("U{unique}");
                     let message = document(minute, &name(*ipp), &unique, &claimed);
                     let outcome = world.receive(&message);
-                    if told(&outcome).starts_with("accepted") {
+                    if outcome_text(&outcome).starts_with("accepted") {
                         documents += 1;
                     }
                 }
@@ -364,7 +385,7 @@ proptest::proptest! {
                         "MSH|^~\\&|||||202504041{minute:03}||ADT^A31|1|P|2.5\r{}",
                         pid(&name(*ipp))
                     );
-                    let told = told(&world.receive(&message));
+                    let told = outcome_text(&world.receive(&message));
                     let is_away = model.leads_to[*ipp] != *ipp;
                     proptest::prop_assert_eq!(told.as_str() == "ignored merged-ipp", is_away);
                 }
@@ -454,7 +475,7 @@ fn what_was_written_before_is_read_and_goes_on() {
     assert_eq!(known.current().unwrap().version, 2);
     for unique in ["V", "U"] {
         assert_eq!(
-            told(&world.receive(&document(2, "X", unique, ""))),
+            outcome_text(&world.receive(&document(2, "X", unique, ""))),
             "updated"
         );
     }
@@ -465,9 +486,12 @@ fn what_was_written_before_is_read_and_goes_on() {
     let numbers: Vec<u32> = world.versions(known).iter().map(|it| it.version).collect();
     assert_eq!(numbers, [1, 2, 3, 4]);
     // The merges of then and those of now are one.
-    assert_eq!(told(&world.receive(&a40(1, &[("A", "C")]))), "updated");
+    assert_eq!(
+        outcome_text(&world.receive(&a40(1, &[("A", "C")]))),
+        "updated"
+    );
     let outcome = world.receive(&a40(2, &[("B", "Y")]));
-    assert_eq!(told(&outcome), "merge-conflict MRG-1.1");
+    assert_eq!(outcome_text(&outcome), "merge-conflict MRG-1.1");
     assert_eq!(documents_of(&world, "A").len(), 1);
     assert_eq!(world.case("C-C").unwrap().ipp, Some(Ipp::new("A")));
     assert_eq!(all_misplaced(&world), None);
@@ -489,7 +513,7 @@ fn a_document_of_a_case_is_its_patients_and_is_not_written_when_the_case_moves()
     let before = stored(&world);
     for (minute, ipp, other) in [(2, "B", "A"), (3, "A", "B"), (4, "B", "A")] {
         assert_eq!(
-            told(&world.receive(&siu("S14", minute, "C-1", ipp))),
+            outcome_text(&world.receive(&siu("S14", minute, "C-1", ipp))),
             "updated"
         );
         let documents = documents_of(&world, ipp);

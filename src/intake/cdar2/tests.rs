@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::intake::testing::{World, told};
+use crate::intake::testing::{World, outcome_text};
 use crate::model::note::NoteReason;
 use crate::model::outcome::Outcome;
 use crate::model::patient::Patient;
@@ -70,7 +70,7 @@ fn a_whole_document_is_scheduled_with_everything() {
         "ipp_oid = \"1.2.250.1.999.1\"\n[facility.cda]\nnetwork_root = \"1.2.250.1.999.3\"",
     );
     world.session("S-1", "2025-04-15", "THORAX", "");
-    assert_eq!(told(&world.receive_cda(WHOLE)), "accepted");
+    assert_eq!(outcome_text(&world.receive_cda(WHOLE)), "accepted");
     let case = case(&world);
     assert_eq!(case.state, CaseState::Scheduled(SessionId::new("S-1")));
     assert_eq!(case.ipp, Some(Ipp::new("P-77")));
@@ -122,7 +122,7 @@ fn a_whole_document_is_scheduled_with_everything() {
     assert_eq!(current.content_type, ContentType::Cda);
     assert_eq!(current.file_name, "CDA_CASE-77.xml");
     assert_eq!(world.contents[&current.sha256], WHOLE.as_bytes());
-    assert_eq!(told(&world.receive_cda(WHOLE)), "duplicate");
+    assert_eq!(outcome_text(&world.receive_cda(WHOLE)), "duplicate");
 }
 
 #[test]
@@ -279,7 +279,7 @@ fn every_datum_is_read_from_its_place_or_refused() {
         let mut world = world();
         let before = world.everything();
         let outcome = world.receive_cda(&with(&[(from, to)]));
-        assert_eq!(told(&outcome), expected, "{from} → {to}");
+        assert_eq!(outcome_text(&outcome), expected, "{from} → {to}");
         if outcome.refusal().is_some() {
             assert_eq!(world.everything(), before);
         }
@@ -288,7 +288,7 @@ fn every_datum_is_read_from_its_place_or_refused() {
     let no_order = with(&[(order, "")]);
     let no_set = between(&no_order, "<setId", "/>", "");
     assert_eq!(
-        told(&world.receive_cda(&no_set)),
+        outcome_text(&world.receive_cda(&no_set)),
         "missing-field inFulfillmentOf/order/id"
     );
     let no_date = with(&[(
@@ -296,7 +296,7 @@ fn every_datum_is_read_from_its_place_or_refused() {
         "<low nullFlavor=\"UNK\"/>",
     )]);
     let expected = "missing-field componentOf/encompassingEncounter/effectiveTime";
-    assert_eq!(told(&world.receive_cda(&no_date)), expected);
+    assert_eq!(outcome_text(&world.receive_cda(&no_date)), expected);
     for (from, expected) in [
         (
             "<participant typeCode=\"REFB\">",
@@ -310,7 +310,7 @@ fn every_datum_is_read_from_its_place_or_refused() {
         let mut nobody = between(WHOLE, "<author>", "</author>", "");
         nobody = between(&nobody, "<legalAuthenticator>", "</legalAuthenticator>", "");
         nobody = between(&nobody, from, "</participant>", "");
-        assert_eq!(told(&world.receive_cda(&nobody)), expected);
+        assert_eq!(outcome_text(&world.receive_cda(&nobody)), expected);
     }
 }
 
@@ -318,7 +318,7 @@ fn every_datum_is_read_from_its_place_or_refused() {
 fn what_is_absent_is_read_from_its_other_place() {
     let read = |document: &str| {
         let mut world = world();
-        let outcome = told(&world.receive_cda(document));
+        let outcome = outcome_text(&world.receive_cda(document));
         assert!(outcome.starts_with("accepted"), "{outcome}");
         world
     };
@@ -576,9 +576,12 @@ fn the_configuration_is_followed() {
         assert!(world.case(id).is_some(), "{configuration}");
     }
     let mut world = World::configured("[facility.cda]\ndocument_codes = [\"A\", \"34794-8\"]");
-    assert!(told(&world.receive_cda(WHOLE)).starts_with("accepted"));
+    assert!(outcome_text(&world.receive_cda(WHOLE)).starts_with("accepted"));
     let mut world = World::configured("[facility.cda]\ndocument_codes = [\"A\"]");
-    assert_eq!(told(&world.receive_cda(WHOLE)), "unsupported-document code");
+    assert_eq!(
+        outcome_text(&world.receive_cda(WHOLE)),
+        "unsupported-document code"
+    );
     let several = with(&[(
         "<id root=\"1.2.250.1.213.1.4.8\" nullFlavor=\"UNK\"/>",
         "<id root=\"9.9\" extension=\"X\"/>",
@@ -588,7 +591,7 @@ fn the_configuration_is_followed() {
     assert!(world.patient("X").is_some());
     let mut world = World::configured("ipp_oid = \"8.8\"");
     assert_eq!(
-        told(&world.receive_cda(&several)),
+        outcome_text(&world.receive_cda(&several)),
         "missing-ipp recordTarget/patientRole/id"
     );
 }
@@ -688,7 +691,7 @@ fn the_session_is_searched_by_its_id_then_by_pathway_then_by_family() {
         for (id, date, pathway, family) in *sessions {
             world.session(id, date, pathway, family);
         }
-        assert_eq!(told(&world.receive_cda(WHOLE)), *expected);
+        assert_eq!(outcome_text(&world.receive_cda(WHOLE)), *expected);
         let case = case(&world);
         let found = case
             .state
@@ -723,7 +726,7 @@ fn the_session_is_searched_by_its_id_then_by_pathway_then_by_family() {
     closed.state = SessionState::Closed;
     world.put([Record::Session(closed)]);
     assert_eq!(
-        told(&world.receive_cda(WHOLE)),
+        outcome_text(&world.receive_cda(WHOLE)),
         "accepted session-not-found"
     );
 }
@@ -732,7 +735,7 @@ fn the_session_is_searched_by_its_id_then_by_pathway_then_by_family() {
 fn without_a_session_the_document_waits_on_a_note() {
     let mut world = World::new();
     assert_eq!(
-        told(&world.receive_cda(WHOLE)),
+        outcome_text(&world.receive_cda(WHOLE)),
         "accepted session-not-found"
     );
     let notes = world.notes("P-77");
@@ -760,7 +763,7 @@ fn without_a_session_the_document_waits_on_a_note() {
         "<versionNumber value=\"1\"/>",
         "<versionNumber value=\"2\"/>",
     )]);
-    assert_eq!(told(&world.receive_cda(&next)), "updated");
+    assert_eq!(outcome_text(&world.receive_cda(&next)), "updated");
     assert!(world.notes("P-77").is_empty());
     let id = &world.documents_of("CASE-77")[0];
     let document = world
@@ -791,11 +794,11 @@ fn a_later_document_replaces_the_questionnaire_and_an_older_one_is_stale() {
     ] {
         let mut world = world();
         let first = at(SET, &version("2"), "20250404120000+0200");
-        assert_eq!(told(&world.receive_cda(&first)), "accepted");
+        assert_eq!(outcome_text(&world.receive_cda(&first)), "accepted");
         let before = world.everything();
         let second = at(set, &number, time).replace("Motif &amp; question", "Nouveau motif");
         assert_eq!(
-            told(&world.receive_cda(&second)),
+            outcome_text(&world.receive_cda(&second)),
             expected,
             "{set} {number} {time}"
         );
@@ -827,15 +830,15 @@ fn a_document_and_what_was_written_by_hand_stand_together() {
         {"label":"Imagerie","entries":[{"label":"taille à l'imagerie","value":"16","unit":"mm"}]}]}"#;
     let mut hand_first = world();
     hand_first.receive(&siu("S12", "20250401120000", "20250415", "THORAX"));
-    assert_eq!(told(&hand_first.command(BY_HAND)), "updated");
+    assert_eq!(outcome_text(&hand_first.command(BY_HAND)), "updated");
     assert_eq!(
-        told(&hand_first.receive_cda(WHOLE)),
+        outcome_text(&hand_first.receive_cda(WHOLE)),
         "updated questionnaire-differs"
     );
     let mut document_first = world();
     document_first.receive_cda(WHOLE);
     assert_eq!(
-        told(&document_first.command(BY_HAND)),
+        outcome_text(&document_first.command(BY_HAND)),
         "updated questionnaire-differs"
     );
     let (one, other) = (
@@ -852,7 +855,7 @@ fn a_document_and_what_was_written_by_hand_stand_together() {
     let document = questionnaire(&alone, "CASE-77").unwrap().questionnaire;
     assert_ne!(one.questionnaire, document);
     let erase = r#"{"command":"questionnaire","facility":"demo","case":"CASE-77","sections":[]}"#;
-    assert_eq!(told(&hand_first.command(erase)), "updated");
+    assert_eq!(outcome_text(&hand_first.command(erase)), "updated");
     let left = questionnaire(&hand_first, "CASE-77").unwrap();
     assert_eq!((left.questionnaire, left.by_hand), (document, None));
 
@@ -860,7 +863,10 @@ fn a_document_and_what_was_written_by_hand_stand_together() {
     let agreeing = WHOLE
         .replace("value=\"14\" unit=\"mm\"", "value=\"16\" unit=\"mm\"")
         .replace("versionNumber value=\"1\"", "versionNumber value=\"2\"");
-    assert_eq!(told(&document_first.receive_cda(&agreeing)), "updated");
+    assert_eq!(
+        outcome_text(&document_first.receive_cda(&agreeing)),
+        "updated"
+    );
     let again = questionnaire(&document_first, "CASE-77").unwrap();
     let written = serde_json::to_string(&again.questionnaire).unwrap();
     assert!(
@@ -885,10 +891,10 @@ fn one_case_comes_by_siu_and_by_cda() {
         let mut world = world();
         world.session("S-2", "2025-04-22", "OTHER", "");
         assert_eq!(
-            told(&world.receive(&siu("S12", early, "20250422", "OTHER"))),
+            outcome_text(&world.receive(&siu("S12", early, "20250422", "OTHER"))),
             "accepted"
         );
-        assert_eq!(told(&world.receive_cda(WHOLE)), "updated");
+        assert_eq!(outcome_text(&world.receive_cda(WHOLE)), "updated");
         let scheduled = case(&world);
         assert_eq!(scheduled.state, CaseState::Scheduled(SessionId::new("S-1")));
         assert_eq!(
@@ -898,11 +904,11 @@ fn one_case_comes_by_siu_and_by_cda() {
         assert!(scheduled.has_questionnaire);
         // The latest arrival wins that is not stale in its own source.
         assert_eq!(
-            told(&world.receive(&siu("S14", "20250331", "20250422", "OTHER"))),
+            outcome_text(&world.receive(&siu("S14", "20250331", "20250422", "OTHER"))),
             "stale"
         );
         assert_eq!(
-            told(&world.receive(&siu("S14", early, "20250422", "OTHER"))),
+            outcome_text(&world.receive(&siu("S14", early, "20250422", "OTHER"))),
             "updated"
         );
         let moved = case(&world);
@@ -918,14 +924,17 @@ fn a_cancelled_case_stays_cancelled_and_a_completed_one_closed() {
     let mut world = world();
     world.receive(&siu("S12", "20250401", "20250415", "THORAX"));
     world.receive(&siu("S15", "20250402", "", ""));
-    assert_eq!(told(&world.receive_cda(WHOLE)), "updated case-cancelled");
+    assert_eq!(
+        outcome_text(&world.receive_cda(WHOLE)),
+        "updated case-cancelled"
+    );
     assert_eq!(case(&world).state, CaseState::Cancelled);
     assert!(questionnaire(&world, "CASE-77").is_some());
     assert_eq!(world.documents_of("CASE-77").len(), 1);
     assert!(world.notes("P-77").is_empty());
     // A later appointment revives it.
     assert_eq!(
-        told(&world.receive(&siu("S12", "20250403", "20250415", "THORAX"))),
+        outcome_text(&world.receive(&siu("S12", "20250403", "20250415", "THORAX"))),
         "updated"
     );
     assert!(case(&world).has_questionnaire);
@@ -933,7 +942,10 @@ fn a_cancelled_case_stays_cancelled_and_a_completed_one_closed() {
     // A cancel that came before anything else.
     let mut world = self::world();
     world.receive(&siu("S15", "20250402", "", ""));
-    assert_eq!(told(&world.receive_cda(WHOLE)), "updated case-cancelled");
+    assert_eq!(
+        outcome_text(&world.receive_cda(WHOLE)),
+        "updated case-cancelled"
+    );
     assert_eq!(case(&world).ipp, Some(Ipp::new("P-77")));
 
     let mut world = self::world();
@@ -946,7 +958,7 @@ fn a_cancelled_case_stays_cancelled_and_a_completed_one_closed() {
         "<versionNumber value=\"2\"/>",
     )]);
     let before = case(&world);
-    assert_eq!(told(&world.receive_cda(&next)), "updated");
+    assert_eq!(outcome_text(&world.receive_cda(&next)), "updated");
     let after = case(&world);
     assert_eq!(
         (&after.state, after.date, &after.pathway),
@@ -955,7 +967,7 @@ fn a_cancelled_case_stays_cancelled_and_a_completed_one_closed() {
     );
     assert_eq!(after.cda.unwrap().version, Some(2));
     assert_eq!(
-        told(&world.receive_cda(WHOLE)),
+        outcome_text(&world.receive_cda(WHOLE)),
         "duplicate",
         "the first document"
     );
@@ -1005,7 +1017,11 @@ fn identities_are_compared_and_known_patients_not_changed() {
         for (from, to) in changes {
             document = document.replace(from, to);
         }
-        assert_eq!(told(&world.receive_cda(&document)), expected, "{changes:?}");
+        assert_eq!(
+            outcome_text(&world.receive_cda(&document)),
+            expected,
+            "{changes:?}"
+        );
         assert_eq!(patient(&world), known);
         let differs = expected.ends_with("updated identity-mismatch");
         assert_eq!(case(&world).identity_mismatch, differs);
@@ -1022,7 +1038,7 @@ fn identities_are_compared_and_known_patients_not_changed() {
         )
     };
     world.receive(&adt("P-1", "P-77"));
-    assert_eq!(told(&world.receive_cda(WHOLE)), "accepted");
+    assert_eq!(outcome_text(&world.receive_cda(WHOLE)), "accepted");
     assert_eq!(case(&world).ipp, Some(Ipp::new("P-1")));
 }
 
@@ -1059,7 +1075,7 @@ fn a_body_that_is_not_structured_schedules_all_the_same() {
         );
         let mut world = world();
         assert_eq!(
-            told(&world.receive_cda(&document)),
+            outcome_text(&world.receive_cda(&document)),
             "accepted questionnaire-not-structured"
         );
         assert!(!case(&world).has_questionnaire);
@@ -1075,7 +1091,7 @@ fn a_body_that_is_not_structured_schedules_all_the_same() {
         "",
     );
     assert_eq!(
-        told(&world.receive_cda(&flat)),
+        outcome_text(&world.receive_cda(&flat)),
         "updated questionnaire-not-structured"
     );
     assert!(case(&world).has_questionnaire && questionnaire(&world, "CASE-77").is_some());
@@ -1092,10 +1108,10 @@ fn the_document_that_came_before_the_case_joins_it() {
     );
     // Kept as a document only, when its kind scheduled nothing yet.
     let codes = std::mem::take(&mut world.facility.cda.document_codes);
-    assert_eq!(told(&world.receive(&oru)), "accepted");
+    assert_eq!(outcome_text(&world.receive(&oru)), "accepted");
     world.facility.cda.document_codes = codes;
     assert_eq!(world.notes("P-77").len(), 1);
-    assert_eq!(told(&world.receive_cda(WHOLE)), "accepted");
+    assert_eq!(outcome_text(&world.receive_cda(WHOLE)), "accepted");
     assert!(world.notes("P-77").is_empty());
     let documents = world.documents_of("CASE-77");
     assert_eq!(documents.len(), 1);
@@ -1112,14 +1128,14 @@ fn the_document_that_came_before_the_case_joins_it() {
 
     // The same unique id in another case and of another patient.
     let other = with(&[("CASE-77", "CASE-78")]);
-    assert_eq!(told(&world.receive_cda(&other)), "accepted");
+    assert_eq!(outcome_text(&world.receive_cda(&other)), "accepted");
     assert_ne!(world.documents_of("CASE-78"), world.documents_of("CASE-77"));
     let other = with(&[
         ("CASE-77", "CASE-79"),
         ("extension=\"P-77\"", "extension=\"P-79\""),
     ]);
     assert_eq!(
-        told(&world.receive_cda(&other)),
+        outcome_text(&world.receive_cda(&other)),
         "accepted document-id-reused"
     );
 }
@@ -1129,7 +1145,7 @@ fn the_other_document_of_ours_is_scheduled_too() {
     let mut world = World::new();
     world.session("S-1", "2025-04-15", "UROLOGIE", "");
     let document = include_str!("../../../fixtures/cda/values.xml");
-    assert_eq!(told(&world.receive_cda(document)), "accepted");
+    assert_eq!(outcome_text(&world.receive_cda(document)), "accepted");
     let case = world.case("3BBF7D3C-6A43-47CF-8F3A-5D52F8C1E001").unwrap();
     assert_eq!(
         case.submitter.unwrap().known_rpps().unwrap().as_str(),
@@ -1158,7 +1174,7 @@ fn the_sample_is_scheduled_in_the_session_it_names() {
     let mut world = World::new();
     world.session("234567890", "2019-02-18", "", "");
     world.session("S-2", "2019-02-18", "27011113", "");
-    assert_eq!(told(&world.receive_cda(&sample)), "accepted");
+    assert_eq!(outcome_text(&world.receive_cda(&sample)), "accepted");
     let case = world.case("2CE71A5B-FD99-4958-ADE4-CA39E86625ED").unwrap();
     assert_eq!(
         case.state,
@@ -1173,7 +1189,7 @@ fn the_sample_is_scheduled_in_the_session_it_names() {
     assert_eq!(patient.ins.unwrap().value, "279035121518989");
     let mut world = World::new();
     world.session("S-2", "2019-02-18", "27011113", "");
-    assert_eq!(told(&world.receive_cda(&sample)), "accepted");
+    assert_eq!(outcome_text(&world.receive_cda(&sample)), "accepted");
 }
 
 proptest! {
@@ -1196,9 +1212,9 @@ proptest! {
         if outcome.refusal().is_some() {
             prop_assert_eq!(world.everything(), before);
         }
-        let again = told(&world.receive_cda(&document));
+        let again = outcome_text(&world.receive_cda(&document));
         match outcome {
-            Outcome::Rejected(_) => prop_assert_eq!(again, told(&outcome)),
+            Outcome::Rejected(_) => prop_assert_eq!(again, outcome_text(&outcome)),
             Outcome::Taken { .. } => prop_assert_eq!(again, "duplicate"),
         }
     }
@@ -1240,8 +1256,8 @@ fn a_patient_named_by_an_ins_alone_is_found() {
         ),
     ] {
         let mut world = world();
-        assert_eq!(told(&world.receive_cda(&known)), "accepted");
-        let outcome = told(&world.receive_cda(&alone.replace(from, to)));
+        assert_eq!(outcome_text(&world.receive_cda(&known)), "accepted");
+        let outcome = outcome_text(&world.receive_cda(&alone.replace(from, to)));
         assert!(outcome.starts_with(expected), "{from}: {outcome}");
         let ipp = world.case("CASE-78").and_then(|case| case.ipp);
         assert_eq!(ipp.is_some(), expected == "accepted", "{from}");
@@ -1249,18 +1265,18 @@ fn a_patient_named_by_an_ins_alone_is_found() {
     }
     // The id of one patient with the INS of another.
     let mut world = world();
-    assert_eq!(told(&world.receive_cda(&known)), "accepted");
+    assert_eq!(outcome_text(&world.receive_cda(&known)), "accepted");
     let second = with(&[("P-77", "P-78"), ("CASE-77", "CASE-79")]);
-    assert!(told(&world.receive_cda(&second)).starts_with("accepted"));
+    assert!(outcome_text(&world.receive_cda(&second)).starts_with("accepted"));
     let mixed = second.replace("CASE-79", "CASE-80").replace(NO_INS, INS);
     assert_eq!(
-        told(&world.receive_cda(&mixed)),
+        outcome_text(&world.receive_cda(&mixed)),
         "identity-mismatch recordTarget/patientRole/id"
     );
     assert!(world.case("CASE-80").is_none());
     let other_id = alone.replace(INS, &format!("{INS}<id root=\"1.2.3\" extension=\"9\"/>"));
     let mut world = World::configured("ipp_oid = \"1.2.250.1.999.1\"");
-    let outcome = told(&world.receive_cda(&other_id));
+    let outcome = outcome_text(&world.receive_cda(&other_id));
     assert!(outcome.starts_with("missing-ipp"), "{outcome}");
 }
 
@@ -1303,10 +1319,10 @@ fn a_time_as_iso_8601_writes_it_is_read_with_a_warning() {
         ),
     ] {
         let mut world = world();
-        assert_eq!(told(&world.receive_cda(WHOLE)), "accepted");
+        assert_eq!(outcome_text(&world.receive_cda(WHOLE)), "accepted");
         let before = world.case("CASE-77").unwrap();
         let mut other = self::world();
-        let told = told(&other.receive_cda(&with(&[(from, to)])));
+        let told = outcome_text(&other.receive_cda(&with(&[(from, to)])));
         assert_eq!(told, "accepted time-untidy", "{to}");
         let case = other.case("CASE-77").unwrap();
         assert_eq!((case.date, case.state), (before.date, before.state));

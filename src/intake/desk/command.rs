@@ -266,7 +266,7 @@ impl Desk<'_> {
             ipp: Some(ipp.clone()),
             ..siu::new_case(&self.facility.id, id)
         };
-        scheduling::tell(decision, &case, "made by the desk".to_owned());
+        scheduling::add_history(decision, &case, "made by the desk".to_owned());
         scheduling::join_awaiting(self.view, decision, &case)?;
         Ok(case)
     }
@@ -337,7 +337,7 @@ impl Desk<'_> {
         }
         .filter(|session| session.state != SessionState::Cancelled);
         let mut decision = Decision::unchanged(Verdict::Updated);
-        scheduling::tell(&mut decision, &case, "reopened by the desk".to_owned());
+        scheduling::add_history(&mut decision, &case, "reopened by the desk".to_owned());
         self.withdraw_report(&mut decision, &case, (WithdrawalReason::Reopened, time))?;
         match session {
             Some(session) => {
@@ -492,7 +492,7 @@ impl Desk<'_> {
         }
         let mut decision = Decision::unchanged(Verdict::Updated);
         if is_shown {
-            scheduling::tell(
+            scheduling::add_history(
                 &mut decision,
                 &reported.case,
                 "completed again by the desk; the report stays as it is".to_owned(),
@@ -708,7 +708,7 @@ fn ordered(
     what: String,
     order: ReportOrder,
 ) -> Decision<'static> {
-    scheduling::tell(&mut decision, &case, what);
+    scheduling::add_history(&mut decision, &case, what);
     decision.changes.push(Record::Case(case).into());
     decision.order = Some(Order::Report(Box::new(order)));
     decision

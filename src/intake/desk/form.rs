@@ -167,7 +167,7 @@ pub(super) fn fill(
         (None, _) => "questionnaire filled by hand",
         (Some(_), _) => "questionnaire filled by hand anew",
     };
-    scheduling::tell(&mut decision, &case, what.to_owned());
+    scheduling::add_history(&mut decision, &case, what.to_owned());
     let filled = FilledQuestionnaire {
         facility: case.facility.clone(),
         case: case.id.clone(),

@@ -362,7 +362,7 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
-    use crate::intake::testing::{World, session, told};
+    use crate::intake::testing::{World, outcome_text, session};
     use crate::intake::{Stop, siu};
     use crate::model::case::Case;
     use crate::model::identifiers::{CaseId, FacilityId, Ipp};
@@ -396,7 +396,7 @@ mod tests {
             Err(Stop::Refused(refusal)) => Outcome::Rejected(refusal),
             Err(Stop::View(error)) => panic!("{error}"),
         };
-        told(&outcome)
+        outcome_text(&outcome)
     }
 
     fn known(world: &World, id: &str) -> Session {

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::*;
 use crate::hl7;
-use crate::intake::testing::{World, told};
+use crate::intake::testing::{World, outcome_text};
 use crate::model::case::CaseState;
 use crate::model::date::PartialDate;
 use crate::model::identifiers::{FacilityId, Ins, SessionId};
@@ -202,7 +202,7 @@ fn a_document_is_kept_under_its_name() {
             &format!("OBX|1|ED|{observation}||{value}||||||F\r"),
         );
         let outcome = world.receive(&message);
-        assert_eq!(told(&outcome), told_as, "{observation} {value}");
+        assert_eq!(outcome_text(&outcome), told_as, "{observation} {value}");
         if name.is_empty() {
             assert!(documents(&world, "1").is_empty());
             let value = outcome.refusal().unwrap().value.clone().unwrap_or_default();
@@ -230,9 +230,9 @@ fn only_accepted_kinds_are_kept() {
     world.put([Record::Patient(patient("1", "LECOEUR", "N1"))]);
     let text = STANDARD.encode("bonjour");
     let outcome = world.receive(&oru("20250101", "", &obx("CR", &text, "F")));
-    assert_eq!(told(&outcome), "document-type OBX-5.5");
+    assert_eq!(outcome_text(&outcome), "document-type OBX-5.5");
     let outcome = world.receive(&oru("20250101", "", &obx("CR", PDF, "F")));
-    assert_eq!(told(&outcome), "accepted");
+    assert_eq!(outcome_text(&outcome), "accepted");
 }
 
 #[test]
@@ -249,11 +249,11 @@ fn what_is_no_document_is_never_decoded() {
     ] {
         let segment = format!("OBX|1|{observation}||||||F\r");
         let outcome = world().receive(&oru("20250101", "", &segment));
-        assert_eq!(told(&outcome), "ignored", "{observation}");
+        assert_eq!(outcome_text(&outcome), "ignored", "{observation}");
         let both = segment + &obx("CR", PDF, "F");
         let mut world = world();
         assert_eq!(
-            told(&world.receive(&oru("20250101", "", &both))),
+            outcome_text(&world.receive(&oru("20250101", "", &both))),
             "accepted"
         );
         assert_eq!(documents(&world, "1").len(), 1);
@@ -268,7 +268,7 @@ fn a_message_without_document_is_refused_only_where_it_must_have_one() {
             header(kind, "20250101"),
             pid("1^^^CHU^PI")
         );
-        told(&world().receive(&message))
+        outcome_text(&world().receive(&message))
     };
     for event in ["T02", "T04", "T06", "T08", "T10"] {
         assert_eq!(
@@ -285,7 +285,10 @@ fn a_message_without_document_is_refused_only_where_it_must_have_one() {
         assert_eq!(without(kind, "OBX|1|NM|NA||140\r"), "ignored", "{kind}");
     }
     let orphan = format!("{}{}", header("ORU^R01", "20250101"), obx("CR", PDF, "F"));
-    assert_eq!(told(&world().receive(&orphan)), "missing-segment OBX");
+    assert_eq!(
+        outcome_text(&world().receive(&orphan)),
+        "missing-segment OBX"
+    );
 }
 
 #[test]
@@ -390,7 +393,11 @@ fn the_patient_is_found_by_ipp_or_ins() {
         );
         let mut world = world();
         let outcome = world.receive(&message);
-        assert_eq!(told(&outcome), expected, "{identifiers} {name} {rest}");
+        assert_eq!(
+            outcome_text(&outcome),
+            expected,
+            "{identifiers} {name} {rest}"
+        );
         let kept = usize::from(matches!(outcome, Outcome::Taken { .. }));
         assert_eq!(documents(&world, "1").len(), kept);
     }
@@ -403,7 +410,7 @@ fn phone_and_address_are_not_read() {
         header("ORU^R01", "20250101"),
         obx("CR", PDF, "F")
     );
-    assert_eq!(told(&world().receive(&message)), "accepted");
+    assert_eq!(outcome_text(&world().receive(&message)), "accepted");
 }
 
 #[test]
@@ -421,7 +428,10 @@ fn an_ins_of_two_patients_finds_nobody() {
         header("ORU^R01", "20250101"),
         obx("CR", PDF, "F")
     );
-    assert_eq!(told(&world.receive(&message)), "unknown-patient PID-3");
+    assert_eq!(
+        outcome_text(&world.receive(&message)),
+        "unknown-patient PID-3"
+    );
 }
 
 #[test]
@@ -447,7 +457,11 @@ fn a_case_is_claimed_or_hinted_at() {
         let mut world = world();
         let message =
             mdm("T02", "20250101", "D1", "", claim, "F").replace("TXA|", &format!("{order}TXA|"));
-        assert_eq!(told(&world.receive(&message)), expected, "{claim} {order}");
+        assert_eq!(
+            outcome_text(&world.receive(&message)),
+            expected,
+            "{claim} {order}"
+        );
         if expected.contains("mismatch") {
             assert!(documents(&world, "1").is_empty());
             continue;
@@ -487,7 +501,10 @@ fn a_document_waits_for_its_case_unless_the_identity_differs() {
     let claim = mdm("T02", "20250101", "D1", "", "C-9", "F");
     let mut waiting = world();
     waiting.receive(&claim);
-    assert_eq!(told(&waiting.receive(&siu)), "accepted session-not-found");
+    assert_eq!(
+        outcome_text(&waiting.receive(&siu)),
+        "accepted session-not-found"
+    );
     let document = only_document(&waiting);
     assert_eq!(
         document.attached,
@@ -501,7 +518,7 @@ fn a_document_waits_for_its_case_unless_the_identity_differs() {
     let mut doubtful = world();
     let other_sex = claim.replace("|19790328|F", "|19790328|M");
     assert_eq!(
-        told(&doubtful.receive(&other_sex)),
+        outcome_text(&doubtful.receive(&other_sex)),
         "accepted identity-mismatch unknown-case"
     );
     assert_eq!(only_document(&doubtful).awaits, None);
@@ -520,10 +537,10 @@ fn the_configuration_says_where_a_case_id_stands() {
     ]);
     let order = "OBR|1|C-1||||||||||||||||C-7\r";
     let outcome = world.receive(&oru("20250101", order, &obx("CR", PDF, "F")));
-    assert_eq!(told(&outcome), "accepted unknown-case");
+    assert_eq!(outcome_text(&outcome), "accepted unknown-case");
     let visit = "PV1|1||||||||||||||||||C-1^^^CHU\r";
     let outcome = world.receive(&oru("20250102", visit, &obx("CR", PDF, "F")));
-    assert_eq!(told(&outcome), "accepted");
+    assert_eq!(outcome_text(&outcome), "accepted");
     assert_eq!(world.documents_of("C-1").len(), 1);
 }
 
@@ -538,7 +555,7 @@ fn each_document_belongs_to_the_segments_above_it() {
         obx("CR", PDF, "F"),
         obx("CR", PDF, "F"),
     );
-    assert_eq!(told(&world.receive(&message)), "accepted");
+    assert_eq!(outcome_text(&world.receive(&message)), "accepted");
     assert_eq!(documents(&world, "1").len(), 2);
     assert_eq!(documents(&world, "2").len(), 1);
     assert_eq!(world.documents_of("C-1").len(), 2);
@@ -554,7 +571,10 @@ fn one_refused_document_refuses_the_message() {
         "",
         &(obx("A", PDF, "F") + &obx("B", "JVB!", "F")),
     );
-    assert_eq!(told(&world.receive(&message)), "bad-base64 OBX(2)-5.5");
+    assert_eq!(
+        outcome_text(&world.receive(&message)),
+        "bad-base64 OBX(2)-5.5"
+    );
     assert_eq!(world.everything(), before);
 }
 
@@ -568,7 +588,11 @@ fn the_network_must_not_be_that_of_others() {
     ] {
         let message = oru("20250101", "", &(obx("A", PDF, "F") + &obx("B", PDF, "F")))
             .replace("|RCP|", &format!("|{network}|"));
-        assert_eq!(told(&world().receive(&message)), expected, "{network}");
+        assert_eq!(
+            outcome_text(&world().receive(&message)),
+            expected,
+            "{network}"
+        );
     }
 }
 
@@ -577,7 +601,7 @@ fn life(messages: &[String]) -> (Vec<String>, Vec<(usize, bool)>) {
     let mut world = world();
     let outcomes = messages
         .iter()
-        .map(|message| told(&world.receive(message)))
+        .map(|message| outcome_text(&world.receive(message)))
         .collect();
     let mut documents: Vec<_> = documents(&world, "1")
         .iter()
@@ -780,7 +804,7 @@ fn orders_identify_documents_too() {
     let mut world = world();
     let both = obx("CR", &pdf("a"), "F") + &obx("CR", &pdf("b"), "F");
     assert_eq!(
-        told(&world.receive(&oru("20250101", order, &both))),
+        outcome_text(&world.receive(&oru("20250101", order, &both))),
         "accepted"
     );
     assert_eq!(
@@ -790,7 +814,7 @@ fn orders_identify_documents_too() {
     );
     let both = obx("CR", &pdf("c"), "C") + &obx("CR", &pdf("d"), "C");
     assert_eq!(
-        told(&world.receive(&oru("20250102", order, &both))),
+        outcome_text(&world.receive(&oru("20250102", order, &both))),
         "updated"
     );
     assert_eq!(
@@ -802,13 +826,13 @@ fn orders_identify_documents_too() {
     );
     let other = obx("CR", &pdf("e"), "F").replace("CR||", "CR|2|");
     assert_eq!(
-        told(&world.receive(&oru("20250103", order, &other))),
+        outcome_text(&world.receive(&oru("20250103", order, &other))),
         "accepted",
         "OBX-4 counts"
     );
     let deleted = "OBX|1|ED|CR||!||||||D\r";
     assert_eq!(
-        told(&world.receive(&oru("20250104", order, deleted))),
+        outcome_text(&world.receive(&oru("20250104", order, deleted))),
         "updated",
         "not decoded"
     );
@@ -829,17 +853,21 @@ fn a_cda_brings_its_own_ids() {
     };
     let mut world = world();
     let first = oru("20250101", "", &obx("CR", &cda("1.1", "1.0", "9"), "F"));
-    assert_eq!(told(&world.receive(&first)), "accepted");
+    assert_eq!(outcome_text(&world.receive(&first)), "accepted");
     let next = oru("20250102", "", &obx("CR", &cda("1.2", "1.0", "9"), "F"));
-    assert_eq!(told(&world.receive(&next)), "updated", "the same setId");
+    assert_eq!(
+        outcome_text(&world.receive(&next)),
+        "updated",
+        "the same setId"
+    );
     let replacing = oru("20250103", "", &obx("CR", &cda("2.1", "2.0", "1.2"), "C"));
     assert_eq!(
-        told(&world.receive(&replacing)),
+        outcome_text(&world.receive(&replacing)),
         "updated",
         "by parentDocument"
     );
     let by_id = oru("20250104", "", &obx("CR", &cda("2.1", "3.0", "8"), "C"));
-    assert_eq!(told(&world.receive(&by_id)), "updated", "by id");
+    assert_eq!(outcome_text(&world.receive(&by_id)), "updated", "by id");
     let document = only_document(&world);
     assert_eq!(world.versions(&document).len(), 4);
     assert_eq!(document.current().unwrap().file_name, "CR.xml");
@@ -852,11 +880,11 @@ fn an_id_of_another_patients_document_is_warned_of() {
     let message = mdm("T02", "20250102", "D1", "", "", "F")
         .replace(&pid("1^^^CHU^PI"), "PID|1||2^^^CHU^PI\r");
     assert_eq!(
-        told(&world.receive(&message)),
+        outcome_text(&world.receive(&message)),
         "accepted document-id-reused"
     );
     assert_eq!(
-        told(&world.receive(&message.replace("20250102", "20250103"))),
+        outcome_text(&world.receive(&message.replace("20250102", "20250103"))),
         "updated"
     );
     assert_eq!(documents(&world, "2").len(), 1);
@@ -868,7 +896,10 @@ fn a_doubtful_version_does_not_reach_a_case() {
     let mut world = world();
     world.receive(&mdm("T02", "20250101", "D1", "", "C-1", "F"));
     let message = mdm("T02", "20250102", "D1", "", "C-1", "F").replace("19790328", "19800101");
-    assert_eq!(told(&world.receive(&message)), "accepted identity-mismatch");
+    assert_eq!(
+        outcome_text(&world.receive(&message)),
+        "accepted identity-mismatch"
+    );
     assert_eq!(world.documents_of("C-1").len(), 1);
     assert_eq!(documents(&world, "1").len(), 2);
     assert_eq!(world.notes("1").len(), 1);
@@ -880,7 +911,7 @@ fn a_version_with_a_case_takes_the_document_along() {
     world.receive(&mdm("T02", "20250101", "D1", "", "", "F"));
     assert_eq!(world.notes("1").len(), 1);
     assert_eq!(
-        told(&world.receive(&mdm("T02", "20250102", "D1", "", "C-1", "F"))),
+        outcome_text(&world.receive(&mdm("T02", "20250102", "D1", "", "C-1", "F"))),
         "updated"
     );
     assert!(world.notes("1").is_empty());
@@ -901,7 +932,7 @@ fn a_document_in_a_case_stays_there_when_it_claims_an_unknown_one() {
     let mut world = world();
     world.receive(&mdm("T02", "20250101", "D1", "", "C-1", "F"));
     let outcome = world.receive(&mdm("T02", "20250102", "D1", "", "C-9", "F"));
-    assert_eq!(told(&outcome), "updated unknown-case");
+    assert_eq!(outcome_text(&outcome), "updated unknown-case");
     let Outcome::Taken { warnings, .. } = outcome else {
         panic!()
     };
@@ -927,13 +958,16 @@ fn the_sample_of_the_interface_documentation_is_taken() {
         OBR|1|^DAVINCI|P25/006368^20250320140758|HIS_PDFReport^^Glims^HIS_PDFReport^^DaVinci||20250313135500|20250314135542|20250325092717||||||||CRUN^CRUTU^XXXXXX-XXXXXX|||||||||F|||||||XXXX&XXXXX&XXXXX\r\
         OBX|1|ED|HIS_PDFReport^^DaVinci^HIS_PDFReport^^DaVinci||JVBERi0xLjQNJeLjz9MNMSAwIG9iago8PAo=||||||F|||20250325092717\r";
     let mut world = world();
-    assert_eq!(told(&world.receive(sample)), "unknown-patient PID-3.1");
+    assert_eq!(
+        outcome_text(&world.receive(sample)),
+        "unknown-patient PID-3.1"
+    );
     world.put([Record::Patient(Patient {
         birth_date: "1960-08-29".parse().unwrap(),
         ..patient("2345", "XXXX", "665458c6e55fcb3ce37040c6")
     })]);
     assert_eq!(
-        told(&world.receive(sample)),
+        outcome_text(&world.receive(sample)),
         "accepted ipp-untyped document-damaged"
     );
     let [document] = &documents(&world, "2345")[..] else {
@@ -942,7 +976,7 @@ fn the_sample_of_the_interface_documentation_is_taken() {
     assert_eq!(document.current().unwrap().file_name, "HIS_PDFReport.pdf");
     assert_eq!(document.current().unwrap().content_type, ContentType::Pdf);
     assert_eq!(document.awaits, None);
-    assert_eq!(told(&world.receive(sample)), "duplicate");
+    assert_eq!(outcome_text(&world.receive(sample)), "duplicate");
 }
 
 #[test]
@@ -997,7 +1031,7 @@ fn no_message_is_too_strange() {
 /// What a message with these OBX becomes, and the bytes of its documents in the order of their names.
 fn sent(observations: &str) -> (String, Vec<Vec<u8>>) {
     let mut world = world();
-    let outcome = told(&world.receive(&oru("20250101", "", observations)));
+    let outcome = outcome_text(&world.receive(&oru("20250101", "", observations)));
     let mut found: Vec<(String, Vec<u8>)> = documents(&world, "1")
         .iter()
         .map(|document| {

@@ -181,7 +181,7 @@ pub struct SessionParticipant {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quorum {
     /// In their words.
-    pub said: String,
+    pub text: String,
     /// Who said it.
     pub source: InformationSource,
 }
@@ -683,7 +683,7 @@ fn quorum(page: &mut Composer, said: &[Quorum], captions: &Captions) {
             page.body(),
         );
     }
-    for Quorum { said, source } in said {
+    for Quorum { text: said, source } in said {
         let source = match source {
             InformationSource::Desk => &captions.quorum_of_desk,
             InformationSource::Questionnaire => &captions.quorum_of_questionnaire,

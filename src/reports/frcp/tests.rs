@@ -91,11 +91,11 @@ fn full() -> Frcp {
         }),
         quorum: vec![
             Quorum {
-                said: "Atteint".into(),
+                text: "Atteint".into(),
                 source: InformationSource::Desk,
             },
             Quorum {
-                said: "Quorum non atteint".into(),
+                text: "Quorum non atteint".into(),
                 source: InformationSource::Questionnaire,
             },
         ],

@@ -8,7 +8,7 @@ use super::*;
 use crate::config::Config;
 use crate::intake::ReportOrder;
 use crate::intake::desk::{decide_sessions, parse, pdf_named};
-use crate::intake::testing::{World, session, told};
+use crate::intake::testing::{World, outcome_text, session};
 use crate::model::date::PartialDate;
 use crate::model::document::DocumentVersion;
 use crate::model::identifiers::{DocumentId, PathwayId};
@@ -225,7 +225,7 @@ fn put_report(world: &mut World, order: &ReportOrder) {
 /// Fills in the facility, decides the command, and says what became of it.
 fn give(world: &mut World, command: &str, keys: &str) -> String {
     let json = format!("{{\"command\":\"{command}\",\"facility\":\"demo\",{keys}}}");
-    told(&give_with(world, &json, None).0)
+    outcome_text(&give_with(world, &json, None).0)
 }
 
 #[test]
@@ -385,7 +385,10 @@ fn the_facility_must_be_one_of_ours() {
         r#"{"command":"cancel","facility":"other","case":"C-IN"}"#,
         r#"{"command":"redeliver","facility":"","since":"2025-01-01"}"#,
     ] {
-        assert_eq!(told(&give_with(&mut world, json, None).0), "bad-command");
+        assert_eq!(
+            outcome_text(&give_with(&mut world, json, None).0),
+            "bad-command"
+        );
     }
 }
 
@@ -626,7 +629,7 @@ fn ordered(world: &mut World, keys: &str) -> (String, Option<Box<ReportOrder>>) 
         Some(Order::Report(report)) => Some(report),
         _ => None,
     };
-    (told(&outcome), report)
+    (outcome_text(&outcome), report)
 }
 
 #[test]
@@ -693,10 +696,13 @@ fn the_pdf_must_be_one() {
     let mut world = world();
     let json = r#"{"command":"complete","facility":"demo","case":"C-IN","pdf":"a.pdf"}"#;
     assert_eq!(
-        told(&give_with(&mut world, json, Some(b"bonjour")).0),
+        outcome_text(&give_with(&mut world, json, Some(b"bonjour")).0),
         "document-type"
     );
-    assert_eq!(told(&give_with(&mut world, json, None).0), "bad-command");
+    assert_eq!(
+        outcome_text(&give_with(&mut world, json, None).0),
+        "bad-command"
+    );
 }
 
 #[test]
@@ -742,9 +748,9 @@ fn what_a_physician_would_sign_unseen_is_asked_about() {
     assert!(refusal.message.contains("`%%EOF`"), "{}", refusal.message);
     assert!(refusal.message.contains("`--force`"), "{}", refusal.message);
     let taken = with_pdf(&mut world, true, cut_short);
-    assert_eq!(told(&taken), "updated document-damaged");
+    assert_eq!(outcome_text(&taken), "updated document-damaged");
     let whole = with_pdf(&mut world, false, b"%PDF-1.4\nwhole\n%%EOF\n");
-    assert_eq!(told(&whole), "updated");
+    assert_eq!(outcome_text(&whole), "updated");
 }
 
 #[test]
@@ -792,7 +798,7 @@ fn what_the_engine_does_is_ordered() {
         ),
     ] {
         let (outcome, order) = give_with(&mut world, json, None);
-        assert_eq!(told(&outcome), "accepted");
+        assert_eq!(outcome_text(&outcome), "accepted");
         match (order.unwrap(), expected) {
             (Order::Redeliver { which, .. }, Some(expected)) => assert_eq!(which, expected),
             (Order::Retry { files }, None) => assert_eq!(files.len(), 2),
@@ -808,7 +814,7 @@ fn what_the_engine_does_is_ordered() {
     ] {
         let json = format!("{{\"command\":\"retry\",\"files\":{files}}}");
         assert_eq!(
-            told(&give_with(&mut world, &json, None).0),
+            outcome_text(&give_with(&mut world, &json, None).0),
             "bad-command",
             "{files}"
         );
@@ -849,7 +855,7 @@ fn cases_that_now_match_one_session_are_found() {
     let list = b"id,label,date,pathway_id\nS-9,RCP,2025-05-01,P1\nS-8,RCP,2025-04-03,P1\n";
     let decided = decide_sessions(list, &world.view(), &context);
     assert_eq!(
-        told(&applied(&mut world, decided).0),
+        outcome_text(&applied(&mut world, decided).0),
         "accepted sessions-alike"
     );
     assert_eq!(

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use proptest::prelude::*;
 
 use super::*;
-use crate::intake::testing::{World, told};
+use crate::intake::testing::{World, outcome_text};
 use crate::model::case::CaseState;
 use crate::model::document::{AttachmentPlace, DocumentKind};
 use crate::model::identifiers::{FacilityId, Ipp, SessionId};
@@ -126,14 +126,14 @@ fn assert_same(steps: &[CarriedStep]) -> Vec<String> {
     for (number, step) in (1..).zip(steps) {
         match step {
             CarriedStep::Cda(document) => {
-                let by_file = told(&of_files.receive_cda(document.trim_end()));
+                let by_file = outcome_text(&of_files.receive_cda(document.trim_end()));
                 let own = match document.contains("GOFFE<") {
                     true => IDENTITY.replace("GOFF", "GOFFE"),
                     false => IDENTITY.to_owned(),
                 };
                 let identity = identity.get_or_insert(own);
                 let message = oru(number, "P-77", identity, document);
-                let by_message = told(&of_messages.receive(&message)).replace("OBX-5 ", "");
+                let by_message = outcome_text(&of_messages.receive(&message)).replace("OBX-5 ", "");
                 assert_eq!(by_message, by_file);
                 all.push(by_file);
             }
@@ -142,8 +142,8 @@ fn assert_same(steps: &[CarriedStep]) -> Vec<String> {
                     identity.get_or_insert(IDENTITY.to_owned());
                 }
                 let message = siu(event, number);
-                let by_file = told(&of_files.receive(&message));
-                assert_eq!(told(&of_messages.receive(&message)), by_file);
+                let by_file = outcome_text(&of_files.receive(&message));
+                assert_eq!(outcome_text(&of_messages.receive(&message)), by_file);
                 all.push(by_file);
             }
             CarriedStep::Complete => {
@@ -272,28 +272,34 @@ proptest! {
 #[test]
 fn a_file_and_a_message_of_the_same_document_are_one() {
     let mut world = world();
-    assert_eq!(told(&world.receive_cda(WHOLE.trim_end())), "accepted");
+    assert_eq!(
+        outcome_text(&world.receive_cda(WHOLE.trim_end())),
+        "accepted"
+    );
     // It answers to the message's ids from then on.
     let message = mdm("T02", 1, "T-1^EHR", WHOLE, "");
-    assert_eq!(told(&world.receive(&message)), "updated");
+    assert_eq!(outcome_text(&world.receive(&message)), "updated");
     assert_eq!(
-        told(&world.receive(&mdm("T02", 2, "T-1^EHR", WHOLE, ""))),
+        outcome_text(&world.receive(&mdm("T02", 2, "T-1^EHR", WHOLE, ""))),
         "duplicate"
     );
     assert_eq!(documents(&world, "P-77").len(), 1);
     // The next version, by another name of the set, replaces it.
     let next = version(2, 1).replace("extension=\"DOC-1\"", "extension=\"DOC-9\"");
     assert_eq!(
-        told(&world.receive(&mdm("T10", 3, "T-2^EHR|T-1^EHR", &next, ""))),
+        outcome_text(&world.receive(&mdm("T10", 3, "T-2^EHR|T-1^EHR", &next, ""))),
         "updated"
     );
     let all = documents(&world, "P-77");
     assert_eq!(all.len(), 1);
     assert_eq!(all[0].current().unwrap().version, 2);
-    assert_eq!(told(&world.receive_cda(next.trim_end())), "duplicate");
+    assert_eq!(
+        outcome_text(&world.receive_cda(next.trim_end())),
+        "duplicate"
+    );
     // And it is deleted as any other document is; the case stays.
     let deletion = mdm("T11", 4, "T-2^EHR", "", "");
-    assert_eq!(told(&world.receive(&deletion)), "updated");
+    assert_eq!(outcome_text(&world.receive(&deletion)), "updated");
     assert!(documents(&world, "P-77")[0].deleted);
     let case = world.case("CASE-77").unwrap();
     assert_eq!(case.state, CaseState::Scheduled(SessionId::new("S-1")));
@@ -364,7 +370,7 @@ fn its_patient_is_that_of_the_message() {
         let adt = format!("{}PID|1||P-78^^^^PI||{other}\r", header("ADT^A28", 2));
         world.receive(&adt);
         let before = world.case("CASE-77").unwrap();
-        let outcome = told(&world.receive(&oru(3, ipp, identity, &document)));
+        let outcome = outcome_text(&world.receive(&oru(3, ipp, identity, &document)));
         assert_eq!(outcome, expected, "{ipp} {identity}");
         let after = world.case("CASE-77").unwrap();
         assert_eq!(after.ipp, Some(Ipp::new("P-77")));
@@ -391,7 +397,11 @@ fn what_stands_beside_it_in_the_message_joins_its_case() {
             "{head}PID|1||P-77^^^^PI||{IDENTITY}\rORC|NW|CASE-77\rOBR|1||O-1\r{}",
             parts.concat()
         );
-        assert_eq!(told(&world.receive(&message)), "accepted", "{is_first}");
+        assert_eq!(
+            outcome_text(&world.receive(&message)),
+            "accepted",
+            "{is_first}"
+        );
         let case = world.case("CASE-77").unwrap();
         assert_eq!(case.state, CaseState::Scheduled(SessionId::new("S-1")));
         let all = documents(&world, "P-77");
@@ -422,7 +432,7 @@ fn several_in_one_message_come_one_after_the_other() {
         obx(1, &other, "F"),
     ]
     .concat();
-    assert_eq!(told(&world.receive(&message)), "accepted");
+    assert_eq!(outcome_text(&world.receive(&message)), "accepted");
     let all = documents(&world, "P-77");
     assert_eq!(all.len(), 1);
     assert_eq!(all[0].current().unwrap().version, 2);
@@ -444,7 +454,7 @@ fn what_transports_put_around_it_does_not_hide_it() {
         let mut world = world();
         let framed = format!("{before}{WHOLE}{after}");
         let outcome = world.receive(&oru(1, "P-77", IDENTITY, &framed));
-        assert_eq!(told(&outcome), told(&plain), "{before:?}");
+        assert_eq!(outcome_text(&outcome), outcome_text(&plain), "{before:?}");
         assert!(world.case("CASE-77").is_some(), "{before:?}");
     }
 }
@@ -454,10 +464,13 @@ fn a_document_of_another_kind_is_a_document_only() {
     let mut world = world();
     let other = with(&[("34794-8", "11488-4")]);
     let message = oru(1, "P-77", IDENTITY, &other);
-    assert_eq!(told(&world.receive(&message)), "unknown-patient PID-3.1");
+    assert_eq!(
+        outcome_text(&world.receive(&message)),
+        "unknown-patient PID-3.1"
+    );
     let adt = format!("{}PID|1||P-77^^^^PI||{IDENTITY}\r", header("ADT^A28", 2));
     world.receive(&adt);
-    assert_eq!(told(&world.receive(&message)), "accepted");
+    assert_eq!(outcome_text(&world.receive(&message)), "accepted");
     assert!(world.case("CASE-77").is_none());
     let ahead = oru(
         3,
@@ -466,7 +479,7 @@ fn a_document_of_another_kind_is_a_document_only() {
         &other.replace("20250403101500", "21250403101500"),
     );
     assert_eq!(
-        told(&world.receive(&ahead)),
+        outcome_text(&world.receive(&ahead)),
         "future-time OBX-5 effectiveTime"
     );
 }
@@ -479,7 +492,7 @@ fn the_key_is_no_more_kept_from_a_message_than_from_a_file() {
     let mut world = World::configured(&format!("api_key_file = {key:?}"));
     let document = with(&[("Fiche RCP – thorax", "s3cr3t-key")]);
     let message = oru(1, "P-77", IDENTITY, &document).replace("|EHR|CHU|", "|EHR|s3cr3t-key|");
-    assert!(told(&world.receive(&message)).starts_with("unauthorised"));
+    assert!(outcome_text(&world.receive(&message)).starts_with("unauthorised"));
 }
 
 #[test]
@@ -520,14 +533,14 @@ fn a_document_of_a_twin_is_refused() {
                 "{}PID|1||{ipp}^^^^PI||{identity}\r",
                 header("ADT^A28", number)
             );
-            assert_eq!(told(&world.receive(&adt)), "accepted");
+            assert_eq!(outcome_text(&world.receive(&adt)), "accepted");
         }
         let document = with(&[(OWN, id), (GIVEN, given)]);
         let identity = match ipp {
             "P-77" => IDENTITY,
             _ => &twin,
         };
-        let outcome = told(&world.receive(&oru(5, ipp, identity, &document)));
+        let outcome = outcome_text(&world.receive(&oru(5, ipp, identity, &document)));
         assert_eq!(outcome, expected, "{ipp} {id} {given}");
         let case = world.case("CASE-77").and_then(|case| case.ipp);
         let expected = (expected == "accepted").then(|| Ipp::new(ipp));
