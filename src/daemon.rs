@@ -23,7 +23,7 @@ use signal_hook::iterator::Signals;
 
 use crate::config::{Config, Every};
 use crate::engine::arrivals::{Arrivals, SweepResult};
-use crate::engine::{Arrival, Engine, EngineError, OpenStore, StartOptions, Totals, place_name};
+use crate::engine::{Arrival, Engine, EngineError, OpenStore, StartOptions, Totals, owner_name};
 use crate::journal::{JournalError, Owner};
 use crate::repeats::{self, RepeatedTask};
 use crate::spool::fs::{Dir, Fs};
@@ -115,11 +115,11 @@ impl Queue {
     /// Adds these, each after the others of its place.
     fn add(&mut self, ready: Vec<Arrival>) {
         for arrival in ready {
-            match arrival.place {
+            match arrival.owner {
                 Owner::Desk => self.desk.push_back(arrival),
                 _ => self
                     .facilities
-                    .entry(arrival.place.clone())
+                    .entry(arrival.owner.clone())
                     .or_default()
                     .push_back(arrival),
             }
@@ -127,11 +127,11 @@ impl Queue {
     }
 
     /// Leaves what is of this place to the next look at its inbox.
-    fn forget(&mut self, place: &Owner) {
-        match place {
+    fn forget(&mut self, owner: &Owner) {
+        match owner {
             Owner::Desk => self.desk.clear(),
             _ => {
-                self.facilities.remove(place);
+                self.facilities.remove(owner);
             }
         }
     }
@@ -365,7 +365,7 @@ impl Daemon {
 
     /// A look at every inbox at that time, also where the last one took long.
     fn look_everywhere(&mut self, time: Instant) {
-        for place in self.engine.places() {
+        for place in self.engine.owners() {
             self.timers.looks.plan_exactly(&place, time);
         }
     }
@@ -443,8 +443,8 @@ impl Daemon {
         })?;
         self.watch
             .follow(self.engine.fs(), self.engine.owner_folders());
-        let reached: BTreeSet<Owner> = self.engine.places().into_iter().collect();
-        let names: BTreeSet<&str> = reached.iter().map(place_name).collect();
+        let reached: BTreeSet<Owner> = self.engine.owners().into_iter().collect();
+        let names: BTreeSet<&str> = reached.iter().map(owner_name).collect();
         self.swept
             .inboxes
             .retain(|name, _| names.contains(name.as_str()));
@@ -463,10 +463,10 @@ impl Daemon {
     }
 
     /// Looks at these inboxes.
-    fn look(&mut self, places: &[Owner]) {
+    fn look(&mut self, owners: &[Owner]) {
         self.timers.status_is_due();
         let mut begun = Instant::now();
-        for place in places {
+        for place in owners {
             self.queue.forget(place);
             self.left_behind.remove(place);
             self.engine
@@ -474,7 +474,7 @@ impl Daemon {
             let now = Instant::now();
             self.timers.looks.took(place, now - begun, now);
             begun = now;
-            let inbox = self.swept.inboxes.get(place_name(place));
+            let inbox = self.swept.inboxes.get(owner_name(place));
             if let Some(next) = inbox.and_then(|inbox| inbox.next) {
                 self.timers.looks.plan(place, now + next.max(BETWEEN_LOOKS));
             }
@@ -1002,8 +1002,8 @@ mod tests {
 
     #[test]
     fn the_desk_comes_first_and_facilities_share() {
-        let arrival = |place: &Owner, number: usize| Arrival {
-            place: place.clone(),
+        let arrival = |owner: &Owner, number: usize| Arrival {
+            owner: owner.clone(),
             path: PathBuf::from(number.to_string()),
         };
         let (a, b) = (
@@ -1016,8 +1016,8 @@ mod tests {
         queue.add(many.chain(few).chain([arrival(&Owner::Desk, 0)]).collect());
         let first = queue.take(6, &BTreeMap::new());
         assert_eq!(first.len(), 6);
-        assert_eq!(first[0].place, Owner::Desk);
-        assert_eq!(first.iter().filter(|taken| taken.place == b).count(), 2);
+        assert_eq!(first[0].owner, Owner::Desk);
+        assert_eq!(first.iter().filter(|taken| taken.owner == b).count(), 2);
         assert_eq!(
             queue
                 .take(100, &BTreeMap::from([(a, Instant::now())]))

@@ -255,11 +255,11 @@ mod tests {
 
     #[test]
     fn one_cause_is_said_once_then_every_so_often_and_when_it_is_over() {
-        let mut said = RepeatLog::default();
+        let mut log = RepeatLog::default();
         let start = Instant::now();
         let mut fail = |after: u64, problem: &str| {
             let now = start + Duration::from_secs(after);
-            said.failing("demo", RepeatedTask::Moving, problem.to_owned(), now)
+            log.failing("demo", RepeatedTask::Moving, problem.to_owned(), now)
         };
         assert_eq!(
             fail(0, "3 files wait").as_deref(),
@@ -275,32 +275,32 @@ mod tests {
         assert_eq!(fail(601, "7 files wait"), None);
         // Another cause does not wait for the first.
         assert_eq!(fail(602, "no right").as_deref(), Some("demo: no right"));
-        assert_eq!(said.over("other", RepeatedTask::Moving), None);
-        assert_eq!(said.over("demo", RepeatedTask::Looking), None);
+        assert_eq!(log.over("other", RepeatedTask::Moving), None);
+        assert_eq!(log.over("demo", RepeatedTask::Looking), None);
         assert_eq!(
-            said.over("demo", RepeatedTask::Moving).as_deref(),
+            log.over("demo", RepeatedTask::Moving).as_deref(),
             Some("demo: moving files into place goes on again; it failed 603 times")
         );
-        assert_eq!(said.over("demo", RepeatedTask::Moving), None);
+        assert_eq!(log.over("demo", RepeatedTask::Moving), None);
     }
 
     #[test]
     fn what_goes_to_and_fro_is_not_said_each_time() {
-        let mut said = RepeatLog::default();
+        let mut log = RepeatLog::default();
         let start = Instant::now();
         let mut lines = 0;
         for second in 0..120 {
             let now = start + Duration::from_secs(second);
             let problem = "no right".to_owned();
             lines += usize::from(
-                said.failing("demo", RepeatedTask::Looking, problem, now)
+                log.failing("demo", RepeatedTask::Looking, problem, now)
                     .is_some(),
             );
-            lines += usize::from(said.over("demo", RepeatedTask::Looking).is_some());
+            lines += usize::from(log.over("demo", RepeatedTask::Looking).is_some());
         }
         assert_eq!(lines, 4);
         let much_later = start + Duration::from_secs(600);
-        let line = said.failing(
+        let line = log.failing(
             "demo",
             RepeatedTask::Looking,
             "no right".to_owned(),

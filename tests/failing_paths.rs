@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rcpspool::engine::{Engine, EngineError, HoldScope, place_name};
+use rcpspool::engine::{Engine, EngineError, HoldScope, owner_name};
 use rcpspool::spool::faults::Faults;
 use rcpspool::spool::fs::Fs;
 
@@ -340,7 +340,7 @@ fn assert_others_go_on(world: &World, engine: &Engine, owner: &Owner, what: &str
     let holds = engine.holds();
     let named: BTreeSet<String> = holds
         .iter()
-        .map(|(place, _)| place_name(place).to_owned())
+        .map(|(place, _)| owner_name(place).to_owned())
         .collect();
     for (_, hold) in &holds {
         assert!(!hold.cause.is_empty() && !hold.next.is_empty(), "{what}");

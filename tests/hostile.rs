@@ -303,7 +303,7 @@ fn what_changes_between_the_sweep_and_the_claim_leads_nowhere() {
     fs::write(outside.join("x.hl7"), adt("OUTSIDE")).unwrap();
     let inbox = world.path("facilities/demo/inbox");
     let arrival = |name: &str| Arrival {
-        place: Owner::Facility("demo".to_owned()),
+        owner: Owner::Facility("demo".to_owned()),
         path: PathBuf::from(name),
     };
     // The folder of the file is now a link.

@@ -407,7 +407,7 @@ fn a_file_whose_path_is_as_long_as_paths_may_be_is_taken_in() {
         rustix::io::write(&file, text.as_bytes()).unwrap();
         drop(file);
         let arrival = Arrival {
-            place: Owner::Facility("demo".to_owned()),
+            owner: Owner::Facility("demo".to_owned()),
             path: path.join(&name),
         };
         engine.take_in(vec![arrival]).unwrap();

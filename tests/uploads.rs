@@ -153,7 +153,7 @@ fn look(engine: &mut Engine, times: usize) {
 
 fn arrive(place: &Owner, name: &str) -> Vec<Arrival> {
     vec![Arrival {
-        place: place.clone(),
+        owner: place.clone(),
         path: Path::new(name).to_owned(),
     }]
 }

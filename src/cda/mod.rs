@@ -102,10 +102,7 @@ pub fn without_framing(bytes: &[u8]) -> &[u8] {
 
 /// Reads a CDA document; refuses what is no XML, no CDA, has a document type declaration, or costs too much.
 pub fn parse(bytes: &[u8]) -> Result<Cda, Refusal> {
-    let text::DocumentText {
-        text,
-        warnings: doubts,
-    } = text::decode(bytes)?;
+    let text::DocumentText { text, warnings } = text::decode(bytes)?;
     check_bounds(&text)?;
     let options = ParsingOptions {
         allow_dtd: false,
@@ -131,7 +128,7 @@ pub fn parse(bytes: &[u8]) -> Result<Cda, Refusal> {
         header: CdaHeader::read(root),
         people: body::people(root),
         questionnaire,
-        charset: doubts,
+        charset: warnings,
     })
 }
 

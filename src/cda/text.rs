@@ -41,15 +41,12 @@ pub(super) fn decode(bytes: &[u8]) -> Result<DocumentText<'_>, Refusal> {
                 XmlEncoding::Wide => true,
                 XmlEncoding::Known(..) | XmlEncoding::Unknown => false,
             };
-            let mut doubts = match says_so {
+            let mut warnings = match says_so {
                 true => Vec::new(),
                 false => vec![otherwise(Some(encoding.name()), "line 1, column 1")],
             };
-            doubts.extend(control(&text));
-            Ok(DocumentText {
-                text,
-                warnings: doubts,
-            })
+            warnings.extend(control(&text));
+            Ok(DocumentText { text, warnings })
         }
         mark => {
             let length = mark.map_or(0, |(_, length)| length);
@@ -91,9 +88,9 @@ fn by_value(bytes: &[u8], declared: XmlEncoding, is_marked: bool) -> DocumentTex
             Cow::Owned(text)
         }
     };
-    let mut doubts = Vec::new();
+    let mut warnings = Vec::new();
     if declared == XmlEncoding::Unknown && !is_marked {
-        doubts.push(
+        warnings.push(
             Warning::new(
                 WarningCode::CharsetUnknown,
                 "expected an encoding that is known, such as UTF-8, in the XML declaration, found another; the document was read as UTF-8",
@@ -107,16 +104,13 @@ fn by_value(bytes: &[u8], declared: XmlEncoding, is_marked: bool) -> DocumentTex
         XmlEncoding::Nothing | XmlEncoding::Unknown => false,
     };
     if names_another && mismatch.is_none() {
-        doubts.push(otherwise(Some("UTF-8"), "line 1, column 1"));
+        warnings.push(otherwise(Some("UTF-8"), "line 1, column 1"));
     }
     if let Some(at) = mismatch {
-        doubts.push(otherwise(None, place_of(&text, at)));
+        warnings.push(otherwise(None, place_of(&text, at)));
     }
-    doubts.extend(control(&text));
-    DocumentText {
-        text,
-        warnings: doubts,
-    }
+    warnings.extend(control(&text));
+    DocumentText { text, warnings }
 }
 
 /// The warning of control characters beyond ASCII (C1), also where they are written as XML writes a character by its
@@ -215,11 +209,11 @@ mod tests {
 
     fn told(bytes: &[u8]) -> (String, Vec<String>) {
         let decoded = decode(bytes).unwrap();
-        let doubts = decoded.warnings.iter().map(|doubt| {
+        let warnings = decoded.warnings.iter().map(|doubt| {
             let place = doubt.place.as_ref().map(|place| &*place.shown);
             format!("{} {}", doubt.code.code(), place.unwrap_or_default())
         });
-        (decoded.text.clone().into_owned(), doubts.collect())
+        (decoded.text.clone().into_owned(), warnings.collect())
     }
 
     #[test]
@@ -232,9 +226,9 @@ mod tests {
             ("<a>l&#x92;avis\u{92}</a>", Some(5)),
             ("<a>\u{a0}«é» &#233; &#x2019; &#13; & &#</a>", None),
         ] {
-            let (read, doubts) = told(text.as_bytes());
+            let (read, warnings) = told(text.as_bytes());
             assert_eq!(read, text);
-            assert_eq!(doubts, column.map(expected).unwrap_or_default(), "{text}");
+            assert_eq!(warnings, column.map(expected).unwrap_or_default(), "{text}");
             let units = std::iter::once(0xfeff).chain(text.encode_utf16());
             let wide: Vec<u8> = units.flat_map(u16::to_le_bytes).collect();
             assert_eq!(told(&wide).1, column.map(expected).unwrap_or_default());
@@ -244,9 +238,9 @@ mod tests {
             "\u{92}".as_bytes(),
             b"a</b></a>",
         ];
-        let (_, doubts) = told(&mixed.concat());
+        let (_, warnings) = told(&mixed.concat());
         assert_eq!(
-            doubts,
+            warnings,
             [
                 "charset-mismatch line 1, column 51",
                 "charset-control line 1, column 52"
@@ -276,7 +270,7 @@ mod tests {
                         true => "Benoit",
                         false => "Benoît",
                     };
-                    let (text, doubts) = told(&bytes);
+                    let (text, warnings) = told(&bytes);
                     let expected = format!("{head}{}\">\n{}</a>", plain(one), plain(other));
                     assert_eq!(text, expected);
                     let differs = |value: &[u8], is: bool| !value.is_ascii() && is != is_utf8;
@@ -286,7 +280,7 @@ mod tests {
                         (false, false) => None,
                     };
                     let expected = place.map(|place| format!("charset-mismatch {place}"));
-                    assert_eq!(doubts, Vec::from_iter(expected), "{declared} {bytes:?}");
+                    assert_eq!(warnings, Vec::from_iter(expected), "{declared} {bytes:?}");
                 }
             }
         }
@@ -313,10 +307,10 @@ mod tests {
             ),
             (format!("\u{feff}{}", with("utf-8")).into_bytes(), None),
         ] {
-            let (text, doubts) = told(&bytes);
+            let (text, warnings) = told(&bytes);
             assert!(text.ends_with("<a>é</a>"));
             let expected = expected.map(|code| format!("{code} {start}"));
-            assert_eq!(doubts, Vec::from_iter(expected), "{text}");
+            assert_eq!(warnings, Vec::from_iter(expected), "{text}");
         }
         for (label, byte, read, expected) in [
             ("ISO-8859-1", 0x8c, 'Œ', Some("charset-mismatch")),
@@ -328,16 +322,16 @@ mod tests {
             ("windows-1252", 0x8c, 'Œ', None),
         ] {
             let head = format!("<?xml version='1.0' encoding='{label}'?>\n<a>C");
-            let (text, doubts) = told(&[head.as_bytes(), &[byte], b"ur</a>"].concat());
+            let (text, warnings) = told(&[head.as_bytes(), &[byte], b"ur</a>"].concat());
             assert!(text.ends_with(&format!("<a>C{read}ur</a>")), "{text}");
             let column = if read == '\u{81}' { 5 } else { 4 };
             let expected = expected.map(|code| format!("{code} line 2, column {column}"));
-            assert_eq!(doubts, Vec::from_iter(expected), "{label} {byte:x}");
+            assert_eq!(warnings, Vec::from_iter(expected), "{label} {byte:x}");
         }
         let control = b"<?xml version='1.0' encoding='ISO-8859-15'?><a>l\x92avis</a>";
-        let (text, doubts) = told(control);
+        let (text, warnings) = told(control);
         assert!(text.ends_with("<a>l\u{92}avis</a>"));
-        assert_eq!(doubts, ["charset-control line 1, column 49"]);
+        assert_eq!(warnings, ["charset-control line 1, column 49"]);
         assert!(decode(&[&wide("<a/>")[..], b"\0"].concat()).is_err());
     }
 }

@@ -105,7 +105,7 @@ impl Stage {
     fn announce_session(&mut self) -> Result<(), Failure> {
         print("\n1. The desk announces a session\n")?;
         let sessions = NewInboxFile {
-            place: Owner::Desk,
+            owner: Owner::Desk,
             name: "sessions.csv".to_owned(),
             bytes: SESSIONS.to_vec(),
             beside: None,
@@ -250,7 +250,7 @@ What to try
 
     fn send(&mut self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
         let message = NewInboxFile {
-            place: Owner::Facility(FACILITY.to_owned()),
+            owner: Owner::Facility(FACILITY.to_owned()),
             name: name.to_owned(),
             bytes: bytes.to_vec(),
             beside: None,

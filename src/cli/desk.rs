@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A file for an inbox, under a name that nobody used before.
 pub struct NewInboxFile {
     /// Whose inbox.
-    pub place: Owner,
+    pub owner: Owner,
     /// The name.
     pub name: String,
     /// The content.
@@ -52,7 +52,7 @@ pub fn command(mut command: Value) -> NewInboxFile {
     let word = command["command"].as_str().unwrap_or("command").to_owned();
     command["id"] = claim::random().into();
     NewInboxFile {
-        place: Owner::Desk,
+        owner: Owner::Desk,
         name: fresh_name(&word, "json"),
         bytes: format!("{command:#}\n").into_bytes(),
         beside: None,
@@ -69,7 +69,7 @@ pub fn commands(commands: Vec<Value>) -> NewInboxFile {
         })
         .collect();
     NewInboxFile {
-        place: Owner::Desk,
+        owner: Owner::Desk,
         name: fresh_name("commands", "json"),
         bytes: format!("{:#}\n", json!(with_ids)).into_bytes(),
         beside: None,
@@ -137,7 +137,7 @@ pub fn drop_and_wait(
             taken?;
         }
         Access::Daemon(mut client) => {
-            put(&inbox(config, &dropped.place)?, dropped)?;
+            put(&inbox(config, &dropped.owner)?, dropped)?;
             wait(&mut client, answer)?;
         }
     }
@@ -152,14 +152,14 @@ pub fn drop_and_wait(
 
 /// Drops a file into an inbox of an engine that is open already, and takes it in.
 pub fn take_in(engine: &mut Engine, dropped: &NewInboxFile) -> Result<(), Failure> {
-    if let Owner::Facility(id) = &dropped.place
+    if let Owner::Facility(id) = &dropped.owner
         && let Some(problem) = engine.unreachable().get(id)
     {
         return Err(Failure::new(problem.to_string()));
     }
-    put(&inbox(engine.config(), &dropped.place)?, dropped)?;
+    put(&inbox(engine.config(), &dropped.owner)?, dropped)?;
     engine.take_in(vec![Arrival {
-        place: dropped.place.clone(),
+        owner: dropped.owner.clone(),
         path: PathBuf::from(&dropped.name),
     }])?;
     Ok(())
@@ -186,8 +186,8 @@ fn is_there(path: &Path) -> Result<bool, Failure> {
 }
 
 /// The inbox of the desk or of a facility.
-fn inbox(config: &Config, place: &Owner) -> Result<PathBuf, Failure> {
-    Ok(match place {
+fn inbox(config: &Config, owner: &Owner) -> Result<PathBuf, Failure> {
+    Ok(match owner {
         Owner::Facility(id) => super::facility(config, id)?.dir.join("inbox"),
         Owner::Desk | Owner::Documents => config.spool.join("desk").join("inbox"),
     })

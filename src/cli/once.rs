@@ -11,7 +11,7 @@ use super::access::{Access, ask_daemon, reach_as};
 use super::{Failure, complain, print, print_json};
 use crate::config::Config;
 use crate::engine::arrivals::{Arrivals, SweepResult};
-use crate::engine::{Engine, Hold, HoldScope, place_name};
+use crate::engine::{Engine, Hold, HoldScope, owner_name};
 use crate::journal::Owner;
 use crate::status::control::Request;
 use crate::status::{self, Figures, Status};
@@ -100,7 +100,7 @@ fn print_what_waits(engine: &Engine) -> Result<(), Failure> {
         .filter(|(_, hold)| hold.held != HoldScope::Everything)
         .collect();
     for (place, hold) in &holds {
-        eprintln!("rcpspool: {}: {hold}. {}", place_name(place), hold.next);
+        eprintln!("rcpspool: {}: {hold}. {}", owner_name(place), hold.next);
     }
     match holds.is_empty() {
         true => Ok(()),

@@ -54,7 +54,7 @@ fn fetch(config: &Arc<Config>, id: &str) -> Result<(), Failure> {
     let name = fresh_name("reports", "retrieve");
     let batch = outbox.join(Path::new(&name).with_extension("xml"));
     let dropped = NewInboxFile {
-        place: Owner::Facility(id.to_owned()),
+        owner: Owner::Facility(id.to_owned()),
         name,
         bytes: Vec::new(),
         beside: None,

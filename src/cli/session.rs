@@ -91,7 +91,7 @@ fn cancel(config: &Arc<Config>, id: &str) -> Result<(), Failure> {
 
 fn dropped(bytes: Vec<u8>) -> NewInboxFile {
     NewInboxFile {
-        place: Owner::Desk,
+        owner: Owner::Desk,
         name: fresh_name("sessions", "csv"),
         bytes,
         beside: None,

@@ -18,17 +18,17 @@ pub(super) struct Looks {
 
 impl Looks {
     /// A look at this inbox at that time, or before; later if it rests.
-    pub fn plan(&mut self, place: &Owner, time: Instant) {
-        let rested = self.resting.get(place).copied();
-        self.plan_exactly(place, rested.map_or(time, |rested| rested.max(time)));
+    pub fn plan(&mut self, owner: &Owner, time: Instant) {
+        let rested = self.resting.get(owner).copied();
+        self.plan_exactly(owner, rested.map_or(time, |rested| rested.max(time)));
     }
 
     /// A look at this inbox at that time, or before, whether it rests or not.
-    pub fn plan_exactly(&mut self, place: &Owner, time: Instant) {
-        match self.due.get_mut(place) {
+    pub fn plan_exactly(&mut self, owner: &Owner, time: Instant) {
+        match self.due.get_mut(owner) {
             Some(due) => *due = time.min(*due),
             None => {
-                self.due.insert(place.clone(), time);
+                self.due.insert(owner.clone(), time);
             }
         }
     }
@@ -40,9 +40,9 @@ impl Looks {
     }
 
     /// A look at this inbox took so long, and ended now.
-    pub fn took(&mut self, place: &Owner, took: Duration, now: Instant) {
+    pub fn took(&mut self, owner: &Owner, took: Duration, now: Instant) {
         self.resting
-            .insert(place.clone(), now + took.saturating_mul(REST));
+            .insert(owner.clone(), now + took.saturating_mul(REST));
     }
 
     /// When the next look is due.

@@ -64,7 +64,7 @@ pub(super) struct Ahead {
 }
 
 struct AheadFile {
-    place: Owner,
+    owner: Owner,
     size: u64,
     since: Instant,
 }
@@ -202,7 +202,7 @@ impl Engine {
             let Some(ordered) = ahead.ordered.get(&claim) else {
                 continue;
             };
-            places.insert(ordered.place.clone());
+            places.insert(ordered.owner.clone());
             if let Some(read) = read {
                 ahead.read.insert(claim, read);
             }
@@ -239,7 +239,7 @@ impl Engine {
         }
         let claim = claimed.claim.key();
         let ordered = AheadFile {
-            place: claimed.place.clone(),
+            owner: claimed.owner.clone(),
             size,
             since: Instant::now(),
         };
@@ -275,7 +275,7 @@ impl Engine {
             return false;
         }
         let ordered = AheadFile {
-            place: claimed.place.clone(),
+            owner: claimed.owner.clone(),
             size,
             since: now,
         };
@@ -292,7 +292,7 @@ impl Engine {
         let orders = self.ahead.as_ref().and_then(|ahead| ahead.orders.as_ref());
         let is_sent = orders.is_some_and(|orders| orders.send(order).is_ok());
         if is_sent {
-            self.turns.rest(&claimed.place, now + LONGEST);
+            self.turns.rest(&claimed.owner, now + LONGEST);
         }
         is_sent
     }

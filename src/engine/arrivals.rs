@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use rustix::io::Errno;
 
-use super::{Arrival, Engine, HoldScope, place_name};
+use super::{Arrival, Engine, HoldScope, owner_name};
 use crate::clock::Settings;
 use crate::intake::desk::is_command;
 use crate::journal::Owner;
@@ -85,18 +85,18 @@ pub struct BlockedFolder {
 
 impl Arrivals {
     /// What was seen of one inbox, for files that are known to have arrived whole.
-    pub fn settling(&mut self, place: &Owner) -> &mut Stability {
-        self.settling.entry(place.clone()).or_default()
+    pub fn settling(&mut self, owner: &Owner) -> &mut Stability {
+        self.settling.entry(owner.clone()).or_default()
     }
 
     /// Since when these folders are blocked; what was blocked before and is not now is forgotten.
     fn blocked(
         &mut self,
-        place: &Owner,
+        owner: &Owner,
         now: Vec<Blocked>,
         settle: Duration,
     ) -> Vec<BlockedFolder> {
-        let before = self.blocked.remove(place).unwrap_or_default();
+        let before = self.blocked.remove(owner).unwrap_or_default();
         let mut before: BTreeMap<PathBuf, (Blocked, FirstSight)> = before
             .into_iter()
             .map(|(blocked, seen)| (blocked.folder.clone(), (blocked, seen)))
@@ -120,7 +120,7 @@ impl Arrivals {
         });
         let shown = shown.collect();
         if !seen.is_empty() {
-            self.blocked.insert(place.clone(), seen);
+            self.blocked.insert(owner.clone(), seen);
         }
         shown
     }
@@ -178,13 +178,13 @@ impl ClaimRefusals {
     }
 
     /// A sweep found these files: folders without any are forgotten.
-    fn look_again(&mut self, place: &Owner, files: &[InboxFile]) {
+    fn look_again(&mut self, owner: &Owner, files: &[InboxFile]) {
         if self.folders.is_empty() {
             return;
         }
         let folders: BTreeSet<&Path> = files.iter().map(|found| folder_of(&found.path)).collect();
         self.folders.retain(|(of, folder), refusing| {
-            of != place
+            of != owner
                 || std::mem::take(&mut refusing.refused_now) && folders.contains(folder.as_path())
         });
     }
@@ -198,7 +198,7 @@ impl ClaimRefusals {
     }
 
     /// How many of these files it refuses.
-    fn stuck(&self, place: &Owner, files: &[InboxFile]) -> usize {
+    fn stuck(&self, owner: &Owner, files: &[InboxFile]) -> usize {
         if self.folders.is_empty() {
             return 0;
         }
@@ -206,7 +206,7 @@ impl ClaimRefusals {
         for found in files {
             *files_of.entry(folder_of(&found.path)).or_default() += 1;
         }
-        let of_place = self.folders.iter().filter(|((of, _), _)| of == place);
+        let of_place = self.folders.iter().filter(|((of, _), _)| of == owner);
         let counts = of_place.map(|((_, folder), refusing)| match refusing.is_whole {
             true => files_of.get(folder.as_path()).copied().unwrap_or_default(),
             false => refusing.count,
@@ -216,7 +216,7 @@ impl ClaimRefusals {
 
     fn key(arrival: &Arrival) -> (Owner, PathBuf) {
         let folder = folder_of(&arrival.path).to_owned();
-        (arrival.place.clone(), folder)
+        (arrival.owner.clone(), folder)
     }
 }
 
@@ -228,7 +228,7 @@ impl Engine {
     /// Looks at every inbox that can be reached. A file is ready once two looks, `intake.settle` apart, see the same.
     pub fn sweep_all(&mut self, arrivals: &mut Arrivals) -> SweepResult {
         let mut swept = SweepResult::default();
-        for place in self.places() {
+        for place in self.owners() {
             self.sweep_inbox(&place, arrivals, &mut swept);
         }
         self.lift_what_is_over();
@@ -236,18 +236,18 @@ impl Engine {
     }
 
     /// Looks at one inbox, if it can be reached: what was found there before gives way.
-    pub fn sweep_inbox(&mut self, place: &Owner, arrivals: &mut Arrivals, swept: &mut SweepResult) {
+    pub fn sweep_inbox(&mut self, owner: &Owner, arrivals: &mut Arrivals, swept: &mut SweepResult) {
         self.look_at_clock(arrivals);
-        swept.inboxes.remove(place_name(place));
+        swept.inboxes.remove(owner_name(owner));
         let mut unclaimed = std::mem::take(&mut self.unclaimed);
-        if let Some(folders) = self.folders_of(place) {
+        if let Some(folders) = self.folders_of(owner) {
             self.sweep_one(folders, arrivals, &mut unclaimed, swept);
         }
         self.unclaimed = unclaimed;
     }
 
     /// The places that can be reached, the desk first.
-    pub fn places(&self) -> Vec<Owner> {
+    pub fn owners(&self) -> Vec<Owner> {
         self.owner_folders().map(|it| it.owner.clone()).collect()
     }
 
@@ -293,7 +293,7 @@ impl Engine {
         if newer_than_clock > 0 && !were_newer {
             log::warn!(
                 "{}: {newer_than_clock} file(s) newer than our clock wait until they stay the same for intake.settle: look at the clock of their sender, and at that of this machine",
-                place_name(place),
+                owner_name(place),
             );
         }
         let unsettled = seen.files.len() - ready.len();
@@ -331,15 +331,15 @@ impl Engine {
         };
         let ready = ready.iter().filter(is_taken).filter(can_move);
         swept.ready.extend(ready.map(|found| Arrival {
-            place: place.clone(),
+            owner: place.clone(),
             path: found.path.clone(),
         }));
-        swept.inboxes.insert(place_name(place).to_owned(), inbox);
+        swept.inboxes.insert(owner_name(place).to_owned(), inbox);
     }
 
     /// How many files wait in this inbox by now: those that the sweep saw without those that were claimed since.
-    pub fn backlog(&self, place: &Owner, inbox: &Inbox) -> usize {
-        let claimed = self.claimed.get(place).copied().unwrap_or_default();
+    pub fn backlog(&self, owner: &Owner, inbox: &Inbox) -> usize {
+        let claimed = self.claimed.get(owner).copied().unwrap_or_default();
         let since = usize::try_from(claimed.saturating_sub(inbox.claimed)).unwrap_or(usize::MAX);
         inbox.backlog.saturating_sub(since)
     }

@@ -90,7 +90,7 @@ impl Engine {
         }
         let claim = Claim::new(self.order + 1, &self.run, received);
         let arrival = Arrival {
-            place: Owner::Desk,
+            owner: Owner::Desk,
             path: received.to_owned(),
         };
         match self.move_into_work(&arrival, &claim) {
@@ -134,7 +134,7 @@ impl Engine {
             .flatten()
             .map(|claim| ClaimedFile::new(Owner::Desk, claim.clone()));
         let is_taken = |claimed: &ClaimedFile| {
-            group.moves_away(&claimed.place, &claimed.path_in_work())
+            group.moves_away(&claimed.owner, &claimed.path_in_work())
                 || self.is_to_be_moved(claimed)
         };
         let mut free = claimed.filter(|claimed| !is_taken(claimed));

@@ -34,10 +34,10 @@ impl Engine {
         group: &mut Group<'_>,
         claimed: &ClaimedFile,
     ) -> Result<(), EngineError> {
-        let Owner::Facility(id) = &claimed.place else {
+        let Owner::Facility(id) = &claimed.owner else {
             return Ok(());
         };
-        let Some(root) = self.root(&claimed.place).cloned() else {
+        let Some(root) = self.root(&claimed.owner).cloned() else {
             return Ok(());
         };
         let facility = FacilityId::new(id.clone());
@@ -47,15 +47,15 @@ impl Engine {
         let (changes, batch_move) = match self.next_batch(group, &facility, name) {
             Err(error @ EngineError::Report(_)) => {
                 // Neither other facilities nor the other files of this one wait for its damage to be mended.
-                self.hold_reports(&claimed.place, &error);
+                self.hold_reports(&claimed.owner, &error);
                 group.release(claimed);
                 self.waiting.push_back(claimed.clone());
                 return Ok(());
             }
             made => made?,
         };
-        self.holds.lift(&claimed.place, HoldScope::Reports);
-        let day = self.day(&claimed.place, self.now());
+        self.holds.lift(&claimed.owner, HoldScope::Reports);
+        let day = self.day(&claimed.owner, self.now());
         let names = &mut self.names;
         let named = names.choose_any(&self.fs, &self.folders, &root, received, &day, &|_| {
             Vec::new()
@@ -63,7 +63,7 @@ impl Engine {
         let to = destinations::done(&day, &named);
         self.folders.parent(&self.fs, &root, &to)?;
         let request_move = Move {
-            place: claimed.place.clone(),
+            place: claimed.owner.clone(),
             from: claimed.path_in_work(),
             to: claim::to_text(&to),
         };

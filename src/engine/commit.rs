@@ -15,7 +15,7 @@ use std::thread::JoinHandle;
 use chrono::{DateTime, Utc};
 
 use super::reached::{StoreWitness, WorkWitness};
-use super::{EngineError, Hold, HoldScope, known_folder, place_name};
+use super::{EngineError, Hold, HoldScope, known_folder, owner_name};
 use crate::journal::{Counters, Entry, Journal, Move, OpenMoves, Owner};
 use crate::repeats::{self, RepeatedTask};
 use crate::spool::claim;
@@ -452,10 +452,10 @@ impl CommitContext {
         done.filter(|(group, _)| *group <= self.finished)
     }
 
-    fn record_progress(&mut self, place: &Owner, roots: &Roots) {
-        if let Some(root) = roots.get(place) {
+    fn record_progress(&mut self, owner: &Owner, roots: &Roots) {
+        if let Some(root) = roots.get(owner) {
             let counters = self.journal.counters();
-            self.work_witness.advance(&self.fs, place, root, counters);
+            self.work_witness.advance(&self.fs, owner, root, counters);
         }
     }
 
@@ -509,16 +509,16 @@ impl CommitContext {
     }
 
     /// Notes and tells why moves of a place cannot be done.
-    fn hold(&mut self, place: &Owner, cause: String) {
-        let waiting = self.moves.iter().filter(|(_, it)| it.place == *place);
+    fn hold(&mut self, owner: &Owner, cause: String) {
+        let waiting = self.moves.iter().filter(|(_, it)| it.place == *owner);
         let count = waiting.count();
         repeats::failing(
-            place_name(place),
+            owner_name(owner),
             RepeatedTask::Moving,
             format_args!("{count} files cannot be moved into place, it is tried again: {cause}"),
         );
-        let hold = Hold::new(HoldScope::Moves, cause).continuing(self.held_moves.get(place));
-        self.held_moves.insert(place.clone(), hold);
+        let hold = Hold::new(HoldScope::Moves, cause).continuing(self.held_moves.get(owner));
+        self.held_moves.insert(owner.clone(), hold);
     }
 
     /// Does the moves that could not be done before.
@@ -551,7 +551,7 @@ impl CommitContext {
         self.held_moves.retain(|place, _| {
             let is_held = places.contains(place);
             if !is_held {
-                repeats::over(place_name(place), RepeatedTask::Moving);
+                repeats::over(owner_name(place), RepeatedTask::Moving);
             }
             is_held
         });

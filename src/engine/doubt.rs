@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 
 use super::group::Group;
-use super::{ClaimedFile, Engine, EngineError, place_name};
+use super::{ClaimedFile, Engine, EngineError, owner_name};
 use crate::cda;
 use crate::hl7::FileBytes;
 use crate::journal::Owner;
@@ -106,13 +106,13 @@ impl Engine {
         stamp: Stamp,
         why: LeaseObstacle,
     ) -> Patience {
-        if self.silent_on_writers.get(&claimed.place) != Some(&why) {
+        if self.silent_on_writers.get(&claimed.owner) != Some(&why) {
             log::warn!(
                 "{}: it cannot be told whether a writer still has a file open ({why}). Such files are taken once {} further looks saw the same",
-                place_name(&claimed.place),
+                owner_name(&claimed.owner),
                 doubt::FURTHER_LOOKS,
             );
-            self.silent_on_writers.insert(claimed.place.clone(), why);
+            self.silent_on_writers.insert(claimed.owner.clone(), why);
         }
         let apart = self.between_doubtful_looks();
         self.doubts
@@ -145,7 +145,7 @@ impl Engine {
             return Ok(());
         }
         // It was not read: that was no attempt.
-        if let Some(folders) = self.folders_of(&claimed.place) {
+        if let Some(folders) = self.folders_of(&claimed.owner) {
             let (tried, name) = (claimed.name_in_work(), claimed.claim.name());
             let renamed = self.fs.rename(&folders.work, &tried, &folders.work, &name);
             if let Err(error) = renamed {
@@ -163,7 +163,7 @@ impl Engine {
     /// Looks once more at the files of a group of whose writers nothing is known, before the group counts.
     pub(super) fn see_that_none_grew(&mut self, group: &Group<'_>) -> Result<(), EngineError> {
         for (claimed, stamp) in group.in_doubt() {
-            let Some(folders) = self.folders_of(&claimed.place) else {
+            let Some(folders) = self.folders_of(&claimed.owner) else {
                 continue;
             };
             let (_, now) = self.fs.writer(&folders.work, &claimed.name_in_work())?;
@@ -188,7 +188,7 @@ fn ends_whole(claimed: &ClaimedFile, bytes: &[u8]) -> bool {
         return false;
     }
     let source = FileBytes::of(bytes);
-    match &claimed.place {
+    match &claimed.owner {
         Owner::Desk => desk_file_ends_whole(&claimed.claim.received, bytes),
         _ if source.looks_like_hl7() => {
             // A segment end, or the end of an MLLP block.
@@ -234,7 +234,7 @@ mod tests {
         let work = folders.work.clone();
         std::fs::write(inbox.join("x.hl7"), "MSH|").unwrap();
         let arrival = Arrival {
-            place: demo,
+            owner: demo,
             path: "x.hl7".into(),
         };
         let claimed = engine.claim(&arrival).unwrap().unwrap();

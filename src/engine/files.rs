@@ -15,7 +15,7 @@ use super::outputs::{FileProgress, OutputSource};
 use super::receipt::MessageReply;
 use super::retry::RefusedFileTarget;
 use super::secrets::without_keys_in_header;
-use super::{ClaimedFile, Engine, EngineError, place_name, refused};
+use super::{ClaimedFile, Engine, EngineError, owner_name, refused};
 use crate::cda::{self, Cda};
 use crate::config::Facility;
 use crate::hl7::{self, FileBytes, Message, MessageBatch};
@@ -57,7 +57,7 @@ impl Engine {
         group: &mut Group<'s>,
         claimed: &ClaimedFile,
     ) -> Result<(), EngineError> {
-        let Some(folders) = self.folders_of(&claimed.place) else {
+        let Some(folders) = self.folders_of(&claimed.owner) else {
             group.release(claimed);
             self.waiting.push_back(claimed.clone());
             return Ok(());
@@ -74,7 +74,7 @@ impl Engine {
                 }
                 (Ok(ClaimRead::Whole(ahead.bytes, ahead.modified)), ahead.cda)
             }
-            None if claimed.place != Owner::Desk && self.leave_to_be_read(&work, claimed) => {
+            None if claimed.owner != Owner::Desk && self.leave_to_be_read(&work, claimed) => {
                 self.waiting.push_back(claimed.clone());
                 group.release(claimed);
                 return Ok(());
@@ -84,7 +84,7 @@ impl Engine {
         match read {
             Ok(ClaimRead::Whole(bytes, modified)) => {
                 group.weigh(bytes.len());
-                match &claimed.place {
+                match &claimed.owner {
                     Owner::Desk => self.take_desk_file(store, group, claimed, &bytes, modified),
                     _ => {
                         let taken = self.take_facility_file(store, group, claimed, &bytes, cda);
@@ -116,7 +116,7 @@ impl Engine {
             Err(EngineError::Disk(error)) if error.is_absent() => {
                 log::error!(
                     "a claimed file of {} was removed from its work folder by somebody",
-                    place_name(&claimed.place)
+                    owner_name(&claimed.owner)
                 );
                 group.release(claimed);
                 Ok(())
@@ -147,7 +147,7 @@ impl Engine {
     }
 
     fn first_bytes(&self, claimed: &ClaimedFile) -> Option<Vec<u8>> {
-        let folders = self.folders_of(&claimed.place)?;
+        let folders = self.folders_of(&claimed.owner)?;
         let file = self.fs.open(&folders.work, &claimed.name_in_work()).ok()?;
         let mut first = Vec::new();
         let mut limited = std::io::Read::take(file, FIRST_BYTES as u64);
@@ -185,7 +185,7 @@ impl Engine {
         bytes: &[u8],
         read: Option<Result<Cda, Refusal>>,
     ) -> Result<(), EngineError> {
-        let Owner::Facility(id) = &claimed.place else {
+        let Owner::Facility(id) = &claimed.owner else {
             return Ok(());
         };
         let config = Arc::clone(&self.config);
@@ -254,7 +254,7 @@ impl Engine {
                 return self.refuse_file(group, claimed, file, refusal);
             }
         };
-        let Owner::Facility(id) = &claimed.place else {
+        let Owner::Facility(id) = &claimed.owner else {
             return Ok(());
         };
         let config = Arc::clone(&self.config);
@@ -499,11 +499,11 @@ impl Engine {
             &decided,
             Err(Stop::Refused(refusal)) if refusal.reason == Reason::Unauthorised
         );
-        let mut described = self.without_keys(&claimed.place, is_authorised, described);
+        let mut described = self.without_keys(&claimed.owner, is_authorised, described);
         let mut entry = MessageEntry {
             claim: claimed.claim.key(),
             number,
-            facility: place_name(&claimed.place).to_owned(),
+            facility: owner_name(&claimed.owner).to_owned(),
             file,
             message_type: described.message_type.clone(),
             control_id: described.control_id.clone(),
@@ -521,8 +521,8 @@ impl Engine {
                 Err(refusal) => Outcome::Rejected(refusal),
             },
         };
-        entry.outcome = self.without_keys(&claimed.place, is_authorised, entry.outcome);
-        if let (Some(refusal), Owner::Facility(id)) = (entry.outcome.refusal(), &claimed.place) {
+        entry.outcome = self.without_keys(&claimed.owner, is_authorised, entry.outcome);
+        if let (Some(refusal), Owner::Facility(id)) = (entry.outcome.refusal(), &claimed.owner) {
             let place = refusal.place.as_ref();
             let place = place.map(|place| format!(" at {}", place.shown));
             let (reason, place) = (refusal.reason.code(), place.unwrap_or_default());
@@ -536,11 +536,11 @@ impl Engine {
         if is_taken(&entry.outcome)
             && let Some(about) = described.about.take()
         {
-            let (owner, by) = (place_name(&claimed.place), (entry.file.as_str(), now));
+            let (owner, by) = (owner_name(&claimed.owner), (entry.file.as_str(), now));
             let since = refused::take_since(&mut group.view, owner, &about, self.message, by)?;
             entry.changes.extend(since);
         }
-        group.counts.count(&claimed.place, &entry.outcome);
+        group.counts.count(&claimed.owner, &entry.outcome);
         let told = MessageReply {
             described,
             outcome: entry.outcome.clone(),
@@ -667,7 +667,7 @@ impl Engine {
             done => return done,
         };
         let name = match &error {
-            EngineError::Disk(disk) => self.place_at(&disk.path),
+            EngineError::Disk(disk) => self.owner_at(&disk.path),
             _ => None,
         };
         let cause = self.cause(&error);
@@ -676,7 +676,7 @@ impl Engine {
             match name {
                 Some(place) => format!(
                     "The command cannot be done: {}: {cause}.",
-                    place_name(&place)
+                    owner_name(&place)
                 ),
                 None => format!("The command cannot be done: {cause}."),
             },
@@ -720,7 +720,7 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let source = FileBytes::of(bytes.get(..FIRST_BYTES).unwrap_or(bytes));
         let first = source.bytes();
-        let facility = match &claimed.place {
+        let facility = match &claimed.owner {
             Owner::Facility(id) => self.facility(id),
             _ => None,
         };
@@ -775,7 +775,7 @@ impl Engine {
         claimed: &ClaimedFile,
         finished: FileResult<'_>,
     ) -> Result<(), EngineError> {
-        let place = &claimed.place;
+        let place = &claimed.owner;
         let now = self.now();
         let day = self.day(place, now);
         let Some(root) = self.root(place).cloned() else {
@@ -803,7 +803,7 @@ impl Engine {
             },
         )?;
         let mut ending = Ending {
-            place: place.clone(),
+            owner: place.clone(),
             moves: Vec::new(),
         };
         let whole = match all_refused {
@@ -811,7 +811,7 @@ impl Engine {
             false => destinations::done(&day, &named),
         };
         ending.add(claimed.path_in_work(), &whole);
-        let telling = OutputSource {
+        let source = OutputSource {
             claimed,
             parts,
             messages: &finished.messages,
@@ -819,7 +819,7 @@ impl Engine {
             named: &named,
             now,
         };
-        let refused = self.write_outputs(group, &telling, &mut ending)?;
+        let refused = self.write_outputs(group, &source, &mut ending)?;
         for (attachment, was_refused) in &finished.attachments {
             let received = &attachment.claim.received;
             let choose = &mut self.names;
@@ -874,7 +874,7 @@ impl Engine {
                 name.as_ref(),
             )?;
             let mut ending = Ending {
-                place: place.clone(),
+                owner: place.clone(),
                 moves: Vec::new(),
             };
             ending.add(from, &to);
@@ -890,14 +890,14 @@ impl Engine {
 
 /// The moves that end a file, collected.
 pub(super) struct Ending {
-    place: Owner,
+    owner: Owner,
     moves: Vec<Move>,
 }
 
 impl Ending {
     pub fn add(&mut self, from: String, to: &Path) {
         self.moves.push(Move {
-            place: self.place.clone(),
+            place: self.owner.clone(),
             from,
             to: claim::to_text(to),
         });

@@ -12,7 +12,7 @@ use chrono::NaiveDate;
 
 use super::ahead::PreparedDocument;
 use super::commit::CompleteGroup;
-use super::{ClaimedFile, Counts, Engine, EngineError, Hold, HoldScope, place_name};
+use super::{ClaimedFile, Counts, Engine, EngineError, Hold, HoldScope, owner_name};
 use crate::intake::{belonging, route};
 use crate::journal::{Entry, Move, Owner};
 use crate::model::change::Change;
@@ -192,7 +192,7 @@ impl<'s> Group<'s> {
     }
 
     /// Whether it takes this file of a place away from where it lies.
-    pub fn moves_away(&self, place: &Owner, from: &str) -> bool {
+    pub fn moves_away(&self, owner: &Owner, from: &str) -> bool {
         // A list of commands asks for each of them: the moves since the last question are looked through once.
         let mut away = self.away.borrow_mut();
         let (looked_at, known) = &mut *away;
@@ -202,7 +202,7 @@ impl<'s> Group<'s> {
         }
         *looked_at = self.moves.len();
         known
-            .get(place)
+            .get(owner)
             .is_some_and(|of_place| of_place.contains(from))
     }
 
@@ -247,7 +247,7 @@ impl Engine {
                 self.again.append(&mut waiting);
                 Ok(())
             }
-            Err(error) if !self.hold_place(&error, in_hand.as_ref().map(|it| &it.place)) => {
+            Err(error) if !self.hold_owner(&error, in_hand.as_ref().map(|it| &it.owner)) => {
                 self.waiting.append(&mut waiting);
                 Err(error)
             }
@@ -275,7 +275,7 @@ impl Engine {
             None => Group::new(&*store),
         };
         while let Some(next) = claimed.pop_front() {
-            if self.must_wait(&next.place) || self.turns.waits(&next.place) {
+            if self.must_wait(&next.owner) || self.turns.waits(&next.owner) {
                 self.waiting.push_back(next);
                 continue;
             }
@@ -286,15 +286,15 @@ impl Engine {
                 break;
             }
             group.take_up(&next);
-            self.turns.begin_file(&next.place, Instant::now());
+            self.turns.begin_file(&next.owner, Instant::now());
             let taken = self.take_file(&store, &mut group, &next);
-            self.turns.end_file(&next.place, Instant::now());
+            self.turns.end_file(&next.owner, Instant::now());
             if let Err(error) = taken {
                 self.give_up(group.held());
                 *in_hand = Some(next);
                 return Err(error);
             }
-            self.tried.insert(next.place);
+            self.tried.insert(next.owner);
         }
         match more && !self.is_stopped() {
             true => self.hand_over(&store, group).map(drop),
@@ -318,7 +318,7 @@ impl Engine {
             let full = std::mem::replace(group, Group::new(&**store));
             *group = self.hand_over(store, full)?;
         }
-        if next.place == Owner::Desk && self.in_flight.is_some() {
+        if next.owner == Owner::Desk && self.in_flight.is_some() {
             let before = std::mem::replace(group, Group::new(&**store));
             return self.commit(before);
         }
@@ -504,10 +504,10 @@ impl Engine {
     pub(super) fn prepare(
         &mut self,
         group: &mut Group<'_>,
-        place: &Owner,
+        owner: &Owner,
         bytes: &[u8],
     ) -> Result<String, EngineError> {
-        let (dir, name, path) = self.prepared_file(group, place)?;
+        let (dir, name, path) = self.prepared_file(group, owner)?;
         self.fs.write_new(&dir, &name, bytes)?;
         Ok(path)
     }
@@ -516,14 +516,14 @@ impl Engine {
     pub(super) fn prepared_file(
         &mut self,
         group: &mut Group<'_>,
-        place: &Owner,
+        owner: &Owner,
     ) -> Result<(Dir, OsString, String), EngineError> {
         let name = self.prepared_name();
-        let (dir, path) = match place {
+        let (dir, path) = match owner {
             Owner::Documents => (self.spool.documents.clone(), name.clone()),
             place => match self.folders_of(place) {
                 Some(folders) => (folders.work.clone(), format!("work/{name}")),
-                None => return Err(EngineError::Unreachable(place_name(place).to_owned())),
+                None => return Err(EngineError::Unreachable(owner_name(place).to_owned())),
             },
         };
         group.prepared.push((dir.clone(), name.clone().into()));
@@ -561,7 +561,7 @@ impl Engine {
     fn acquit_suspects(&mut self, group: &mut Group<'_>) -> Result<(), EngineError> {
         for claimed in group.claimed.iter_mut().filter(|claimed| claimed.suspect) {
             let tried = claimed.name_in_work();
-            if let Some(folders) = self.folders_of(&claimed.place) {
+            if let Some(folders) = self.folders_of(&claimed.owner) {
                 let name = claimed.claim.name();
                 self.fs
                     .rename(&folders.work, &tried, &folders.work, &name)?;
@@ -579,7 +579,7 @@ impl Engine {
         let roots = group
             .claimed
             .iter()
-            .filter_map(|claimed| self.folders_of(&claimed.place))
+            .filter_map(|claimed| self.folders_of(&claimed.owner))
             .map(|folders| &folders.root);
         let prepared = group.prepared.iter().map(|(dir, _)| dir);
         for dir in roots.chain(prepared) {
@@ -594,7 +594,7 @@ impl Engine {
 impl ClaimedFile {
     /// Whether it asks for reports: its name says so, its content is not read (interface.md 2).
     pub(super) fn is_request(&self) -> bool {
-        matches!(self.place, Owner::Facility(_)) && route::is_request(&self.claim.received)
+        matches!(self.owner, Owner::Facility(_)) && route::is_request(&self.claim.received)
     }
 }
 

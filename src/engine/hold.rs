@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::place_name;
+use super::owner_name;
 use crate::journal::Owner;
 use crate::repeats::{self, RepeatedTask};
 
@@ -125,12 +125,12 @@ struct HoldRecord {
 
 impl Holds {
     /// This is held, since when it was held first.
-    pub fn hold(&mut self, place: &Owner, held: HoldScope, cause: impl Into<String>) {
+    pub fn hold(&mut self, owner: &Owner, held: HoldScope, cause: impl Into<String>) {
         let now = Instant::now();
         let hold = Hold::new(held, cause);
         let problem = format_args!("{hold}; {}", held.waits());
-        repeats::failing(place_name(place), held.trying(), problem);
-        let key = (place.clone(), held);
+        repeats::failing(owner_name(owner), held.trying(), problem);
+        let key = (owner.clone(), held);
         let before = self.kept.get(&key);
         let kept = HoldRecord {
             hold: hold.continuing(before.map(|kept| &kept.hold)),
@@ -141,9 +141,9 @@ impl Holds {
     }
 
     /// It went well.
-    pub fn lift(&mut self, place: &Owner, held: HoldScope) {
-        self.kept.remove(&(place.clone(), held));
-        repeats::over(place_name(place), held.trying());
+    pub fn lift(&mut self, owner: &Owner, held: HoldScope) {
+        self.kept.remove(&(owner.clone(), held));
+        repeats::over(owner_name(owner), held.trying());
     }
 
     /// Forgets what was not met for as long as `age` says: what was held has gone, or was never tried again.
@@ -151,15 +151,15 @@ impl Holds {
         self.kept.retain(|(place, held), kept| {
             let is_met = kept.met.elapsed() <= age(*held);
             if !is_met {
-                repeats::over(place_name(place), held.trying());
+                repeats::over(owner_name(place), held.trying());
             }
             is_met
         });
     }
 
     /// For how long this has been held.
-    pub fn age(&self, place: &Owner, held: HoldScope) -> Option<Duration> {
-        let kept = self.kept.get(&(place.clone(), held))?;
+    pub fn age(&self, owner: &Owner, held: HoldScope) -> Option<Duration> {
+        let kept = self.kept.get(&(owner.clone(), held))?;
         Some(kept.begun.elapsed())
     }
 

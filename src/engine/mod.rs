@@ -169,7 +169,7 @@ const FEW_INODES: u64 = 10_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Arrival {
     /// Whose inbox it is in.
-    pub place: Owner,
+    pub owner: Owner,
     /// Its path below the inbox.
     pub path: PathBuf,
 }
@@ -256,8 +256,8 @@ impl Counts {
         total
     }
 
-    fn count(&mut self, place: &Owner, outcome: &Outcome) {
-        let name = place_name(place).to_owned();
+    fn count(&mut self, owner: &Owner, outcome: &Outcome) {
+        let name = owner_name(owner).to_owned();
         if let Some(refusal) = outcome.refusal() {
             *self
                 .refused
@@ -304,7 +304,7 @@ pub struct FreeSpace {
 /// A file that is ours, and where it lies.
 #[derive(Debug, Clone)]
 struct ClaimedFile {
-    place: Owner,
+    owner: Owner,
     claim: Claim,
     /// Whether it is being read after an unclean end, under a name that counts the attempt. Once it is known that
     /// reading it did not end the process, it gets its name back.
@@ -314,9 +314,9 @@ struct ClaimedFile {
 }
 
 impl ClaimedFile {
-    fn new(place: Owner, claim: Claim) -> Self {
+    fn new(owner: Owner, claim: Claim) -> Self {
         Self {
-            place,
+            owner: owner,
             claim,
             suspect: false,
             may_be_in_parts: false,
@@ -434,7 +434,7 @@ impl Engine {
 
     /// The places of claimed files that wait until their place has rested.
     pub fn claims_at_rest(&self) -> impl Iterator<Item = &Owner> {
-        let places = self.waiting.iter().map(|claimed| &claimed.place);
+        let places = self.waiting.iter().map(|claimed| &claimed.owner);
         places.filter(|place| self.turns.resting().contains_key(place))
     }
 
@@ -461,7 +461,7 @@ impl Engine {
         self.facility_folders.retain(|id, _| has(id));
         self.unreachable.retain(|id, _| has(id));
         // What is in hand lies in its work folder, and is found there if the facility comes back.
-        let stays = |claimed: &ClaimedFile| match &claimed.place {
+        let stays = |claimed: &ClaimedFile| match &claimed.owner {
             Owner::Facility(id) => has(id),
             Owner::Desk | Owner::Documents => true,
         };
@@ -525,7 +525,7 @@ impl Engine {
             .sort_by_key(|claimed| claimed.claim.order);
         match landed {
             // What was on its way is taken again with the next call.
-            Err(error) if self.hold_place(&error, None) => taken,
+            Err(error) if self.hold_owner(&error, None) => taken,
             landed => landed.and(taken),
         }
     }
@@ -534,7 +534,7 @@ impl Engine {
     fn take_in_turns(&mut self, arrivals: Vec<Arrival>) -> Result<(), EngineError> {
         let (late, first) = arrivals
             .into_iter()
-            .partition(|arrival| self.turns.waits(&arrival.place));
+            .partition(|arrival| self.turns.waits(&arrival.owner));
         self.take_groups(first)?;
         if self.turns.has_late() && !self.is_stopped() {
             self.turns.let_late_on();
@@ -594,29 +594,29 @@ impl Engine {
     }
 
     /// Whether what is of this place is left for the next call. For a while, facilities wait for the desk.
-    fn must_wait(&self, place: &Owner) -> bool {
+    fn must_wait(&self, owner: &Owner) -> bool {
         let waits_for_the_desk = || {
             let age = self.holds.age(&Owner::Desk, HoldScope::Files);
             self.failing.contains(&Owner::Desk) && age.is_none_or(|age| age < self.patience)
         };
-        self.failing.contains(place) || waits_for_the_desk()
+        self.failing.contains(owner) || waits_for_the_desk()
     }
 
     /// Leaves what is of this place for the next call, so that its folder holds no other place up.
-    fn pause(&mut self, place: &Owner, error: &EngineError) {
+    fn pause(&mut self, owner: &Owner, error: &EngineError) {
         let cause = self.cause(error);
-        self.failing.insert(place.clone());
-        self.holds.hold(place, HoldScope::Files, cause);
+        self.failing.insert(owner.clone());
+        self.holds.hold(owner, HoldScope::Files, cause);
     }
 
     /// Holds the place that an error is of, so that the others can go on: the one in whose folder it happened, else the
     /// one whose file was in hand. Not if that is held already, or if the error is of what everybody needs.
-    fn hold_place(&mut self, error: &EngineError, in_hand: Option<&Owner>) -> bool {
+    fn hold_owner(&mut self, error: &EngineError, in_hand: Option<&Owner>) -> bool {
         let place = match error {
             // It was set aside with its file system.
             EngineError::PlaceSync(_) => return true,
             EngineError::Disk(disk) => {
-                let there = self.place_at(&disk.path);
+                let there = self.owner_at(&disk.path);
                 let places = [there.as_ref(), in_hand];
                 places
                     .into_iter()
@@ -636,7 +636,7 @@ impl Engine {
     }
 
     /// The desk or the facility in whose folder this path is.
-    fn place_at(&self, path: &Path) -> Option<Owner> {
+    fn owner_at(&self, path: &Path) -> Option<Owner> {
         self.owner_folders()
             .filter(|folders| path.starts_with(folders.root.path()))
             .max_by_key(|folders| folders.root.path().as_os_str().len())
@@ -649,7 +649,7 @@ impl Engine {
             return error.without_path();
         };
         let root = self
-            .place_at(&disk.path)
+            .owner_at(&disk.path)
             .and_then(|place| self.root(&place).cloned());
         let folder = match &root {
             Some(root) => known_folder(disk.path.strip_prefix(root.path()).ok()),
@@ -709,9 +709,9 @@ impl Engine {
     }
 
     /// The reports of this facility wait, and nothing else does.
-    fn hold_reports(&mut self, place: &Owner, error: &EngineError) {
+    fn hold_reports(&mut self, owner: &Owner, error: &EngineError) {
         let cause = self.cause(error);
-        self.holds.hold(place, HoldScope::Reports, cause);
+        self.holds.hold(owner, HoldScope::Reports, cause);
     }
 
     /// When there is nothing to do: makes the last moves durable and says so in the journal.
@@ -818,7 +818,7 @@ impl Engine {
         let mut in_hand = BTreeMap::new();
         let waiting = self.waiting.iter().chain(&self.again);
         for claimed in waiting.chain(&self.suspects) {
-            *in_hand.entry(place_name(&claimed.place)).or_default() += 1;
+            *in_hand.entry(owner_name(&claimed.owner)).or_default() += 1;
         }
         in_hand
     }
@@ -828,7 +828,7 @@ impl Engine {
         let mut open: BTreeMap<&Owner, OpenMove> = BTreeMap::new();
         for (group, ordered) in self.committer.moves() {
             let of_place = open.entry(&ordered.place).or_insert_with(|| OpenMove {
-                facility: place_name(&ordered.place).to_owned(),
+                facility: owner_name(&ordered.place).to_owned(),
                 count: 0,
                 since: None,
                 problem: self.problem_of(&ordered.place),
@@ -843,8 +843,8 @@ impl Engine {
         open.into_values().collect()
     }
 
-    fn problem_of(&self, place: &Owner) -> String {
-        match place {
+    fn problem_of(&self, owner: &Owner) -> String {
+        match owner {
             Owner::Facility(id) if self.facility(id).is_none() => {
                 "it is not in the configuration any more".to_owned()
             }
@@ -921,16 +921,16 @@ impl Engine {
         self.keep_awaited_names();
     }
 
-    fn folders_of(&self, place: &Owner) -> Option<&OwnerFolders> {
-        match place {
+    fn folders_of(&self, owner: &Owner) -> Option<&OwnerFolders> {
+        match owner {
             Owner::Facility(id) => self.facility_folders.get(id),
             Owner::Desk => Some(&self.spool.desk),
             Owner::Documents => None,
         }
     }
 
-    fn root(&self, place: &Owner) -> Option<&Dir> {
-        match place {
+    fn root(&self, owner: &Owner) -> Option<&Dir> {
+        match owner {
             Owner::Documents => Some(&self.spool.documents),
             place => self.folders_of(place).map(|folders| &folders.root),
         }
@@ -944,8 +944,8 @@ impl Engine {
     }
 
     /// The calendar day, at a place, of this moment: the name of the folder below `done/`.
-    fn day(&self, place: &Owner, moment: DateTime<Utc>) -> String {
-        let zone = match place {
+    fn day(&self, owner: &Owner, moment: DateTime<Utc>) -> String {
+        let zone = match owner {
             Owner::Facility(id) => self.facility(id).map(|facility| facility.timezone),
             _ => self
                 .config
@@ -998,31 +998,31 @@ impl Engine {
 
     /// Makes a file in an inbox ours; nothing if it vanished or cannot be had now.
     fn claim(&mut self, arrival: &Arrival) -> Result<Option<ClaimedFile>, EngineError> {
-        if self.must_wait(&arrival.place) || self.unclaimed.is_left_alone(arrival) {
+        if self.must_wait(&arrival.owner) || self.unclaimed.is_left_alone(arrival) {
             return Ok(None);
         }
         let claim = Claim::new(self.order + 1, &self.run, &arrival.path);
         match self.move_into_work(arrival, &claim) {
             Ok(true) => {
                 self.order += 1;
-                if arrival.place != Owner::Desk || crate::intake::desk::is_command(&arrival.path) {
-                    *self.claimed.entry(arrival.place.clone()).or_default() += 1;
+                if arrival.owner != Owner::Desk || crate::intake::desk::is_command(&arrival.path) {
+                    *self.claimed.entry(arrival.owner.clone()).or_default() += 1;
                 }
-                return Ok(Some(ClaimedFile::new(arrival.place.clone(), claim)));
+                return Ok(Some(ClaimedFile::new(arrival.owner.clone(), claim)));
             }
             Ok(false) => {}
             Err(EngineError::Disk(error)) if error.is_absent() => {}
             // Where our own folder is shut, the name is not to blame, and no other file can be had either.
             Err(EngineError::Disk(error))
-                if error.scope() == ErrorScope::Name && self.may_claim(&arrival.place) =>
+                if error.scope() == ErrorScope::Name && self.may_claim(&arrival.owner) =>
             {
                 self.unclaimed.refused(arrival, &error.source);
                 // The received name may be a patient's: only the folder is told.
                 let cause = format!("a file in the inbox cannot be taken: {}", error.source);
-                self.holds.hold(&arrival.place, HoldScope::SomeFiles, cause);
+                self.holds.hold(&arrival.owner, HoldScope::SomeFiles, cause);
             }
             // What came after it must not overtake it.
-            Err(error) => match self.hold_place(&error, Some(&arrival.place)) {
+            Err(error) => match self.hold_owner(&error, Some(&arrival.owner)) {
                 true => {}
                 false => return Err(error),
             },
@@ -1031,8 +1031,8 @@ impl Engine {
     }
 
     /// Whether files can be put into the folder where those that are claimed lie.
-    fn may_claim(&self, place: &Owner) -> bool {
-        let folders = self.folders_of(place);
+    fn may_claim(&self, owner: &Owner) -> bool {
+        let folders = self.folders_of(owner);
         folders.is_none_or(|folders| self.fs.may_put_into(&folders.work))
     }
 
@@ -1041,7 +1041,7 @@ impl Engine {
         if claim.is_cut() {
             self.remember_long_name(claim)?;
         }
-        let Some(folders) = self.folders_of(&arrival.place) else {
+        let Some(folders) = self.folders_of(&arrival.owner) else {
             return Ok(false);
         };
         let (root, inbox, work) = (&folders.root, &folders.inbox, &folders.work);
@@ -1176,8 +1176,8 @@ fn known_folder(below: Option<&Path>) -> Option<String> {
 }
 
 /// The facility's id, or `desk`.
-pub fn place_name(place: &Owner) -> &str {
-    match place {
+pub fn owner_name(owner: &Owner) -> &str {
+    match owner {
         Owner::Facility(id) => id,
         Owner::Desk => "desk",
         Owner::Documents => "documents",

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::arrivals::{BlockedFolder, Inbox, SweepResult};
 use super::group::Group;
-use super::{Engine, EngineError, place_name};
+use super::{Engine, EngineError, owner_name};
 use crate::journal::{Entry, Move, Owner};
 use crate::model::visible::{in_json, is_hidden};
 use crate::repeats::{self, RepeatedTask};
@@ -35,7 +35,7 @@ pub(super) type Notices = BTreeMap<Owner, BTreeMap<String, Notice>>;
 /// A notice that lies among the receipts, unless the facility removed it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Notice {
-    place: Owner,
+    owner: Owner,
     /// The folder below the inbox, written as moves write paths.
     folder: String,
     reason: String,
@@ -92,7 +92,7 @@ impl Engine {
         let places: Vec<Owner> = self.owner_folders().map(|it| it.owner.clone()).collect();
         let mut failure = None;
         for place in &places {
-            let Some(inbox) = swept.inboxes.get(place_name(place)) else {
+            let Some(inbox) = swept.inboxes.get(owner_name(place)) else {
                 continue;
             };
             if inbox.blocked.is_empty() && !notices.contains_key(place) {
@@ -100,11 +100,11 @@ impl Engine {
             }
             let of_place = notices.entry(place.clone()).or_default();
             match self.tend_notices_of(place, inbox, of_place) {
-                Ok(()) => repeats::over(place_name(place), RepeatedTask::Notices),
+                Ok(()) => repeats::over(owner_name(place), RepeatedTask::Notices),
                 Err(error) if error.is_passing() => {
                     let problem = error.without_path();
                     let problem = format_args!("a notice cannot be written: {problem}");
-                    repeats::failing(place_name(place), RepeatedTask::Notices, problem);
+                    repeats::failing(owner_name(place), RepeatedTask::Notices, problem);
                 }
                 Err(error) => {
                     failure = Some(error);
@@ -119,7 +119,7 @@ impl Engine {
 
     fn tend_notices_of(
         &mut self,
-        place: &Owner,
+        owner: &Owner,
         inbox: &Inbox,
         known: &mut BTreeMap<String, Notice>,
     ) -> Result<(), EngineError> {
@@ -145,7 +145,7 @@ impl Engine {
             return Ok(());
         }
         self.land()?;
-        let Some(root) = self.root(place).cloned() else {
+        let Some(root) = self.root(owner).cloned() else {
             return Ok(());
         };
         let store = Arc::clone(&self.store);
@@ -159,12 +159,12 @@ impl Engine {
                 let (dir, name) = self.folders.parent(&self.fs, &root, &path)?;
                 self.fs.remove(&dir, name)?;
             }
-            changes.push((keys::notice(place_name(place), &notice.folder), None));
+            changes.push((keys::notice(owner_name(owner), &notice.folder), None));
         }
         let mut written = Vec::new();
         for (folder, it) in new {
-            let content = self.notice(place, folder, it);
-            let from = self.prepare(&mut group, place, content.as_bytes())?;
+            let content = self.notice(owner, folder, it);
+            let from = self.prepare(&mut group, owner, content.as_bytes())?;
             let to = self.names.choose_in(
                 &self.fs,
                 &self.folders,
@@ -173,15 +173,15 @@ impl Engine {
                 &file_name(&it.folder),
             )?;
             let notice = Notice {
-                place: place.clone(),
+                owner: owner.clone(),
                 folder: folder.clone(),
                 reason: it.hindrance.reason().to_owned(),
                 path: claim::to_text(&to),
             };
-            let key = keys::notice(place_name(place), folder);
+            let key = keys::notice(owner_name(owner), folder);
             changes.push((key, Some(to_json(&notice)?)));
             moves.push(Move {
-                place: place.clone(),
+                place: owner.clone(),
                 from,
                 to: notice.path.clone(),
             });
@@ -201,14 +201,14 @@ impl Engine {
         Ok(())
     }
 
-    fn notice(&self, place: &Owner, folder: &str, blocked: &BlockedFolder) -> String {
+    fn notice(&self, owner: &Owner, folder: &str, blocked: &BlockedFolder) -> String {
         let name = match folder.is_empty() {
             true => "The inbox".to_owned(),
             false => format!("The folder {folder}"),
         };
         let hindrance = &blocked.hindrance;
         let notice = json!({
-            "facility": place_name(place),
+            "facility": owner_name(owner),
             "folder": folder,
             "reason": hindrance.reason(),
             "message": format!("{name} {}.", hindrance.sentence()),
@@ -224,7 +224,7 @@ fn read(store: &dyn Store) -> Result<Notices, EngineError> {
     let mut notices = Notices::new();
     store.scan(keys::NOTICES, &mut |_, value| {
         if let Ok(notice) = serde_json::from_slice::<Notice>(value) {
-            let of_place = notices.entry(notice.place.clone()).or_default();
+            let of_place = notices.entry(notice.owner.clone()).or_default();
             of_place.insert(notice.folder.clone(), notice);
         }
         true

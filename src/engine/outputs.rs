@@ -15,7 +15,7 @@ use super::files::Ending;
 use super::group::Group;
 use super::receipt::{self, MessageReply, ReceiptContext};
 use super::refused::RefusalRecorder;
-use super::{ClaimedFile, Engine, EngineError, place_name};
+use super::{ClaimedFile, Engine, EngineError, owner_name};
 use crate::config::Acks;
 use crate::intake::route::MessageDescription;
 use crate::journal::Owner;
@@ -182,8 +182,8 @@ impl Engine {
         ending: &mut Ending,
     ) -> Result<Vec<KeyChange>, EngineError> {
         let (parts, named, now) = (source.parts, source.named, source.now);
-        let place = &source.claimed.place;
-        let facility = place_name(place);
+        let place = &source.claimed.owner;
+        let facility = owner_name(place);
         let store = std::sync::Arc::clone(&self.store);
         let all_refused = parts.are_refused();
         let mut sidecar = Output::default();
@@ -288,8 +288,8 @@ enum ReceiptFormat {
 }
 
 impl ReceiptFormat {
-    fn of(engine: &Engine, telling: &OutputSource<'_>) -> Self {
-        let place = &telling.claimed.place;
+    fn of(engine: &Engine, source: &OutputSource<'_>) -> Self {
+        let place = &source.claimed.owner;
         // The command line waits for the desk's receipts.
         let acks = match place {
             Owner::Desk => Acks::Each,
@@ -300,9 +300,9 @@ impl ReceiptFormat {
             _ => None,
         };
         let zone = facility.map_or(Tz::UTC, |facility| facility.timezone);
-        let now = telling.now;
-        let control_id = telling.claimed.claim.order.to_string();
-        match (acks, telling.is_hl7) {
+        let now = source.now;
+        let control_id = source.claimed.claim.order.to_string();
+        match (acks, source.is_hl7) {
             (Acks::Off, _) => ReceiptFormat::None,
             (_, false) => ReceiptFormat::Outcome {
                 issues: 0,
@@ -327,7 +327,7 @@ impl ReceiptFormat {
         &mut self,
         engine: &mut Engine,
         group: &mut Group<'_>,
-        place: &Owner,
+        owner: &Owner,
         index: usize,
         reply: &MessageReply,
     ) -> Result<(), EngineError> {
@@ -348,7 +348,7 @@ impl ReceiptFormat {
                 output,
             } => {
                 if let Some(text) = acknowledge(*zone, *now, control_id) {
-                    output.write(engine, group, place, &text)?;
+                    output.write(engine, group, owner, &text)?;
                 }
             }
             ReceiptFormat::OfGroup {
@@ -365,7 +365,7 @@ impl ReceiptFormat {
                     };
                     *issues += 1;
                     let text = format!("{before}{issue}");
-                    output.write(engine, group, place, &in_json(&text))?;
+                    output.write(engine, group, owner, &in_json(&text))?;
                 }
             }
         }
@@ -376,7 +376,7 @@ impl ReceiptFormat {
         self,
         engine: &mut Engine,
         group: &mut Group<'_>,
-        place: &Owner,
+        owner: &Owner,
         named: &NumberedName,
         ending: &mut Ending,
     ) -> Result<(), EngineError> {
@@ -385,14 +385,14 @@ impl ReceiptFormat {
             ReceiptFormat::Hl7 { output, .. } => (output, destinations::RECEIPT),
             ReceiptFormat::OfGroup { text, .. } => {
                 if !text.is_empty() {
-                    group.receipts.push((place.clone(), text));
+                    group.receipts.push((owner.clone(), text));
                 }
                 return Ok(());
             }
             ReceiptFormat::Outcome { mut output, .. } => {
                 let kind = Value::from("OperationOutcome");
                 let end = format!("\n  ],\n  \"resourceType\": {kind}\n}}\n");
-                output.write(engine, group, place, &end)?;
+                output.write(engine, group, owner, &end)?;
                 (output, destinations::OUTCOME)
             }
         };
@@ -412,11 +412,11 @@ impl Output {
         &mut self,
         engine: &mut Engine,
         group: &mut Group<'_>,
-        place: &Owner,
+        owner: &Owner,
         text: &str,
     ) -> Result<(), EngineError> {
         if self.0.is_none() {
-            let (dir, name, path) = engine.prepared_file(group, place)?;
+            let (dir, name, path) = engine.prepared_file(group, owner)?;
             self.0 = Some((BufWriter::new(engine.fs.create(&dir, &name)?), path));
         }
         match &mut self.0 {

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-use super::place_name;
+use super::owner_name;
 use crate::journal::{Counters, Owner};
 use crate::spool::fs::{Dir, Fs, FsError};
 
@@ -140,16 +140,16 @@ impl WorkWitness {
     }
 
     /// Tells these numbers in the folder of this place. What leaves it leaves also where this cannot be told.
-    pub fn advance(&mut self, fs: &Fs, place: &Owner, root: &Dir, counters: Counters) {
+    pub fn advance(&mut self, fs: &Fs, owner: &Owner, root: &Dir, counters: Counters) {
         let name = name_of(counters, Some(&self.journal));
-        if self.names.get(place) == Some(&name) {
+        if self.names.get(owner) == Some(&name) {
             return;
         }
         let told = fs.open_dir(root, Path::new("work")).and_then(|work| {
             // Where the folder is another one than before, the name is not there.
             let is_renamed = self
                 .names
-                .get(place)
+                .get(owner)
                 .is_some_and(|before| fs.rename(&work, before, &work, &name).is_ok());
             match is_renamed {
                 true => Ok(()),
@@ -157,10 +157,10 @@ impl WorkWitness {
             }
         });
         match told {
-            Ok(()) => drop(self.names.insert(place.clone(), name)),
+            Ok(()) => drop(self.names.insert(owner.clone(), name)),
             Err(error) if !std::mem::replace(&mut self.is_failure_logged, true) => log::error!(
                 "that batches of {} leave cannot be told beside the journal: {error}",
-                place_name(place)
+                owner_name(owner)
             ),
             Err(_) => {}
         }

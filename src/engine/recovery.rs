@@ -572,7 +572,7 @@ impl Engine {
         found.retain(|claimed| {
             let path = claimed.path_in_work();
             !in_hand.contains(&claimed.claim.key())
-                && !to_be_moved.contains(&(&claimed.place, path.as_str()))
+                && !to_be_moved.contains(&(&claimed.owner, path.as_str()))
         });
         found.sort_by_key(|claimed| claimed.claim.order);
         for claimed in &mut found {
@@ -587,7 +587,7 @@ impl Engine {
         }
         // A PDF of the desk is claimed by the command that names it, and found by it again.
         found.retain(|claimed| {
-            claimed.place != Owner::Desk || crate::intake::desk::is_command(&claimed.claim.received)
+            claimed.owner != Owner::Desk || crate::intake::desk::is_command(&claimed.claim.received)
         });
         match self.was_clean {
             true => self.waiting.extend(found),
@@ -601,7 +601,7 @@ impl Engine {
         self.committer
             .moves()
             .iter()
-            .any(|(_, ordered)| ordered.place == claimed.place && ordered.from == path)
+            .any(|(_, ordered)| ordered.place == claimed.owner && ordered.from == path)
     }
 
     /// Removes output that was prepared for a group which never counted; what stays is removed at the next start.
@@ -645,7 +645,7 @@ impl Engine {
                 self.suspects.append(&mut suspects);
                 return Err(EngineError::Stopped);
             }
-            let taken = match self.must_wait(&found.place) {
+            let taken = match self.must_wait(&found.owner) {
                 true => {
                     self.suspects.push_back(found);
                     continue;
@@ -655,7 +655,7 @@ impl Engine {
             match taken {
                 // One that grew is in hand still.
                 Ok(()) | Err(EngineError::Grown) => {}
-                Err(error) if self.hold_place(&error, Some(&found.place)) => {}
+                Err(error) if self.hold_owner(&error, Some(&found.owner)) => {}
                 Err(error) => {
                     self.suspects.append(&mut suspects);
                     return Err(error);
@@ -667,7 +667,7 @@ impl Engine {
 
     /// After an error of the disk it is in hand still.
     fn take_suspect(&mut self, found: &ClaimedFile) -> Result<(), EngineError> {
-        let Some(folders) = self.folders_of(&found.place) else {
+        let Some(folders) = self.folders_of(&found.owner) else {
             return Ok(());
         };
         let suspect = ClaimedFile {

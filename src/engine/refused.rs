@@ -17,7 +17,7 @@ use walkdir::WalkDir;
 
 use super::group::Group;
 use super::receipt::{self, RefusedMessage};
-use super::{Engine, EngineError, place_name};
+use super::{Engine, EngineError, owner_name};
 use crate::journal::{self, Closing, Entry, MessageRecord, Move, Owner};
 use crate::model::calendar;
 use crate::model::refused::{DiscardedFile, LaterMessage, RefusalSubject, Refusals, RefusedFile};
@@ -123,7 +123,7 @@ impl Engine {
         let mut records: Vec<(Owner, RefusedFile)> = Vec::new();
         for ((place, _), record) in former.in_error {
             let path = Path::new(ERROR).join(claim::from_text(&record.file));
-            if !self.is_gone(place_name(&place), &path)? {
+            if !self.is_gone(owner_name(&place), &path)? {
                 records.push((place, record));
             }
         }
@@ -132,7 +132,7 @@ impl Engine {
             let mut group = Group::new(&*store);
             let mut changes = Vec::new();
             for (place, record) in some {
-                let mut one = RefusalRecorder::of(place_name(place), record.sequence);
+                let mut one = RefusalRecorder::of(owner_name(place), record.sequence);
                 one.put(&mut group.view, record)?;
                 changes.extend(one.finish(&mut group.view)?);
             }
@@ -191,7 +191,7 @@ pub(super) fn forget_moved(
     let mut changes = Vec::new();
     for ordered in moves {
         if let Some(file) = below_error(&ordered.from) {
-            let owner = place_name(&ordered.place);
+            let owner = owner_name(&ordered.place);
             changes.extend(forget(view, owner, &[file.to_owned()])?);
         }
     }
@@ -207,7 +207,7 @@ pub(super) fn discard_moved(
 ) -> Result<Vec<KeyChange>, ViewError> {
     let mut changes = Vec::new();
     for ordered in moves {
-        let owner = place_name(&ordered.place);
+        let owner = owner_name(&ordered.place);
         let Some(file) = below_error(&ordered.from) else {
             continue;
         };
@@ -486,10 +486,10 @@ impl RefusalHistory {
         }
     }
 
-    fn add(&mut self, sequence: u64, place: &Owner, file: &str, sidecar: &Value) {
+    fn add(&mut self, sequence: u64, owner: &Owner, file: &str, sidecar: &Value) {
         let record = RefusedFile::new(file.to_owned(), sequence, sidecar);
         self.in_error
-            .insert((place.clone(), file.to_owned()), record);
+            .insert((owner.clone(), file.to_owned()), record);
     }
 }
 
@@ -506,7 +506,7 @@ mod tests {
     fn arrive(engine: &mut Engine, dir: &Path, name: &str, content: &str) {
         std::fs::write(dir.join("inbox").join(name), content).unwrap();
         let arrival = Arrival {
-            place: Owner::Facility("demo".to_owned()),
+            owner: Owner::Facility("demo".to_owned()),
             path: name.into(),
         };
         engine.take_in(vec![arrival]).unwrap();
@@ -550,7 +550,7 @@ mod tests {
         let retry = r#"{"command":"retry","files":["facilities/demo/error/retried.hl7"]}"#;
         std::fs::write(desk.join("inbox/r.json"), retry).unwrap();
         let arrival = Arrival {
-            place: Owner::Desk,
+            owner: Owner::Desk,
             path: "r.json".into(),
         };
         engine.take_in(vec![arrival]).unwrap();
@@ -615,7 +615,7 @@ mod tests {
         let discard = format!(r#"{{"command":"discard","files":{files},"why":"x"}}"#);
         std::fs::write(desk.join("inbox/d.json"), discard).unwrap();
         let arrival = Arrival {
-            place: Owner::Desk,
+            owner: Owner::Desk,
             path: "d.json".into(),
         };
         engine.take_in(vec![arrival]).unwrap();

@@ -26,7 +26,7 @@ pub(super) enum RefusedFileTarget {
 
 /// A refused file that is there.
 struct FileInError {
-    place: Owner,
+    owner: Owner,
     root: Dir,
     /// Its path below `error/`.
     below: PathBuf,
@@ -65,11 +65,11 @@ impl Engine {
                 ))));
             };
             let from = claim::to_text(&refused.path());
-            let place_and_name = (refused.place.clone(), from.clone());
+            let place_and_name = (refused.owner.clone(), from.clone());
             if retried.contains(&place_and_name) {
                 continue;
             }
-            if group.moves_away(&refused.place, &from) || open.contains(&place_and_name) {
+            if group.moves_away(&refused.owner, &from) || open.contains(&place_and_name) {
                 return Ok(Err(bad(format!(
                     "The file {file} is on its way out of error already: a command before this one retries or discards it."
                 ))));
@@ -85,7 +85,7 @@ impl Engine {
             };
             retried.insert(place_and_name);
             moves.push(Move {
-                place: refused.place.clone(),
+                place: refused.owner.clone(),
                 from,
                 to: claim::to_text(&to),
             });
@@ -104,7 +104,7 @@ impl Engine {
                 let to =
                     names.choose_in(&self.fs, &self.folders, &refused.root, &done, &sidecar)?;
                 moves.push(Move {
-                    place: refused.place,
+                    place: refused.owner,
                     from: claim::to_text(&path),
                     to: claim::to_text(&to),
                 });
@@ -115,7 +115,7 @@ impl Engine {
 
     /// A free name for a refused file in `done/`.
     fn way_to_done(&mut self, refused: &FileInError) -> Result<PathBuf, EngineError> {
-        let day = self.day(&refused.place, self.now());
+        let day = self.day(&refused.owner, self.now());
         let above = refused.below.parent().unwrap_or(Path::new(""));
         let folder = Path::new("done").join(day).join(above);
         let name = refused.below.file_name().unwrap_or_default();
@@ -155,7 +155,7 @@ impl Engine {
                     continue;
                 };
                 let named = FileInError {
-                    place: folders.owner.clone(),
+                    owner: folders.owner.clone(),
                     root: folders.root.clone(),
                     below: below.to_owned(),
                 };
@@ -191,7 +191,7 @@ impl Engine {
             return Ok(None);
         };
         let beside = |name: &OsStr| FileInError {
-            place: named.place.clone(),
+            owner: named.owner.clone(),
             root: named.root.clone(),
             below: named.below.with_file_name(name),
         };

@@ -16,11 +16,11 @@ impl Engine {
     /// (`is_authorised`) may carry another's, for instance in the wrong folder.
     pub(super) fn without_keys<T: Serialize + DeserializeOwned>(
         &self,
-        place: &Owner,
+        owner: &Owner,
         is_authorised: bool,
         content: T,
     ) -> T {
-        let own = |id: &str| matches!(place, Owner::Facility(own) if own == id);
+        let own = |id: &str| matches!(owner, Owner::Facility(own) if own == id);
         let facilities = self.config.facilities.iter();
         let of_others = !is_authorised
             || !facilities

@@ -73,8 +73,8 @@ impl Turns {
     }
 
     /// A file of this place is about to be read.
-    pub fn begin_file(&mut self, place: &Owner, now: Instant) {
-        let is_shared = *place != Owner::Desk && self.others_send(place, now);
+    pub fn begin_file(&mut self, owner: &Owner, now: Instant) {
+        let is_shared = *owner != Owner::Desk && self.others_send(owner, now);
         let length = self.length.map(|length| match is_shared {
             true => length / OTHERS_SHARE,
             false => length,
@@ -103,7 +103,7 @@ impl Turns {
     }
 
     /// The file in hand was taken, or gave way: if that took longer than a turn, its place rests.
-    pub fn end_file(&mut self, place: &Owner, now: Instant) {
+    pub fn end_file(&mut self, owner: &Owner, now: Instant) {
         let Some(file) = self.file.take() else {
             return;
         };
@@ -116,42 +116,42 @@ impl Turns {
             _ => length,
         };
         if file.is_over || took >= long {
-            let rest = match self.others_send(place, now) {
-                true if *place == Owner::Desk => took.saturating_mul(REST_OF_DESK),
+            let rest = match self.others_send(owner, now) {
+                true if *owner == Owner::Desk => took.saturating_mul(REST_OF_DESK),
                 true => took.saturating_mul(REST),
                 false => Duration::ZERO,
             };
             self.resting
-                .insert(place.clone(), now + rest.min(LONGEST_REST));
+                .insert(owner.clone(), now + rest.min(LONGEST_REST));
         }
-        match self.taken.get_mut(place) {
+        match self.taken.get_mut(owner) {
             Some(taken) => *taken = now,
             None => {
-                self.taken.insert(place.clone(), now);
+                self.taken.insert(owner.clone(), now);
             }
         }
     }
 
     /// Has a place rest until then, or until [`Turns::end_rest`].
-    pub fn rest(&mut self, place: &Owner, until: Instant) {
-        self.resting.insert(place.clone(), until);
+    pub fn rest(&mut self, owner: &Owner, until: Instant) {
+        self.resting.insert(owner.clone(), until);
     }
 
     /// Has a place go on with the next call.
-    pub fn end_rest(&mut self, place: &Owner, now: Instant) {
-        if let Some(until) = self.resting.get_mut(place) {
+    pub fn end_rest(&mut self, owner: &Owner, now: Instant) {
+        if let Some(until) = self.resting.get_mut(owner) {
             *until = now.min(*until);
         }
     }
 
-    fn others_send(&self, place: &Owner, now: Instant) -> bool {
-        let mut others = self.taken.iter().filter(|(other, _)| *other != place);
+    fn others_send(&self, owner: &Owner, now: Instant) -> bool {
+        let mut others = self.taken.iter().filter(|(other, _)| *other != owner);
         others.any(|(_, taken)| now.saturating_duration_since(*taken) < RECENT)
     }
 
     /// Whether files of this place wait at present.
-    pub fn waits(&self, place: &Owner) -> bool {
-        self.resting.contains_key(place) || self.late.contains(place)
+    pub fn waits(&self, owner: &Owner) -> bool {
+        self.resting.contains_key(owner) || self.late.contains(owner)
     }
 
     /// The places that rest, and until when.
@@ -222,7 +222,7 @@ mod tests {
 
     fn arrivals<const N: usize>(names: [&str; N]) -> Vec<Arrival> {
         let arrival = |name: &str| Arrival {
-            place: facility(),
+            owner: facility(),
             path: name.into(),
         };
         names.map(arrival).to_vec()

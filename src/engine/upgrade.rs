@@ -145,14 +145,14 @@ mod tests {
         let cda = include_str!("../../fixtures/cda/meeting.xml");
         std::fs::write(inbox.join("meeting.xml"), cda).unwrap();
         let arrival = Arrival {
-            place: Owner::Facility("demo".to_owned()),
+            owner: Owner::Facility("demo".to_owned()),
             path: "meeting.xml".into(),
         };
         let list = "id,label,date,start,pathway_id,family_id,lead_rpps,lead_family,lead_given,state\n\
                     S-1,RCP,2031-04-08,17:00,PATHWAY-1,,,,,planned\n";
         std::fs::write(config.spool.join("desk/inbox/s.csv"), list).unwrap();
         let of_desk = Arrival {
-            place: Owner::Desk,
+            owner: Owner::Desk,
             path: "s.csv".into(),
         };
         engine.take_in(vec![of_desk, arrival]).unwrap();

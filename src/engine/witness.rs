@@ -504,7 +504,7 @@ fn acknowledged(
         let Some(root) = root else {
             return Ok(Some(format!(
                 "the folder of {}, which would tell whether its files were moved for it, cannot be opened",
-                super::place_name(&ordered.place)
+                super::owner_name(&ordered.place)
             )));
         };
         if !folders.exists(fs, root, &claim::from_text(&ordered.from))? {

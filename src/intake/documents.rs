@@ -74,10 +74,7 @@ pub fn decide<'m>(
         );
         return Err(refusal.at(one_too_many.obx.position()).into());
     }
-    let DocumentParts {
-        joined,
-        warnings: doubts,
-    } = join_parts(&mut sent)?;
+    let DocumentParts { joined, warnings } = join_parts(&mut sent)?;
     let mut flow = DocumentFlow {
         message,
         sent: &sent,
@@ -103,7 +100,7 @@ pub fn decide<'m>(
         firsts: RefCell::default(),
         trail,
     };
-    flow.decision.warnings.extend(doubts);
+    flow.decision.warnings.extend(warnings);
     for (number, sent) in sent.iter().enumerate() {
         let verdict = flow.take(sent, number)?;
         flow.decision.verdict = more_important(flow.decision.verdict, verdict);

@@ -163,18 +163,18 @@ fn put_marker(fs: &Fs, dir: &Dir, text: &str) -> Result<(), FsError> {
 
 impl OwnerFolders {
     /// Opens a facility's or the desk's folder, making the folders below it that are absent, and locks it.
-    pub fn open(fs: &Fs, place: Owner, root: Dir) -> Result<Self, FolderError> {
+    pub fn open(fs: &Fs, owner: Owner, root: Dir) -> Result<Self, FolderError> {
         let make = |name: &str| fs.make_dir(&root, Path::new(name));
         let work = make("work")?;
         let lock = lock(fs, &work)?;
         make("done")?;
         make("error")?;
         make("outbox/acks")?;
-        if matches!(place, Owner::Facility(_)) {
+        if matches!(owner, Owner::Facility(_)) {
             make("outbox/reports")?;
         }
         Ok(Self {
-            owner: place,
+            owner,
             inbox: make("inbox")?,
             work,
             root,

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Config;
 use crate::engine::arrivals::{BlockedFolder, Inbox, SweepResult};
-use crate::engine::{Counts, Engine, FreeSpace, Hold, HoldScope, OpenMove, Totals, place_name};
+use crate::engine::{Counts, Engine, FreeSpace, Hold, HoldScope, OpenMove, Totals, owner_name};
 use crate::listing::errors;
 use crate::model::outcome::Reason;
 use crate::model::session::{Session, SessionState};
@@ -108,7 +108,7 @@ impl Figures {
 fn holds_by_place(engine: &Engine) -> BTreeMap<String, Vec<Hold>> {
     let mut by_place: BTreeMap<String, Vec<Hold>> = BTreeMap::new();
     for (place, hold) in engine.holds() {
-        let of_place = by_place.entry(place_name(&place).to_owned());
+        let of_place = by_place.entry(owner_name(&place).to_owned());
         of_place.or_default().push(hold);
     }
     for of_place in by_place.values_mut() {
@@ -497,7 +497,7 @@ mod tests {
                        PID|||1^^^^PI||MARTIN^JEANNE^^^^^L||19501104|F|||||061^PRN^CP\rAIL|1||^^^P\rAIP|1||10100094977\r";
         std::fs::write(dir.join("inbox/DURAND.hl7"), refused).unwrap();
         let arrival = Arrival {
-            place: Owner::Facility("demo".to_owned()),
+            owner: Owner::Facility("demo".to_owned()),
             path: "DURAND.hl7".into(),
         };
         engine.take_in(vec![arrival]).unwrap();

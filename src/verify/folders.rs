@@ -339,21 +339,21 @@ impl FolderCheck {
     fn check_pending(
         &self,
         fs: &Fs,
-        place: &Owner,
+        owner: &Owner,
         pending: &BTreeMap<&str, &str>,
         findings: &mut Findings,
     ) -> Result<(), FsError> {
-        let Some(root) = self.roots.get(place) else {
+        let Some(root) = self.roots.get(owner) else {
             return Ok(());
         };
         let folders = destinations::OpenFolders::default();
         for (to, from) in pending {
             let is_there = |path: &str| folders.exists(fs, root, &claim::from_text(path));
             if is_there(from)? {
-                let what = format!("{}: {to} is still to be moved into place", name(place));
+                let what = format!("{}: {to} is still to be moved into place", name(owner));
                 findings.note(CheckTopic::Folders, what);
             } else if !is_there(to)? && (is_below(to, DONE) || is_below(to, ERROR)) {
-                let what = format!("{}: {to} is missing", name(place));
+                let what = format!("{}: {to} is missing", name(owner));
                 findings.differs(CheckTopic::Folders, what);
             }
         }
@@ -404,6 +404,6 @@ fn day_of(path: &str) -> Option<NaiveDate> {
     parse_day(day)
 }
 
-fn name(place: &Owner) -> &str {
-    crate::engine::place_name(place)
+fn name(owner: &Owner) -> &str {
+    crate::engine::owner_name(owner)
 }

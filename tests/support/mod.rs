@@ -204,7 +204,7 @@ pub fn take_all(engine: &mut Engine) -> Result<Totals, EngineError> {
             });
         }
         arrivals.extend(paths.into_iter().map(|path| Arrival {
-            place: folders.owner.clone(),
+            owner: folders.owner.clone(),
             path,
         }));
     }
