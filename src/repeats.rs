@@ -90,8 +90,8 @@ impl RepeatedTask {
 /// Logs that this fails, unless the same was said lately.
 pub fn failing(place: &str, trying: RepeatedTask, problem: impl Display) {
     ANY.store(true, Ordering::Relaxed);
-    let said = with(|said| said.failing(place, trying, problem.to_string(), Instant::now()));
-    if let Some(line) = said {
+    let log = with(|said| said.failing(place, trying, problem.to_string(), Instant::now()));
+    if let Some(line) = log {
         log::error!("{line}");
     }
 }

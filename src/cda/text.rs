@@ -207,7 +207,7 @@ impl XmlEncoding {
 mod tests {
     use super::*;
 
-    fn told(bytes: &[u8]) -> (String, Vec<String>) {
+    fn decode_all(bytes: &[u8]) -> (String, Vec<String>) {
         let decoded = decode(bytes).unwrap();
         let warnings = decoded.warnings.iter().map(|doubt| {
             let place = doubt.place.as_ref().map(|place| &*place.shown);
@@ -226,19 +226,22 @@ mod tests {
             ("<a>l&#x92;avis\u{92}</a>", Some(5)),
             ("<a>\u{a0}«é» &#233; &#x2019; &#13; & &#</a>", None),
         ] {
-            let (read, warnings) = told(text.as_bytes());
+            let (read, warnings) = decode_all(text.as_bytes());
             assert_eq!(read, text);
             assert_eq!(warnings, column.map(expected).unwrap_or_default(), "{text}");
             let units = std::iter::once(0xfeff).chain(text.encode_utf16());
             let wide: Vec<u8> = units.flat_map(u16::to_le_bytes).collect();
-            assert_eq!(told(&wide).1, column.map(expected).unwrap_or_default());
+            assert_eq!(
+                decode_all(&wide).1,
+                column.map(expected).unwrap_or_default()
+            );
         }
         let mixed = [
             &b"<?xml version='1.0' encoding='ISO-8859-1'?><a>\xe9<b>l"[..],
             "\u{92}".as_bytes(),
             b"a</b></a>",
         ];
-        let (_, warnings) = told(&mixed.concat());
+        let (_, warnings) = decode_all(&mixed.concat());
         assert_eq!(
             warnings,
             [
@@ -270,7 +273,7 @@ mod tests {
                         true => "Benoit",
                         false => "Benoît",
                     };
-                    let (text, warnings) = told(&bytes);
+                    let (text, warnings) = decode_all(&bytes);
                     let expected = format!("{head}{}\">\n{}</a>", plain(one), plain(other));
                     assert_eq!(text, expected);
                     let differs = |value: &[u8], is: bool| !value.is_ascii() && is != is_utf8;
@@ -307,7 +310,7 @@ mod tests {
             ),
             (format!("\u{feff}{}", with("utf-8")).into_bytes(), None),
         ] {
-            let (text, warnings) = told(&bytes);
+            let (text, warnings) = decode_all(&bytes);
             assert!(text.ends_with("<a>é</a>"));
             let expected = expected.map(|code| format!("{code} {start}"));
             assert_eq!(warnings, Vec::from_iter(expected), "{text}");
@@ -322,14 +325,14 @@ mod tests {
             ("windows-1252", 0x8c, 'Œ', None),
         ] {
             let head = format!("<?xml version='1.0' encoding='{label}'?>\n<a>C");
-            let (text, warnings) = told(&[head.as_bytes(), &[byte], b"ur</a>"].concat());
+            let (text, warnings) = decode_all(&[head.as_bytes(), &[byte], b"ur</a>"].concat());
             assert!(text.ends_with(&format!("<a>C{read}ur</a>")), "{text}");
             let column = if read == '\u{81}' { 5 } else { 4 };
             let expected = expected.map(|code| format!("{code} line 2, column {column}"));
             assert_eq!(warnings, Vec::from_iter(expected), "{label} {byte:x}");
         }
         let control = b"<?xml version='1.0' encoding='ISO-8859-15'?><a>l\x92avis</a>";
-        let (text, warnings) = told(control);
+        let (text, warnings) = decode_all(control);
         assert!(text.ends_with("<a>l\u{92}avis</a>"));
         assert_eq!(warnings, ["charset-control line 1, column 49"]);
         assert!(decode(&[&wide("<a/>")[..], b"\0"].concat()).is_err());

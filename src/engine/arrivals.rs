@@ -276,7 +276,7 @@ impl Engine {
         swept: &mut SweepResult,
     ) {
         let settle = self.config.intake.settle;
-        let place = &folders.owner;
+        let owner = &folders.owner;
         let seen = sweep(folders, &self.config.intake.ignore);
         let is_clock_steady = !arrivals
             .clock
@@ -286,19 +286,19 @@ impl Engine {
         let now = self.fs.clock().wall();
         let wall =
             i128::from(now.timestamp()) * 1_000_000_000 + i128::from(now.timestamp_subsec_nanos());
-        let settling = arrivals.settling(place);
+        let settling = arrivals.settling(owner);
         let were_newer = settling.newer_than_clock() > 0;
         let ready = settling.ready(&seen, settle, local, wall);
         let newer_than_clock = settling.newer_than_clock();
         if newer_than_clock > 0 && !were_newer {
             log::warn!(
                 "{}: {newer_than_clock} file(s) newer than our clock wait until they stay the same for intake.settle: look at the clock of their sender, and at that of this machine",
-                owner_name(place),
+                owner_name(owner),
             );
         }
         let unsettled = seen.files.len() - ready.len();
         let next = settling.next();
-        unclaimed.look_again(place, &seen.files);
+        unclaimed.look_again(owner, &seen.files);
         let Sweep {
             files,
             strange,
@@ -310,10 +310,10 @@ impl Engine {
             .map(|it| it.folder.clone())
             .collect();
         let known: BTreeSet<PathBuf> = blocked.iter().map(|it| it.folder.clone()).collect();
-        let more = unclaimed.of(place);
+        let more = unclaimed.of(owner);
         blocked.extend(more.filter(|it| !known.contains(&it.folder)));
         // At the desk, anything else is claimed by the command that names it.
-        let is_taken = |found: &&InboxFile| *place != Owner::Desk || is_command(&found.path);
+        let is_taken = |found: &&InboxFile| *owner != Owner::Desk || is_command(&found.path);
         let can_move =
             |found: &&InboxFile| shut.is_empty() || !shut.contains(folder_of(&found.path));
         let backlog = files.iter().filter(is_taken).count();
@@ -324,17 +324,17 @@ impl Engine {
             unsettled,
             next,
             newer_than_clock,
-            stuck: (stuck.count() + unclaimed.stuck(place, &files)).min(backlog),
+            stuck: (stuck.count() + unclaimed.stuck(owner, &files)).min(backlog),
             strange: strange.len(),
-            blocked: arrivals.blocked(place, blocked, settle),
-            claimed: self.claimed.get(place).copied().unwrap_or_default(),
+            blocked: arrivals.blocked(owner, blocked, settle),
+            claimed: self.claimed.get(owner).copied().unwrap_or_default(),
         };
         let ready = ready.iter().filter(is_taken).filter(can_move);
         swept.ready.extend(ready.map(|found| Arrival {
-            owner: place.clone(),
+            owner: owner.clone(),
             path: found.path.clone(),
         }));
-        swept.inboxes.insert(owner_name(place).to_owned(), inbox);
+        swept.inboxes.insert(owner_name(owner).to_owned(), inbox);
     }
 
     /// How many files wait in this inbox by now: those that the sweep saw without those that were claimed since.

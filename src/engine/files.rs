@@ -219,9 +219,9 @@ impl Engine {
             ),
             Err(refusal) => Err(refusal.into()),
         };
-        let told = self.record_outcome(group, claimed, 1, described, decided, now)?;
+        let reply = self.record_outcome(group, claimed, 1, described, decided, now)?;
         let finished = FileResult {
-            parts: FileProgress::one(told),
+            parts: FileProgress::one(reply),
             messages: vec![bytes],
             is_hl7: false,
             attachments: Vec::new(),
@@ -264,9 +264,9 @@ impl Engine {
         if batch.messages.is_empty() {
             let described = route::describe_envelope(bytes, facility);
             let ignored = Ok(Decision::unchanged(Verdict::Ignored));
-            let told = self.record_outcome(group, claimed, 1, described, ignored, self.now())?;
+            let reply = self.record_outcome(group, claimed, 1, described, ignored, self.now())?;
             let finished = FileResult {
-                parts: FileProgress::one(told),
+                parts: FileProgress::one(reply),
                 messages: vec![file],
                 is_hl7: true,
                 attachments: Vec::new(),
@@ -324,8 +324,8 @@ impl Engine {
                     (MessageDescription::default(), Err(refusal.into()))
                 }
             };
-            let told = self.record_outcome(group, claimed, index + 1, described, decided, now)?;
-            parts.push(told);
+            let reply = self.record_outcome(group, claimed, index + 1, described, decided, now)?;
+            parts.push(reply);
         }
         let as_they_came = batch.messages.iter().map(|it| source.as_it_came(it));
         let as_they_came: Vec<Cow<'_, [u8]>> = as_they_came.collect();
@@ -361,9 +361,9 @@ impl Engine {
         if is_list {
             let described = MessageDescription::named("sessions");
             let decided = desk::decide_sessions(bytes, &group.view, &context);
-            let told = self.record_outcome(group, claimed, 1, described, decided, now)?;
+            let reply = self.record_outcome(group, claimed, 1, described, decided, now)?;
             let finished = FileResult {
-                parts: FileProgress::one(told),
+                parts: FileProgress::one(reply),
                 messages: vec![bytes],
                 is_hl7: false,
                 attachments: Vec::new(),
@@ -385,12 +385,12 @@ impl Engine {
                 }
                 _ => self.decide_command(group, claimed, &mut attachments, &parsed, &context)?,
             };
-            let told = self.record_outcome(group, claimed, index + 1, described, decided, now)?;
-            let refused = told.outcome.refusal().is_some();
+            let reply = self.record_outcome(group, claimed, index + 1, described, decided, now)?;
+            let refused = reply.outcome.refusal().is_some();
             if let Some(attachment) = attachment {
                 attachments.take(attachment, refused);
             }
-            parts.push(told);
+            parts.push(reply);
         }
         let finished = FileResult {
             parts,
@@ -541,13 +541,13 @@ impl Engine {
             entry.changes.extend(since);
         }
         group.counts.count(&claimed.owner, &entry.outcome);
-        let told = MessageReply {
+        let reply = MessageReply {
             described,
             outcome: entry.outcome.clone(),
         };
         group.weigh_changes(&entry.changes);
         group.enter(Entry::Message(Box::new(entry)));
-        Ok(told)
+        Ok(reply)
     }
 
     /// Prepares what a decision asks for. A refusal here leaves nothing behind either.
@@ -734,9 +734,9 @@ impl Engine {
         let now = self.now();
         let is_hl7 = described.is_some();
         let described = described.unwrap_or_default();
-        let told = self.record_outcome(group, claimed, 1, described, Err(refusal.into()), now)?;
+        let reply = self.record_outcome(group, claimed, 1, described, Err(refusal.into()), now)?;
         let finished = FileResult {
-            parts: FileProgress::one(told),
+            parts: FileProgress::one(reply),
             messages: vec![bytes],
             is_hl7,
             attachments: Vec::new(),
@@ -775,10 +775,10 @@ impl Engine {
         claimed: &ClaimedFile,
         finished: FileResult<'_>,
     ) -> Result<(), EngineError> {
-        let place = &claimed.owner;
+        let owner = &claimed.owner;
         let now = self.now();
-        let day = self.day(place, now);
-        let Some(root) = self.root(place).cloned() else {
+        let day = self.day(owner, now);
+        let Some(root) = self.root(owner).cloned() else {
             return Ok(());
         };
         let parts = &finished.parts;
@@ -803,7 +803,7 @@ impl Engine {
             },
         )?;
         let mut ending = Ending {
-            owner: place.clone(),
+            owner: owner.clone(),
             moves: Vec::new(),
         };
         let whole = match all_refused {

@@ -35,6 +35,7 @@ pub(super) type Notices = BTreeMap<Owner, BTreeMap<String, Notice>>;
 /// A notice that lies among the receipts, unless the facility removed it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Notice {
+    #[serde(rename = "place")]
     owner: Owner,
     /// The folder below the inbox, written as moves write paths.
     folder: String,

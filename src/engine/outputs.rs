@@ -50,16 +50,16 @@ impl FileProgress {
             let claim = claimed.claim.key();
             while let Some(part) = read_part(store, &claim, parts.count)? {
                 parts.saved.push(parts.count);
-                part.into_iter().for_each(|told| parts.count_in(&told));
+                part.into_iter().for_each(|reply| parts.count_in(&reply));
             }
         }
         Ok(parts)
     }
 
     /// A file with one outcome.
-    pub fn one(told: MessageReply) -> Self {
+    pub fn one(reply: MessageReply) -> Self {
         let mut parts = Self::default();
-        parts.push(told);
+        parts.push(reply);
         parts
     }
 
@@ -87,16 +87,16 @@ impl FileProgress {
     }
 
     /// Adds what became of the next message.
-    pub fn push(&mut self, mut told: MessageReply) {
-        if let Outcome::Taken { warnings, .. } = &mut told.outcome {
+    pub fn push(&mut self, mut reply: MessageReply) {
+        if let Outcome::Taken { warnings, .. } = &mut reply.outcome {
             warnings.extend(self.warning.take());
         }
-        self.count_in(&told);
-        self.unsaved.push(told);
+        self.count_in(&reply);
+        self.unsaved.push(reply);
     }
 
-    fn count_in(&mut self, told: &MessageReply) {
-        if told.outcome.refusal().is_some() {
+    fn count_in(&mut self, reply: &MessageReply) {
+        if reply.outcome.refusal().is_some() {
             self.refused.push(self.count);
         }
         self.count += 1;
@@ -129,13 +129,13 @@ impl FileProgress {
     ) -> Result<(), EngineError> {
         for first in &self.saved {
             let part = read_part(store, claim, *first)?.unwrap_or_default();
-            for (index, told) in (*first..).zip(&part) {
-                take(index, told)?;
+            for (index, reply) in (*first..).zip(&part) {
+                take(index, reply)?;
             }
         }
         let first = self.count - self.unsaved.len();
-        for (index, told) in (first..).zip(&self.unsaved) {
-            take(index, told)?;
+        for (index, reply) in (first..).zip(&self.unsaved) {
+            take(index, reply)?;
         }
         Ok(())
     }
@@ -182,8 +182,8 @@ impl Engine {
         ending: &mut Ending,
     ) -> Result<Vec<KeyChange>, EngineError> {
         let (parts, named, now) = (source.parts, source.named, source.now);
-        let place = &source.claimed.owner;
-        let facility = owner_name(place);
+        let owner = &source.claimed.owner;
+        let facility = owner_name(owner);
         let store = std::sync::Arc::clone(&self.store);
         let all_refused = parts.are_refused();
         let mut sidecar = Output::default();
@@ -191,28 +191,28 @@ impl Engine {
         let mut refused = RefusalRecorder::of(facility, self.message);
         let mut first: Vec<Value> = Vec::new();
         let mut abouts: Vec<Option<RefusalSubject>> = Vec::new();
-        parts.each(&*store, &source.claimed.claim.key(), |index, told| {
-            answer.add(self, group, place, index, told)?;
-            let Some(refusal) = told.outcome.refusal() else {
+        parts.each(&*store, &source.claimed.claim.key(), |index, reply| {
+            answer.add(self, group, owner, index, reply)?;
+            let Some(refusal) = reply.outcome.refusal() else {
                 return Ok(());
             };
-            let value = receipt::sidecar(&told.described, refusal, facility, now);
+            let value = receipt::sidecar(&reply.described, refusal, facility, now);
             if !all_refused {
                 let number = index + 1;
                 let message = source.messages.get(index).copied().unwrap_or_default();
-                let from = self.prepare(group, place, message)?;
+                let from = self.prepare(group, owner, message)?;
                 let path = named.message(number, "");
                 ending.add(from, &path);
-                let about = about_of(&told.described, refusal).into_iter().collect();
+                let about = about_of(&reply.described, refusal).into_iter().collect();
                 refused.add(&mut group.view, &path, &value, about)?;
                 let text = format!("{value:#}\n");
-                let from = self.prepare(group, place, in_json(&text).as_bytes())?;
+                let from = self.prepare(group, owner, in_json(&text).as_bytes())?;
                 ending.add(from, &named.message(number, destinations::SIDECAR));
                 return Ok(());
             }
             if first.len() < MESSAGES {
                 first.push(value.clone());
-                abouts.push(about_of(&told.described, refusal));
+                abouts.push(about_of(&reply.described, refusal));
             }
             let text = match (index, parts.count()) {
                 (0, 1) => format!("{value:#}\n"),
@@ -224,10 +224,10 @@ impl Engine {
                 }
                 _ => format!(",\n    {value}"),
             };
-            sidecar.write(self, group, place, &in_json(&text))
+            sidecar.write(self, group, owner, &in_json(&text))
         })?;
         if all_refused && parts.count() > 1 {
-            sidecar.write(self, group, place, "\n  ]\n}\n")?;
+            sidecar.write(self, group, owner, "\n  ]\n}\n")?;
         }
         if let Some(from) = sidecar.finish()? {
             ending.add(
@@ -248,7 +248,7 @@ impl Engine {
             let abouts = abouts.unwrap_or_default();
             refused.add(&mut group.view, &path, &whole, abouts)?;
         }
-        answer.finish(self, group, place, named, ending)?;
+        answer.finish(self, group, owner, named, ending)?;
         Ok(refused.finish(&mut group.view)?)
     }
 }
@@ -289,13 +289,13 @@ enum ReceiptFormat {
 
 impl ReceiptFormat {
     fn of(engine: &Engine, source: &OutputSource<'_>) -> Self {
-        let place = &source.claimed.owner;
+        let owner = &source.claimed.owner;
         // The command line waits for the desk's receipts.
-        let acks = match place {
+        let acks = match owner {
             Owner::Desk => Acks::Each,
             _ => engine.config.intake.acks,
         };
-        let facility = match place {
+        let facility = match owner {
             Owner::Facility(id) => engine.facility(id),
             _ => None,
         };

@@ -74,13 +74,13 @@ pub(super) fn witness_names(fs: &Fs, dir: &Dir) -> Result<Vec<WitnessName>, FsEr
 
 /// Has a folder tell this and nothing else.
 fn replace_name(fs: &Fs, dir: &Dir, name: &OsStr) -> Result<(), FsError> {
-    let mut told = witness_names(fs, dir)?;
-    match told.pop() {
+    let mut names = witness_names(fs, dir)?;
+    match names.pop() {
         Some(newest) if newest.name == name => {}
         Some(newest) => fs.rename(dir, &newest.name, dir, name)?,
         None => fs.write_new(dir, name, b"")?,
     }
-    for older in told {
+    for older in names {
         fs.remove(dir, &older.name)?;
     }
     Ok(())

@@ -137,8 +137,8 @@ fn error_segment(
 }
 
 /// What became of a message of a file that is not HL7: the issues of a FHIR R4 `OperationOutcome`.
-pub(super) fn issues(told: &MessageReply) -> Vec<Value> {
-    match &told.outcome {
+pub(super) fn issues(reply: &MessageReply) -> Vec<Value> {
+    match &reply.outcome {
         Outcome::Taken {
             verdict,
             warnings,
@@ -147,7 +147,7 @@ pub(super) fn issues(told: &MessageReply) -> Vec<Value> {
             let mut taken = issue(
                 "information",
                 "informational",
-                told.outcome.word(),
+                reply.outcome.word(),
                 sentence(*verdict),
                 None,
             );

@@ -110,13 +110,13 @@ impl Engine {
         let mut former = RefusalHistory::default();
         if self.message > 0 {
             let journal = &self.spool.journal;
-            let told = journal::check::check(&self.fs, journal, &mut |(counters, entries)| {
+            let check = journal::check::check(&self.fs, journal, &mut |(counters, entries)| {
                 for entry in entries {
                     former.follow(counters.message, entry);
                 }
                 Ok(())
             })?;
-            if told.since.is_some() || told.has_gaps {
+            if check.since.is_some() || check.has_gaps {
                 self.find_unrecorded(&mut former);
             }
         }
@@ -164,7 +164,7 @@ impl Engine {
                 let metadata = entry.metadata().ok();
                 let modified = metadata.and_then(|it| calendar::instant(it.mtime()));
                 let time = modified.unwrap_or_else(|| self.now());
-                let told = json!({
+                let sidecar = json!({
                     "reason": null,
                     "message": "It was refused before the records of the journal begin.",
                     "where": null,
@@ -176,7 +176,7 @@ impl Engine {
                     "time": time.to_rfc3339_opts(SecondsFormat::Secs, true),
                     "next": "The sidecar beside the file says why. Retry the file, or remove both.",
                 });
-                let record = RefusedFile::new(key.1.clone(), 0, &told);
+                let record = RefusedFile::new(key.1.clone(), 0, &sidecar);
                 former.in_error.insert(key, record);
             }
         }
@@ -442,17 +442,17 @@ impl RefusalHistory {
                 facility: &message.facility,
             };
             let sidecar = receipt::sidecar_of(&of, refusal, message.time);
-            let told = self.messages.entry(message.claim.clone()).or_default();
-            told.push((message.number, sidecar));
+            let messages = self.messages.entry(message.claim.clone()).or_default();
+            messages.push((message.number, sidecar));
         }
     }
 
     /// The file comes first among its moves, then each message that was split off, with its sidecar after it.
     fn close(&mut self, sequence: u64, closing: &Closing) {
-        let Some(mut told) = self.messages.remove(&closing.claim) else {
+        let Some(mut messages) = self.messages.remove(&closing.claim) else {
             return;
         };
-        told.sort_by_key(|(number, _)| *number);
+        messages.sort_by_key(|(number, _)| *number);
         let is_of = |ordered: &Move| {
             let from = claim::from_text(&ordered.from);
             let claim = from.file_name().and_then(Claim::parse);
@@ -462,7 +462,7 @@ impl RefusalHistory {
             return;
         };
         if let Some(file) = below_error(&whole.to) {
-            let mut all = told.into_iter().map(|(_, sidecar)| sidecar);
+            let mut all = messages.into_iter().map(|(_, sidecar)| sidecar);
             if let Some(mut sidecar) = all.next() {
                 let others: Vec<Value> = all.collect();
                 if !others.is_empty() {
@@ -473,7 +473,7 @@ impl RefusalHistory {
             }
             return;
         }
-        for (pair, (_, sidecar)) in others.chunks(2).zip(&told) {
+        for (pair, (_, sidecar)) in others.chunks(2).zip(&messages) {
             let Some(ordered) = pair.first() else {
                 break;
             };

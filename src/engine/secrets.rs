@@ -76,14 +76,14 @@ pub(super) fn without_keys_in_header<'b>(config: &Config, message: &'b [u8]) -> 
     }
 }
 
-fn hide<T: Serialize + DeserializeOwned>(keys: &[&ApiKey], told: T) -> T {
-    let Ok(mut value) = serde_json::to_value(&told) else {
-        return told;
+fn hide<T: Serialize + DeserializeOwned>(keys: &[&ApiKey], content: T) -> T {
+    let Ok(mut value) = serde_json::to_value(&content) else {
+        return content;
     };
     match hide_in(keys, &mut value) {
         // A key that is a word of ours, such as a reason, is no secret.
-        true => serde_json::from_value(value).unwrap_or(told),
-        false => told,
+        true => serde_json::from_value(value).unwrap_or(content),
+        false => content,
     }
 }
 

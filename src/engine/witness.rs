@@ -250,16 +250,16 @@ impl Witnesses {
                 Err(error) if error.is_absent() => None,
                 Err(error) => return Err(error),
             };
-            let told = reached::witness_names(fs, store)?;
-            witnesses.reached = told.into_iter().map(|told| told.counters).next_back();
+            let names = reached::witness_names(fs, store)?;
+            witnesses.reached = names.into_iter().map(|told| told.counters).next_back();
         }
         Ok(witnesses)
     }
 
     fn read_left(&mut self, fs: &Fs, root: &Dir) {
         let work = fs.open_dir(root, Path::new("work"));
-        let told = work.and_then(|work| Ok((reached::witness_names(fs, &work)?, work)));
-        if let Ok((told, work)) = told {
+        let names = work.and_then(|work| Ok((reached::witness_names(fs, &work)?, work)));
+        if let Ok((told, work)) = names {
             let told = told.into_iter().filter_map(|it| {
                 let path = work.path().to_owned();
                 Some((path, it.journal?, it.counters))

@@ -14,7 +14,7 @@ pub(super) fn lines(
     row_text: &str,
     cut: &mut Omissions,
 ) -> Vec<String> {
-    let mut told = words(row_text);
+    let mut shown_words = words(row_text);
     let mut lines: FurtherLines = Vec::new();
     // Whom nobody is told of is denied: the others have other numbers then.
     let is_any_denied = further.iter().any(|it| it.negated);
@@ -37,11 +37,11 @@ pub(super) fn lines(
         let is_telling = part.is_time || said.contains(char::is_alphabetic);
         let is_telling = is_telling && part.null_flavor.is_none();
         let own = words(&said);
-        let is_told = is_telling && !part.negated && within(&own, &told);
+        let is_told = is_telling && !part.negated && within(&own, &shown_words);
         if own.is_empty() && !part.negated || is_told {
             continue;
         }
-        told.extend(own);
+        shown_words.extend(own);
         add(&mut lines, part, captioned(part, whose(part)), said);
     }
     let lines = lines.into_iter();
@@ -184,7 +184,7 @@ mod tests {
         }
     }
 
-    fn told(parts: &[FurtherElement], row: &str) -> (String, Vec<String>) {
+    fn lines_of(parts: &[FurtherElement], row: &str) -> (String, Vec<String>) {
         let mut cut = Omissions::default();
         (lines(parts, &[], row, &mut cut).join("\n"), cut.wordless)
     }
@@ -285,7 +285,7 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                told(&parts, row),
+                lines_of(&parts, row),
                 (expected.to_owned(), Vec::new()),
                 "{parts:?}"
             );
@@ -327,7 +327,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_told_is_said_to_be_there_and_counted() {
-        let (said, wordless) = told(&[part("reference", "")], "");
+        let (said, wordless) = lines_of(&[part("reference", "")], "");
         assert_eq!(
             said,
             "Référence : [non affichable, à lire dans le document CDA du dossier]"

@@ -65,11 +65,11 @@ impl FormWriter<'_> {
             shown.title.push_str(" [NON : rubrique niée]");
         }
         let further: Vec<FurtherElement> = further.into_iter().cloned().collect();
-        let mut told = Vec::new();
+        let mut row_texts = Vec::new();
         for statement in &section.statements {
-            self.add(statement, &mut Vec::new(), &mut shown, &mut told);
+            self.add(statement, &mut Vec::new(), &mut shown, &mut row_texts);
         }
-        shown.narrative = row_text::narrative(section, &told, &self.pictures);
+        shown.narrative = row_text::narrative(section, &row_texts, &self.pictures);
         let flavor = section.null_flavor.as_deref().map(absence);
         let people = section.participants.iter().filter_map(participant);
         let absent = section.null_flavors.iter();
@@ -270,18 +270,18 @@ pub(super) fn further_words(concept: &Concept) -> impl Iterator<Item = &str> {
 
 /// What the codes of a statement say besides, where these lines do not.
 fn besides(statement: &Statement, label: &str, lines: &[String]) -> Vec<String> {
-    let mut told = format!("{label}\n{}", lines.join("\n"));
+    let mut shown_text = format!("{label}\n{}", lines.join("\n"));
     let mut beside = Vec::new();
     for concept in &statement.codes {
         let base = concept.role.strip_suffix("/translation");
         let base = base.unwrap_or(&concept.role);
         for said in further_words(concept).filter(|_| base != "value") {
-            if row_text::has_more_words(said, &told) {
+            if row_text::has_more_words(said, &shown_text) {
                 let line = match base {
                     "code" => format!("Intitulé d’origine : {said}"),
                     base => format!("{} : {said}", further::element(base)),
                 };
-                told.push_str(&format!("\n{line}"));
+                shown_text.push_str(&format!("\n{line}"));
                 beside.push(line);
             }
         }
