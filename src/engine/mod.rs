@@ -316,7 +316,7 @@ struct ClaimedFile {
 impl ClaimedFile {
     fn new(owner: Owner, claim: Claim) -> Self {
         Self {
-            owner: owner,
+            owner,
             claim,
             suspect: false,
             may_be_in_parts: false,
