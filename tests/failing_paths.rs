@@ -136,9 +136,9 @@ fn kind(spool: &Path, path: &Path) -> Option<String> {
 
 /// Whose path it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Owner {
+enum PathOwner {
     /// The desk's, or one facility's.
-    Owner(String),
+    One(String),
     /// One document's, and so one place's.
     Document,
     /// Something that nobody's files need.
@@ -147,14 +147,14 @@ enum Owner {
     All,
 }
 
-fn owner(kind: &str) -> Owner {
+fn owner(kind: &str) -> PathOwner {
     let parts: Vec<&str> = kind.split('/').collect();
     match parts.as_slice() {
-        ["facilities", id, ..] => Owner::Owner((*id).to_owned()),
-        ["desk", "sessions", ..] | ["status", ..] => Owner::Nobody,
-        ["desk", ..] => Owner::Owner("desk".to_owned()),
-        ["documents", hash, ..] if !hash.starts_with("p-") => Owner::Document,
-        _ => Owner::All,
+        ["facilities", id, ..] => PathOwner::One((*id).to_owned()),
+        ["desk", "sessions", ..] | ["status", ..] => PathOwner::Nobody,
+        ["desk", ..] => PathOwner::One("desk".to_owned()),
+        ["documents", hash, ..] if !hash.starts_with("p-") => PathOwner::Document,
+        _ => PathOwner::All,
     }
 }
 
@@ -278,7 +278,7 @@ fn fail_always(broken: &str, with_below: bool, (name, code): (&str, i32)) {
         faults.break_where(is_broken, code);
     };
     // A facility's folder may fail when the program starts; without its own folders it does not.
-    let is_of_facility = matches!(&owner, Owner::Owner(place) if place != "desk");
+    let is_of_facility = matches!(&owner, PathOwner::One(place) if place != "desk");
     if is_of_facility {
         break_it();
     }
@@ -297,7 +297,7 @@ fn fail_always(broken: &str, with_below: bool, (name, code): (&str, i32)) {
                 continue;
             };
             if let Err(error) = sweep(running) {
-                assert_eq!(owner, Owner::All, "{what}: it ends: {error}");
+                assert_eq!(owner, PathOwner::All, "{what}: it ends: {error}");
                 engine = None;
             }
         }
@@ -325,17 +325,17 @@ fn fail_always(broken: &str, with_below: bool, (name, code): (&str, i32)) {
     world.assert_verified(&what);
 }
 
-fn assert_others_go_on(world: &World, engine: &Engine, owner: &Owner, what: &str) {
+fn assert_others_go_on(world: &World, engine: &Engine, owner: &PathOwner, what: &str) {
     let waiting = waiting(world);
     let may_wait: BTreeSet<&String> = waiting.keys().collect();
     match owner {
-        Owner::Owner(place) => {
+        PathOwner::One(place) => {
             let others: Vec<_> = may_wait.iter().filter(|it| **it != place).collect();
             assert!(others.is_empty(), "{what}: {waiting:#?}");
         }
-        Owner::Document => assert!(may_wait.len() <= 1, "{what}: {waiting:#?}"),
-        Owner::Nobody => assert!(may_wait.is_empty(), "{what}: {waiting:#?}"),
-        Owner::All => {}
+        PathOwner::Document => assert!(may_wait.len() <= 1, "{what}: {waiting:#?}"),
+        PathOwner::Nobody => assert!(may_wait.is_empty(), "{what}: {waiting:#?}"),
+        PathOwner::All => {}
     }
     let holds = engine.holds();
     let named: BTreeSet<String> = holds

@@ -249,3 +249,16 @@ fn file_name(folder: &Path) -> OsString {
     }
     derived(safe.as_ref(), "", NOTICE)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_notice_is_stored_as_before() {
+        let stored = r#"{"place":"desk","folder":"f","reason":"r","path":"p"}"#;
+        let notice: Notice = serde_json::from_str(stored).unwrap();
+        assert_eq!(notice.owner, Owner::Desk);
+        assert_eq!(serde_json::to_string(&notice).unwrap(), stored);
+    }
+}

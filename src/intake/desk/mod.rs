@@ -246,8 +246,8 @@ keys! {
 
 /// A physician as a command names one.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-// The name that an error of the JSON reader gives to who wrote the command.
-#[serde(rename = "Person", deny_unknown_fields)]
+// The words with which an error names it to who wrote the command stay as they are.
+#[serde(expecting = "struct Person", deny_unknown_fields)]
 pub struct CommandPhysician {
     /// The national number.
     pub rpps: String,
@@ -705,7 +705,16 @@ mod tests {
             ("", "line 1, column 1", "EOF"),
             ("[]", "line 1, column 1", "empty list"),
             ("{\n\"command\": }", "line 2, column 12", "expected value"),
-            ("7", "line 1, column 1", "invalid type"),
+            (
+                "7",
+                "line 1, column 1",
+                "invalid type: integer `7`, expected struct Common",
+            ),
+            (
+                r#"{"command":"schedule","facility":"f","ipp":"1","session":"s","submitter":7}"#,
+                "line 1, column 74",
+                "invalid type: integer `7`, expected struct Person",
+            ),
             ("{}", "line 1, column 2", "missing field `command`"),
             (
                 r#"{"command":"cancel","case":"c"}"#,
