@@ -1,6 +1,6 @@
 //! A40: patients become one (interface.md 3, "Merge"; IHE PAM, "Merge").
 //!
-//! All IPPs of a person lead to the one that the person's things are kept under ([`Person`]). A merge has the side with
+//! All IPPs of a person lead to the one that the person's things are kept under ([`PersonIpps`]). A merge has the side with
 //! fewer IPPs lead to the other and moves only its things, whichever of them survives, so that a chain of merges costs
 //! no more than a star. The pairs of a message are added up before anything is written: one may build on another.
 
@@ -16,7 +16,7 @@ use crate::model::change::{Change, Record, Subject};
 use crate::model::document::{AttachmentPlace, Document};
 use crate::model::identifiers::{CaseId, Ins, Ipp};
 use crate::model::outcome::{Reason, Refusal, Verdict, Warning, WarningCode};
-use crate::model::patient::{Patient, Person};
+use crate::model::patient::{Patient, PersonIpps};
 use crate::model::view::{View, ViewError};
 
 /// Decides on an A40.
@@ -102,7 +102,7 @@ struct Merging<'a, 'm> {
     /// other are kept.
     joined: HashMap<Ipp, Ipp>,
     /// The persons as this message makes them, by where their things are kept.
-    persons: HashMap<Ipp, Person>,
+    persons: HashMap<Ipp, PersonIpps>,
     /// The surviving patients as they are to be.
     patients: BTreeMap<Ipp, Patient>,
     /// Whom this message gives an INS.
@@ -187,7 +187,7 @@ impl Merging<'_, '_> {
         };
         self.concerned.extend([from.clone(), into.clone()]);
         self.joined.insert(from, into.clone());
-        let person = Person {
+        let person = PersonIpps {
             kept_under: into.clone(),
             ipp: stays.ipp,
             ipps,
@@ -197,7 +197,7 @@ impl Merging<'_, '_> {
     }
 
     /// Whom an IPP leads to, with what this message merges.
-    fn person(&self, ipp: &Ipp) -> Result<Person, ViewError> {
+    fn person(&self, ipp: &Ipp) -> Result<PersonIpps, ViewError> {
         let known = self.source.view.person(&self.source.facility.id, ipp)?;
         let person = self.persons.get(self.kept_now(&known.kept_under));
         Ok(person.cloned().unwrap_or(known))
@@ -237,7 +237,7 @@ impl Merging<'_, '_> {
     fn write(mut self, decision: &mut Decision<'_>) -> Result<(), ViewError> {
         let PidContext { view, facility, .. } = self.source;
         let facility = &facility.id;
-        let mut moved: BTreeMap<Ipp, Vec<Person>> = BTreeMap::new();
+        let mut moved: BTreeMap<Ipp, Vec<PersonIpps>> = BTreeMap::new();
         for before in &self.concerned {
             let now = self.kept_now(before);
             if now != before {
@@ -309,7 +309,7 @@ impl Merging<'_, '_> {
     /// document joins the case that it waited for under another IPP.
     fn move_things(
         &self,
-        persons: &[Person],
+        persons: &[PersonIpps],
         now: &Ipp,
         decision: &mut Decision<'_>,
     ) -> Result<(), ViewError> {

@@ -7,7 +7,7 @@ use super::case::Case;
 use super::document::{Document, FormerVersion, UniqueId};
 use super::identifiers::{CaseId, ContentHash, FacilityId, Ipp, NoteId, SessionId};
 use super::note::Note;
-use super::patient::{Patient, Person};
+use super::patient::{Patient, PersonIpps};
 use super::questionnaire::FilledQuestionnaire;
 use super::report::{Batch, Cursor, Report, VersionOfReport};
 use super::session::Session;
@@ -27,7 +27,7 @@ pub enum Record {
         leads_to: Ipp,
     },
     /// Somebody to whom several IPPs lead.
-    Person(FacilityId, Person),
+    Person(FacilityId, PersonIpps),
     /// A case.
     Case(Case),
     /// A session.

@@ -110,7 +110,7 @@ impl Patient {
 /// Cases, notes and documents are kept under one of these IPPs, whichever: a merge moves what the smaller side has, and
 /// a chain of merges moves nothing twice. Who reads them is told the IPP in use.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Person {
+pub struct PersonIpps {
     /// The IPP under which the person's things are kept.
     pub kept_under: Ipp,
     /// The IPP in use: the survivor of all merges.
@@ -119,7 +119,7 @@ pub struct Person {
     pub ipps: u64,
 }
 
-impl Person {
+impl PersonIpps {
     /// Somebody whom no merge concerns.
     pub fn alone(ipp: Ipp) -> Self {
         Self {

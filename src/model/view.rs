@@ -9,7 +9,7 @@ use super::identifiers::{
     CaseId, ContentHash, DocumentId, FacilityId, Ins, Ipp, NetworkId, NoteId, PathwayId, SessionId,
 };
 use super::note::Note;
-use super::patient::{Patient, Person};
+use super::patient::{Patient, PersonIpps};
 use super::questionnaire::FilledQuestionnaire;
 use super::report::{Batch, BatchEntry, Cursor, Report, ReportVersion};
 use super::session::{Session, SessionKey};
@@ -30,7 +30,7 @@ pub trait View {
     /// The patient of this IPP, which must not be one that was merged away (see [`View::survivor`]).
     fn patient(&self, facility: &FacilityId, ipp: &Ipp) -> Result<Option<Patient>, ViewError>;
     /// Whom this IPP leads to.
-    fn person(&self, facility: &FacilityId, ipp: &Ipp) -> Result<Person, ViewError>;
+    fn person(&self, facility: &FacilityId, ipp: &Ipp) -> Result<PersonIpps, ViewError>;
     /// The IPP that messages carrying this one reach: itself, or the survivor of its merges.
     fn survivor(&self, facility: &FacilityId, ipp: &Ipp) -> Result<Ipp, ViewError> {
         Ok(self.person(facility, ipp)?.ipp)

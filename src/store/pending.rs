@@ -20,7 +20,7 @@ use crate::model::identifiers::{
     CaseId, ContentHash, DocumentId, FacilityId, Ins, Ipp, NetworkId, NoteId, PathwayId, SessionId,
 };
 use crate::model::note::Note;
-use crate::model::patient::{Patient, Person};
+use crate::model::patient::{Patient, PersonIpps};
 use crate::model::questionnaire::FilledQuestionnaire;
 use crate::model::report::{Batch, BatchEntry, Cursor, Report, ReportVersion, VersionOfReport};
 use crate::model::session::{Session, SessionKey};
@@ -382,7 +382,7 @@ impl<'s> PendingChanges<'s> {
     }
 }
 
-/// What is a patient's, and is kept under one of the patient's IPPs ([`Person`]).
+/// What is a patient's, and is kept under one of the patient's IPPs ([`PersonIpps`]).
 pub trait OfPatient: DeserializeOwned {
     /// Whose it is, if that is known.
     fn whose(&self) -> Option<(&FacilityId, &Ipp)>;
@@ -471,19 +471,19 @@ impl View for PendingChanges<'_> {
         self.get(&keys::patient(facility, ipp))
     }
 
-    fn person(&self, facility: &FacilityId, ipp: &Ipp) -> Result<Person, ViewError> {
+    fn person(&self, facility: &FacilityId, ipp: &Ipp) -> Result<PersonIpps, ViewError> {
         let mut kept_under = ipp.clone();
         loop {
             match self.get::<IppLink>(&keys::alias(facility, &kept_under))? {
                 Some(IppLink::To(next)) => kept_under = next,
                 Some(IppLink::Here { ipp, ipps }) => {
-                    return Ok(Person {
+                    return Ok(PersonIpps {
                         kept_under,
                         ipp,
                         ipps,
                     });
                 }
-                None => return Ok(Person::alone(kept_under)),
+                None => return Ok(PersonIpps::alone(kept_under)),
             }
         }
     }

@@ -146,9 +146,9 @@ keys! {
         /// The id of the case that is made.
         case_id: Option<CaseId>,
         /// Who submits the case.
-        submitter: Option<CommandPhysician>,
+        submitter: Option<Person>,
         /// Who leads.
-        lead: Option<CommandPhysician>,
+        lead: Option<Person>,
     }
 }
 
@@ -244,11 +244,10 @@ keys! {
     }
 }
 
-/// A physician as a command names one.
+/// A physician as a command names one; an error of the JSON reader has the name of this type.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
-// The words with which an error names it to who wrote the command stay as they are.
-#[serde(expecting = "struct Person", deny_unknown_fields)]
-pub struct CommandPhysician {
+#[serde(deny_unknown_fields)]
+pub struct Person {
     /// The national number.
     pub rpps: String,
     /// Family name.
@@ -259,7 +258,7 @@ pub struct CommandPhysician {
     pub given: Option<String>,
 }
 
-impl CommandPhysician {
+impl Person {
     fn physician(&self) -> Physician {
         let filled = |text: &Option<String>| text.clone().filter(|text| !text.trim().is_empty());
         let rpps = Some(Rpps::new(&self.rpps)).filter(|rpps| !rpps.as_str().is_empty());
