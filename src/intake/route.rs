@@ -49,7 +49,7 @@ const READ_SEGMENTS: [&str; 12] = [
 /// How long such a segment may be without a document.
 const MAX_SEGMENT_BYTES: usize = 64 * 1024;
 
-/// Decides on a message as [`decide`] does, and tells the trail each datum that is read.
+/// Decides on a message as [`decide`] does, and records in the trail each datum that is read.
 pub fn decide_and_record<'m>(
     message: &Message<'m>,
     view: &dyn View,
@@ -109,7 +109,7 @@ pub fn decide_cda<'m>(
     decide_cda_and_record(bytes, cda, view, context, &mut Trail::off())
 }
 
-/// Decides on a CDA document as [`decide_cda`] does, and tells the trail each datum that is read.
+/// Decides on a CDA document as [`decide_cda`] does, and records in the trail each datum that is read.
 pub fn decide_cda_and_record<'m>(
     bytes: &'m [u8],
     cda: &Cda,

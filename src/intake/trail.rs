@@ -1,7 +1,7 @@
-//! What was read where: the data of a message, told by the flows while they read them, for `check` (interface.md 12).
+//! What was read where: the data of a message, recorded by the flows while they read them, for `check` (interface.md 12).
 //!
-//! A flow tells the trail each datum as it takes it, so what is shown is what decides. The daemon keeps no trail:
-//! telling costs it nothing, and a refusal ends the reading. Where a trail is kept, reading goes on past a refusal
+//! A flow records each datum in the trail as it takes it, so what is shown is what decides. The daemon keeps no trail:
+//! recording costs it nothing, and a refusal ends the reading. Where a trail is kept, reading goes on past a refusal
 //! with a stand-in, so that one look shows everything that is wrong; what was decided with stand-ins counts for nothing.
 
 use std::fmt::Display;
@@ -74,7 +74,7 @@ impl Trail {
         }
     }
 
-    /// Tells a datum; `rule` is empty where there was no choice.
+    /// Records a datum; `rule` is empty where there was no choice.
     pub fn record(
         &mut self,
         name: impl Display,
@@ -85,7 +85,7 @@ impl Trail {
         self.add(name, Some(&value), place, rule);
     }
 
-    /// Tells what a field or component says, and gives it as text.
+    /// Records what a field or component says, and gives it as text.
     pub fn record_field(
         &mut self,
         name: impl Display,
