@@ -56,14 +56,13 @@ pub fn in_lines(text: &str) -> Cow<'_, str> {
     })
 }
 
-/// The same for a page, with what means something in HTML or XML escaped.
-pub fn in_html(text: &str) -> String {
-    let shown = shown(text, |character| match character {
+/// The same for a page, which shows every line break as a space.
+pub fn in_page(text: &str) -> Cow<'_, str> {
+    shown(text, |character| match character {
         '\n' => Some('\n'),
         '\r' | '\t' => Some(' '),
         _ => None,
-    });
-    quick_xml::escape::escape(&*shown).into_owned()
+    })
 }
 
 /// JSON with what is hidden in its strings written as `\u202e`, which a reader of JSON takes for the character itself.
@@ -123,7 +122,7 @@ mod tests {
                 "{character:?}"
             );
             assert!(
-                !in_html(&text).contains(|it| it != '\n' && is_hidden(it)),
+                !in_page(&text).contains(|it| it != '\n' && is_hidden(it)),
                 "{character:?}"
             );
             let json = serde_json::to_string(&text).unwrap();

@@ -1,44 +1,53 @@
 //! The status as a page that is read without scripts, and fetched again every ten seconds.
 
-use std::fmt::Write;
-
 use chrono::{DateTime, SecondsFormat, Utc};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::{FolderStatus, RefusedFileStatus, Status};
-use crate::model::visible::in_html as escape;
+use crate::model::visible::in_page;
 
 const STYLE: &str = include_str!("page.css");
 
 /// The page.
 pub(super) fn render(status: &Status) -> String {
-    let mut page = String::with_capacity(16 * 1024);
-    let (state, word) = match (status.running, problems(status).is_empty()) {
+    let problems = problems(status);
+    let (state, word) = match (status.running, problems.is_empty()) {
         (true, true) => ("good", "running"),
         (true, false) => ("bad", "running, with problems"),
         (false, _) => ("off", "not running"),
     };
-    let _ = write!(
-        page,
-        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
-         <meta name=\"viewport\" content=\"width=device-width\"><meta http-equiv=\"refresh\" content=\"10\">\
-         <title>rcpspool: {word}</title><style>\n{STYLE}</style></head><body>\n\
-         <header><h1>rcpspool <small>{version}</small></h1><p class=\"state {state}\">{word}</p>\
-         <p>As of {time}; inboxes last looked at {sweep}; counting since {started}.</p></header>\n",
-        version = escape(&status.version),
-        time = time(status.time),
-        sweep = time(status.last_sweep),
-        started = time(status.started),
-    );
-    for problem in problems(status) {
-        let _ = writeln!(page, "<p class=\"problem\">{}</p>", escape(&problem));
-    }
-    totals(&mut page, status);
-    folders(&mut page, status);
-    errors(&mut page, status);
-    sessions(&mut page, status);
-    space(&mut page, status);
-    page.push_str("</body></html>\n");
-    page
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width";
+                meta http-equiv="refresh" content="10";
+                title { "rcpspool: " (word) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                header {
+                    h1 { "rcpspool " small { (in_page(&status.version)) } }
+                    p class={ "state " (state) } { (word) }
+                    p {
+                        "As of " (time(status.time))
+                        "; inboxes last looked at " (time(status.last_sweep))
+                        "; counting since " (time(status.started)) "."
+                    }
+                }
+                @for problem in &problems {
+                    p class="problem" { (in_page(problem)) }
+                }
+                (totals(status))
+                (folders(status))
+                (errors(status))
+                (sessions(status))
+                (space(status))
+            }
+        }
+    };
+    page.into_string() + "\n"
 }
 
 /// What somebody should do something about.
@@ -92,26 +101,25 @@ fn problems(status: &Status) -> Vec<String> {
     problems
 }
 
-fn totals(page: &mut String, status: &Status) {
-    page.push_str("<h2>Messages</h2>\n<ul class=\"tiles\">");
-    for (outcome, count) in status.totals.by_outcome() {
-        let _ = write!(
-            page,
-            "<li class=\"{outcome}\"><b>{count}</b> {outcome}</li>"
-        );
-    }
-    page.push_str("</ul>\n");
-    if !status.refused.is_empty() {
-        let reasons = status
-            .refused
-            .iter()
-            .map(|(reason, count)| vec![reason.clone(), count.to_string()]);
-        table(page, &["Refused because of", "Messages"], reasons);
+fn totals(status: &Status) -> Markup {
+    let reasons = status
+        .refused
+        .iter()
+        .map(|(reason, count)| vec![reason.clone(), count.to_string()]);
+    html! {
+        h2 { "Messages" }
+        ul class="tiles" {
+            @for (outcome, count) in status.totals.by_outcome() {
+                li class=(outcome) { b { (count) } " " (outcome) }
+            }
+        }
+        @if !status.refused.is_empty() {
+            (table(&["RefusedFileStatus because of", "Messages"], reasons))
+        }
     }
 }
 
-fn folders(page: &mut String, status: &Status) {
-    page.push_str("<h2>Folders</h2>\n");
+fn folders(status: &Status) -> Markup {
     let rows = status.folders.iter().map(|folder| {
         vec![
             title(folder),
@@ -139,31 +147,27 @@ fn folders(page: &mut String, status: &Status) {
             folder.path.to_string_lossy().into_owned(),
         ]
     });
-    table(
-        page,
-        &[
-            "Facility",
-            "State",
-            "Waiting",
-            "Stability",
-            "Newer than clock",
-            "In hand",
-            "Held back",
-            "Blocked folders",
-            "In error",
-            "Not files",
-            "Reports to leave",
-            "Outdated reports",
-            "Folder",
-        ],
-        rows,
-    );
-    if status.claims_waiting > 0 {
-        let _ = writeln!(
-            page,
-            "<p>{} files are claimed and wait until their writer closes them.</p>",
-            status.claims_waiting
-        );
+    let heads = [
+        "Facility",
+        "State",
+        "Waiting",
+        "Stability",
+        "Newer than clock",
+        "In hand",
+        "Held back",
+        "Blocked folders",
+        "In error",
+        "Not files",
+        "Reports to leave",
+        "Outdated reports",
+        "FolderStatus",
+    ];
+    html! {
+        h2 { "Folders" }
+        (table(&heads, rows))
+        @if status.claims_waiting > 0 {
+            p { (status.claims_waiting) " files are claimed and wait until their writer closes them." }
+        }
     }
 }
 
@@ -182,23 +186,23 @@ fn title(folder: &FolderStatus) -> String {
     }
 }
 
-fn errors(page: &mut String, status: &Status) {
-    page.push_str("<h2>Last refused</h2>\n");
-    match (status.errors.is_empty(), status.superseded.is_empty()) {
-        (true, true) => page.push_str("<p>Nothing lies in <code>error/</code>.</p>\n"),
-        (true, false) => page.push_str("<p>Nothing that was not corrected since.</p>\n"),
-        (false, _) => refused(page, &status.errors),
-    }
-    if !status.superseded.is_empty() {
-        page.push_str(
-            "<h2>Refused, and corrected since</h2>\n<p>A later message about the same was taken in: these can be \
-             discarded.</p>\n",
-        );
-        refused(page, &status.superseded);
+fn errors(status: &Status) -> Markup {
+    html! {
+        h2 { "Last refused" }
+        @match (status.errors.is_empty(), status.superseded.is_empty()) {
+            (true, true) => p { "Nothing lies in " code { "error/" } "." },
+            (true, false) => p { "Nothing that was not corrected since." },
+            (false, _) => (refused(&status.errors)),
+        }
+        @if !status.superseded.is_empty() {
+            h2 { "RefusedFileStatus, and corrected since" }
+            p { "A later message about the same was taken in: these can be discarded." }
+            (refused(&status.superseded))
+        }
     }
 }
 
-fn refused(page: &mut String, errors: &[RefusedFileStatus]) {
+fn refused(errors: &[RefusedFileStatus]) -> Markup {
     let rows = errors.iter().map(|error| {
         let text = |text: &Option<String>| text.clone().unwrap_or_default();
         let what = match &error.message {
@@ -217,7 +221,6 @@ fn refused(page: &mut String, errors: &[RefusedFileStatus]) {
         ]
     });
     table(
-        page,
         &[
             "When",
             "Facility",
@@ -229,15 +232,10 @@ fn refused(page: &mut String, errors: &[RefusedFileStatus]) {
             "File",
         ],
         rows,
-    );
+    )
 }
 
-fn sessions(page: &mut String, status: &Status) {
-    page.push_str("<h2>Next sessions</h2>\n");
-    if status.sessions.is_empty() {
-        page.push_str("<p>No session is planned.</p>\n");
-        return;
-    }
+fn sessions(status: &Status) -> Markup {
     let rows = status.sessions.iter().map(|session| {
         vec![
             session.date.to_string(),
@@ -247,11 +245,16 @@ fn sessions(page: &mut String, status: &Status) {
             session.cases.to_string(),
         ]
     });
-    table(page, &["Date", "Start", "Session", "Label", "Cases"], rows);
+    html! {
+        h2 { "Next sessions" }
+        @match status.sessions.is_empty() {
+            true => p { "No session is planned." },
+            false => (table(&["Date", "Start", "Session", "Label", "Cases"], rows)),
+        }
+    }
 }
 
-fn space(page: &mut String, status: &Status) {
-    page.push_str("<h2>Free space</h2>\n");
+fn space(status: &Status) -> Markup {
     let rows = status.free_space.iter().map(|space| {
         vec![
             space.folder.to_string_lossy().into_owned(),
@@ -262,44 +265,50 @@ fn space(page: &mut String, status: &Status) {
                 .unwrap_or_default(),
         ]
     });
-    table(page, &["Folder", "Free", "Inodes"], rows);
+    html! {
+        h2 { "Free space" }
+        (table(&["FolderStatus", "Free", "Inodes"], rows))
+    }
 }
 
 /// A table; columns with nothing in them are left out.
-fn table(page: &mut String, heads: &[&str], rows: impl Iterator<Item = Vec<String>>) {
+fn table(heads: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Markup {
     let rows: Vec<Vec<String>> = rows.collect();
-    let shown = |column: usize| {
+    let is_shown = |column: usize| {
         rows.iter()
             .any(|row| row.get(column).is_some_and(|cell| !cell.is_empty()))
     };
-    page.push_str("<div><table><thead><tr>");
-    for (column, head) in heads.iter().enumerate() {
-        if shown(column) {
-            let _ = write!(page, "<th>{head}</th>");
-        }
-    }
-    page.push_str("</tr></thead><tbody>\n");
-    for row in &rows {
-        page.push_str("<tr>");
-        for (column, cell) in row.iter().enumerate() {
-            if shown(column) {
-                let class = match cell.as_str() {
-                    "unreachable" | "waits" | "blocked" => " class=\"bad\"",
-                    text if text.parse::<u64>().is_ok() => " class=\"number\"",
-                    _ => "",
-                };
-                let _ = write!(page, "<td{class}>{}</td>", escape(cell));
+    let class = |cell: &str| match cell {
+        "unreachable" | "waits" | "blocked" => Some("bad"),
+        text => text.parse::<u64>().is_ok().then_some("number"),
+    };
+    html! {
+        div {
+            table {
+                thead {
+                    tr {
+                        @for (column, head) in heads.iter().enumerate() {
+                            @if is_shown(column) { th { (head) } }
+                        }
+                    }
+                }
+                tbody {
+                    @for row in &rows {
+                        tr {
+                            @for (column, cell) in row.iter().enumerate() {
+                                @if is_shown(column) { td class=[class(cell)] { (in_page(cell)) } }
+                            }
+                        }
+                    }
+                }
             }
         }
-        page.push_str("</tr>\n");
     }
-    page.push_str("</tbody></table></div>\n");
 }
 
-fn time(time: DateTime<Utc>) -> String {
+fn time(time: DateTime<Utc>) -> Markup {
     let text = time.to_rfc3339_opts(SecondsFormat::Secs, true);
-    format!(
-        "<time datetime=\"{text}\">{}</time>",
-        text.replace('T', " ").replace('Z', " UTC")
-    )
+    html! {
+        time datetime=(text) { (text.replace('T', " ").replace('Z', " UTC")) }
+    }
 }
