@@ -6,10 +6,16 @@
 
 use std::cell::Cell;
 
+use harfrust::{
+    Direction, Feature, FontRef, GlyphBuffer, ShapeOptions, ShapePlan, ShaperData, Tag,
+    UnicodeBuffer, script,
+};
 use krilla::text::{Font, GlyphId, KrillaGlyph};
-use rustybuzz::ttf_parser::Tag;
-use rustybuzz::ttf_parser::gdef::GlyphClass;
-use rustybuzz::{Direction, Face, Feature, ShapePlan, UnicodeBuffer, script};
+use skrifa::MetadataProvider;
+use skrifa::charmap::Charmap;
+use skrifa::raw::TableProvider;
+use skrifa::raw::tables::gdef::GlyphClassDef;
+use skrifa::raw::tables::layout::ClassDef;
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::FrcpError;
@@ -27,6 +33,18 @@ const MEASURED_AT_ONCE: usize = 1_000;
 /// So many combining marks are drawn above and below one letter; more of them stand behind it as codes. Every written
 /// language needs fewer, and thousands of them make a letter that no page can show.
 const MARKS: usize = 4;
+
+/// The font would turn `->` into an arrow and `2x3` into a multiplication: a medical document shows what was written.
+const AS_WRITTEN: [Feature; 3] = [off(b"calt"), off(b"liga"), off(b"clig")];
+
+const fn off(feature: &[u8; 4]) -> Feature {
+    Feature {
+        tag: Tag::new(feature),
+        value: 0,
+        start: 0,
+        end: u32::MAX,
+    }
+}
 
 /// The two weights of the embedded font.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,8 +78,12 @@ pub(super) struct TextRun<'t> {
 }
 
 struct Typeface {
-    face: Face<'static>,
+    face: FontRef<'static>,
+    shaping: ShaperData,
     plan: ShapePlan,
+    letters: Charmap<'static>,
+    /// Which of its glyphs are marks, where it says so.
+    classes: Option<ClassDef<'static>>,
     font: Font,
 }
 
@@ -411,28 +433,39 @@ fn is_mark(character: char) -> bool {
 
 impl Typeface {
     fn load(data: &'static [u8]) -> Result<Self, FrcpError> {
-        let face = Face::from_slice(data, 0).ok_or(FrcpError::Font)?;
+        let face = FontRef::new(data).map_err(|_| FrcpError::Font)?;
         let font = Font::new(data.into(), 0).ok_or(FrcpError::Font)?;
-        // The font would turn `->` into an arrow and `2x3` into a multiplication: a medical
-        // document shows what was written.
-        let as_written = [b"calt", b"liga", b"clig"]
-            .map(|feature| Feature::new(Tag::from_bytes(feature), 0, ..));
+        let shaping = ShaperData::new(&face);
         let plan = ShapePlan::new(
-            &face,
+            &shaping.shaper(&face).build(),
             Direction::LeftToRight,
             Some(script::LATIN),
             None,
-            &as_written,
+            &AS_WRITTEN,
         );
-        Ok(Self { face, plan, font })
+        let letters = face.charmap();
+        let classes = face.gdef().ok().and_then(|gdef| gdef.glyph_class_def());
+        let classes = classes.transpose().map_err(|_| FrcpError::Font)?;
+        Ok(Self {
+            face,
+            shaping,
+            plan,
+            letters,
+            classes,
+            font,
+        })
     }
 
-    fn shaped(&self, text: &str) -> rustybuzz::GlyphBuffer {
+    fn shaped(&self, text: &str) -> GlyphBuffer {
         let mut buffer = UnicodeBuffer::new();
         buffer.push_str(text);
         buffer.set_direction(Direction::LeftToRight);
         buffer.set_script(script::LATIN);
-        rustybuzz::shape_with_plan(&self.face, &self.plan, buffer)
+        let options = ShapeOptions::new()
+            .plan(Some(&self.plan))
+            .features(&AS_WRITTEN);
+        let shaper = self.shaping.shaper(&self.face).build();
+        shaper.shape(buffer, options)
     }
 
     /// Units of the font as a part of the type size.
@@ -478,8 +511,8 @@ impl Typeface {
     }
 
     fn has(&self, character: char) -> bool {
-        let glyph = self.face.glyph_index(character);
-        glyph.is_some_and(|glyph| glyph.0 != 0)
+        let glyph = self.letters.map(character);
+        glyph.is_some_and(|glyph| glyph.to_u32() != 0)
     }
 
     /// Whether it is drawn on the letter before it.
@@ -488,10 +521,9 @@ impl Typeface {
         if character < '\u{300}' {
             return false;
         }
-        let gdef = self.face.tables().gdef;
-        let class = |glyph| gdef.and_then(|gdef| gdef.glyph_class(glyph));
-        let glyph = self.face.glyph_index(character);
-        is_mark(character) || glyph.and_then(class) == Some(GlyphClass::Mark)
+        let class = |glyph| Some(self.classes.as_ref()?.get(glyph));
+        let class = self.letters.map(character).and_then(class);
+        is_mark(character) || class == Some(GlyphClassDef::Mark as u16)
     }
 }
 
