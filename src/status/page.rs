@@ -114,7 +114,7 @@ fn totals(status: &Status) -> Markup {
             }
         }
         @if !status.refused.is_empty() {
-            (table(&["RefusedFileStatus because of", "Messages"], reasons))
+            (table(&["Refused because of", "Messages"], reasons))
         }
     }
 }
@@ -151,7 +151,7 @@ fn folders(status: &Status) -> Markup {
         "Facility",
         "State",
         "Waiting",
-        "Stability",
+        "Settling",
         "Newer than clock",
         "In hand",
         "Held back",
@@ -160,7 +160,7 @@ fn folders(status: &Status) -> Markup {
         "Not files",
         "Reports to leave",
         "Outdated reports",
-        "FolderStatus",
+        "Folder",
     ];
     html! {
         h2 { "Folders" }
@@ -195,7 +195,7 @@ fn errors(status: &Status) -> Markup {
             (false, _) => (refused(&status.errors)),
         }
         @if !status.superseded.is_empty() {
-            h2 { "RefusedFileStatus, and corrected since" }
+            h2 { "Refused, and corrected since" }
             p { "A later message about the same was taken in: these can be discarded." }
             (refused(&status.superseded))
         }
@@ -267,7 +267,7 @@ fn space(status: &Status) -> Markup {
     });
     html! {
         h2 { "Free space" }
-        (table(&["FolderStatus", "Free", "Inodes"], rows))
+        (table(&["Folder", "Free", "Inodes"], rows))
     }
 }
 
