@@ -1,5 +1,7 @@
 //! Headers in the middle of a line: glued to the message before, or a part of a text; and XML behind messages.
 
+use std::sync::LazyLock;
+
 use memchr::{memchr_iter, memchr2_iter, memmem};
 
 use super::ReadError;
@@ -59,8 +61,10 @@ pub(super) fn glued_headers(bytes: &[u8], first: &Delimiters) -> Result<Vec<usiz
 /// its delimiters, or has the type of a message where a header has it.
 fn refuse_own_header(bytes: &[u8], separator: u8) -> Result<(), ReadError> {
     // Two letters are found much faster than one, which base64 is full of.
-    for pair in [b"SH", b"sh"] {
-        for at in memmem::find_iter(bytes, pair) {
+    static PAIRS: LazyLock<[memmem::Finder<'static>; 2]> =
+        LazyLock::new(|| [memmem::Finder::new(b"SH"), memmem::Finder::new(b"sh")]);
+    for pair in PAIRS.iter() {
+        for at in pair.find_iter(bytes) {
             let start = at.saturating_sub(1);
             let header = bytes.get(start..).unwrap_or_default();
             let own = header.get(3).copied().unwrap_or_default();

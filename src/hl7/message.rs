@@ -9,7 +9,7 @@ use super::ReadError;
 use super::charset::{Charset, CharsetDoubts, CharsetWarning};
 use super::delimiters::Delimiters;
 use super::entity;
-use super::lines::{self, Segments, LineAmbiguity};
+use super::lines::{self, LineAmbiguity, Segments};
 use super::path::{Path, Position, SegmentName};
 use super::value::{Field, MessageSyntax, Pieces, Value, nth};
 

@@ -321,10 +321,6 @@ pub fn check_time(
 
 /// The warning that a date and time is not written as HL7 writes it, where this one is not.
 pub fn untidy_time(text: &str, place: impl Into<Location>) -> Option<Warning> {
-    // Nearly all times are written like this, and need not be read again.
-    if text.len() <= 14 && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
     let read = Timestamp::parse(text).ok()?;
     read.is_untidy().then(|| {
         Warning::new(

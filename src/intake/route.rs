@@ -429,6 +429,11 @@ pub fn charset_warnings(message: &Message<'_>) -> Vec<Warning> {
 /// The times of a message that are read, and not written as HL7 writes them.
 fn untidy_times(message: &Message<'_>, flow: MessageFlow, facility: &Facility) -> Vec<Warning> {
     let of = |value: Value<'_>| {
+        // Nearly all times are written like this, and need not be read again.
+        let raw = value.raw();
+        if !raw.is_empty() && raw.len() <= 14 && raw.iter().all(u8::is_ascii_digit) {
+            return Some(None);
+        }
         let text = word(&value.simple())?;
         Some(identity::untidy_time(&text, value.position()))
     };

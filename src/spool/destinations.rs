@@ -138,9 +138,9 @@ impl OpenFolders {
 #[derive(Debug, Default)]
 pub struct NameReservations {
     /// By the number of the owner's folder: for the group in hand.
-    given: HashSet<(i32, OsString)>,
+    given: HashMap<i32, HashSet<OsString>>,
     /// The same for the group that is on its way to the disk.
-    on_their_way: HashSet<(i32, OsString)>,
+    on_their_way: HashMap<i32, HashSet<OsString>>,
     /// The names of files that could not be moved into place yet: nothing lies there, and something is to.
     awaited: HashSet<(i32, OsString)>,
     /// What may lie where received files end, by the number of the owner's folder and the path below its inbox.
@@ -424,16 +424,15 @@ impl NameReservations {
     }
 
     fn any_given(&self, root: &Dir, paths: &[PathBuf]) -> bool {
-        paths.iter().any(|path| {
-            let key = (root.number(), path.as_os_str().to_owned());
-            self.given.contains(&key) || self.on_their_way.contains(&key)
+        [&self.given, &self.on_their_way].into_iter().any(|names| {
+            let of_root = names.get(&root.number());
+            of_root.is_some_and(|names| paths.iter().any(|path| names.contains(path.as_os_str())))
         })
     }
 
     fn give(&mut self, root: &Dir, paths: Vec<PathBuf>) {
-        let paths = paths.into_iter();
-        self.given
-            .extend(paths.map(|path| (root.number(), path.into_os_string())));
+        let of_root = self.given.entry(root.number()).or_default();
+        of_root.extend(paths.into_iter().map(PathBuf::into_os_string));
     }
 }
 
