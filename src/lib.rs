@@ -12,6 +12,9 @@
 //! [`model`] holds the words of all this, [`config`] what the operator set. [`daemon`] puts threads, signals and
 //! timers around the engine, [`status`], [`worklist`] and [`listing`] show what is so, [`verify`] checks all of it
 //! against itself, [`cli`] is the command line. [`repeats`] keeps one failure from filling the log.
+//!
+//! `docs/interface.md` says what all of it must do, `docs/design.md` how it is built and what must never break, and
+//! `docs/terms.md` what the words mean. `CONTRIBUTING.md` names the files that a change touches.
 
 pub mod cda;
 pub mod cli;
