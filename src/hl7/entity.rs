@@ -84,16 +84,11 @@ fn by_number(digits: &[u8], radix: u32) -> Option<char> {
 
 /// Where the first entity stands.
 pub(super) fn first_in(bytes: &[u8]) -> Option<usize> {
-    let mut from = 0;
-    loop {
-        let rest = bytes.get(from..)?;
-        let (passed, found) = rest.split_at_checked(find(b'&', rest)?)?;
-        from += passed.len();
-        if entity_at(found).is_some() {
-            return Some(from);
-        }
-        from += 1;
-    }
+    // Few values have the sign at all.
+    let first = find(b'&', bytes)?;
+    memchr_iter(b'&', bytes.get(first..)?)
+        .map(|at| first.saturating_add(at))
+        .find(|at| bytes.get(*at..).is_some_and(|it| entity_at(it).is_some()))
 }
 
 /// The pieces between separators; one that begins an entity separates nothing.
