@@ -1,12 +1,12 @@
 //! Writing messages: acknowledgements and reports (interface.md 8, 10).
 //!
 //! ```
-//! use rcpspool::hl7::{Builder, Part, SegmentBuilder};
+//! use rcpspool::hl7::{Builder, ComponentValue, SegmentBuilder};
 //!
 //! let message = Builder::new()
 //!     .segment(SegmentBuilder::new("MSH").field(3, "ROFIM").components(9, &["MDM", "T02", "MDM_T02"]))
 //!     .segment(SegmentBuilder::new("PID").field(1, "1").components(3, &["42", "", "", "CHU & Cie", "PI"]).up_to(5))
-//!     .segment(SegmentBuilder::new("OBX").parts(5, &["f.pdf".into(), "".into(), Part::Raw("JVBERi0=")]))
+//!     .segment(SegmentBuilder::new("OBX").parts(5, &["f.pdf".into(), "".into(), ComponentValue::Raw("JVBERi0=")]))
 //!     .finish();
 //! assert_eq!(
 //!     message,
