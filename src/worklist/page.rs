@@ -53,9 +53,27 @@ pub(super) fn render(session: &Session, cases: &[ShownCase]) -> String {
                 @if session.state == SessionState::Cancelled {
                     p class="alert" { "Cette réunion est annulée. Ses dossiers attendent une autre réunion." }
                 }
-                @match cases.is_empty() {
-                    true => p { "Aucun dossier n’est inscrit." },
-                    false => (table(cases)),
+                // A list of cases is nearly all of the page, so it is written into it and not copied from a part.
+                @if cases.is_empty() {
+                    p { "Aucun dossier n’est inscrit." }
+                } @else {
+                    table {
+                        thead {
+                            tr {
+                                @for column in COLUMNS { th scope="col" { (column) } }
+                            }
+                        }
+                        tbody {
+                            @for (number, case) in (1..).zip(cases) {
+                                tr {
+                                    @for (column, cell) in COLUMNS.iter().zip(cells(number, case)) {
+                                        // On a phone, each cell says what it is.
+                                        td data-label=(column) { (cell) }
+                                    }
+                                }
+                            }
+                        }
+                    }
                 }
             }
         }
@@ -132,28 +150,6 @@ const COLUMNS: [&str; 8] = [
     "Documents",
     "État",
 ];
-
-fn table(cases: &[ShownCase]) -> Markup {
-    html! {
-        table {
-            thead {
-                tr {
-                    @for column in COLUMNS { th scope="col" { (column) } }
-                }
-            }
-            tbody {
-                @for (number, case) in (1..).zip(cases) {
-                    tr {
-                        @for (column, cell) in COLUMNS.iter().zip(cells(number, case)) {
-                            // On a phone, each cell says what it is.
-                            td data-label=(column) { (cell) }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
 
 fn cells(number: usize, case: &ShownCase) -> [Markup; COLUMNS.len()] {
     [
