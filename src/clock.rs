@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::random::random_name;
+
 /// Reads the time; a clone reads the same clock.
 #[derive(Debug, Clone)]
 pub struct Clock(ClockSource);
@@ -136,7 +138,7 @@ fn boot() -> Arc<str> {
     static BOOT: std::sync::OnceLock<Arc<str>> = std::sync::OnceLock::new();
     let read = || match std::fs::read_to_string("/proc/sys/kernel/random/boot_id") {
         Ok(id) => Arc::from(id.trim()),
-        Err(_) => Arc::from(crate::spool::claim::random()),
+        Err(_) => Arc::from(random_name()),
     };
     Arc::clone(BOOT.get_or_init(read))
 }

@@ -28,6 +28,7 @@ pub mod journal;
 pub mod listing;
 pub mod model;
 mod picture;
+mod random;
 pub mod repeats;
 pub mod reports;
 pub mod spool;

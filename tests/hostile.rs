@@ -16,7 +16,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use rcpspool::engine::Arrival;
-use rcpspool::journal::Owner;
+use rcpspool::model::owner::Owner;
 use rustix::fs::{CWD, FileType, Mode};
 use support::site::Site;
 use support::{World, document, patient, siu, take_all};

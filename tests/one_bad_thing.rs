@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcpspool::engine::{Arrival, Engine, HoldScope};
-use rcpspool::journal::Owner;
+use rcpspool::model::owner::Owner;
 use rcpspool::spool::faults::Faults;
 use rcpspool::spool::fs::Fs;
 use rustix::fs::{CWD, Mode, OFlags};

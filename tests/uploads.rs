@@ -14,7 +14,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rcpspool::engine::{Arrival, Engine};
-use rcpspool::journal::Owner;
+use rcpspool::model::owner::Owner;
 use rcpspool::spool::fs::Fs;
 use support::{World, patient};
 

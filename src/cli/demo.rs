@@ -14,9 +14,9 @@ use super::desk::{NewInboxFile, command, submit_here, take_in};
 use super::{Failure, print};
 use crate::config::Config;
 use crate::engine::{Engine, OpenStore};
-use crate::journal::Owner;
 use crate::listing::{Filter, Listing, ShowSubject, list, show};
 use crate::model::identifiers::{CaseId, FacilityId};
+use crate::model::owner::Owner;
 use crate::spool::fs::Fs;
 
 /// Where the demonstration is put if nobody says.

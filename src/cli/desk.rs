@@ -18,8 +18,9 @@ use super::once::wait_for_doubtful;
 use super::{Failure, complain, print};
 use crate::config::Config;
 use crate::engine::{Arrival, Engine};
-use crate::journal::Owner;
 use crate::model::outcome::Reason;
+use crate::model::owner::Owner;
+use crate::random::random_name;
 use crate::spool::claim::{self, Claim, HANDED_OVER};
 use crate::spool::destinations::{ERROR, SIDECAR};
 use crate::spool::fs::{Dir, Fs, FsError};
@@ -42,7 +43,7 @@ pub struct NewInboxFile {
 
 /// A name for a file that nobody used before.
 pub fn fresh_name(what: &str, ending: &str) -> String {
-    let random = claim::random();
+    let random = random_name();
     let (random, _) = random.split_at(random.len().min(16));
     format!("{what}-{random}.{ending}")
 }
@@ -50,7 +51,7 @@ pub fn fresh_name(what: &str, ending: &str) -> String {
 /// A command as a file for the desk, with an id by which it is done once.
 pub fn command(mut command: Value) -> NewInboxFile {
     let word = command["command"].as_str().unwrap_or("command").to_owned();
-    command["id"] = claim::random().into();
+    command["id"] = random_name().into();
     NewInboxFile {
         owner: Owner::Desk,
         name: fresh_name(&word, "json"),
@@ -64,7 +65,7 @@ pub fn commands(commands: Vec<Value>) -> NewInboxFile {
     let with_ids: Vec<Value> = commands
         .into_iter()
         .map(|mut command| {
-            command["id"] = claim::random().into();
+            command["id"] = random_name().into();
             command
         })
         .collect();
@@ -210,14 +211,14 @@ fn put_with(fs: &Fs, inbox: &Path, dropped: &NewInboxFile) -> Result<(), FsError
     let inbox = fs.open_root(inbox)?;
     if let Some((name, bytes)) = &dropped.beside {
         // As if it were claimed already: without its command, nobody sees it.
-        let claimed = Claim::new(HANDED_OVER, &claim::random(), Path::new(name));
+        let claimed = Claim::new(HANDED_OVER, &random_name(), Path::new(name));
         write_whole(fs, &work, bytes, &work, &claimed.name())?;
     }
     write_whole(fs, &work, &dropped.bytes, &inbox, dropped.name.as_ref())
 }
 
 fn write_whole(fs: &Fs, work: &Dir, bytes: &[u8], to: &Dir, name: &OsStr) -> Result<(), FsError> {
-    let aside = format!("{}{}", claim::PREPARED, claim::random());
+    let aside = format!("{}{}", claim::PREPARED, random_name());
     let aside = OsStr::new(&aside);
     let mut file = fs.create(work, aside)?;
     file.write_all(bytes).map_err(|source| FsError {

@@ -12,7 +12,7 @@ use super::{Failure, complain, print, print_json};
 use crate::config::Config;
 use crate::engine::arrivals::{Arrivals, SweepResult};
 use crate::engine::{Engine, Hold, HoldScope, owner_name};
-use crate::journal::Owner;
+use crate::model::owner::Owner;
 use crate::status::control::Request;
 use crate::status::{self, Figures, Status};
 

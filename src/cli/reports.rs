@@ -10,7 +10,7 @@ use serde_json::json;
 use super::desk::{NewInboxFile, command, drop_and_wait, fresh_name, submit};
 use super::{Failure, complain, facility, print};
 use crate::config::Config;
-use crate::journal::Owner;
+use crate::model::owner::Owner;
 use crate::spool::destinations::REPORTS;
 
 /// The arguments of `reports`.

@@ -10,9 +10,9 @@ use super::Failure;
 use super::access::ask;
 use super::desk::{NewInboxFile, fresh_name, submit};
 use crate::config::Config;
-use crate::journal::Owner;
 use crate::listing::{Filter, Listing};
 use crate::model::identifiers::SessionId;
+use crate::model::owner::Owner;
 use crate::status::control::Request;
 
 /// The columns of a list of sessions (interface.md 7), which are the keys of `list sessions` too.

@@ -10,9 +10,9 @@ use clap::Args;
 use super::{Failure, print, user};
 use crate::config::{Config, Facility};
 use crate::engine::{Engine, EngineError, OpenStore, witness};
-use crate::journal::Owner;
+use crate::model::owner::Owner;
+use crate::random::random_name;
 use crate::spool::acl;
-use crate::spool::claim;
 use crate::spool::fs::{Dir, Fs, UserAndGroup};
 use crate::spool::layout::{FolderError, LOCK, MARKER, Marker, OwnerFolders};
 
@@ -153,7 +153,7 @@ fn make(
         Some(marker) => marker,
         None => Marker {
             facility: id.to_owned(),
-            id: claim::random(),
+            id: random_name(),
             journal: None,
         },
     };

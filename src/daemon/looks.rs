@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::journal::Owner;
+use crate::model::owner::Owner;
 
 /// An inbox is left alone for so many times as long as the last look at it took: one with many folders would hold the
 /// others up with every event.

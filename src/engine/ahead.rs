@@ -17,10 +17,10 @@ use chrono::{DateTime, Utc};
 
 use super::{ClaimedFile, Engine};
 use crate::cda::{self, Cda};
-use crate::journal::Owner;
 use crate::model::contact;
 use crate::model::identifiers::ContentHash;
 use crate::model::outcome::Refusal;
+use crate::model::owner::Owner;
 use crate::spool::fs::{Dir, Fs, Reading};
 
 /// Files from this size on are read beside the engine, in bytes.

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use super::{Arrival, Engine, HoldScope, owner_name};
 use crate::clock::Settings;
 use crate::intake::desk::is_command;
-use crate::journal::Owner;
+use crate::model::owner::Owner;
 use crate::spool::layout::OwnerFolders;
 use crate::spool::stability::Stability;
 use crate::spool::sweep::{Blocked, Hindrance, InboxFile, Sweep, sweep};

@@ -7,7 +7,7 @@ use super::group::Group;
 use super::outputs::FileProgress;
 use super::{Arrival, ClaimedFile, Engine, EngineError};
 use crate::intake::desk::{self, Commands};
-use crate::journal::Owner;
+use crate::model::owner::Owner;
 use crate::spool::claim::Claim;
 use crate::spool::fs::FileKind;
 

@@ -16,7 +16,8 @@ use chrono::{DateTime, Utc};
 
 use super::reached::{StoreWitness, WorkWitness};
 use super::{EngineError, Hold, HoldScope, known_folder, owner_name};
-use crate::journal::{Counters, Entry, Journal, Move, OpenMoves, Owner};
+use crate::journal::{Counters, Entry, Journal, Move, OpenMoves};
+use crate::model::owner::Owner;
 use crate::repeats::{self, RepeatedTask};
 use crate::spool::claim;
 use crate::spool::destinations::{self, OpenFolders};

@@ -14,9 +14,10 @@ use super::ahead::PreparedDocument;
 use super::commit::CompleteGroup;
 use super::{ClaimedFile, Counts, Engine, EngineError, Hold, HoldScope, owner_name};
 use crate::intake::{belonging, route};
-use crate::journal::{Entry, Move, Owner};
+use crate::journal::{Entry, Move};
 use crate::model::change::Change;
 use crate::model::identifiers::ContentHash;
+use crate::model::owner::Owner;
 use crate::spool::fs::{Dir, Stamp};
 use crate::store::{KeyChange, PendingChanges, SharedChanges, Store};
 

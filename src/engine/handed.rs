@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{ClaimedFile, Engine, EngineError};
-use crate::journal::Owner;
+use crate::model::owner::Owner;
 use crate::spool::claim::{Claim, HANDED_OVER};
 
 /// The command is dropped right after its PDF: one that did not follow in this time does not come.
@@ -56,6 +56,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::engine::OpenStore;
+    use crate::random::random_name;
     use crate::spool::fs::Fs;
 
     #[test]
@@ -66,7 +67,7 @@ mod tests {
         let desk = &engine.spool.desk;
         let (work, inbox) = (desk.work.path().to_owned(), desk.inbox.path().to_owned());
         let hand = |name: &str| {
-            let claim = Claim::new(HANDED_OVER, &crate::spool::claim::random(), Path::new(name));
+            let claim = Claim::new(HANDED_OVER, &random_name(), Path::new(name));
             let path = work.join(claim.name());
             std::fs::write(&path, "%PDF").unwrap();
             path

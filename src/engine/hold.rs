@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::owner_name;
-use crate::journal::Owner;
+use crate::model::owner::Owner;
 use crate::repeats::{self, RepeatedTask};
 
 /// What is held at a place.

@@ -11,7 +11,7 @@ use crate::journal::renew::{self, Next, Truth};
 use crate::journal::{End, JournalError, OpenMoves, read_all};
 use crate::model::identifiers::FacilityId;
 use crate::model::report::{Cursor, Report};
-use crate::spool::claim;
+use crate::random::random_name;
 use crate::spool::fs::Fs;
 use crate::spool::layout::Spool;
 use crate::store::{KeyChange, PendingChanges, SledStore, Store, keys, to_json};
@@ -59,7 +59,7 @@ pub(super) fn accept(
         Some((store, open)) => Truth::Store(store, open.clone()),
         None => Truth::Journal,
     };
-    let identity = claim::random();
+    let identity = random_name();
     let next = Next {
         identity: &identity,
         above: witnesses.highest(),

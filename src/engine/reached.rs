@@ -9,7 +9,8 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use super::owner_name;
-use crate::journal::{Counters, Owner};
+use crate::journal::Counters;
+use crate::model::owner::Owner;
 use crate::spool::fs::{Dir, Fs, FsError};
 
 /// Begins the name in `store/`.

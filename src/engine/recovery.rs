@@ -16,7 +16,9 @@ use super::upkeep::TimeCount;
 use super::witness::{self, CleanStop, Witnesses};
 use super::{ClaimedFile, Counts, Engine, EngineError, Hold, HoldScope, PATIENCE_WITH_THE_DESK};
 use crate::config::{Config, Facility};
-use crate::journal::{Journal, JournalError, OpenMoves, Owner};
+use crate::journal::{Journal, JournalError, OpenMoves};
+use crate::model::owner::Owner;
+use crate::random::random_name;
 use crate::repeats::{self, RepeatedTask};
 use crate::spool::claim::{self, Claim};
 use crate::spool::destinations::{NameReservations, OpenFolders};
@@ -161,7 +163,7 @@ impl Engine {
             order: counters.order,
             message: counters.message,
             sealed_message: counters.message,
-            run: claim::random(),
+            run: random_name(),
             prepared: 0,
             waiting: VecDeque::new(),
             failing: BTreeSet::new(),

@@ -8,8 +8,9 @@ use std::path::{Component, Path, PathBuf};
 
 use super::group::Group;
 use super::{Engine, EngineError};
-use crate::journal::{Move, Owner};
+use crate::journal::Move;
 use crate::model::outcome::{Reason, Refusal};
+use crate::model::owner::Owner;
 use crate::spool::claim;
 use crate::spool::destinations::{self, SIDECAR};
 use crate::spool::fs::{Dir, FileKind, FsError};

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::Engine;
 use crate::config::{ApiKey, Config};
-use crate::journal::Owner;
+use crate::model::owner::Owner;
 
 impl Engine {
     /// What is told of a message, with each key in it hidden. One that does not carry the facility's own key

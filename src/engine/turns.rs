@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use crate::journal::Owner;
+use crate::model::owner::Owner;
 
 /// Reading a file anew for the rest of its messages may take at most this part of a turn.
 const READING_SHARE: u32 = 2;

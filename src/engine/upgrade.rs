@@ -115,8 +115,8 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::engine::{Arrival, OpenStore};
-    use crate::journal::Owner;
     use crate::model::identifiers::{CaseId, DocumentId, FacilityId, PathwayId};
+    use crate::model::owner::Owner;
     use crate::model::session::SessionKey;
     use crate::model::view::View;
     use crate::spool::fs::Fs;

@@ -15,8 +15,9 @@ use super::reached;
 use super::{CLEAN, EngineError};
 use crate::config::Config;
 use crate::journal::{
-    Counters, End, Journal, JournalError, JournalPosition, Move, Owner, TornGroup, chain,
+    Counters, End, Journal, JournalError, JournalPosition, Move, TornGroup, chain,
 };
+use crate::model::owner::Owner;
 use crate::spool::claim;
 use crate::spool::destinations::OpenFolders;
 use crate::spool::fs::{Dir, Fs, FsError};

@@ -25,11 +25,11 @@ use serde::{Deserialize, Serialize};
 pub use self::end::End;
 use self::folder::{JournalFolder, Unit};
 pub use self::record::{
-    Closing, Entry, JournalHeader, MessageRecord, Move, OpenMoves, Owner, SnapshotHeader,
+    Closing, Entry, JournalHeader, MessageRecord, Move, OpenMoves, SnapshotHeader,
 };
 pub use self::segment::TornGroup;
 use self::segment::{Scan, SegmentScan};
-use crate::spool::claim;
+use crate::random::random_name;
 use crate::spool::fs::{Dir, Fs, FsError, Writing};
 
 /// A segment that is longer than this is followed by a new one. One is read whole.
@@ -198,7 +198,7 @@ impl Journal {
             .as_ref()
             .and_then(SegmentScan::journal)
             .map(str::to_owned);
-        let identity = had.unwrap_or_else(claim::random);
+        let identity = had.unwrap_or_else(random_name);
         let going_on = match &last {
             Some(last) => segment::go_on(fs, dir, &identity, counters, last)?,
             None => None,

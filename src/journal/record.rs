@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Counters, JournalPosition};
 use crate::model::outcome::Outcome;
+use crate::model::owner::Owner;
 use crate::store::KeyChange;
 
 /// One entry.
@@ -200,18 +201,6 @@ pub struct Move {
     pub from: String,
     /// The name it gets.
     pub to: String,
-}
-
-/// Where a move takes place.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Owner {
-    /// In the folder of this facility.
-    Facility(String),
-    /// In the desk's folder.
-    Desk,
-    /// Among the documents.
-    Documents,
 }
 
 /// The moves that the journal orders and does not know to be done, followed entry by entry.

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::upkeep::{DeletionLimit, SnapshotTrigger, UpkeepResult, keep};
 use super::*;
+use crate::model::owner::Owner;
 use crate::spool::faults::{Fault, Faults};
 use crate::store::KeyChange;
 

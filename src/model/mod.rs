@@ -13,6 +13,7 @@ pub mod meaning;
 pub mod name;
 pub mod note;
 pub mod outcome;
+pub mod owner;
 pub mod patient;
 pub mod questionnaire;
 pub mod refused;

@@ -95,20 +95,6 @@ impl Claim {
     }
 }
 
-/// 128 random bits in hexadecimal.
-pub fn random() -> String {
-    let mut bytes = [0; 16];
-    if getrandom::fill(&mut bytes).is_err() {
-        // Without randomness from the system, time and a counter still never give the same name twice on one machine.
-        use std::sync::atomic::{AtomicU64, Ordering};
-        static COUNTER: AtomicU64 = AtomicU64::new(0);
-        let now = chrono::Utc::now().timestamp_nanos_opt().unwrap_or_default();
-        bytes[..8].copy_from_slice(&now.to_le_bytes());
-        bytes[8..].copy_from_slice(&COUNTER.fetch_add(1, Ordering::Relaxed).to_le_bytes());
-    }
-    hexadecimal(&bytes)
-}
-
 /// The order of a file that the command line hands over with its command: before all others, which begin at 1.
 pub const HANDED_OVER: u64 = 0;
 
@@ -233,11 +219,12 @@ fn cut(bytes: &[u8], room: usize) -> &[u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::random_name;
     use proptest::prelude::*;
 
     #[test]
     fn a_claim_is_told_from_its_name() {
-        let claim = Claim::new(0x12f, &random(), Path::new("Service A/ADT_é.HL7"));
+        let claim = Claim::new(0x12f, &random_name(), Path::new("Service A/ADT_é.HL7"));
         let read = Claim::parse(&claim.name()).unwrap();
         assert_eq!(read, claim);
         assert!(
@@ -259,7 +246,7 @@ mod tests {
     #[test]
     fn a_long_path_is_cut_and_known_by_its_hash() {
         let long = "É".repeat(120) + ".HL7";
-        let claim = Claim::new(1, &random(), Path::new(&long));
+        let claim = Claim::new(1, &random_name(), Path::new(&long));
         assert!(claim.is_cut());
         assert!(claim.name().len() <= NAME_BYTES);
         let read = Claim::parse(&claim.name()).unwrap();
@@ -287,7 +274,7 @@ mod tests {
         fn any_name_survives(bytes in proptest::collection::vec(1u8.., 1..80)) {
             let path = PathBuf::from(OsString::from_vec(bytes));
             prop_assert_eq!(&from_text(&to_text(&path)), &path);
-            let claim = Claim::new(7, &random(), &path);
+            let claim = Claim::new(7, &random_name(), &path);
             let read = Claim::parse(&claim.name()).unwrap();
             prop_assert_eq!(read.key(), claim.key());
             if !claim.is_cut() {

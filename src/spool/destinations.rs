@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use super::claim::derived;
 use super::fs::{Dir, Fs, Result};
 use crate::model::identifiers::ContentHash;
+use crate::random::random_name;
 
 /// The folder of refused files.
 pub const ERROR: &str = "error";
@@ -230,7 +231,7 @@ impl NameReservations {
         }
         Ok(NumberedName {
             folder,
-            name: derived(file_name, &super::claim::random(), ""),
+            name: derived(file_name, &random_name(), ""),
         })
     }
 
@@ -274,7 +275,7 @@ impl NameReservations {
                 let name = match number {
                     ..=NUMBERED_FOLDERS => numbered(part, number),
                     // Nobody can have guessed this one.
-                    _ => derived(part, &format!(".{}", super::claim::random()), ""),
+                    _ => derived(part, &format!(".{}", random_name()), ""),
                 };
                 folder = free.join(name);
                 if number > NUMBERED_FOLDERS {
@@ -355,7 +356,7 @@ impl NameReservations {
                 return Ok(path);
             }
         }
-        Ok(folder.join(derived(name, &super::claim::random(), "")))
+        Ok(folder.join(derived(name, &random_name(), "")))
     }
 
     /// The files are in place, or will not be: their names are looked up on the disk again.

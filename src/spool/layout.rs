@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::claim;
 use super::fs::{Dir, Fs, FsError};
-use crate::journal::Owner;
 use crate::model::identifiers::ContentHash;
+use crate::model::owner::Owner;
+use crate::random::random_name;
 
 /// The lock of a spool and of each `work/`.
 pub const LOCK: &str = ".lock";
@@ -200,7 +200,7 @@ impl OwnerFolders {
     ) -> Result<Marker, FsError> {
         let marker = Marker {
             facility: facility.to_owned(),
-            id: claim::random(),
+            id: random_name(),
             journal: Some(journal.to_owned()),
         };
         Self::renew_marker(fs, root, &marker)?;

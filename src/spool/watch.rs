@@ -11,7 +11,7 @@ use notify::{Config, Event, EventKind, RecommendedWatcher, RecursiveMode, Watche
 
 use super::fs::{Dir, Fs};
 use super::layout::OwnerFolders;
-use crate::journal::Owner;
+use crate::model::owner::Owner;
 
 /// What happened in an inbox.
 #[derive(Debug, Clone, PartialEq, Eq)]

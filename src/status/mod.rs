@@ -483,7 +483,7 @@ mod tests {
     use super::*;
     use crate::engine::arrivals::Arrivals;
     use crate::engine::{Arrival, OpenStore};
-    use crate::journal::Owner;
+    use crate::model::owner::Owner;
 
     /// An engine with a refused file whose name says too much, and with links in the inbox.
     fn gathered(names: bool) -> (tempfile::TempDir, Engine, Status) {

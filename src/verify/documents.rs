@@ -9,9 +9,10 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use super::{CheckTopic, Findings, VerifyError};
-use crate::journal::{OpenMoves, Owner};
+use crate::journal::OpenMoves;
 use crate::model::document::{Document, DocumentVersion};
 use crate::model::identifiers::{ContentHash, hexadecimal};
+use crate::model::owner::Owner;
 use crate::model::report::{Report, VersionOfReport};
 use crate::spool::claim;
 use crate::spool::fs::{Dir, Fs, FsError};

@@ -8,7 +8,8 @@ use serde_json::value::RawValue;
 
 use super::{CheckTopic, Findings};
 use crate::config::Config;
-use crate::journal::{Entry, JournalGroup, Move, OpenMoves, Owner};
+use crate::journal::{Entry, JournalGroup, Move, OpenMoves};
+use crate::model::owner::Owner;
 use crate::spool::ages::InUse;
 use crate::spool::claim::{self, Claim};
 use crate::spool::destinations::{self, ERROR, SIDECAR};

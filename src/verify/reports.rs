@@ -8,8 +8,8 @@ use serde_json::value::RawValue;
 
 use super::folders::FolderCheck;
 use super::{CheckTopic, Findings, VerifyError};
-use crate::journal::Owner;
 use crate::model::identifiers::{CaseId, ContentHash};
+use crate::model::owner::Owner;
 use crate::model::report::{Batch, BatchEntry, Cursor, Report, ReportVersion, VersionOfReport};
 use crate::reports::batch::{self, BatchError};
 use crate::reports::message::Envelope;

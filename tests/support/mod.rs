@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use rcpspool::config::Config;
 use rcpspool::engine::{Arrival, Engine, EngineError, OpenStore, Totals};
-use rcpspool::journal::Owner;
+use rcpspool::model::owner::Owner;
 use rcpspool::spool::fs::Fs;
 use rcpspool::spool::layout::FolderError;
 use rcpspool::store::Store;
