@@ -19,9 +19,10 @@ use super::{ClaimedFile, Engine, EngineError, owner_name, refused};
 use crate::cda::{self, Cda};
 use crate::config::Facility;
 use crate::hl7::{self, FileBytes, Message, MessageBatch};
+use crate::intake::describe::{self, MessageDescription};
 use crate::intake::desk::{self, ParsedCommand};
 use crate::intake::reporting::AffectedReports;
-use crate::intake::route::{self, MessageDescription};
+use crate::intake::route;
 use crate::intake::{Content, Context, Decision, DecisionResult, DeskContext, Order, Stop};
 use crate::intake::{about, explain};
 use crate::journal::{Closing, Entry, MessageRecord as MessageEntry, Move};
@@ -206,7 +207,7 @@ impl Engine {
             Err(refusal) if refusal.reason == Reason::UnknownFormat => {
                 MessageDescription::default()
             }
-            read => route::describe_cda(read.as_ref().ok(), facility),
+            read => describe::describe_cda(read.as_ref().ok(), facility),
         };
         described.about = read
             .as_ref()
@@ -263,7 +264,7 @@ impl Engine {
             return Ok(());
         };
         if batch.messages.is_empty() {
-            let described = route::describe_envelope(bytes, facility);
+            let described = describe::describe_envelope(bytes, facility);
             let ignored = Ok(Decision::unchanged(Verdict::Ignored));
             let reply = self.record_outcome(group, claimed, 1, described, ignored, self.now())?;
             let finished = FileResult {
@@ -305,7 +306,7 @@ impl Engine {
                         true => message.from_utf_16(),
                         false => message,
                     };
-                    let mut described = route::describe(&message, facility);
+                    let mut described = describe::describe(&message, facility);
                     let decided = route::check_edges(&message, batch.edges(index))
                         .map_err(Stop::from)
                         .and_then(|doubts| {
@@ -730,7 +731,7 @@ impl Engine {
             .and_then(|facility| {
                 let message = memchr::memmem::find_iter(first, b"MSH")
                     .find_map(|at| Message::parse(first.get(at..)?).ok())?;
-                Some(route::describe(&message, facility))
+                Some(describe::describe(&message, facility))
             });
         let now = self.now();
         let is_hl7 = described.is_some();

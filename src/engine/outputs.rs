@@ -17,7 +17,7 @@ use super::receipt::{self, MessageReply, ReceiptContext};
 use super::refused::RefusalRecorder;
 use super::{ClaimedFile, Engine, EngineError, owner_name};
 use crate::config::Acks;
-use crate::intake::route::MessageDescription;
+use crate::intake::describe::MessageDescription;
 use crate::model::outcome::{Outcome, Reason, Refusal, Warning};
 use crate::model::owner::Owner;
 use crate::model::refused::{MESSAGES, RefusalSubject};

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::hl7::{Builder, SegmentBuilder};
-use crate::intake::route::MessageDescription;
+use crate::intake::describe::MessageDescription;
 use crate::model::identifiers::CaseId;
 use crate::model::outcome::{Location, Outcome, Reason, Refusal, Verdict, Warning};
 

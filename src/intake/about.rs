@@ -9,7 +9,7 @@ use serde::{Serialize, Serializer};
 use super::desk::{Action, Command};
 use super::identity;
 use super::trail::Trail;
-use super::{cdar2, route};
+use super::{cdar2, checks, describe};
 use crate::cda::Cda;
 use crate::config::Facility;
 use crate::hl7::{Message, Timestamp};
@@ -41,8 +41,8 @@ where
 /// What a message of HL7 is about; nothing where that cannot be told.
 pub fn of_message(message: &Message<'_>, facility: &Facility) -> Option<RefusalSubject> {
     // What is refused for its size is not read any further.
-    route::check_bounds(message).ok()?;
-    let (code, trigger) = route::message_type(message);
+    checks::check_bounds(message).ok()?;
+    let (code, trigger) = describe::message_type(message);
     let time = Timestamp::parse(message.time().trim()).ok();
     let time = time.map(|time| time.instant(facility.timezone));
     let patient = || -> Option<String> {

@@ -10,7 +10,7 @@ use carried::{answer_to_more, check_carried, of_message};
 use super::identity::{self, Demographics, FieldUpdate, IppRead, RequiredPlaces, SourceLocation};
 use super::scheduling::{self, MessageCopy, SessionMatch};
 use super::trail::Trail;
-use super::{Content, Context, Decision, DecisionResult, Stop, content, form, made, siu};
+use super::{Content, Context, Decision, DecisionResult, Stop, content, form, made};
 use crate::cda::Cda;
 use crate::cda::header::{
     CdaHeader, HeaderValue, Identifier, NamePart, PatientRole, Professional, places,
@@ -300,7 +300,7 @@ impl<'m> CdaFlow<'_, 'm> {
         };
         let read = trail.go_on(read, no_ipp)?;
         let ipp = self.view.survivor(&self.facility.id, &read.ipp)?;
-        let mut case = known.unwrap_or_else(|| siu::new_case(&self.facility.id, id));
+        let mut case = known.unwrap_or_else(|| Case::unscheduled(&self.facility.id, id));
         if let Some(own) = case.ipp.as_ref().filter(|own| **own != ipp) {
             return Err(Refusal::new(
                 Reason::CasePatientMismatch,

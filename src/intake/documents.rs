@@ -12,7 +12,7 @@ use super::content;
 use super::head::CdaIdentifiers;
 use super::identity::{self, SourceLocation, Traits, text, word};
 use super::trail::Trail;
-use super::{Content, Context, Decision, DecisionResult, Stop, made, route, scheduling};
+use super::{Content, Context, Decision, DecisionResult, Stop, checks, made, scheduling};
 use crate::config::Facility;
 use crate::hl7::{Field, Message, Position, Repetition, Segment, Value};
 use crate::model::case::Case;
@@ -1604,7 +1604,7 @@ impl<'m> DocumentFlow<'_, 'm> {
     /// The hash of the message as it is compared (interface.md 9); only documents without an id of their own need it.
     fn message_hash(&self) -> &ContentHash {
         self.message_hash
-            .get_or_init(|| route::hash_of(self.message))
+            .get_or_init(|| checks::hash_of(self.message))
     }
 }
 

@@ -6,7 +6,8 @@
 
 use std::path::Path;
 
-use super::route::{self, MessageDescription};
+use super::describe::{self, MessageDescription};
+use super::route;
 use super::trail::{Datum, Trail};
 use super::{Context, DecisionResult, Stop, documents, identity};
 use crate::cda;
@@ -152,7 +153,7 @@ fn messages(source: &FileBytes<'_>, context: &Context<'_>) -> Result<Vec<Explana
     let mut explained = Vec::with_capacity(batch.messages.len());
     if batch.messages.is_empty() {
         explained.push(Explanation {
-            described: route::describe_envelope(bytes, context.facility),
+            described: describe::describe_envelope(bytes, context.facility),
             outcome: ExpectedOutcome::Ignored,
             data: Vec::new(),
             refusals: Vec::new(),
@@ -194,7 +195,7 @@ fn message_alone(
     context: &Context<'_>,
     mut trail: Trail,
 ) -> Result<Explanation, ViewError> {
-    let described = route::describe(message, context.facility);
+    let described = describe::describe(message, context.facility);
     let store = MemoryStore::default();
     let mut view = PendingChanges::new(&store);
     let code = message.message_code();
@@ -241,7 +242,7 @@ fn document(
     let read = cda::parse(bytes);
     let described = match &read {
         Err(refusal) if refusal.reason == Reason::UnknownFormat => MessageDescription::default(),
-        read => route::describe_cda(read.as_ref().ok(), context.facility),
+        read => describe::describe_cda(read.as_ref().ok(), context.facility),
     };
     let cda = match read {
         Ok(cda) => cda,

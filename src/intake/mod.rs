@@ -7,7 +7,9 @@
 pub mod about;
 pub mod belonging;
 pub mod cdar2;
+mod checks;
 pub mod content;
+pub mod describe;
 pub mod desk;
 pub mod documents;
 pub mod explain;

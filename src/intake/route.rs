@@ -1,22 +1,20 @@
-//! Which flow a message goes to, and what is asked of every message before it gets there (interface.md 2, 9, 10).
+//! Which flow a message goes to (interface.md 2).
 
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
-
-use super::identity::{self, text, word};
+use super::checks::{
+    READ_SEGMENTS, charset_warnings, check_bounds, check_key, check_key_elsewhere,
+    check_key_in_document, check_lines, check_single, check_version, hash_of,
+};
+use super::describe::message_type;
+use super::identity::{self, word};
 use super::trail::Trail;
 use super::{Context, Decision, DecisionResult, cdar2, documents, ims, siu};
 use crate::cda::Cda;
 use crate::config::Facility;
-use crate::hl7::{
-    self, CharsetWarning, Delimiters, Message, MessageEdges, Position, Segment, Untidy, Value,
-};
+use crate::hl7::{Message, MessageEdges, Position, Value};
 use crate::model::change::Record;
-use crate::model::identifiers::{CaseId, ContentHash, hexadecimal};
 use crate::model::outcome::{Reason, Refusal, Verdict, Warning, WarningCode};
-use crate::model::refused::RefusalSubject;
 use crate::model::view::View;
 
 /// Where a message goes, by MSH-9 (interface.md 2, "Message types").
@@ -40,14 +38,6 @@ pub fn decide<'m>(
 ) -> DecisionResult<'m> {
     decide_and_record(message, view, context, &mut Trail::off())
 }
-
-/// The segments whose fields are read, other than those that the configuration may name.
-const READ_SEGMENTS: [&str; 12] = [
-    "PID", "MRG", "PV1", "SCH", "TQ1", "AIS", "AIL", "AIP", "TXA", "ORC", "OBR", "OBX",
-];
-
-/// How long such a segment may be without a document.
-const MAX_SEGMENT_BYTES: usize = 64 * 1024;
 
 /// Decides on a message as [`decide`] does, and records in the trail each datum that is read.
 pub fn decide_and_record<'m>(
@@ -121,20 +111,6 @@ pub fn decide_cda_and_record<'m>(
     cdar2::decide(bytes, cda, None, view, context, trail)
 }
 
-/// A key in a document would be kept with it, and with what is read from it.
-pub fn check_key_in_document(bytes: &[u8], facility: &Facility) -> Result<(), Refusal> {
-    let escape = |key: &[u8]| {
-        quick_xml::escape::escape(String::from_utf8_lossy(key))
-            .into_owned()
-            .into_bytes()
-    };
-    let key = facility.api_key.as_ref();
-    match key.is_some_and(|key| key.stands_in(bytes, escape)) {
-        true => Err(key_out_of_place("the document")),
-        false => Ok(()),
-    }
-}
-
 /// Whether a file asks for reports: its name says so, its content is not read (interface.md 2).
 pub fn is_request(name: &Path) -> bool {
     let ending = name.extension();
@@ -199,143 +175,6 @@ fn unsupported(message: &Message<'_>, code: &str, trigger: &str) -> Refusal {
     .with_value(&shown)
 }
 
-/// MSH-4.1 must be the facility's key where it has one (interface.md 10). What came is never repeated: it may be a key.
-fn check_key(message: &Message<'_>, facility: &Facility) -> Result<(), Refusal> {
-    let Some(key) = &facility.api_key else {
-        return Ok(());
-    };
-    let sent = message.header().field(4).component(1);
-    if key.matches(sent.text().as_bytes()) {
-        return Ok(());
-    }
-    let found = if sent.is_empty() {
-        "nothing"
-    } else {
-        "another text"
-    };
-    Err(Refusal::new(
-        Reason::Unauthorised,
-        format!("expected the facility's API key in MSH-4.1, found {found}"),
-    )
-    .at(sent.position()))
-}
-
-/// A key in another place would be kept with what stands there, and shown. The other fields of MSH are answered and
-/// not kept; a document in base64 is no text.
-fn check_key_elsewhere(message: &Message<'_>, facility: &Facility) -> Result<(), Refusal> {
-    let Some(key) = &facility.api_key else {
-        return Ok(());
-    };
-    let delimiters = message.delimiters();
-    let escape = |key: &[u8]| escape_key(key, &delimiters);
-    for segment in message.segments().skip(1) {
-        let (raw, name) = (segment.raw(), segment.name());
-        let fields: Vec<&[u8]> = match name {
-            "OBX" => raw.split(|byte| *byte == delimiters.field).collect(),
-            _ => Vec::new(),
-        };
-        let stands_there = match fields.get(2) {
-            Some(&b"ED") => {
-                let mut texts = fields.iter().enumerate().filter(|(number, _)| *number != 5);
-                texts.any(|(_, text)| key.stands_in(text, escape))
-            }
-            _ => key.stands_in(raw, escape),
-        };
-        if stands_there {
-            return Err(key_out_of_place(name).at(Position::of_segment(name)));
-        }
-    }
-    // These are kept though they may be read from MSH.
-    let fields = &facility.fields;
-    let kept = [&fields.document_network, &fields.network, &fields.physician];
-    for position in kept.into_iter().filter(|it| it.segment() == "MSH") {
-        let value = message
-            .get(position)
-            .and_then(|value| text(&value.simple()));
-        if value.is_some_and(|value| key.hide(&value).is_some()) {
-            return Err(key_out_of_place(&position.to_string()).at(*position));
-        }
-    }
-    Ok(())
-}
-
-/// The key as a sender writes it who escapes the delimiters in it.
-fn escape_key(key: &[u8], delimiters: &Delimiters) -> Vec<u8> {
-    let Some(escape) = delimiters.escape else {
-        return key.to_vec();
-    };
-    let letters = [
-        (Some(delimiters.field), b'F'),
-        (delimiters.component, b'S'),
-        (delimiters.subcomponent, b'T'),
-        (delimiters.repetition, b'R'),
-        (Some(escape), b'E'),
-    ];
-    let mut escaped = Vec::with_capacity(key.len());
-    for &byte in key {
-        match letters
-            .iter()
-            .find(|(delimiter, _)| *delimiter == Some(byte))
-        {
-            Some((_, letter)) => escaped.extend([escape, *letter, escape]),
-            None => escaped.push(byte),
-        }
-    }
-    escaped
-}
-
-fn key_out_of_place(place: &str) -> Refusal {
-    Refusal::new(
-        Reason::Unauthorised,
-        format!(
-            "expected the facility's API key in MSH-4.1 alone, found it in {place}, where it would be kept"
-        ),
-    )
-}
-
-fn check_version(message: &Message<'_>, versions: &[String]) -> Result<(), Refusal> {
-    let value = message.header().field(12).component(1);
-    let version = text(&value).unwrap_or_default();
-    if versions.contains(&version) {
-        return Ok(());
-    }
-    Err(Refusal::new(
-        Reason::UnsupportedVersion,
-        format!(
-            "expected HL7 version {}, found \"{}\"",
-            versions.join(", "),
-            version.chars().take(20).collect::<String>()
-        ),
-    )
-    .at(value.position())
-    .with_value(&version))
-}
-
-/// Every line must be a segment, or a part of a document: what has no place could be a patient, or another message.
-fn check_lines(message: &Message<'_>) -> Result<Vec<Warning>, Refusal> {
-    let untidy = message
-        .untidy()
-        .map_err(|error| Refusal::new(Reason::Malformed, format!("{error}.")))?;
-    Ok(untidy.iter().map(untidy_warning).collect())
-}
-
-fn untidy_warning(untidy: &Untidy) -> Warning {
-    let (position, sentence) = match untidy {
-        Untidy::Segments { first, line, count } => (
-            first,
-            format!(
-                "expected the name of each segment in capitals at the start of its line, found blanks, control characters or small letters in {count}, first in line {line}; they were read as segments"
-            ),
-        ),
-        Untidy::Control(position) => (
-            position,
-            "expected text, found a control character in a value, which was kept as it came"
-                .to_owned(),
-        ),
-    };
-    Warning::new(WarningCode::SegmentUntidy, sentence).at(*position)
-}
-
 /// What is in doubt about where a message begins and ends in its file. One that ends within a document is refused.
 pub fn check_edges(message: &Message<'_>, edges: MessageEdges) -> Result<Vec<Warning>, Refusal> {
     let mut warnings = Vec::new();
@@ -360,72 +199,6 @@ pub fn check_edges(message: &Message<'_>, edges: MessageEdges) -> Result<Vec<War
     Ok(warnings)
 }
 
-/// A second segment of one of these names would leave open whom, which case or which document the message is about.
-fn check_single(message: &Message<'_>, names: &[&str]) -> Result<(), Refusal> {
-    let named = |segment: &Segment<'_>| names.contains(&segment.name());
-    let second = |segment: &Segment<'_>| segment.occurrence() > 1;
-    if names.is_empty() {
-        return Ok(());
-    }
-    match message.segments().filter(named).find(second) {
-        None => Ok(()),
-        Some(second) => Err(Refusal::new(
-            Reason::Malformed,
-            format!(
-                "expected one {} in a message of this type, found a second one; send each in a message of its own",
-                second.name()
-            ),
-        )
-        .at(second.position())),
-    }
-}
-
-/// The hash by which the same message is known again: of its bytes with segment ends normalised (interface.md 9).
-pub fn hash_of(message: &Message<'_>) -> ContentHash {
-    let mut hash = Sha256::new();
-    for piece in message.normalised() {
-        hash.update(piece);
-    }
-    ContentHash::new(hexadecimal(&hash.finalize()))
-}
-
-/// The doubts about the character set of a message, as warnings.
-pub fn charset_warnings(message: &Message<'_>) -> Vec<Warning> {
-    let doubts = message.charset_warnings();
-    let warning = |(doubt, position): (CharsetWarning, Position)| {
-        let warning = match doubt {
-            CharsetWarning::Unknown => Warning::new(
-                WarningCode::CharsetUnknown,
-                "expected a known character set in MSH-18, found another; the message was read as UTF-8",
-            ),
-            CharsetWarning::NotUtf16 => Warning::new(
-                WarningCode::CharsetMismatch,
-                "expected UTF-16 in MSH-18, as the file is in, found another character set; the message was read as UTF-16",
-            ),
-            CharsetWarning::Mismatch => Warning::new(
-                WarningCode::CharsetMismatch,
-                format!(
-                    "expected text in the character set of MSH-18, found values that are not, the first in {position}; each of these was read as UTF-8 where it is that, else as the set of Windows that contains the declared one, else as windows-1252"
-                ),
-            ),
-            CharsetWarning::Entity => Warning::new(
-                WarningCode::CharsetMismatch,
-                format!(
-                    "expected text in the character set of MSH-18, found characters as XML writes them (as &apos;), the first in {position}; each was read as the character that it stands for; send that character, and an & as \\T\\"
-                ),
-            ),
-            CharsetWarning::Control => Warning::new(
-                WarningCode::CharsetControl,
-                format!(
-                    "expected text, found control characters (U+0080 to U+009F), as bytes become that are in another character set than MSH-18 says, the first in {position}; they are kept"
-                ),
-            ),
-        };
-        warning.at(position)
-    };
-    doubts.into_iter().map(warning).collect()
-}
-
 /// The times of a message that are read, and not written as HL7 writes them.
 fn untidy_times(message: &Message<'_>, flow: MessageFlow, facility: &Facility) -> Vec<Warning> {
     let of = |value: Value<'_>| {
@@ -448,170 +221,6 @@ fn untidy_times(message: &Message<'_>, flow: MessageFlow, facility: &Facility) -
         times.push(session_date());
     }
     times.into_iter().flatten().flatten().collect()
-}
-
-pub(super) fn message_type(message: &Message<'_>) -> (String, String) {
-    (
-        message.message_code().trim().to_owned(),
-        message.trigger().trim().to_owned(),
-    )
-}
-
-/// Refuses what could only be meant to cost much: values that are kept are copied often, and repetitions are compared
-/// with each other.
-pub(super) fn check_bounds(message: &Message<'_>) -> Result<(), Refusal> {
-    let separator = message.delimiters().field;
-    for segment in message.segments() {
-        let (raw, name) = (segment.raw(), segment.name());
-        if raw.len() <= MAX_SEGMENT_BYTES {
-            continue;
-        }
-        // A document stands in one field.
-        let document = match name {
-            "OBX" => raw.split(|byte| *byte == separator).map(<[u8]>::len).max(),
-            _ => None,
-        };
-        let length = raw.len() - document.unwrap_or_default();
-        if READ_SEGMENTS.contains(&name) && length > MAX_SEGMENT_BYTES {
-            return Err(Refusal::new(
-                Reason::Malformed,
-                format!("expected at most {MAX_SEGMENT_BYTES} bytes in {name}, found {length}"),
-            )
-            .at(Position::of_segment(name)));
-        }
-    }
-    Ok(())
-}
-
-/// What receipts, sidecars and histories say of a message, whatever becomes of it.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
-pub struct MessageDescription {
-    /// MSH-9.1 and 9.2: `SIU^S12`.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub message_type: String,
-    /// MSH-9.2, the event: `S12`.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub event: String,
-    /// MSH-10.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub control_id: Option<String>,
-    /// The case that the message names, whether it is known or not.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub case: Option<CaseId>,
-    /// MSH-3 in components.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub sending_application: Vec<String>,
-    /// MSH-4 in components; the facility's id where it has an API key, since the key stands there (interface.md 10).
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub sending_facility: Vec<String>,
-    /// MSH-5 in components.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub receiving_application: Vec<String>,
-    /// MSH-6 in components.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub receiving_facility: Vec<String>,
-    /// MSH-11.1, P or D or T.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub processing_id: Option<String>,
-    /// MSH-12.1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub version: Option<String>,
-    /// By what a corrected message is known; only of one that is refused, or that may be such a one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub about: Option<RefusalSubject>,
-}
-
-impl MessageDescription {
-    /// What is not an HL7 message: the kind of document, a list, or a command.
-    pub fn named(kind: &str) -> Self {
-        Self {
-            message_type: kind.to_owned(),
-            ..Self::default()
-        }
-    }
-
-    /// Whether the message is itself an acknowledgement, which is never acknowledged.
-    pub fn is_acknowledgement(&self) -> bool {
-        self.message_type == "ACK" || self.message_type.starts_with("ACK^")
-    }
-}
-
-/// Describes a message; never fails, however little of it can be read.
-pub fn describe(message: &Message<'_>, facility: &Facility) -> MessageDescription {
-    let header = message.header();
-    let components = |number: u32| -> Vec<String> {
-        let field = header.field(number);
-        // An HD has three components (HL7 v2.5 chapter 2.A.36).
-        let mut texts: Vec<String> = (1..=3)
-            .map(|part| text(&field.component(part)).unwrap_or_default())
-            .collect();
-        while texts.last().is_some_and(String::is_empty) {
-            texts.pop();
-        }
-        texts
-    };
-    let (code, trigger) = message_type(message);
-    let named_case = match code.as_str() {
-        "SIU" => message
-            .first("SCH")
-            .and_then(|schedule| text(&schedule.field(2).component(1))),
-        "MDM" | "ORU" | "OUL" => facility
-            .documents
-            .case_id
-            .iter()
-            .filter_map(|path| message.get(path))
-            .find_map(|value: Value<'_>| text(&value.identifier())),
-        _ => None,
-    };
-    MessageDescription {
-        message_type: if trigger.is_empty() {
-            code
-        } else {
-            format!("{code}^{trigger}")
-        },
-        event: trigger,
-        control_id: text(&header.field(10).component(1)),
-        case: named_case.map(CaseId::new),
-        sending_application: components(3),
-        sending_facility: match facility.api_key {
-            Some(_) => vec![facility.id.as_str().to_owned()],
-            None => components(4),
-        },
-        receiving_application: components(5),
-        receiving_facility: components(6),
-        processing_id: text(&header.field(11).component(1)),
-        version: text(&header.field(12).component(1)),
-        about: None,
-    }
-}
-
-/// Describes an envelope without a message by its header.
-pub fn describe_envelope(bytes: &[u8], facility: &Facility) -> MessageDescription {
-    let header = hl7::envelope_header(bytes);
-    let named = MessageDescription::named("batch");
-    match Message::parse(&header) {
-        Ok(header) => MessageDescription {
-            control_id: text(&header.header().field(11).component(1)),
-            processing_id: None,
-            version: None,
-            event: String::new(),
-            case: None,
-            message_type: named.message_type,
-            ..describe(&header, facility)
-        },
-        Err(_) => named,
-    }
-}
-
-/// Describes a CDA document, of which nothing is known where it could not be read.
-pub fn describe_cda(cda: Option<&Cda>, facility: &Facility) -> MessageDescription {
-    MessageDescription {
-        case: cda
-            .and_then(|cda| cdar2::case_id(&cda.header, facility))
-            .map(|(id, _)| id),
-        ..MessageDescription::named("CDA")
-    }
 }
 
 #[cfg(test)]
@@ -911,35 +520,6 @@ mod tests {
             "updated charset-mismatch"
         );
         assert_eq!(world.patient("P-1").unwrap().given_name, "Léo'");
-    }
-
-    #[test]
-    fn a_message_is_described_whatever_it_is() {
-        let facility = World::new().facility;
-        let text = "MSH|^~\\&|GAM&1.2&ISO|CHU^1.3^ISO|RCP||20250401||SIU^S12^SIU_S12|42|P|2.5^FRA\rSCH||C-1^GAM\r";
-        let described = describe(&Message::parse(text.as_bytes()).unwrap(), &facility);
-        assert_eq!(described.message_type, "SIU^S12");
-        assert_eq!(described.event, "S12");
-        assert_eq!(described.control_id.as_deref(), Some("42"));
-        assert_eq!(described.case, Some(CaseId::new("C-1")));
-        assert_eq!(described.sending_facility, ["CHU", "1.3", "ISO"]);
-        assert_eq!(described.receiving_application, ["RCP"]);
-        assert!(described.receiving_facility.is_empty());
-        assert_eq!(described.processing_id.as_deref(), Some("P"));
-        assert_eq!(described.version.as_deref(), Some("2.5"));
-        assert!(!described.is_acknowledgement());
-
-        let text = "MSH|^~\\&|||||||MDM^T02\rTXA|1|||||||||||||C-2^GAM\r";
-        let described = describe(&Message::parse(text.as_bytes()).unwrap(), &facility);
-        assert_eq!(described.case, Some(CaseId::new("C-2")));
-
-        let described = describe(&Message::parse(b"MSH|^~\\&|").unwrap(), &facility);
-        assert_eq!(described, MessageDescription::default());
-        let described = describe(
-            &Message::parse(b"MSH|^~\\&|||||||ACK^A01").unwrap(),
-            &facility,
-        );
-        assert!(described.is_acknowledgement());
     }
 
     /// A field of a segment of any message, put out of order.

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 
+use super::checks;
 use super::identity::{self, IppRead, Traits, text, word};
-use super::route;
 use super::scheduling::{self, MessageCopy};
 use super::trail::Trail;
 use super::{Context, Decision, DecisionResult, Stop};
@@ -11,7 +11,7 @@ use crate::config::Facility;
 use crate::hl7::{Field, Message, Path, Position, Segment};
 use crate::model::case::{Case, CaseState};
 use crate::model::change::{Change, Record, Subject};
-use crate::model::identifiers::{CaseId, FacilityId, Ipp, NetworkId, PathwayId};
+use crate::model::identifiers::{CaseId, Ipp, NetworkId, PathwayId};
 use crate::model::outcome::{Reason, Refusal, Verdict, Warning, WarningCode};
 use crate::model::patient::{Patient, Physician};
 use crate::model::view::{View, ViewError};
@@ -84,7 +84,7 @@ impl<'m> Appointment<'_, 'm> {
 
         let ipp = self.view.survivor(&self.facility.id, &read.ipp)?;
         let traits = demographics.traits();
-        let mut case = known.unwrap_or_else(|| new_case(&self.facility.id, id));
+        let mut case = known.unwrap_or_else(|| Case::unscheduled(&self.facility.id, id));
         if let Some(former) = case.ipp.take_if(|former| *former != ipp) {
             self.check_change_of_patient(&case, &former, &read, &traits)?;
             decision
@@ -141,7 +141,7 @@ impl<'m> Appointment<'_, 'm> {
         };
         scheduling::place_case(self.view, &mut decision, &mut case, &found, received, &by)?;
         scheduling::join_awaiting(self.view, &mut decision, &case)?;
-        let charset = route::charset_warnings(self.message);
+        let charset = checks::charset_warnings(self.message);
         case.scheduling_warnings = scheduling::codes_of(charset.iter().chain(&decision.warnings));
         decision.changes.push(Record::Case(case).into());
         Ok(decision)
@@ -153,7 +153,7 @@ impl<'m> Appointment<'_, 'm> {
             None => Verdict::Accepted,
             Some(_) => Verdict::Updated,
         });
-        let mut case = known.unwrap_or_else(|| new_case(&self.facility.id, id));
+        let mut case = known.unwrap_or_else(|| Case::unscheduled(&self.facility.id, id));
         let pid = self.message.first("PID");
         if let Some(pid) = pid.filter(|pid| !pid.field(3).is_empty()) {
             let read = identity::ipp(&pid, self.facility, trail)?;
@@ -438,33 +438,6 @@ fn single_date(message: &Message<'_>, path: &Path, date: NaiveDate) -> Result<Na
         }
     }
     Ok(date)
-}
-
-/// A case of which nothing but its id is known yet.
-pub(super) fn new_case(facility: &FacilityId, id: CaseId) -> Case {
-    Case {
-        facility: facility.clone(),
-        id,
-        ipp: None,
-        state: CaseState::Unscheduled,
-        submitter: None,
-        lead: None,
-        pathway: None,
-        date: None,
-        network: None,
-        scheduling_warnings: Vec::new(),
-        identity_mismatch: false,
-        identity_given: None,
-        identities_given_before: Vec::new(),
-        cancelled_in: None,
-        note: None,
-        siu_time: None,
-        cda: None,
-        people: Vec::new(),
-        has_questionnaire: false,
-        form: None,
-        completion: None,
-    }
 }
 
 fn completed(case: &Case, session: &str, schedule: &Segment<'_>) -> Refusal {
@@ -959,7 +932,7 @@ AIP|2||810102078838^Médecin^Audrey";
                 .all(|(_, value)| !String::from_utf8_lossy(value).contains("s3cr3t"))
         );
         let message = Message::parse(message.as_bytes()).unwrap();
-        let described = route::describe(&message, &world.facility);
+        let described = crate::intake::describe::describe(&message, &world.facility);
         assert_eq!(described.sending_facility, ["demo"]);
         assert!(!format!("{described:?}").contains("s3cr3t"));
     }

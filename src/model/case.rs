@@ -98,6 +98,33 @@ pub struct SourceIdentity {
 }
 
 impl Case {
+    /// A case of which nothing but its id is known yet.
+    pub fn unscheduled(facility: &FacilityId, id: CaseId) -> Self {
+        Self {
+            facility: facility.clone(),
+            id,
+            ipp: None,
+            state: CaseState::Unscheduled,
+            submitter: None,
+            lead: None,
+            pathway: None,
+            date: None,
+            network: None,
+            scheduling_warnings: Vec::new(),
+            identity_mismatch: false,
+            identity_given: None,
+            identities_given_before: Vec::new(),
+            cancelled_in: None,
+            note: None,
+            siu_time: None,
+            cda: None,
+            people: Vec::new(),
+            has_questionnaire: false,
+            form: None,
+            completion: None,
+        }
+    }
+
     /// Whether an identity that a message or document of the case gave differs from that of its patient now.
     pub fn is_identity_in_doubt(&self, patient: Option<&Patient>) -> bool {
         let mut given = self.identities_given();

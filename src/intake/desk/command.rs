@@ -5,7 +5,6 @@ use chrono::{DateTime, Utc};
 use crate::config::Facility;
 use crate::intake::reporting::{self, ReportableCase};
 use crate::intake::scheduling::{self, SessionMatch};
-use crate::intake::siu;
 use crate::intake::{
     Decision, DecisionResult, DeskContext, Order, Redelivery, ReportOrder, Stop, WithdrawalReason,
     content, made,
@@ -264,7 +263,7 @@ impl Desk<'_> {
         decision.verdict = Verdict::Accepted;
         let case = Case {
             ipp: Some(ipp.clone()),
-            ..siu::new_case(&self.facility.id, id)
+            ..Case::unscheduled(&self.facility.id, id)
         };
         scheduling::add_history(decision, &case, "made by the desk".to_owned());
         scheduling::join_awaiting(self.view, decision, &case)?;

@@ -362,8 +362,8 @@ mod tests {
 
     use super::*;
     use crate::config::Config;
+    use crate::intake::Stop;
     use crate::intake::testing::{World, outcome_text, session};
-    use crate::intake::{Stop, siu};
     use crate::model::case::Case;
     use crate::model::identifiers::{CaseId, FacilityId, Ipp};
     use crate::model::outcome::Outcome;
@@ -632,7 +632,7 @@ mod tests {
         Case {
             ipp: Some(Ipp::new("1")),
             state,
-            ..siu::new_case(&FacilityId::new("demo"), CaseId::new(id))
+            ..Case::unscheduled(&FacilityId::new("demo"), CaseId::new(id))
         }
     }
 

@@ -6,7 +6,7 @@ use super::{
 use crate::cda;
 use crate::hl7::Timestamp;
 use crate::intake::cdar2::{self, EmbeddedDocument};
-use crate::intake::{Content, Decision, identity, route};
+use crate::intake::{Content, Decision, checks, identity};
 use crate::model::change::{Change, Record, Subject};
 use crate::model::document::{ContentType, Document};
 use crate::model::outcome::{Location, Reason, Refusal, Verdict};
@@ -48,7 +48,7 @@ impl<'m> DocumentFlow<'_, 'm> {
     ) -> Result<Verdict, Stop> {
         let bytes = cda::without_framing(&file.bytes);
         let refused = |refusal: Refusal| Stop::Refused(refused_within(sent, refusal));
-        route::check_key_in_document(bytes, self.facility).map_err(refused)?;
+        checks::check_key_in_document(bytes, self.facility).map_err(refused)?;
         let cda = cda::parse(bytes).map_err(refused)?;
         let carried = EmbeddedDocument {
             patient,

@@ -67,7 +67,7 @@ fn case(id: &str, ipp: &str) -> Case {
     Case {
         state: CaseState::Scheduled(SessionId::new("S-1")),
         ipp: Some(Ipp::new(ipp)),
-        ..crate::intake::siu::new_case(&demo(), CaseId::new(id))
+        ..Case::unscheduled(&demo(), CaseId::new(id))
     }
 }
 

@@ -44,7 +44,7 @@ fn world() -> World {
         Record::Case(case("C-DONE", CaseState::Completed(SessionId::new("S-1")))),
         Record::Case(Case {
             state: CaseState::Cancelled,
-            ..siu::new_case(&demo(), CaseId::new("C-UNSEEN"))
+            ..Case::unscheduled(&demo(), CaseId::new("C-UNSEEN"))
         }),
         Record::Case(case("C-OFF", CaseState::Cancelled)),
         Record::Note(Note {
@@ -96,7 +96,7 @@ fn case(id: &str, state: CaseState) -> Case {
     Case {
         ipp: Some(Ipp::new("1")),
         state,
-        ..siu::new_case(&demo(), CaseId::new(id))
+        ..Case::unscheduled(&demo(), CaseId::new(id))
     }
 }
 
