@@ -4,7 +4,7 @@
 use encoding_rs::WINDOWS_1252;
 use memchr::memchr_iter;
 
-use super::value::find;
+use super::search::find;
 
 /// The names of characters that stand in French names and addresses (HTML 4, chapter 24).
 const NAMED: [(&[u8], char); 40] = [

@@ -6,7 +6,7 @@ use memchr::memchr;
 
 use super::charset::Charset;
 use super::delimiters::Delimiters;
-use super::value::find;
+use super::search::find;
 
 /// Reads a value as text: escape sequences and the character set.
 ///

@@ -2,12 +2,13 @@
 
 use std::sync::LazyLock;
 
-use memchr::{memchr_iter, memchr2_iter, memmem};
+use memchr::{memchr_iter, memmem};
 
 use super::ReadError;
 use super::batch::{EnvelopeSegment, MAX_MESSAGES, line_at};
 use super::delimiters::{Delimiters, is_delimiter};
 use super::lines::{before_unseen, first_line, is_base64, is_line_end, skip_unseen};
+use super::search::places_of_two;
 
 /// Looks once at what stands behind other text on its line: gives where headers were glued to it, and refuses XML that
 /// follows HL7, and what may be a header, or may not.
@@ -19,7 +20,7 @@ pub(super) fn glued_headers(bytes: &[u8], first: &Delimiters) -> Result<Vec<usiz
     let mut glued = Vec::new();
     let mut line = LineStart::default();
     let mut passed = 0_usize;
-    for at in memchr2_iter(b'<', first.field, bytes) {
+    for at in places_of_two(b'<', first.field, bytes) {
         let found = bytes.get(at..).unwrap_or_default();
         if found.first() == Some(&first.field) {
             let Some((kind, start)) = header_before(bytes, at) else {

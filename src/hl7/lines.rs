@@ -7,6 +7,7 @@
 use memchr::{memchr_iter, memchr3};
 
 use super::delimiters::Delimiters;
+use super::search::places;
 
 /// MLLP's start of a block.
 pub(super) const BLOCK_START: u8 = 0x0B;
@@ -278,7 +279,7 @@ fn may_end_in_name(value: &[u8]) -> bool {
 /// name.
 fn glued_segment(line: &[u8], delimiters: &Delimiters, is_segment: bool) -> Option<[u8; 3]> {
     let mut start = 0;
-    for (number, at) in memchr_iter(delimiters.field, line).enumerate() {
+    for (number, at) in places(delimiters.field, line).enumerate() {
         let value = line.get(start..at).unwrap_or_default();
         start = at.saturating_add(1);
         if !may_end_in_name(value) || (is_segment && number == 0) {

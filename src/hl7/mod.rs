@@ -23,6 +23,7 @@ mod glued;
 mod lines;
 pub mod message;
 pub mod path;
+mod search;
 pub mod time;
 pub mod utf16;
 pub mod value;

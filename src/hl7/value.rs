@@ -6,13 +6,12 @@
 use std::borrow::Cow;
 use std::ops::Deref;
 
-use memchr::memchr;
-
 use super::charset::Charset;
 use super::delimiters::Delimiters;
 use super::entity;
 use super::escape;
 use super::path::Position;
+use super::search::find;
 
 /// How the message that a value stands in is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -339,18 +338,6 @@ impl<'a> Iterator for Pieces<'a> {
         self.rest = tail;
         Some(piece)
     }
-}
-
-/// Where a byte first stands. To set up a search of many bytes at a time costs more than to look through a short value.
-pub(super) fn find(byte: u8, bytes: &[u8]) -> Option<usize> {
-    const SHORT: usize = 16;
-    let (near, far) = bytes.split_at(bytes.len().min(SHORT));
-    near.iter()
-        .position(|it| *it == byte)
-        .or_else(|| match far {
-            [] => None,
-            far => Some(memchr(byte, far)?.saturating_add(SHORT)),
-        })
 }
 
 /// The n-th piece, from 1.

@@ -16,6 +16,8 @@ mod page;
 
 use std::sync::Arc;
 
+use serde::Deserialize;
+
 pub use self::due::Worklists;
 
 use self::content::FolderContent;
@@ -23,9 +25,9 @@ use self::due::DueScope;
 use self::folder::{SessionFolder, clear_new};
 use self::index::SessionFolders;
 use crate::config::Config;
-use crate::model::case::Case;
+use crate::model::case::CaseState;
 use crate::model::document::{AttachmentPlace, Document};
-use crate::model::identifiers::{FacilityId, Ipp, SessionId};
+use crate::model::identifiers::{CaseId, FacilityId, Ipp, SessionId};
 use crate::model::session::Session;
 use crate::model::view::{View, ViewError};
 use crate::spool::ages::Ages;
@@ -193,60 +195,57 @@ fn find_due(
 /// The sessions on whose page the record of this key is shown.
 fn sessions_showing(view: &PendingChanges<'_>, key: &str) -> Result<Vec<SessionId>, ViewError> {
     let (kind, rest) = key.split_once('/').unwrap_or((key, ""));
-    let of_case = |case: Option<Case>| case.and_then(|case| case.state.session().cloned());
-    Ok(match kind {
-        "session" => vec![SessionId::new(keys::last_word(key))],
+    let of_case =
+        |key: &str| session_of_case(view, key).map(|session| session.into_iter().collect());
+    match kind {
+        "session" => Ok(vec![SessionId::new(keys::last_word(key))]),
         "session-case" => {
             let (session, _) = rest.split_once('/').unwrap_or((rest, ""));
-            vec![SessionId::new(keys::last_word(session))]
+            Ok(vec![SessionId::new(keys::last_word(session))])
         }
-        "case" => of_case(view.get(key)?).into_iter().collect(),
+        "case" => of_case(key),
         // A document that goes from one case into another is shown in neither by its own record.
         "case-document" => {
             let (case, _) = rest.rsplit_once('/').unwrap_or((rest, ""));
-            of_case(view.get(&format!("case/{case}"))?)
-                .into_iter()
-                .collect()
+            of_case(&format!("case/{case}"))
         }
-        "questionnaire" => of_case(view.get(&format!("case/{rest}"))?)
-            .into_iter()
-            .collect(),
-        "document" => match view.get::<Document>(key)? {
-            Some(document) => match &document.attached {
-                AttachmentPlace::Case(case) => of_case(view.case(&document.facility, case)?)
-                    .into_iter()
-                    .collect(),
-                AttachmentPlace::Note(_) => Vec::new(),
-            },
-            None => Vec::new(),
-        },
-        // A merge leaves the records of the larger side as they are.
-        "alias" => {
+        "questionnaire" => of_case(&format!("case/{rest}")),
+        "document" => {
+            let document: Option<Document> = view.get(key)?;
+            match document.map(|it| (it.facility, it.attached)) {
+                Some((facility, AttachmentPlace::Case(case))) => {
+                    of_case(&keys::case(&facility, &case))
+                }
+                _ => Ok(Vec::new()),
+            }
+        }
+        "patient" | "alias" => {
             let (facility, _) = rest.split_once('/').unwrap_or((rest, ""));
             let facility = FacilityId::new(keys::last_word(facility));
             let ipp = Ipp::new(keys::last_word(key));
-            match view.person(&facility, &ipp)? {
-                person if person.kept_under == ipp => view
-                    .cases_of_patient(&facility, &ipp)?
-                    .into_iter()
-                    .filter_map(|case| of_case(Some(case)))
-                    .collect(),
-                _ => Vec::new(),
+            let kept_under = view.person(&facility, &ipp)?.kept_under;
+            // A merge leaves the records of the larger side as they are.
+            if kind == "alias" && kept_under != ipp {
+                return Ok(Vec::new());
             }
-        }
-        "patient" => {
-            let patient: Option<crate::model::patient::Patient> = view.get(key)?;
-            let cases = match &patient {
-                Some(patient) => view.cases_of_patient(&patient.facility, &patient.ipp)?,
-                None => Vec::new(),
-            };
+            let cases = view.keys(&keys::cases_of_patient(&facility, &kept_under))?;
+            let cases = cases.iter().map(|it| CaseId::new(keys::last_word(it)));
             cases
-                .into_iter()
-                .filter_map(|case| of_case(Some(case)))
+                .filter_map(|case| session_of_case(view, &keys::case(&facility, &case)).transpose())
                 .collect()
         }
-        _ => Vec::new(),
-    })
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// The session that the case of this key is in. Nothing else of it is read: each case that changes is asked.
+fn session_of_case(view: &PendingChanges<'_>, key: &str) -> Result<Option<SessionId>, ViewError> {
+    #[derive(Deserialize)]
+    struct StateOfCase {
+        state: CaseState,
+    }
+    let case: Option<StateOfCase> = view.get(key)?;
+    Ok(case.and_then(|case| case.state.session().cloned()))
 }
 
 /// Makes the folder of a session what it should be.
