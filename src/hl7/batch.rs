@@ -11,17 +11,15 @@ use memchr::memchr3;
 
 use super::ReadError;
 use super::delimiters::{Delimiters, is_delimiter};
+use super::envelope::{EnvelopeSegment, LineHead, MAX_MESSAGES};
 use super::glued::{glued_headers, seen};
 use super::lines::{
-    BLOCK_END, BLOCK_START, first_line, is_base64, is_blank, is_line_end, skip_unseen,
+    BLOCK_END, BLOCK_START, first_line, is_blank, is_line_end, line_at, skip_unseen,
 };
 use super::path::Position;
 use super::value::Pieces;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
-
-/// How many messages a file may hold: what is told of each is kept until the file is finished.
-pub const MAX_MESSAGES: usize = 100_000;
 
 /// The messages of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -178,20 +176,6 @@ fn is_framing(before: &[u8], is_start_of_file: bool) -> bool {
         false => before,
     };
     before.iter().all(|byte| *byte == BLOCK_START)
-}
-
-/// The number of the line at this place, from 1, for a person who looks into the file.
-pub(super) fn line_at(bytes: &[u8], at: usize) -> usize {
-    let mut number = 1_usize;
-    let mut rest = bytes.get(..at).unwrap_or(bytes);
-    while let Some(end) = memchr::memchr2(b'\r', b'\n', rest) {
-        number = number.saturating_add(1);
-        rest = match rest.get(end..).unwrap_or_default() {
-            [b'\r', b'\n', after @ ..] | [_, after @ ..] => after,
-            [] => &[],
-        };
-    }
-    number
 }
 
 struct Splitter<'a> {
@@ -363,115 +347,6 @@ impl<'a> Splitter<'a> {
                 counted,
             });
         }
-    }
-}
-
-/// The segments that end the message before them.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum EnvelopeSegment {
-    Message,
-    FileHeader,
-    BatchHeader,
-    BatchTrailer,
-    FileTrailer,
-}
-
-/// What stands at the start of a line.
-enum LineHead {
-    /// A segment that ends the message before it.
-    Segment(EnvelopeSegment),
-    /// The name of a header, without the delimiters that make it one.
-    Unclear,
-    /// Anything else.
-    Other,
-}
-
-/// The name of a segment that ends the message before it, as it stands at the start of some bytes.
-pub(super) struct EnvelopeName<'a> {
-    pub(super) kind: EnvelopeSegment,
-    /// What follows the name.
-    after: &'a [u8],
-    /// Whether bytes that show nothing stand in it, or between it and what follows.
-    is_spoilt: bool,
-}
-
-impl EnvelopeSegment {
-    /// By its name, in any case. Bytes that show nothing may stand in it and behind it, where something follows them.
-    pub(super) fn named(bytes: &[u8]) -> Option<EnvelopeName<'_>> {
-        if !matches!(bytes.first()?.to_ascii_uppercase(), b'M' | b'F' | b'B') {
-            return None;
-        }
-        let mut name = [0; 3];
-        let mut rest = bytes;
-        for letter in &mut name {
-            let [first, after @ ..] = skip_unseen(rest) else {
-                return None;
-            };
-            *letter = first.to_ascii_uppercase();
-            rest = after;
-        }
-        let kind = match &name {
-            b"MSH" => Self::Message,
-            b"FHS" => Self::FileHeader,
-            b"BHS" => Self::BatchHeader,
-            b"BTS" => Self::BatchTrailer,
-            b"FTS" => Self::FileTrailer,
-            _ => return None,
-        };
-        let after = match skip_unseen(rest) {
-            [] => rest,
-            [end, ..] if is_line_end(*end) => rest,
-            after => after,
-        };
-        Some(EnvelopeName {
-            kind,
-            after,
-            is_spoilt: bytes.len().saturating_sub(after.len()) > 3,
-        })
-    }
-
-    /// Which of them starts these bytes, given the field separators known so far.
-    ///
-    /// A header may bring its own separator, but then must name all delimiters. A line of base64 can start with `MSH+`.
-    fn of(bytes: &[u8], separators: &[u8]) -> LineHead {
-        let Some(EnvelopeName {
-            kind,
-            after,
-            is_spoilt,
-        }) = Self::named(bytes)
-        else {
-            return LineHead::Other;
-        };
-        let is_upper = !bytes.iter().take(3).any(u8::is_ascii_lowercase);
-        match after.first() {
-            Some(next) if separators.contains(next) => return LineHead::Segment(kind),
-            Some(next) if next.is_ascii_alphanumeric() => return LineHead::Other,
-            None if !kind.is_header() && is_upper => return LineHead::Segment(kind),
-            Some(next) if is_line_end(*next) && !kind.is_header() && is_upper => {
-                return LineHead::Segment(kind);
-            }
-            _ => {}
-        }
-        if !kind.is_header() {
-            return LineHead::Other;
-        }
-        if separators.is_empty() {
-            return LineHead::Segment(kind);
-        }
-        let line = first_line(bytes).0;
-        let value_end = line.iter().position(|byte| separators.contains(byte));
-        let value = line.get(..value_end.unwrap_or(line.len())).unwrap_or(line);
-        if value.trim_ascii().len() > 3 && is_base64(value) {
-            return LineHead::Other;
-        }
-        match Delimiters::read(bytes) {
-            Ok(_) if !is_spoilt => LineHead::Segment(kind),
-            _ => LineHead::Unclear,
-        }
-    }
-
-    pub(super) fn is_header(self) -> bool {
-        matches!(self, Self::Message | Self::FileHeader | Self::BatchHeader)
     }
 }
 

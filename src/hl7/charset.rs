@@ -11,7 +11,7 @@ use std::fmt;
 
 use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
 
-use super::escape;
+use super::hexadecimal::hexadecimal_values;
 
 /// How the bytes of a message are read as text.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -101,7 +101,7 @@ impl Charset {
             }
         }
         if let Msh18Charset::SingleByte(encoding, meant) = declared {
-            for (at, bytes) in escape::hexadecimal_values(message) {
+            for (at, bytes) in hexadecimal_values(message) {
                 let read = encoding.decode_without_bom_handling_and_without_replacement(&bytes);
                 let Some(text) = read else { continue };
                 let first = |known: Option<usize>| Some(known.map_or(at, |known| known.min(at)));

@@ -5,9 +5,9 @@ use std::sync::LazyLock;
 use memchr::{memchr_iter, memmem};
 
 use super::ReadError;
-use super::batch::{EnvelopeSegment, MAX_MESSAGES, line_at};
 use super::delimiters::{Delimiters, is_delimiter};
-use super::lines::{before_unseen, first_line, is_base64, is_line_end, skip_unseen};
+use super::envelope::{EnvelopeSegment, MAX_MESSAGES};
+use super::lines::{before_unseen, first_line, is_base64, is_line_end, line_at, skip_unseen};
 use super::search::places_of_two;
 
 /// Looks once at what stands behind other text on its line: gives where headers were glued to it, and refuses XML that

@@ -582,6 +582,20 @@ pub(super) fn first_line(bytes: &[u8]) -> (&[u8], &[u8]) {
         .unwrap_or((bytes, &[]))
 }
 
+/// The number of the line at this place, from 1, for a person who looks into the file.
+pub(super) fn line_at(bytes: &[u8], at: usize) -> usize {
+    let mut number = 1_usize;
+    let mut rest = bytes.get(..at).unwrap_or(bytes);
+    while let Some(end) = memchr::memchr2(b'\r', b'\n', rest) {
+        number = number.saturating_add(1);
+        rest = match rest.get(end..).unwrap_or_default() {
+            [b'\r', b'\n', after @ ..] | [_, after @ ..] => after,
+            [] => &[],
+        };
+    }
+    number
+}
+
 fn skip_line_ends(bytes: &[u8]) -> &[u8] {
     let ends = bytes.iter().take_while(|byte| is_line_end(**byte)).count();
     bytes.get(ends..).unwrap_or_default()

@@ -18,8 +18,10 @@ pub mod builder;
 pub mod charset;
 pub mod delimiters;
 mod entity;
+mod envelope;
 mod escape;
 mod glued;
+mod hexadecimal;
 mod lines;
 pub mod message;
 pub mod path;
@@ -109,7 +111,7 @@ pub enum ReadError {
     /// There are more messages than one file may hold.
     #[error(
         "expected at most {} messages in a file, found more; send them in several files",
-        batch::MAX_MESSAGES
+        envelope::MAX_MESSAGES
     )]
     TooManyMessages,
     /// MSH-1 or MSH-2 does not say how to read the message.
