@@ -585,6 +585,10 @@ mod tests {
             ("", "Msh|$%*@|2"),
             ("", "msh$%*@!$2"),
             ("|", "Msh$%*@!$2"),
+            ("\r", "MHS|^~\\&|EHR|HOSPITAL"),
+            ("\r", "MSG|^~\\&|EHR|HOSPITAL"),
+            ("\n", "SH|^~\\&|EHR|HOSPITAL"),
+            ("\r", "ZZZ|1|^~\\&#|EHR|HOSPITAL"),
             ("", "msh##EHR#HOSPITAL#RCP#DESK#20260101##adt^a28#B2#P#2.5"),
         ] {
             let file = format!("MSH|^~\\&|1\rPID|1||A|F{between}{header}\rPID|2\r");

@@ -34,6 +34,17 @@ impl Delimiters {
         separators.into_iter().flatten().collect()
     }
 
+    /// Those that MSH-2 names, without the fifth.
+    pub(super) fn encoding(&self) -> impl Iterator<Item = u8> {
+        let named = [
+            self.component,
+            self.repetition,
+            self.escape,
+            self.subcomponent,
+        ];
+        named.into_iter().flatten()
+    }
+
     /// The delimiters that HL7 recommends: `|^~\&`.
     pub const STANDARD: Self = Self {
         field: b'|',

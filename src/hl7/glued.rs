@@ -8,7 +8,7 @@ use super::ReadError;
 use super::delimiters::{Delimiters, is_delimiter};
 use super::envelope::{EnvelopeSegment, MAX_MESSAGES};
 use super::lines::{before_unseen, first_line, is_base64, is_line_end, line_at, skip_unseen};
-use super::search::places_of_two;
+use super::search::places_behind;
 
 /// Looks once at what stands behind other text on its line: gives where headers were glued to it, and refuses XML that
 /// follows HL7, and what may be a header, or may not.
@@ -17,45 +17,54 @@ use super::search::places_of_two;
 /// they are others, or fewer than four, it may be a text. XML in the value of an OBX is the sender's text.
 pub(super) fn glued_headers(bytes: &[u8], first: &Delimiters) -> Result<Vec<usize>, ReadError> {
     refuse_own_header(bytes, first.field)?;
+    refuse_delimiters(bytes, first)?;
+    refuse_xml(bytes, first.field)?;
     let mut glued = Vec::new();
-    let mut line = LineStart::default();
-    let mut passed = 0_usize;
-    for at in places_of_two(b'<', first.field, bytes) {
-        let found = bytes.get(at..).unwrap_or_default();
-        if found.first() == Some(&first.field) {
-            let Some((kind, start)) = header_before(bytes, at) else {
-                continue;
-            };
-            let header = seen::<12>(bytes.get(start..).unwrap_or_default());
-            let after = bytes.get(at.saturating_sub(3)..).unwrap_or_default();
-            match MidLineName::of(kind, &header, first) {
-                MidLineName::Not
-                    if kind == EnvelopeSegment::Message && names_message(after, first.field) =>
-                {
-                    if !begins_line(bytes, start) {
-                        return Err(ReadError::UnclearHeader(line_at(bytes, start)));
-                    }
-                }
-                MidLineName::Not => continue,
-                _ if begins_line(bytes, start) => continue,
-                MidLineName::Header => glued.push(start),
-                MidLineName::Unclear => {
+    for at in places_behind(first.field, bytes, may_end_header) {
+        let Some((kind, start)) = header_before(bytes, at) else {
+            continue;
+        };
+        let header = seen::<12>(bytes.get(start..).unwrap_or_default());
+        let after = bytes.get(at.saturating_sub(3)..).unwrap_or_default();
+        match MidLineName::of(kind, &header, first) {
+            MidLineName::Not
+                if kind == EnvelopeSegment::Message && names_message(after, first.field) =>
+            {
+                if !begins_line(bytes, start) {
                     return Err(ReadError::UnclearHeader(line_at(bytes, start)));
                 }
             }
-        } else if at >= passed && begins_document(found) {
-            let before = bytes.get(line.of(bytes, at)..at).unwrap_or_default();
-            if !is_in_value(before, first.field) {
-                return Err(ReadError::Mixed(line_at(bytes, at)));
+            MidLineName::Not => continue,
+            _ if begins_line(bytes, start) => continue,
+            MidLineName::Header => glued.push(start),
+            MidLineName::Unclear => {
+                return Err(ReadError::UnclearHeader(line_at(bytes, start)));
             }
-            let end = memchr::memchr(first.field, found).unwrap_or(found.len());
-            passed = at.saturating_add(end);
         }
         if glued.len() > MAX_MESSAGES {
             return Err(ReadError::TooManyMessages);
         }
     }
     Ok(glued)
+}
+
+/// Refuses XML that stands in no value of an OBX.
+fn refuse_xml(bytes: &[u8], separator: u8) -> Result<(), ReadError> {
+    let mut line = LineStart::default();
+    let mut passed = 0_usize;
+    for at in memchr_iter(b'<', bytes) {
+        let found = bytes.get(at..).unwrap_or_default();
+        if at < passed || !begins_document(found) {
+            continue;
+        }
+        let before = bytes.get(line.of(bytes, at)..at).unwrap_or_default();
+        if !is_in_value(before, separator) {
+            return Err(ReadError::Mixed(line_at(bytes, at)));
+        }
+        let end = memchr::memchr(separator, found).unwrap_or(found.len());
+        passed = at.saturating_add(end);
+    }
+    Ok(())
 }
 
 /// Refuses a header of a message in the middle of a line that has another separator than this behind its name, and names
@@ -88,6 +97,32 @@ fn refuse_own_header(bytes: &[u8], separator: u8) -> Result<(), ReadError> {
     Ok(())
 }
 
+/// Refuses the delimiters of the first header where they stand as a value behind anything but the name of a header: that
+/// of a message may be mistyped, or broken off.
+fn refuse_delimiters(bytes: &[u8], first: &Delimiters) -> Result<(), ReadError> {
+    let mut value = vec![first.field];
+    value.extend(first.encoding());
+    if value.len() < 5 {
+        return Ok(());
+    }
+    let finder = memmem::Finder::new(&value);
+    for at in finder.find_iter(bytes) {
+        let after = bytes
+            .get(at.saturating_add(value.len())..)
+            .unwrap_or_default();
+        let is_whole = match after {
+            [] => true,
+            [next, ..] if *next == first.field => true,
+            [truncation, next, ..] => is_delimiter(*truncation) && *next == first.field,
+            _ => false,
+        };
+        if is_whole && header_before(bytes, at).is_none() {
+            return Err(ReadError::UnclearHeader(line_at(bytes, at)));
+        }
+    }
+    Ok(())
+}
+
 /// What a name of a header in the middle of a line is.
 enum MidLineName {
     Header,
@@ -99,13 +134,7 @@ impl MidLineName {
     /// By the bytes from the name on, without those that show nothing.
     fn of(kind: EnvelopeSegment, header: &[u8], first: &Delimiters) -> Self {
         let after = header.get(4..).unwrap_or_default();
-        let own = [
-            first.component,
-            first.repetition,
-            first.escape,
-            first.subcomponent,
-        ];
-        let own: Vec<u8> = own.into_iter().flatten().collect();
+        let own: Vec<u8> = first.encoding().collect();
         let ends_there = after.strip_prefix(&*own).is_some_and(|rest| match rest {
             [next, ..] if *next == first.field => true,
             [truncation, next, ..] => is_delimiter(*truncation) && *next == first.field,
@@ -158,13 +187,13 @@ fn count_named(header: &[u8]) -> usize {
     end.unwrap_or_default()
 }
 
+/// Whether a byte may be the last of the name of a header, or follow it unseen: before a separator hardly any is.
+fn may_end_header(last: u8) -> bool {
+    matches!(last, b'H' | b'h' | b'S' | b's' | 0..=b' ' | 0x7f..)
+}
+
 /// The header whose name ends before this place, and where it begins; bytes that show nothing may stand in it.
 fn header_before(bytes: &[u8], at: usize) -> Option<(EnvelopeSegment, usize)> {
-    // The names of headers end so; hardly any other value does.
-    let last = bytes.get(..at)?.last()?;
-    if !matches!(last, b'H' | b'h' | b'S' | b's' | 0..=b' ' | 0x7f..) {
-        return None;
-    }
     let mut name = [0_u8; 3];
     let mut place = at;
     for letter in name.iter_mut().rev() {

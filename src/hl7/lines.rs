@@ -4,10 +4,10 @@
 //! letters. What else stands at the start of a line goes on with a document in base64, or has no place: [`survey`]
 //! tells which.
 
-use memchr::{memchr_iter, memchr3};
+use memchr::{memchr_iter, memchr3, memmem, memrchr};
 
 use super::delimiters::Delimiters;
-use super::search::places;
+use super::search::places_behind;
 
 /// MLLP's start of a block.
 pub(super) const BLOCK_START: u8 = 0x0B;
@@ -127,9 +127,14 @@ pub(super) enum LineAmbiguity {
     Line(usize),
     /// A segment seems to begin in the middle of this line, without an end of the segment before it.
     Glued { line: usize, name: [u8; 3] },
+    /// So many NUL bytes stand within this line that a part of the file seems to be lost.
+    Lost(usize),
     /// This line seems to be the segment of this name, which is not quite what stands there.
     Mistyped { line: usize, name: [u8; 3] },
 }
+
+/// What stands in the place of a block of the file that was never written.
+const LOST_PART: [u8; 8] = [0; 8];
 
 /// Looks at every line of a message once: each must be a segment, or go on with a document in base64.
 pub(super) fn survey(bytes: &[u8], delimiters: &Delimiters) -> Result<Survey, LineAmbiguity> {
@@ -140,6 +145,7 @@ pub(super) fn survey(bytes: &[u8], delimiters: &Delimiters) -> Result<Survey, Li
     let mut segments = 0_usize;
     // Whether more of a document can follow; found out only where a line is no segment.
     let mut document = Base64Field::NotLookedFor(&[]);
+    let has_lost_part = memmem::find(bytes, &LOST_PART).is_some();
     while !rest.is_empty() {
         number = number.saturating_add(1);
         let (line, tail) = first_line(rest);
@@ -149,6 +155,9 @@ pub(super) fn survey(bytes: &[u8], delimiters: &Delimiters) -> Result<Survey, Li
         };
         if is_blank(line) {
             continue;
+        }
+        if has_lost_part && memmem::find(before_unseen(skip_unseen(line)), &LOST_PART).is_some() {
+            return Err(LineAmbiguity::Lost(number));
         }
         if let Some(name) = mistyped_segment(line, delimiters) {
             return Err(LineAmbiguity::Mistyped { line: number, name });
@@ -178,6 +187,9 @@ pub(super) fn survey(bytes: &[u8], delimiters: &Delimiters) -> Result<Survey, Li
         }
         if let Some(name) = glued_segment(line, delimiters, is_segment) {
             return Err(LineAmbiguity::Glued { line: number, name });
+        }
+        if !is_segment && !ends_as_result(line, delimiters) {
+            return Err(LineAmbiguity::Line(number));
         }
     }
     Ok(survey)
@@ -235,6 +247,20 @@ fn holds_open_document(segment: &[u8], delimiters: &Delimiters) -> bool {
     (says_so || data.starts_with(b"JVBERi0")) && is_base64(data)
 }
 
+/// Whether what stands behind the first field of a line that goes on with OBX-5 is what an OBX has there: a range,
+/// flags, a probability, the nature of the test and a status, in OBX-7 to OBX-11.
+fn ends_as_result(line: &[u8], delimiters: &Delimiters) -> bool {
+    let mut fields = line.split(|byte| *byte == delimiters.field).skip(2);
+    let mut next = || fields.next().unwrap_or_default().trim_ascii();
+    let is_simple = |value: &[u8]| !value.iter().any(|byte| Some(*byte) == delimiters.component);
+    let [range, flags, probability, nature, status] = std::array::from_fn(|_| next());
+    [range, flags, nature].into_iter().all(is_simple)
+        && probability
+            .iter()
+            .all(|it| it.is_ascii_digit() || *it == b'.')
+        && matches!(status, [] | [_] | b"\"\"")
+}
+
 /// Whether a line could be a part of base64: up to the end of the field, and up to where a further repetition begins.
 fn may_be_base64(line: &[u8], delimiters: &Delimiters) -> bool {
     let end = line
@@ -259,17 +285,19 @@ const NAMES: [&[u8; 3]; 10] = [
 /// one.
 const APPOINTMENT: &[u8; 3] = b"SCH";
 
-/// Whether a value may end in one of [`NAMES`] or in [`APPOINTMENT`], by its last byte: hardly any does, and every value
-/// of every message is asked.
-fn may_end_in_name(value: &[u8]) -> bool {
-    value.last().is_some_and(|last| {
-        matches!(
-            last.to_ascii_uppercase(),
-            b'D' | b'X' | b'R' | b'P' | b'L' | b'S' | b'A' | b'1' | b'G' | b'C' | b'H'
-                | 0..=b' '
-                | 0x7f..
-        )
-    })
+/// The names of segments that follow a PID, which no value of a PID ends with.
+const BEHIND_PATIENT: [&[u8; 3]; 15] = [
+    b"NK1", b"PD1", b"IN1", b"IN2", b"GT1", b"DG1", b"AL1", b"PR1", b"PV2", b"DB1", b"UB1", b"ZBE",
+    b"ACC", b"PRT", b"SFT",
+];
+
+/// Whether a byte may be the last of such a name, or follow it unseen: before a separator hardly any is.
+fn may_end_name(last: u8) -> bool {
+    matches!(
+        last.to_ascii_uppercase(),
+        b'A' | b'C' | b'D' | b'E' | b'G' | b'H' | b'L' | b'P' | b'R' | b'S' | b'T' | b'X'
+            | b'1' | b'2' | 0..=b' ' | 0x7f..
+    )
 }
 
 /// The name of a segment that seems to begin within this line, since the end of the one before it was lost.
@@ -278,17 +306,26 @@ fn may_end_in_name(value: &[u8]) -> bool {
 /// text or a code may be one, so what follows must look like the segment. A line that goes on with a document has no
 /// name.
 fn glued_segment(line: &[u8], delimiters: &Delimiters, is_segment: bool) -> Option<[u8; 3]> {
-    let mut start = 0;
-    for (number, at) in places(delimiters.field, line).enumerate() {
-        let value = line.get(start..at).unwrap_or_default();
-        start = at.saturating_add(1);
-        if !may_end_in_name(value) || (is_segment && number == 0) {
+    let separator = delimiters.field;
+    let is_patient = is_segment && skip_unseen(line).first_chunk() == Some(b"PID");
+    let (mut number, mut counted) = (0_usize, 0);
+    for at in places_behind(separator, line, may_end_name) {
+        let before = line.get(..at).unwrap_or_default();
+        let since = before.get(counted..).unwrap_or_default();
+        number = number.saturating_add(memchr_iter(separator, since).count());
+        counted = at;
+        if is_segment && number == 0 {
             continue;
         }
+        let from = memrchr(separator, before).map_or(0, |before| before.saturating_add(1));
+        let value = before.get(from..).unwrap_or_default();
         let Some((before, written)) = before_unseen(value).split_last_chunk::<3>() else {
             continue;
         };
         let name = written.map(|letter| letter.to_ascii_uppercase());
+        if BEHIND_PATIENT.contains(&&written) && is_patient {
+            return Some(name);
+        }
         if !NAMES.contains(&&name) && name != *APPOINTMENT {
             continue;
         }
@@ -318,7 +355,7 @@ fn glued_segment(line: &[u8], delimiters: &Delimiters, is_segment: bool) -> Opti
             let part = near.get(from.map_or(0, |from| from.saturating_add(1))..);
             is_base64(part.unwrap_or_default())
         };
-        let after = line.get(start..).unwrap_or_default();
+        let after = line.get(at.saturating_add(1)..).unwrap_or_default();
         if is_like_name && looks_like(&name, after, delimiters, shape) {
             return Some(name);
         }
@@ -360,8 +397,14 @@ fn is_result(line: &[u8], name: &[u8; 3], delimiters: &Delimiters) -> bool {
         && matches!(status.map(<[u8]>::trim_ascii), Some([b'A'..=b'Z']))
 }
 
-/// The name that stands at the start of a line with a letter like another, or with two letters changed about, where what
-/// follows looks like that segment.
+/// The names of HL7 that differ from one of [`NAMES`] or from [`APPOINTMENT`] by one letter, as a mistyped one does.
+const NEAR_NAMES: [&[u8; 3]; 14] = [
+    b"PRD", b"SID", b"QID", b"OVR", b"AIG", b"RXA", b"PR1", b"PD1", b"PV2", b"ORG", b"MFG", b"LCH",
+    b"ARC", b"SCP",
+];
+
+/// The name of which a line begins with a letter that is wrong, or with two letters changed about, where what follows
+/// looks like that segment.
 fn mistyped_segment(line: &[u8], delimiters: &Delimiters) -> Option<[u8; 3]> {
     let (&written, after) = skip_unseen(line).split_first_chunk::<3>()?;
     let (separator, after) = after.split_first()?;
@@ -384,11 +427,16 @@ fn mistyped_segment(line: &[u8], delimiters: &Delimiters) -> Option<[u8; 3]> {
     let [a, b, c] = upper;
     let read = alike(&written);
     // Not both at once: AL1 and PD1 are segments too.
-    let likely = NAMES
-        .into_iter()
-        .chain([APPOINTMENT])
-        .find(|name| read == alike(name) || [[b, a, c], [a, c, b]].contains(*name))?;
-    (upper != *likely && looks_like(likely, after, delimiters, Shape::Whole)).then_some(*likely)
+    let has_letter_wrong = |name: &[u8; 3]| {
+        let wrong = upper.iter().zip(name).filter(|(it, right)| it != right);
+        wrong.count() == 1 && a != b'Z' && !NEAR_NAMES.contains(&&upper)
+    };
+    let is_near = |name: &&[u8; 3]| {
+        read == alike(name) || [[b, a, c], [a, c, b]].contains(*name) || has_letter_wrong(name)
+    };
+    let mut likely = NAMES.into_iter().chain([APPOINTMENT]).filter(is_near);
+    let likely = likely.find(|name| looks_like(name, after, delimiters, Shape::Whole))?;
+    (upper != *likely).then_some(*likely)
 }
 
 /// How much of a segment must be there to be told.
@@ -531,14 +579,35 @@ fn is_value_type(text: &[u8]) -> bool {
     TYPES.iter().any(|it| text.eq_ignore_ascii_case(it))
 }
 
-/// Whether any byte is a control character that is no part of a text: all but the ends of lines, tabulators, and the
-/// escape character by which Japanese character sets are switched.
-pub(super) fn has_control(bytes: &[u8]) -> bool {
-    bytes.chunks(1024).any(|chunk| {
-        chunk.iter().fold(false, |found, byte| {
-            found | (*byte < 0x20) & !matches!(*byte, b'\t' | b'\r' | b'\n' | 0x1b)
-        })
+/// Whether any character shows nothing and is no part of a text: a control character but the ends of lines, tabulators,
+/// and the escape character by which Japanese character sets are switched; in UTF-8 also one without a width.
+pub(super) fn has_unseen(bytes: &[u8]) -> bool {
+    let mut chunks = bytes.chunks(1024).enumerate();
+    chunks.any(|(number, chunk)| {
+        // What may begin one of two or three bytes is looked at more closely.
+        let (is_certain, is_possible) =
+            chunk
+                .iter()
+                .fold((false, false), |(certain, possible), byte| {
+                    let is_control =
+                        (*byte < 0x20) & !matches!(*byte, b'\t' | b'\r' | b'\n' | 0x1b);
+                    let may_begin = (*byte == 0xc2) | (*byte == 0xe2) | (*byte == 0xef);
+                    (certain | is_control | (*byte == 0x7f), possible | may_begin)
+                });
+        let from = number.saturating_mul(1024);
+        let near = || bytes.get(from..bytes.len().min(from.saturating_add(1026)));
+        is_certain || is_possible && near().unwrap_or_default().windows(3).any(is_without_width)
     })
+}
+
+fn is_without_width(bytes: &[u8]) -> bool {
+    matches!(
+        bytes,
+        [0xc2, 0xad, _]
+            | [0xe2, 0x80, 0x8b | 0x8e | 0x8f | 0xaa..=0xae]
+            | [0xe2, 0x81, 0xa0 | 0xa6..=0xa9]
+            | [0xef, 0xbb, 0xbf]
+    )
 }
 
 /// From the first byte on that shows something, or ends the line: behind blanks, tabulators, byte-order marks, control
@@ -700,6 +769,23 @@ mod tests {
                 &*format!("{document}\rRi0x|||F\rRi0x"),
                 Err(LineAmbiguity::Line(4)),
             ),
+            (
+                &*format!("{document}\rPIDD|2||P-2^^^CHU^PI||B^C||19700101|F"),
+                Err(LineAmbiguity::Line(3)),
+            ),
+            (
+                &*format!("{document}\rPI\rD|2||P-2||B^C||19700101|F"),
+                Err(LineAmbiguity::Line(4)),
+            ),
+            (
+                &*format!("{document}\rOBXX|2|ED|A^B||^^PDF^Base64^JVBE"),
+                Err(LineAmbiguity::Line(3)),
+            ),
+            (
+                "PID|1||P-1||A\0\0\0\0\0\0\0\0B^C",
+                Err(LineAmbiguity::Lost(2)),
+            ),
+            ("PID|1||P-1\0\0\0\0\0\0\0\0\rEVN", Ok(None)),
         ] {
             let message = format!("MSH|^~\\&|\r{lines}\r");
             let found = survey(message.as_bytes(), &Delimiters::STANDARD)
@@ -720,6 +806,16 @@ mod tests {
             ("OBX|1|TX|||PORC||||||F", None),
             ("PID|1||P-1|||||||||LE MARAIS|1|", None),
             ("PID|1||P-1||HIRSCH^Paul|||M", None),
+            (
+                "PID|1||P-1||A^B||||||||0612345678^PRN^CPNK1|1|C^D",
+                Some("NK1"),
+            ),
+            ("PID|1||P-1||A^B|||||^^^^^FRAACC|20260101", Some("ACC")),
+            (
+                "PID|1||P-1||A^B|||||||||||||170019912345678ZBE|1",
+                Some("ZBE"),
+            ),
+            ("PV1|1|I|UNK1|1", None),
             ("ZZZ|PID|1|2", None),
             ("ZZZ|OBR|1|2|3|4", None),
             ("ZZZ|MRG|1|2", None),
@@ -827,6 +923,17 @@ mod tests {
             ("PDI", "1|2|3", None),
             ("BOX", "rouge", None),
             ("ZPD", person, None),
+            ("ZID", person, None),
+            ("PIF", person, Some("PID")),
+            ("PUD", person, Some("PID")),
+            ("OID", person, Some("PID")),
+            ("PI0", person, Some("PID")),
+            ("PRD", "RP|DUPONT^Paul|rue", None),
+            ("OBS", result, Some("OBX")),
+            ("OVX", result, Some("OBX")),
+            ("TXB", "1|CR||20260101", Some("TXA")),
+            ("RXA", "0|1|20260101|20260101|X^Y", None),
+            ("PV2", "1|I", None),
         ] {
             for before in ["", "OBX|1|ED|||^^PDF^Base64^JVBE\r"] {
                 let message = format!("MSH|^~\\&|\rEVN|A28\r{before}{name}|{rest}\r");

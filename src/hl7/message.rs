@@ -177,6 +177,7 @@ impl<'a> Message<'a> {
             lines::survey(self.bytes, &self.context.delimiters).map_err(
                 |unclear| match unclear {
                     LineAmbiguity::Line(line) => ReadError::UnplacedLine(line),
+                    LineAmbiguity::Lost(line) => ReadError::LostPart(line),
                     LineAmbiguity::Glued { line, name } => ReadError::GluedSegment {
                         line,
                         name: String::from_utf8_lossy(&name).into_owned(),
@@ -197,8 +198,8 @@ impl<'a> Message<'a> {
                 count: survey.count,
             });
         }
-        if lines::has_control(self.bytes)
-            && let Some(segment) = self.segments().find(|it| lines::has_control(it.raw()))
+        if lines::has_unseen(self.bytes)
+            && let Some(segment) = self.segments().find(|it| lines::has_unseen(it.raw()))
         {
             untidy.push(Untidy::Control(segment.position()));
         }

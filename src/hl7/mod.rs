@@ -80,6 +80,11 @@ pub enum ReadError {
         "line {0} of the message is neither a segment (a name of three characters, then the field separator) nor a part of a document in base64; escape line breaks in texts as \\.br\\, and end each segment with a carriage return"
     )]
     UnplacedLine(usize),
+    /// NUL bytes stand where a part of the file should.
+    #[error(
+        "line {0} of the message holds a run of NUL bytes, as a file does of which a part was not written; send it again"
+    )]
+    LostPart(usize),
     /// A segment stands behind another on its line.
     #[error(
         "line {line} of the message seems to hold a segment {name} behind another one; end each segment with a carriage return"
