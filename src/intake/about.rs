@@ -7,7 +7,8 @@ use chrono::{DateTime, Utc};
 use serde::{Serialize, Serializer};
 
 use super::desk::{Action, Command};
-use super::identity;
+use super::identity::ipp;
+
 use super::trail::Trail;
 use super::{cdar2, checks, describe};
 use crate::cda::Cda;
@@ -47,7 +48,7 @@ pub fn of_message(message: &Message<'_>, facility: &Facility) -> Option<RefusalS
     let time = time.map(|time| time.instant(facility.timezone));
     let patient = || -> Option<String> {
         let identifiers = message.first("PID")?.field(3);
-        let read = identity::read_ipp(identifiers, "patient", facility, &mut Trail::off());
+        let read = ipp::read_ipp(identifiers, "patient", facility, &mut Trail::off());
         Some(read.ok()?.ipp.as_str().to_owned())
     };
     let event = trigger.to_uppercase();

@@ -7,8 +7,14 @@ use chrono::{DateTime, NaiveDate, Utc};
 pub use carried::{EmbeddedDocument, newcomer};
 use carried::{answer_to_more, check_carried, of_message};
 
-use super::identity::{self, Demographics, FieldUpdate, IppRead, RequiredPlaces, SourceLocation};
+use super::field_update::FieldUpdate;
+use super::identity::ipp::IppRead;
+use super::identity::{
+    Demographics, RequiredPlaces, address, birth, compare, ins, names, patient, physician, telecom,
+};
+use super::message_time::{check_time, untidy_time};
 use super::scheduling::{self, MessageCopy, SessionMatch};
+use super::source_location::SourceLocation;
 use super::trail::Trail;
 use super::{Content, Context, Decision, DecisionResult, Stop, content, form, made};
 use crate::cda::Cda;
@@ -98,7 +104,7 @@ fn untidy_times(header: &CdaHeader) -> impl Iterator<Item = Warning> {
     ]
     .into_iter()
     .flatten()
-    .filter_map(|written| identity::untidy_time(&written.text, written.place))
+    .filter_map(|written| untidy_time(&written.text, written.place))
 }
 
 /// A patient as a document makes one who is not known.
@@ -111,13 +117,13 @@ fn created(
     warnings: &mut Vec<Warning>,
     trail: &mut Trail,
 ) -> Result<Patient, Stop> {
-    demographics.ins = identity::keep_own_ins(
+    demographics.ins = ins::keep_own_ins(
         demographics.ins,
-        |ins| identity::other_with_ins(ins, &read.ipp, view, facility),
+        |ins| ins::other_with_ins(ins, &read.ipp, view, facility),
         warnings,
     )?;
     demographics.network = network.map_or(FieldUpdate::Absent, FieldUpdate::Given);
-    Ok(identity::new_patient(facility, read, demographics, trail)?)
+    Ok(patient::new_patient(facility, read, demographics, trail)?)
 }
 
 /// Decides on a document that did not come before.
@@ -256,7 +262,7 @@ fn time(
                 .at(Location::named(written.place))
                 .with_value(&written.text)
         });
-    let time = time.and_then(|time| identity::check_time(time, context, written.place));
+    let time = time.and_then(|time| check_time(time, context, written.place));
     trail.read("document_time", &time, &written.text, written.place, "");
     time.map(Some)
 }
@@ -385,12 +391,11 @@ impl<'m> CdaFlow<'_, 'm> {
             let expected = "expected a patient id, or an INS with its key, found neither";
             return Ok(Err(Refusal::new(without, expected).at(place)));
         };
-        let known = identity::patients_with_ins(ins, self.view, self.facility)?;
+        let known = ins::patients_with_ins(ins, self.view, self.facility)?;
         if let [ipp] = known.as_slice()
             && let Some(patient) = self.view.patient(&self.facility.id, ipp)?
-            && identity::compare(&patient, &said.traits()) == identity::Agreement::Same
-            && identity::known_given_names(&patient)
-                .agree_with(&given_names(&self.cda.header.patient))
+            && compare::compare(&patient, &said.traits()) == compare::Agreement::Same
+            && names::known_given_names(&patient).agree_with(&given_names(&self.cda.header.patient))
         {
             return Ok(Ok(IppRead {
                 ipp: ipp.clone(),
@@ -422,14 +427,14 @@ impl<'m> CdaFlow<'_, 'm> {
         let demographics = demographics(&header.patient, self.facility, warnings, trail)?;
         if let Some(patient) = self.view.patient(&self.facility.id, &ipp)? {
             if let Some(ins) = demographics.ins.as_given() {
-                let with_ins = identity::patients_with_ins(ins, self.view, self.facility)?;
+                let with_ins = ins::patients_with_ins(ins, self.view, self.facility)?;
                 let place = Location::named(places::PATIENT_ID);
-                identity::check_ins_is_of(&patient, &with_ins, place)?;
+                ins::check_ins_is_of(&patient, &with_ins, place)?;
             }
             let traits = demographics.traits();
             let place = Location::named(places::NAME);
             let given = traits.given_by("CDA".to_owned());
-            if identity::check_identity(&patient, &traits, place, warnings)? {
+            if compare::check_identity(&patient, &traits, place, warnings)? {
                 case.doubt_identity(given);
             } else if let Some(what) = case.end_doubt(&given) {
                 scheduling::add_history(decision, case, what);
@@ -881,9 +886,9 @@ fn physician(
 ) -> Result<Physician, Refusal> {
     let place = person.map_or(place, |person| person.place);
     let Some((person, number)) = person.and_then(|it| Some((it, it.rpps.as_deref()?))) else {
-        return trail.go_on(Err(missing(what, place)), identity::nobody);
+        return trail.go_on(Err(missing(what, place)), physician::nobody);
     };
-    let number = identity::national_number(number);
+    let number = physician::national_number(number);
     match &number {
         PhysicianNumber::Rpps(rpps) => trail.record(name, rpps, person.place, ""),
         PhysicianNumber::Other(other) => {
@@ -899,9 +904,9 @@ fn physician(
     }
     match &number {
         PhysicianNumber::Rpps(rpps) => {
-            identity::warn_of_rpps(rpps, Location::named(place), warnings);
+            physician::warn_of_rpps(rpps, Location::named(place), warnings);
         }
-        PhysicianNumber::Other(_) => identity::warn_of_no_rpps(Location::named(place), warnings),
+        PhysicianNumber::Other(_) => physician::warn_of_no_rpps(Location::named(place), warnings),
     }
     Ok(Physician {
         number: Some(number),
@@ -1081,14 +1086,14 @@ fn demographics(
         sex: match &patient.gender {
             Some(code) => {
                 trail.record("sex", &code.text, code.place, "");
-                let sex = identity::read_sex(&code.text, Location::named(code.place));
+                let sex = birth::read_sex(&code.text, Location::named(code.place));
                 trail.go_on(sex.map(FieldUpdate::Given), FieldUpdate::default)?
             }
             None => FieldUpdate::Absent,
         },
         birth_date: match &patient.birth_time {
             Some(time) => {
-                let date = identity::read_birth_date(&time.text, Location::named(time.place));
+                let date = birth::read_birth_date(&time.text, Location::named(time.place));
                 trail.read("birth_date", &date, &time.text, time.place, "");
                 trail.go_on(date.map(FieldUpdate::Given), FieldUpdate::default)?
             }
@@ -1096,7 +1101,7 @@ fn demographics(
         },
         phone: match phone(patient) {
             Some((number, rule)) => {
-                let phone = identity::read_phone(number, &facility.region, places::TELECOM);
+                let phone = telecom::read_phone(number, &facility.region, places::TELECOM);
                 trail.read("phone", &phone, number, places::TELECOM, rule);
                 trail.go_on(phone.map(FieldUpdate::Given), FieldUpdate::default)?
             }
@@ -1104,7 +1109,7 @@ fn demographics(
         },
         email: match patient.telecoms.iter().find(|it| it.scheme == "mailto") {
             Some(telecom) => {
-                let email = identity::read_email(&telecom.address, places::TELECOM);
+                let email = telecom::read_email(&telecom.address, places::TELECOM);
                 let rule = "the first mailto:";
                 trail.read("email", &email, &telecom.address, places::TELECOM, rule);
                 trail.go_on(email.map(FieldUpdate::Given), FieldUpdate::default)?
@@ -1132,7 +1137,7 @@ fn ins(patient: &PatientRole, warnings: &mut Vec<Warning>, trail: &mut Trail) ->
         let (Some(root), Some(value)) = (&id.root, &id.extension) else {
             continue;
         };
-        if !identity::INS_ROOTS.contains(&root.as_str()) {
+        if !ins::INS_ROOTS.contains(&root.as_str()) {
             continue;
         }
         let ins = Ins {
@@ -1141,14 +1146,14 @@ fn ins(patient: &PatientRole, warnings: &mut Vec<Warning>, trail: &mut Trail) ->
         };
         trail.record("ins", value, id.place, "the id with the root of an INS");
         trail.record("ins_oid", root, id.place, "the root of that id");
-        let ins = identity::valid_ins(ins, Location::named(id.place), warnings);
+        let ins = ins::valid_ins(ins, Location::named(id.place), warnings);
         if let Some(ins) = ins {
             all.push(ins.clone());
-            identity::prefer(&mut found, ins);
+            ins::prefer(&mut found, ins);
         }
     }
     let place = Location::named(places::PATIENT_ID);
-    identity::warn_of_other_ins(&found, &all, place, warnings);
+    ins::warn_of_other_ins(&found, &all, place, warnings);
     found
 }
 
@@ -1190,7 +1195,7 @@ fn address(
         chosen.postal_code,
         chosen.country,
     ];
-    for (part, name) in parts.iter().zip(identity::ADDRESS_PARTS) {
+    for (part, name) in parts.iter().zip(address::ADDRESS_PARTS) {
         if let Some(part) = part {
             trail.record(name, part, places::ADDRESS, std::mem::take(&mut rule));
         }
@@ -1199,7 +1204,7 @@ fn address(
         trail.record("address_complement", complement, places::ADDRESS, "");
     }
     let complement = chosen.complement;
-    identity::whole_address(
+    address::whole_address(
         parts,
         complement,
         Location::named(places::ADDRESS),

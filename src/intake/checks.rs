@@ -2,7 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::identity::text;
+use super::field_update::text;
 use crate::config::Facility;
 use crate::hl7::{CharsetWarning, Delimiters, Message, Position, Segment, Untidy};
 use crate::model::identifiers::{ContentHash, hexadecimal};

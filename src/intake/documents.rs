@@ -9,8 +9,13 @@ use std::collections::{BTreeMap, HashMap};
 use chrono::{DateTime, Utc};
 
 use super::content;
+use super::field_update::{text, word};
 use super::head::CdaIdentifiers;
-use super::identity::{self, SourceLocation, Traits, text, word};
+use super::identity::compare::{self, Traits};
+use super::identity::{self, ins, ipp, names, reliability};
+use super::message_time::message_time;
+use super::source_location::SourceLocation;
+
 use super::trail::Trail;
 use super::{Content, Context, Decision, DecisionResult, Stop, checks, made, scheduling};
 use crate::config::Facility;
@@ -87,7 +92,7 @@ pub fn decide<'m>(
         facility: context.facility,
         transport: if is_mdm { message.first("TXA") } else { None },
         time: match text(&message.header().field(7).component(1)) {
-            Some(_) => Some(identity::message_time(message, context, trail)?),
+            Some(_) => Some(message_time(message, context, trail)?),
             None => None,
         },
         by: format!("{}^{event}", message.message_code().trim()),
@@ -794,13 +799,13 @@ impl<'m> DocumentFlow<'_, 'm> {
                 Some(patient) => patient,
                 None => {
                     let facility = self.facility;
-                    let nobody = || known_by(facility, identity::no_ipp(pid.field(3)).ipp, &traits);
+                    let nobody = || known_by(facility, ipp::no_ipp(pid.field(3)).ipp, &traits);
                     self.trail.go_on(Err(refusal), nobody)?
                 }
             },
             found => found?,
         };
-        let differs = identity::check_identity(
+        let differs = compare::check_identity(
             &patient,
             &traits,
             pid.field(5).position(),
@@ -813,12 +818,12 @@ impl<'m> DocumentFlow<'_, 'm> {
     }
 
     fn find_patient(&mut self, pid: &Segment<'m>, traits: &Traits) -> Result<Patient, Stop> {
-        let ins = identity::ins(pid, &mut self.decision.warnings, self.trail).given();
+        let ins = ins::ins(pid, &mut self.decision.warnings, self.trail).given();
         let by_ins = match &ins {
-            Some(ins) => identity::patients_with_ins(ins, self.view, self.facility)?,
+            Some(ins) => ins::patients_with_ins(ins, self.view, self.facility)?,
             None => Vec::new(),
         };
-        let read = match identity::read_ipp(pid.field(3), "ipp", self.facility, self.trail) {
+        let read = match ipp::read_ipp(pid.field(3), "ipp", self.facility, self.trail) {
             Ok(read) => Some(read),
             Err(refusal) if refusal.reason != Reason::MissingIpp => return Err(refusal.into()),
             Err(refusal) if pid.field(3).is_empty() => return Err(refusal.into()),
@@ -835,17 +840,17 @@ impl<'m> DocumentFlow<'_, 'm> {
                 same_name && date.is_some_and(|date| date.agrees_with(&known.birth_date))
             };
             if let Some(known) = known.filter(|known| !read.untyped || counts(known)) {
-                identity::check_ins_is_of(&known, &by_ins, pid.field(3).position())?;
+                ins::check_ins_is_of(&known, &by_ins, pid.field(3).position())?;
                 read.warn(&mut self.decision.warnings);
                 return Ok(known);
             }
         }
         let has_own_ipp = read.as_ref().is_some_and(|read| !read.untyped);
-        let is_verified = identity::is_verified(pid);
+        let is_verified = reliability::is_verified(pid);
         if let ([only], false, true) = (by_ins.as_slice(), has_own_ipp, is_verified)
             && let Some(known) = self.view.patient(&self.facility.id, only)?
-            && identity::compare(&known, traits) == identity::Agreement::Same
-            && identity::known_given_names(&known).agree_with(&identity::given_names(pid))
+            && compare::compare(&known, traits) == compare::Agreement::Same
+            && names::known_given_names(&known).agree_with(&names::given_names(pid))
         {
             return Ok(known);
         }

@@ -7,9 +7,10 @@
 use std::path::Path;
 
 use super::describe::{self, MessageDescription};
+use super::identity::{self, ins, ipp};
 use super::route;
 use super::trail::{Datum, Trail};
-use super::{Context, DecisionResult, Stop, documents, identity};
+use super::{Context, DecisionResult, Stop, documents};
 use crate::cda;
 use crate::hl7::{self, FileBytes, Message};
 use crate::model::change::Record;
@@ -219,12 +220,12 @@ fn know_patients(
 ) -> Result<(), ViewError> {
     let trail = &mut Trail::off();
     for pid in message.all("PID") {
-        let ins = identity::ins(&pid, &mut Vec::new(), trail).given();
-        let read = identity::ipp(&pid, context.facility, trail).ok();
+        let ins = ins::ins(&pid, &mut Vec::new(), trail).given();
+        let read = ipp::ipp(&pid, context.facility, trail).ok();
         if read.is_none() && ins.is_none() {
             continue;
         }
-        let ipp = read.map_or_else(|| identity::no_ipp(pid.field(3)).ipp, |read| read.ipp);
+        let ipp = read.map_or_else(|| ipp::no_ipp(pid.field(3)).ipp, |read| read.ipp);
         let traits = identity::traits(&pid, trail);
         let mut patient = documents::known_by(context.facility, ipp, &traits);
         patient.ins = ins;

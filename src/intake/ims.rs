@@ -5,7 +5,12 @@
 
 use chrono::{DateTime, Utc};
 
-use super::identity::{self, Agreement, FieldUpdate, IppRead};
+use super::field_update::FieldUpdate;
+use super::identity::compare::{self, Agreement};
+use super::identity::ipp::{self, IppRead};
+use super::identity::{self, ins, patient, reliability};
+use super::message_time::message_time;
+use super::required::required_segment;
 use super::trail::Trail;
 use super::{Context, Decision, DecisionResult, Stop, merge, scheduling};
 use crate::config::Facility;
@@ -38,13 +43,13 @@ fn create_or_update<'m>(
     trail: &mut Trail,
 ) -> DecisionResult<'m> {
     let facility = context.facility;
-    let pid = identity::required_segment(message, "PID", trail)?;
-    let read = identity::ipp(&pid, facility, trail)?;
+    let pid = required_segment(message, "PID", trail)?;
+    let read = ipp::ipp(&pid, facility, trail)?;
     let survivor = view.survivor(&facility.id, &read.ipp)?;
     if survivor != read.ipp {
         return Ok(ignored_as_merged_away(&read, &survivor));
     }
-    let time = identity::message_time(message, context, trail)?;
+    let time = message_time(message, context, trail)?;
     let known = view.patient(&facility.id, &read.ipp)?;
     if is_stale(known.as_ref(), time) {
         return Ok(Decision::unchanged(Verdict::Stale));
@@ -65,7 +70,7 @@ fn create_or_update<'m>(
         &pid,
         read,
         known.clone(),
-        &|ins| identity::other_with_ins(ins, &survivor, view, facility),
+        &|ins| ins::other_with_ins(ins, &survivor, view, facility),
         &mut decision.warnings,
         trail,
     )?;
@@ -98,11 +103,11 @@ fn change_ins<'m>(
     trail: &mut Trail,
 ) -> DecisionResult<'m> {
     let facility = context.facility;
-    let pid = identity::required_segment(message, "PID", trail)?;
-    let read = identity::ipp(&pid, facility, trail)?;
+    let pid = required_segment(message, "PID", trail)?;
+    let read = ipp::ipp(&pid, facility, trail)?;
     let former = message.first("MRG").map(|merged| merged.field(1));
     if let Some(former) = former
-        && let Ok(old) = identity::read_ipp(former, "former_ipp", facility, trail)
+        && let Ok(old) = ipp::read_ipp(former, "former_ipp", facility, trail)
         && !old.untyped
         && old.ipp != read.ipp
     {
@@ -118,7 +123,7 @@ fn change_ins<'m>(
     if survivor != read.ipp {
         return Ok(ignored_as_merged_away(&read, &survivor));
     }
-    let time = identity::message_time(message, context, trail)?;
+    let time = message_time(message, context, trail)?;
     let Some(known) = view.patient(&facility.id, &read.ipp)? else {
         return Ok(Decision::unchanged(Verdict::Ignored));
     };
@@ -129,28 +134,28 @@ fn change_ins<'m>(
     read.warn(&mut decision.warnings);
     let place = pid.field(5).position();
     let traits = identity::traits(&pid, trail);
-    identity::check_identity(&known, &traits, place, &mut decision.warnings)?;
-    let said = identity::kept_ins(&pid, &mut decision.warnings, trail);
-    let former = former.map(identity::ins_numbers).unwrap_or_default();
+    compare::check_identity(&known, &traits, place, &mut decision.warnings)?;
+    let said = ins::kept_ins(&pid, &mut decision.warnings, trail);
+    let former = former.map(ins::ins_numbers).unwrap_or_default();
     // One that MRG-1 names is taken away by that.
     let stays = |ins: &&Ins| !former.contains(&ins.value);
-    let said = identity::keep_nir(
+    let said = ins::keep_nir(
         said,
         known.ins.as_ref().filter(stays),
         pid.field(3).position(),
         &mut decision.warnings,
     );
-    let said = identity::keep_own_ins(
+    let said = ins::keep_own_ins(
         said,
-        |ins| identity::other_with_ins(ins, &survivor, view, facility),
+        |ins| ins::other_with_ins(ins, &survivor, view, facility),
         &mut decision.warnings,
     )?;
-    let (status, attributes) = identity::reliability(&pid, trail);
+    let (status, attributes) = reliability::reliability(&pid, trail);
     let names_known = |ins: &Ins| former.is_empty() || former.contains(&ins.value);
-    let by_status = !pid.field(32).is_empty() && !identity::is_verified(&pid);
+    let by_status = !pid.field(32).is_empty() && !reliability::is_verified(&pid);
     // One that is not kept (of another patient, with a wrong key, or not verified) takes the place of none.
     let is_kept = said.as_given().is_some();
-    let is_refused = !by_status && !identity::ins_numbers(pid.field(3)).is_empty();
+    let is_refused = !by_status && !ins::ins_numbers(pid.field(3)).is_empty();
     let ins = match (said, &known.ins) {
         (FieldUpdate::Given(ins), _) => Some(ins),
         (_, Some(own)) if is_refused => Some(own.clone()),
@@ -225,7 +230,7 @@ impl PidContext<'_, '_> {
         let message = self.about_one.then_some(self.message);
         let mut demographics =
             identity::demographics(pid, message, self.facility, warnings, trail)?;
-        demographics.ins = identity::keep_own_ins(demographics.ins, other_with_ins, warnings)?;
+        demographics.ins = ins::keep_own_ins(demographics.ins, other_with_ins, warnings)?;
         let ins_time = known.as_ref().and_then(|known| known.ins_time);
         if ins_time.is_some_and(|last| self.time < last) {
             demographics.ins = FieldUpdate::Absent;
@@ -234,14 +239,14 @@ impl PidContext<'_, '_> {
         }
         let known_ins = known.as_ref().and_then(|known| known.ins.as_ref());
         let place = pid.field(3).position();
-        demographics.ins = identity::keep_nir(demographics.ins, known_ins, place, warnings);
+        demographics.ins = ins::keep_nir(demographics.ins, known_ins, place, warnings);
         let mut patient = match known {
-            None => identity::new_patient(self.facility, &read, demographics, trail)?,
+            None => patient::new_patient(self.facility, &read, demographics, trail)?,
             Some(known) => {
                 let traits = demographics.traits();
-                let updated = identity::update(&known, &read, demographics)?;
-                warn_of_change(identity::compare(&known, &traits), pid, &known, warnings);
-                identity::warn_of_lost_ins(pid, &known, &updated, warnings);
+                let updated = patient::update(&known, &read, demographics)?;
+                warn_of_change(compare::compare(&known, &traits), pid, &known, warnings);
+                ins::warn_of_lost_ins(pid, &known, &updated, warnings);
                 updated
             }
         };

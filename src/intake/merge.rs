@@ -6,8 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::identity::{self, IppRead};
+use super::identity::ipp::{self, IppRead};
 use super::ims::{PidContext, is_stale, merged_away};
+use super::message_time::message_time;
+use super::required::required_segment;
 use super::trail::Trail;
 use super::{Context, Decision, DecisionResult, Stop, ims, scheduling};
 use crate::hl7::{Message, Position, Segment};
@@ -27,7 +29,7 @@ pub fn decide<'m>(
     trail: &mut Trail,
 ) -> DecisionResult<'m> {
     let facility = context.facility;
-    let time = identity::message_time(message, context, trail)?;
+    let time = message_time(message, context, trail)?;
     let pairs = pairs(message)?;
     // Until something is merged or changed.
     let mut decision = Decision::unchanged(Verdict::Duplicate);
@@ -80,7 +82,7 @@ fn pairs<'m>(message: &Message<'m>) -> Result<Vec<MergePair<'m>>, Refusal> {
         }
     }
     if pairs.is_empty() {
-        identity::required_segment(message, "PID", &mut Trail::off())?;
+        required_segment(message, "PID", &mut Trail::off())?;
     }
     match pairs.iter().find(|pair| pair.old.is_empty()) {
         None => Ok(pairs),
@@ -121,11 +123,11 @@ impl Merging<'_, '_> {
         trail: &mut Trail,
     ) -> Result<(), Stop> {
         let facility = self.source.facility;
-        let read = identity::ipp(&pair.survivor, facility, trail)?;
+        let read = ipp::ipp(&pair.survivor, facility, trail)?;
         read.warn(&mut decision.warnings);
         for merged in &pair.old {
-            let old = identity::read_ipp(merged.field(1), "merged_ipp", facility, trail);
-            let old = trail.go_on(old, || identity::no_ipp(merged.field(1)))?;
+            let old = ipp::read_ipp(merged.field(1), "merged_ipp", facility, trail);
+            let old = trail.go_on(old, || ipp::no_ipp(merged.field(1)))?;
             old.warn(&mut decision.warnings);
             if self.unite(&old, &read)? && decision.verdict == Verdict::Duplicate {
                 decision.verdict = Verdict::Updated;

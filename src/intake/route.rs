@@ -7,7 +7,9 @@ use super::checks::{
     check_key_in_document, check_lines, check_single, check_version, hash_of,
 };
 use super::describe::message_type;
-use super::identity::{self, word};
+use super::field_update::word;
+use super::message_time::untidy_time;
+
 use super::trail::Trail;
 use super::{Context, Decision, DecisionResult, cdar2, documents, ims, siu};
 use crate::cda::Cda;
@@ -208,7 +210,7 @@ fn untidy_times(message: &Message<'_>, flow: MessageFlow, facility: &Facility) -
             return Some(None);
         }
         let text = word(&value.simple())?;
-        Some(identity::untidy_time(&text, value.position()))
+        Some(untidy_time(&text, value.position()))
     };
     let session_date = || {
         let mut places = facility.fields.session_date.iter();

@@ -3,7 +3,13 @@
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::checks;
-use super::identity::{self, IppRead, Traits, text, word};
+use super::field_update::{FieldUpdate, another, text, word};
+use super::identity::compare::{self, Traits};
+use super::identity::ipp::{self, IppRead};
+use super::identity::{self, ins, patient, physician};
+use super::message_time::message_time;
+use super::required::{required_segment, required_text};
+
 use super::scheduling::{self, MessageCopy};
 use super::trail::Trail;
 use super::{Context, Decision, DecisionResult, Stop};
@@ -25,12 +31,12 @@ pub fn decide<'m>(
 ) -> DecisionResult<'m> {
     let facility = context.facility;
     trail.about("case");
-    let schedule = identity::required_segment(message, "SCH", trail)?;
+    let schedule = required_segment(message, "SCH", trail)?;
     let id = schedule.field(2).component(1);
-    let id = CaseId::new(identity::required_text(&id, "case id", "case", "", trail)?);
+    let id = CaseId::new(required_text(&id, "case id", "case", "", trail)?);
     let is_single = single(&schedule.field(2), 1, "case id");
     trail.go_on(is_single, || ())?;
-    let time = identity::message_time(message, context, trail)?;
+    let time = message_time(message, context, trail)?;
     let known = view.case(&facility.id, &id)?;
     if let Some(case) = &known {
         if let CaseState::Completed(session) = &case.state {
@@ -70,8 +76,8 @@ impl<'m> Appointment<'_, 'm> {
             None => Verdict::Accepted,
             Some(_) => Verdict::Updated,
         });
-        let pid = identity::required_segment(self.message, "PID", trail)?;
-        let read = identity::ipp(&pid, self.facility, trail)?;
+        let pid = required_segment(self.message, "PID", trail)?;
+        let read = ipp::ipp(&pid, self.facility, trail)?;
         read.warn(&mut decision.warnings);
         let mut demographics = identity::demographics(
             &pid,
@@ -103,23 +109,23 @@ impl<'m> Appointment<'_, 'm> {
                 let place = pid.field(5).position();
                 let warnings = &mut decision.warnings;
                 let given = traits.given_by(by.clone());
-                if identity::check_identity(&patient, &traits, place, warnings)? {
+                if compare::check_identity(&patient, &traits, place, warnings)? {
                     case.doubt_identity(given);
                 } else if let Some(what) = case.end_doubt(&given) {
                     scheduling::add_history(&mut decision, &case, what);
                 }
             }
             None => {
-                demographics.ins = identity::keep_own_ins(
+                demographics.ins = ins::keep_own_ins(
                     demographics.ins,
-                    |ins| identity::other_with_ins(ins, &ipp, self.view, self.facility),
+                    |ins| ins::other_with_ins(ins, &ipp, self.view, self.facility),
                     &mut decision.warnings,
                 )?;
                 if let Some(network) = &asked.network {
-                    demographics.network = identity::FieldUpdate::Given(network.clone());
+                    demographics.network = FieldUpdate::Given(network.clone());
                 }
                 let read = IppRead { ipp, ..read };
-                let patient = identity::new_patient(self.facility, &read, demographics, trail)?;
+                let patient = patient::new_patient(self.facility, &read, demographics, trail)?;
                 decision.history.push((
                     Subject::Patient(patient.facility.clone(), patient.ipp.clone()),
                     format!("created by {by}"),
@@ -156,7 +162,7 @@ impl<'m> Appointment<'_, 'm> {
         let mut case = known.unwrap_or_else(|| Case::unscheduled(&self.facility.id, id));
         let pid = self.message.first("PID");
         if let Some(pid) = pid.filter(|pid| !pid.field(3).is_empty()) {
-            let read = identity::ipp(&pid, self.facility, trail)?;
+            let read = ipp::ipp(&pid, self.facility, trail)?;
             read.warn(&mut decision.warnings);
             let ipp = self.view.survivor(&self.facility.id, &read.ipp)?;
             match &case.ipp {
@@ -185,7 +191,7 @@ impl<'m> Appointment<'_, 'm> {
     ) -> Result<(), Stop> {
         let patient = self.view.patient(&self.facility.id, former)?;
         let is_same_person =
-            |patient: Option<Patient>| patient.is_some_and(|p| identity::is_surely(&p, traits));
+            |patient: Option<Patient>| patient.is_some_and(|p| compare::is_surely(&p, traits));
         if self.trigger == "S14" && is_same_person(patient) {
             return Ok(());
         }
@@ -235,7 +241,7 @@ impl SiuRequest {
             warnings.push(warning.at(position));
         }
         let submitter = submitter(message, physicians.submitter, warnings, trail);
-        let submitter = trail.go_on(submitter, identity::nobody)?;
+        let submitter = trail.go_on(submitter, physician::nobody)?;
         let lead = physicians
             .lead
             .and_then(|lead| physician(&lead, "lead", warnings, trail));
@@ -247,7 +253,7 @@ impl SiuRequest {
             let is_single = single(&location.field(3), part, what);
             trail.go_on(is_single, || ())?;
         }
-        let pathway_id = identity::required_text(
+        let pathway_id = required_text(
             &pathway.identifier(),
             "pathway or family id",
             "pathway",
@@ -272,7 +278,7 @@ fn submitter(
     warnings: &mut Vec<Warning>,
     trail: &mut Trail,
 ) -> Result<Physician, Refusal> {
-    let first = identity::required_segment(message, "AIP", trail)?;
+    let first = required_segment(message, "AIP", trail)?;
     let Some(submitter) = submitter else {
         return Err(Refusal::new(
             Reason::MissingField,
@@ -297,9 +303,9 @@ fn physician(
     trail: &mut Trail,
 ) -> Option<Physician> {
     let persons = personnel.field(3);
-    let physician = identity::physician(persons.repetitions(), name, warnings, trail)?;
+    let physician = physician::physician(persons.repetitions(), name, warnings, trail)?;
     if physician.known_rpps().is_none() {
-        identity::warn_of_no_rpps(persons.component(1).position(), warnings);
+        physician::warn_of_no_rpps(persons.component(1).position(), warnings);
     }
     Some(physician)
 }
@@ -367,7 +373,7 @@ fn personnel<'m>(message: &Message<'m>) -> Personnel<'m> {
 
 /// The first AIL that names a pathway.
 fn location<'m>(message: &Message<'m>, trail: &mut Trail) -> Result<Segment<'m>, Refusal> {
-    let first = identity::required_segment(message, "AIL", trail)?;
+    let first = required_segment(message, "AIL", trail)?;
     let with_pathway = message
         .all("AIL")
         .find(|location| word(&location.field(3).component(4).identifier()).is_some());
@@ -454,7 +460,7 @@ fn completed(case: &Case, session: &str, schedule: &Segment<'_>) -> Refusal {
 
 /// Refuses a field that HL7 does not repeat, and of which only the first repetition would be read.
 fn single(field: &Field<'_>, component: u32, what: &str) -> Result<(), Refusal> {
-    match identity::another(field, component) {
+    match another(field, component) {
         None => Ok(()),
         Some(place) => Err(Refusal::new(
             Reason::Malformed,

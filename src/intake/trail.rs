@@ -6,7 +6,7 @@
 
 use std::fmt::Display;
 
-use super::identity::{FieldUpdate, field_update};
+use super::field_update::{FieldUpdate, field_update};
 use crate::hl7::Value;
 use crate::model::outcome::{Location, Reason, Refusal};
 

@@ -4,7 +4,10 @@ use super::{created, demographics, given_names, network, read_ipp};
 use crate::cda::Cda;
 use crate::cda::header::{CdaHeader, PatientRole, places};
 use crate::config::Facility;
-use crate::intake::identity::{self, IppRead, SourceLocation};
+use crate::intake::identity::ipp::IppRead;
+use crate::intake::identity::{compare, names};
+use crate::intake::source_location::SourceLocation;
+
 use crate::intake::trail::Trail;
 use crate::intake::{Context, Decision, Stop};
 use crate::model::change::Record;
@@ -46,10 +49,10 @@ pub(super) fn check_carried(
                         .ins
                         .as_given()
                         .is_some_and(|read| expected.ins.as_ref().is_some_and(|own| own != read));
-                    let agreement = identity::compare(expected, &said.traits());
-                    let given = identity::known_given_names(expected);
+                    let agreement = compare::compare(expected, &said.traits());
+                    let given = names::known_given_names(expected);
                     !has_other_ins
-                        && agreement == identity::Agreement::Same
+                        && agreement == compare::Agreement::Same
                         && given.agree_with(&given_names(patient))
                         && !is_known_as_another(patient, expected, view, facility)?
                 }

@@ -6,7 +6,9 @@ use super::{
 use crate::cda;
 use crate::hl7::Timestamp;
 use crate::intake::cdar2::{self, EmbeddedDocument};
-use crate::intake::{Content, Decision, checks, identity};
+use crate::intake::identity::{ipp, names};
+use crate::intake::message_time::check_time;
+use crate::intake::{Content, Decision, checks};
 use crate::model::change::{Change, Record, Subject};
 use crate::model::document::{ContentType, Document};
 use crate::model::outcome::{Location, Reason, Refusal, Verdict};
@@ -34,7 +36,7 @@ impl<'m> DocumentFlow<'_, 'm> {
         };
         let time = time.instant(self.facility.timezone);
         let place = within(sent, cda::header::places::EFFECTIVE_TIME);
-        identity::check_time(time, self.context, place).map(drop)
+        check_time(time, self.context, place).map(drop)
     }
 
     /// Decides on a CDA as on a file of it, which is the document too.
@@ -129,7 +131,7 @@ impl<'m> DocumentFlow<'_, 'm> {
         else {
             return Ok(None);
         };
-        let read = identity::read_ipp(pid.field(3), "ipp", self.facility, self.trail);
+        let read = ipp::read_ipp(pid.field(3), "ipp", self.facility, self.trail);
         let Some(read) = read.ok().filter(|read| !read.untyped) else {
             return Ok(None);
         };
@@ -156,7 +158,7 @@ impl<'m> DocumentFlow<'_, 'm> {
         let refused = |refusal: Refusal| Stop::Refused(refused_within(sent, refusal));
         let cda = cda::parse(cda::without_framing(&bytes)).map_err(refused)?;
         read.warn(&mut self.decision.warnings);
-        let given = identity::given_names(&pid);
+        let given = names::given_names(&pid);
         let made = cdar2::newcomer(&cda, read, &given, self.view, self.context, self.trail);
         let (patient, warnings) = made.map_err(|stop| match stop {
             Stop::Refused(refusal) => refused(refusal),
