@@ -6,7 +6,6 @@
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use encoding_rs::Encoding;
 
 use super::head;
 use crate::cda;
@@ -64,7 +63,7 @@ pub fn ends_whole(bytes: &[u8], content: ContentType) -> bool {
 pub fn is_closed(bytes: &[u8], content: ContentType) -> bool {
     match content {
         ContentType::Cda | ContentType::Xml => {
-            let xml = ascii_compatible(bytes);
+            let xml = head::ascii_compatible(bytes);
             std::str::from_utf8(&xml).is_ok_and(|xml| {
                 let end = xml.trim_end();
                 end.rfind("</").is_some_and(|at| {
@@ -173,19 +172,6 @@ fn is_text(bytes: &[u8]) -> bool {
         .filter(|byte| byte.is_ascii_control() && !byte.is_ascii_whitespace())
         .count();
     std::str::from_utf8(bytes).is_ok() || controls.saturating_mul(20) <= bytes.len()
-}
-
-/// XML without what transports put around it, in an encoding whose markup is ASCII: UTF-16, told by its byte-order
-/// mark, becomes UTF-8.
-pub(super) fn ascii_compatible(bytes: &[u8]) -> std::borrow::Cow<'_, [u8]> {
-    let bytes = cda::without_framing(bytes);
-    match Encoding::for_bom(bytes) {
-        Some((encoding, mark)) if encoding == encoding_rs::UTF_8 => {
-            bytes.get(mark..).unwrap_or_default().into()
-        }
-        Some((encoding, _)) => encoding.decode(bytes).0.into_owned().into_bytes().into(),
-        None => bytes.into(),
-    }
 }
 
 /// Base64 that cannot be decoded; says where, never what, since the content is a patient's.

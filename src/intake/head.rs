@@ -2,12 +2,12 @@
 //!
 //! It is found in the document itself, or, in one that presents itself, in the stylesheet around it.
 
+use encoding_rs::Encoding;
 use quick_xml::NsReader;
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::name::{Namespace, ResolveResult};
 
-use super::content::ascii_compatible;
-use crate::cda::XSL;
+use crate::cda::{self, XSL};
 use crate::model::document::ContentType;
 
 const CDA_NAMESPACE: Namespace<'_> = Namespace(b"urn:hl7-org:v3");
@@ -93,6 +93,19 @@ fn is_document(namespace: &ResolveResult<'_>, element: &BytesStart<'_>) -> bool 
 
 fn is_xsl(namespace: &ResolveResult<'_>) -> bool {
     *namespace == ResolveResult::Bound(Namespace(XSL.as_bytes()))
+}
+
+/// XML without what transports put around it, in an encoding whose markup is ASCII: UTF-16, told by its byte-order
+/// mark, becomes UTF-8.
+pub(super) fn ascii_compatible(bytes: &[u8]) -> std::borrow::Cow<'_, [u8]> {
+    let bytes = cda::without_framing(bytes);
+    match Encoding::for_bom(bytes) {
+        Some((encoding, mark)) if encoding == encoding_rs::UTF_8 => {
+            bytes.get(mark..).unwrap_or_default().into()
+        }
+        Some((encoding, _)) => encoding.decode(bytes).0.into_owned().into_bytes().into(),
+        None => bytes.into(),
+    }
 }
 
 /// What a CDA document is known by; each id is written as HL7 v2 writes an identifier of an OID.

@@ -7,11 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::identity::ipp::{self, IppRead};
-use super::ims::{PidContext, is_stale, merged_away};
 use super::message_time::message_time;
+use super::pid_context::{PidContext, is_stale, merged_away, record_agreements};
 use super::required::required_segment;
 use super::trail::Trail;
-use super::{Context, Decision, DecisionResult, Stop, ims, scheduling};
+use super::{Context, Decision, DecisionResult, Stop, scheduling};
 use crate::hl7::{Message, Position, Segment};
 use crate::model::case::Case;
 use crate::model::change::{Change, Record, Subject};
@@ -158,7 +158,7 @@ impl Merging<'_, '_> {
             self.ins.insert(ins.clone(), survivor.clone());
         }
         if let Some(known) = &known {
-            ims::record_agreements(self.source.view, decision, known, &patient, "ADT^A40")?;
+            record_agreements(self.source.view, decision, known, &patient, "ADT^A40")?;
         }
         self.patients.insert(survivor, patient);
         Ok(())

@@ -21,6 +21,7 @@ pub mod ims;
 pub mod made;
 pub mod merge;
 mod message_time;
+mod pid_context;
 pub mod reporting;
 mod required;
 pub mod route;
