@@ -227,7 +227,7 @@ fn know_patients(
         }
         let ipp = read.map_or_else(|| ipp::no_ipp(pid.field(3)).ipp, |read| read.ipp);
         let traits = identity::traits(&pid, trail);
-        let mut patient = documents::known_by(context.facility, ipp, &traits);
+        let mut patient = documents::patient::known_by(context.facility, ipp, &traits);
         patient.ins = ins;
         view.apply(&[Record::Patient(patient).into()])?;
     }

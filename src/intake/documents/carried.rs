@@ -1,8 +1,9 @@
 //! A CDA of a meeting that came within a message: it is a document, and does what a file of it does (interface.md 5).
 
-use super::{
-    CdaIdentifiers, DocumentFile, DocumentFlow, DocumentIds, DocumentStatus, ObxDocument, Stop,
-};
+use super::file::DocumentFile;
+use super::ids::DocumentIds;
+use super::sent::{DocumentStatus, ObxDocument};
+use super::{CdaIdentifiers, DocumentFlow, Stop};
 use crate::cda;
 use crate::hl7::Timestamp;
 use crate::intake::cdar2::{self, EmbeddedDocument};

@@ -7,9 +7,14 @@ use super::*;
 use crate::hl7;
 use crate::intake::testing::{World, outcome_text};
 use crate::model::case::CaseState;
+use crate::model::change::Record;
 use crate::model::date::PartialDate;
+use crate::model::document::DocumentKind;
+use crate::model::identifiers::NetworkId;
 use crate::model::identifiers::{FacilityId, Ins, SessionId};
+use crate::model::note::NoteReason;
 use crate::model::outcome::Outcome;
+use crate::model::patient::Patient;
 use crate::model::patient::Sex;
 
 const PDF: &str = "JVBERi0xLjQKJSVFT0YK";
