@@ -104,7 +104,7 @@ pub fn of_message(message: &Message<'_>, facility: &Facility) -> Option<RefusalS
 
 /// What a CDA document is about.
 pub fn of_cda(cda: &Cda, facility: &Facility) -> Option<RefusalSubject> {
-    let (case, _) = cdar2::case_id(&cda.header, facility)?;
+    let (case, _) = cdar2::document::case_id(&cda.header, facility)?;
     let time = cda.header.effective_time.as_ref();
     let time = time.and_then(|time| Timestamp::parse(&time.text).ok());
     let time = time.map(|time| time.instant(facility.timezone));

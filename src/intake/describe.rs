@@ -136,7 +136,7 @@ pub fn describe_envelope(bytes: &[u8], facility: &Facility) -> MessageDescriptio
 pub fn describe_cda(cda: Option<&Cda>, facility: &Facility) -> MessageDescription {
     MessageDescription {
         case: cda
-            .and_then(|cda| cdar2::case_id(&cda.header, facility))
+            .and_then(|cda| cdar2::document::case_id(&cda.header, facility))
             .map(|(id, _)| id),
         ..MessageDescription::named("CDA")
     }

@@ -1,13 +1,14 @@
 //! What a document in a message has besides one that is a file: the patient, the ids and the name that the message gives.
 
-use super::{created, demographics, given_names, network, read_ipp};
+use super::known_patient::created;
+use super::patient_role::{demographics, given_names, read_ipp};
+use super::request::network;
 use crate::cda::Cda;
 use crate::cda::header::{CdaHeader, PatientRole, places};
 use crate::config::Facility;
 use crate::intake::identity::ipp::IppRead;
 use crate::intake::identity::{compare, names};
 use crate::intake::source_location::SourceLocation;
-
 use crate::intake::trail::Trail;
 use crate::intake::{Context, Decision, Stop};
 use crate::model::change::Record;

@@ -4,9 +4,13 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::intake::testing::{World, outcome_text};
+use crate::model::document::{AttachmentPlace, ContentType, DocumentKind};
+use crate::model::identifiers::{Ipp, NetworkId, PathwayId, SessionId};
 use crate::model::note::NoteReason;
 use crate::model::outcome::Outcome;
 use crate::model::patient::Patient;
+use crate::model::questionnaire::FilledQuestionnaire;
+use crate::model::session::SessionState;
 use crate::store::PendingChanges;
 
 const WHOLE: &str = include_str!("../../../fixtures/cda/meeting.xml");

@@ -6,7 +6,8 @@ use super::sent::{DocumentStatus, ObxDocument};
 use super::{CdaIdentifiers, DocumentFlow, Stop};
 use crate::cda;
 use crate::hl7::Timestamp;
-use crate::intake::cdar2::{self, EmbeddedDocument};
+use crate::intake::cdar2;
+use crate::intake::cdar2::carried::{EmbeddedDocument, newcomer};
 use crate::intake::identity::{ipp, names};
 use crate::intake::message_time::check_time;
 use crate::intake::{Content, Decision, checks};
@@ -160,7 +161,7 @@ impl<'m> DocumentFlow<'_, 'm> {
         let cda = cda::parse(cda::without_framing(&bytes)).map_err(refused)?;
         read.warn(&mut self.decision.warnings);
         let given = names::given_names(&pid);
-        let made = cdar2::newcomer(&cda, read, &given, self.view, self.context, self.trail);
+        let made = newcomer(&cda, read, &given, self.view, self.context, self.trail);
         let (patient, warnings) = made.map_err(|stop| match stop {
             Stop::Refused(refusal) => refused(refusal),
             stop => stop,
