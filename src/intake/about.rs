@@ -8,7 +8,6 @@ use serde::{Serialize, Serializer};
 
 use super::desk::{Action, Command};
 use super::identity::ipp;
-
 use super::trail::Trail;
 use super::{cdar2, checks, describe};
 use crate::cda::Cda;

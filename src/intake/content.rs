@@ -3,9 +3,8 @@
 //! Nothing here trusts what a sender says of a file: its kind is told from its first bytes, and its name is only ever
 //! shown.
 
-use base64::Engine;
-use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::{Engine, alphabet};
 
 use super::head;
 use crate::cda;

@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 
 use super::cdar2;
 use super::field_update::text;
-
 use crate::cda::Cda;
 use crate::config::Facility;
 use crate::hl7::{self, Message, Value};

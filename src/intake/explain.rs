@@ -8,9 +8,8 @@ use std::path::Path;
 
 use super::describe::{self, MessageDescription};
 use super::identity::{self, ins, ipp};
-use super::route;
 use super::trail::{Datum, Trail};
-use super::{Context, DecisionResult, Stop, documents};
+use super::{Context, DecisionResult, Stop, documents, route};
 use crate::cda;
 use crate::hl7::{self, FileBytes, Message};
 use crate::model::change::Record;

@@ -9,7 +9,6 @@ use super::checks::{
 use super::describe::message_type;
 use super::field_update::word;
 use super::message_time::untidy_time;
-
 use super::trail::Trail;
 use super::{Context, Decision, DecisionResult, cdar2, documents, ims, siu};
 use crate::cda::Cda;

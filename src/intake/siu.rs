@@ -2,17 +2,15 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 
-use super::checks;
 use super::field_update::{FieldUpdate, another, text, word};
 use super::identity::compare::{self, Traits};
 use super::identity::ipp::{self, IppRead};
 use super::identity::{self, ins, patient, physician};
 use super::message_time::message_time;
 use super::required::{required_segment, required_text};
-
 use super::scheduling::{self, MessageCopy};
 use super::trail::Trail;
-use super::{Context, Decision, DecisionResult, Stop};
+use super::{Context, Decision, DecisionResult, Stop, checks};
 use crate::config::Facility;
 use crate::hl7::{Field, Message, Path, Position, Segment};
 use crate::model::case::{Case, CaseState};

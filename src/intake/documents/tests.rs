@@ -10,12 +10,10 @@ use crate::model::case::CaseState;
 use crate::model::change::Record;
 use crate::model::date::PartialDate;
 use crate::model::document::DocumentKind;
-use crate::model::identifiers::NetworkId;
-use crate::model::identifiers::{FacilityId, Ins, SessionId};
+use crate::model::identifiers::{FacilityId, Ins, NetworkId, SessionId};
 use crate::model::note::NoteReason;
 use crate::model::outcome::Outcome;
-use crate::model::patient::Patient;
-use crate::model::patient::Sex;
+use crate::model::patient::{Patient, Sex};
 
 const PDF: &str = "JVBERi0xLjQKJSVFT0YK";
 const INS: &str = "279035121518989";

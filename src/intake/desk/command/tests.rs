@@ -6,16 +6,21 @@ use chrono::{DateTime, Utc};
 
 use super::*;
 use crate::config::Config;
-use crate::intake::ReportOrder;
 use crate::intake::desk::{decide_sessions, parse, pdf_named};
 use crate::intake::testing::{World, outcome_text, session};
+use crate::intake::{Order, Redelivery, ReportOrder};
+use crate::model::case::CaseState;
 use crate::model::date::PartialDate;
-use crate::model::document::DocumentVersion;
-use crate::model::identifiers::{DocumentId, PathwayId};
-use crate::model::outcome::Outcome;
+use crate::model::document::{
+    AttachmentPlace, ContentType, Document, DocumentKind, DocumentVersion,
+};
+use crate::model::identifiers::{ContentHash, DocumentId, PathwayId, SessionId};
+use crate::model::note::NoteReason;
+use crate::model::outcome::{Outcome, WarningCode};
 use crate::model::patient::Sex;
 use crate::model::questionnaire::FilledQuestionnaire;
 use crate::model::report::{Batch, Cursor, Report, ReportVersion};
+use crate::model::session::SessionState;
 
 const TIME: &str = "2025-04-03T15:00:00Z";
 
