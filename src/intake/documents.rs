@@ -4,6 +4,7 @@
 //! one, and joins a case or waits on a note of the patient. A message is all or nothing.
 
 mod attachment;
+mod carried;
 mod cut_base64;
 mod destination;
 mod file;
@@ -13,7 +14,6 @@ pub(super) mod patient;
 mod sent;
 mod versions;
 
-mod carried;
 #[cfg(test)]
 mod tests;
 

@@ -1,7 +1,8 @@
 //! Whom a message is about: the PID read into typed data, and compared with what is known (interface.md 3).
 //!
 //! A datum is said, erased, or not said at all ([`FieldUpdate`]). Reading refuses what would not be a patient; creating and
-//! updating one ([`patient`]), and comparing two ([`compare`]), work on what was read, so that a CDA and a PID are treated alike.
+//! updating one ([`patient`]), and comparing two ([`compare`]), work on what was read, so that a CDA and a PID are treated
+//! alike.
 
 pub mod address;
 pub mod birth;

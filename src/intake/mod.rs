@@ -2,7 +2,7 @@
 //!
 //! A flow takes a message, a read-only view and what it needs to know of the facility, and gives changes and an
 //! outcome. It reads no file and writes none: the engine does both around it. That is what lets a flow be read, and
-//! tested, in one file.
+//! tested, in one place.
 
 pub mod about;
 pub mod belonging;
@@ -13,7 +13,7 @@ pub mod describe;
 pub mod desk;
 pub mod documents;
 pub mod explain;
-mod field_update;
+pub mod field_update;
 mod form;
 pub mod head;
 pub mod identity;
@@ -27,7 +27,7 @@ mod required;
 pub mod route;
 pub mod scheduling;
 pub mod siu;
-mod source_location;
+pub mod source_location;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod trail;

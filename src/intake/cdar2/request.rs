@@ -1,4 +1,5 @@
-//! What a document asks for besides its patient: the physicians, the network, the session and its date (interface.md 5).
+//! What a document asks for besides its patient: the physicians, the network, the session and its date
+//! (interface.md 5).
 
 use chrono::NaiveDate;
 
