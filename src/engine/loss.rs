@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::recovery::DATABASE;
 use super::witness::{CleanStop, Loss, Witnesses};
 use super::{Engine, EngineError};
 use crate::journal::renew::{self, Next, Truth};
@@ -14,7 +13,7 @@ use crate::model::report::{Cursor, Report};
 use crate::random::random_name;
 use crate::spool::fs::Fs;
 use crate::spool::layout::Spool;
-use crate::store::{KeyChange, PendingChanges, SledStore, Store, keys, to_json};
+use crate::store::{DATABASE, KeyChange, PendingChanges, SledStore, Store, keys, to_json};
 
 /// A copy of the database while the journal's base is made of it: opening one writes to it, and should this process be
 /// killed, the database itself must still be trusted.

@@ -66,8 +66,8 @@ use crate::store::{Store, StoreError};
 use crate::worklist::Worklists;
 
 pub use self::hold::{Hold, HoldScope};
-pub(crate) use self::recovery::{CLEAN, DATABASE};
 pub use self::recovery::{OpenStore, StartOptions};
+pub(crate) use self::witness::CLEAN;
 pub use self::witness::Loss;
 
 /// The engine cannot go on with what it was doing.

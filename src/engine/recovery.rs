@@ -13,7 +13,7 @@ use super::loss::{self, Numbers};
 use super::reached::StoreWitness;
 use super::turns::Turns;
 use super::upkeep::TimeCount;
-use super::witness::{self, CleanStop, Witnesses};
+use super::witness::{self, CLEAN, CleanStop, Witnesses};
 use super::{ClaimedFile, Counts, Engine, EngineError, Hold, HoldScope, PATIENCE_WITH_THE_DESK};
 use crate::config::{Config, Facility};
 use crate::journal::{Journal, JournalError, OpenMoves};
@@ -25,14 +25,10 @@ use crate::spool::destinations::{NameReservations, OpenFolders};
 use crate::spool::doubt::OpenFileDoubts;
 use crate::spool::fs::{Dir, Fs, FsError};
 use crate::spool::layout::{Marker, OwnerFolders, Spool};
-use crate::store::{KeyChange, PendingChanges, SledStore, Store, apply_all, keys, to_json};
+use crate::store::{
+    DATABASE, KeyChange, PendingChanges, SledStore, Store, apply_all, keys, to_json,
+};
 use crate::worklist::Worklists;
-
-/// Names the end of the journal at a clean stop: only then is the database trusted.
-pub(crate) const CLEAN: &str = "CLEAN";
-
-/// The database's folder below `store/`.
-pub(crate) const DATABASE: &str = "db";
 
 /// Goes through all folders at start, to see that files can.
 const PROBE: &str = ".probe";

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::EngineError;
 use super::reached;
-use super::{CLEAN, EngineError};
 use crate::config::Config;
 use crate::journal::{
     Counters, End, Journal, JournalError, JournalPosition, Move, TornGroup, chain,
@@ -23,6 +23,9 @@ use crate::spool::destinations::OpenFolders;
 use crate::spool::fs::{Dir, Fs, FsError};
 use crate::spool::layout::{MARKER, Marker, OwnerFolders, Spool, SpoolMarker};
 use crate::spool::retention::parse_day;
+
+/// Names the end of the journal at a clean stop: only then is the database trusted.
+pub(crate) const CLEAN: &str = "CLEAN";
 
 /// What an operator is told to do about a journal that is not what it was.
 const WHAT_TO_DO: &str = "Nothing was changed. If a mount is missing, mount it; else restore journal/ from the newest copy, \

@@ -11,7 +11,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Once;
 
-use super::fs::is_on_local_disk;
+use super::local_disk::is_on_local_disk;
 
 /// What the system says of the writers of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,6 +9,7 @@ pub mod faults;
 pub mod fs;
 pub mod layout;
 pub mod lease;
+mod local_disk;
 pub mod retention;
 pub mod scope;
 pub mod stability;

@@ -14,17 +14,17 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Sender, channel};
 
 use rustix::fs::OFlags;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::config::Config;
 use crate::engine::Totals;
-use crate::listing::{self, Filter, Listing, ShowSubject};
+use crate::listing;
 use crate::model::identifiers::ContentHash;
 use crate::spool::fs::{Dir, Fs};
 use crate::store::Store;
 
 pub use super::listener::{Renewal, Server};
+pub use super::request::{Request, Response};
 
 /// The name in the spool's `status/` under which the daemon writes where its socket is.
 const WHERE: &str = ".socket";
@@ -34,38 +34,6 @@ const IN_THE_SPOOL: &str = "control.sock";
 
 /// No path is longer, in bytes.
 const LONGEST_PATH: u64 = 4096;
-
-/// What can be asked.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "query", rename_all = "lowercase")]
-pub enum Request {
-    /// The rows of a listing.
-    List {
-        /// Of what.
-        what: Listing,
-        /// Which of them.
-        #[serde(flatten)]
-        filter: Filter,
-    },
-    /// Everything about one case, patient or session; `null` if it is not known.
-    Show(ShowSubject),
-    /// Look at the inboxes now; answered once what the desk dropped is taken in, with how many messages ended how.
-    Sweep,
-    /// What `once` does: waits for files that settle, takes all in, and writes the batches; answered like a sweep.
-    Once,
-    /// The figures of the status page.
-    Status,
-}
-
-/// The answer.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Response {
-    /// What was asked for.
-    Ok(Value),
-    /// Why there is no answer, in a sentence.
-    Error(String),
-}
 
 /// Asks the daemon's main loop for a sweep; it sends back how many messages ended how, or why that could not be done.
 #[derive(Debug)]
@@ -321,6 +289,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::listing::{Filter, Listing};
     use crate::store::MemoryStore;
 
     #[test]

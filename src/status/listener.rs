@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-use super::control::{Request, Response};
+use super::request::{Request, Response};
 
 /// A question is short; a longer one is not ours.
 const LONGEST_QUESTION: usize = 64 * 1024;

@@ -7,6 +7,7 @@ pub mod control;
 mod listener;
 mod metrics;
 mod page;
+mod request;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

@@ -17,6 +17,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde_json::value::RawValue;
 
 pub use self::pending::{Changes, OfPatient, PendingChanges, SharedChanges, to_json};
+pub(crate) use self::sled::DATABASE;
 pub use self::sled::SledStore;
 
 /// A resolved change: the key, and the value it gets, or nothing where it is deleted.

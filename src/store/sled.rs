@@ -10,6 +10,9 @@ use serde_json::value::RawValue;
 
 use super::{Store, StoreError};
 
+/// The database's folder below `store/`.
+pub(crate) const DATABASE: &str = "db";
+
 /// sled keeps this much in memory; its default is a gigabyte.
 const CACHE_BYTES: u64 = 16 * 1024 * 1024;
 

@@ -5,10 +5,11 @@ use std::ffi::OsStr;
 use serde_json::value::RawValue;
 
 use super::{CheckTopic, Findings, VerifyError};
-use crate::engine::{CLEAN, DATABASE};
+use crate::engine::CLEAN;
 use crate::journal::snapshot::{KeyValue, MergedChanges};
 use crate::journal::{JournalError, JournalPosition};
 use crate::spool::fs::{Dir, Fs};
+use crate::store::DATABASE;
 use crate::store::{SledStore, Store};
 
 /// Compares, and gives everything that the journal comes to, to `each`.
