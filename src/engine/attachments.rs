@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::group::Group;
-use super::outputs::FileProgress;
+use super::progress::FileProgress;
 use super::{Arrival, ClaimedFile, Engine, EngineError};
 use crate::intake::desk::{self, Commands};
 use crate::model::owner::Owner;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::group::Group;
 use super::{ClaimedFile, Engine, EngineError, HoldScope};
+use crate::config::Every;
 use crate::intake::Redelivery;
 use crate::journal::{Closing, Entry, Move};
 use crate::model::change::{Change, Record};
@@ -18,11 +19,10 @@ use crate::model::view::View;
 use crate::reports;
 use crate::reports::batch::BatchError;
 use crate::reports::message::Envelope;
-use crate::spool::claim;
-use crate::spool::destinations;
 use crate::spool::fs::{Dir, FsError};
 use crate::spool::layout::document_path;
 use crate::spool::scope::ErrorScope;
+use crate::spool::{claim, destinations};
 use crate::store::{KeyChange, keys};
 
 /// Written piece by piece: a batch may be larger than memory.
@@ -339,4 +339,49 @@ fn absent(facility: &FacilityId, what: &str) -> EngineError {
     EngineError::Report(format!(
         "the store of {facility} lacks {what}: run `rcpspool rebuild`"
     ))
+}
+
+impl Engine {
+    /// Writes a batch for each facility that has reports which did not leave yet, unless it only wants them on request.
+    pub fn write_due_batches(&mut self) -> Result<(), EngineError> {
+        let on_request = |id: &String| {
+            self.facility(id)
+                .is_some_and(|facility| facility.reports.every == Every::OnRequest)
+        };
+        let facilities: Vec<String> = self
+            .facility_folders
+            .keys()
+            .filter(|id| !on_request(id))
+            .cloned()
+            .collect();
+        for facility in facilities {
+            self.write_due_batch(&facility)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a batch for this facility if it has reports which did not leave yet. What is of this facility alone holds
+    /// its reports, and nothing else.
+    ///
+    /// # Errors
+    /// Of the journal, or of what everybody needs.
+    pub fn write_due_batch(&mut self, facility: &str) -> Result<(), EngineError> {
+        let place = Owner::Facility(facility.to_owned());
+        match self.write_batch_of_new_reports(facility) {
+            Ok(()) => {
+                self.holds.lift(&place, HoldScope::Reports);
+                Ok(())
+            }
+            Err(
+                error @ (EngineError::Report(_)
+                | EngineError::Disk(_)
+                | EngineError::PlaceSync(_)
+                | EngineError::Unreachable(_)),
+            ) => {
+                self.hold_reports(&place, &error);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
 }

@@ -14,8 +14,9 @@ use std::thread::JoinHandle;
 
 use chrono::{DateTime, Utc};
 
+use super::hold::known_folder;
 use super::reached::{StoreWitness, WorkWitness};
-use super::{EngineError, Hold, HoldScope, known_folder, owner_name};
+use super::{EngineError, Hold, HoldScope, owner_name};
 use crate::journal::{Counters, Entry, Journal, Move, OpenMoves};
 use crate::model::owner::Owner;
 use crate::repeats::{self, RepeatedTask};

@@ -3,17 +3,16 @@
 //! Until it is sealed, only writes are made, under names that nobody looks for; [`super::commit`] does the rest.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::sync::Arc;
-use std::time::Instant;
 
 use chrono::NaiveDate;
 
 use super::ahead::PreparedDocument;
 use super::commit::CompleteGroup;
-use super::{ClaimedFile, Counts, Engine, EngineError, Hold, HoldScope, owner_name};
-use crate::intake::{belonging, route};
+use super::{ClaimedFile, Counts, Engine, EngineError, Hold, HoldScope};
+use crate::intake::belonging;
 use crate::journal::{Entry, Move};
 use crate::model::change::Change;
 use crate::model::identifiers::ContentHash;
@@ -49,7 +48,7 @@ pub(super) struct Group<'s> {
     /// The moves of earlier groups that nobody is to do any more.
     given_up: Vec<(u64, Move)>,
     /// Output that was written and is not seen by anybody yet.
-    prepared: Vec<(Dir, OsString)>,
+    pub(super) prepared: Vec<(Dir, OsString)>,
     /// The document of the file in hand, if it was written already.
     written: Option<PreparedDocument>,
     /// The files that this group finishes or reads on.
@@ -182,7 +181,7 @@ impl<'s> Group<'s> {
     }
 
     /// What must be taken back if the group does not come to count.
-    fn held(self) -> InFlight {
+    pub(super) fn held(self) -> InFlight {
         InFlight {
             changes: Arc::default(),
             prepared: self.prepared,
@@ -214,118 +213,6 @@ impl<'s> Group<'s> {
 }
 
 impl Engine {
-    /// Takes claimed files through a group, or more where their messages are many. If one place fails, it is held, and
-    /// the files of the others are to be taken again.
-    ///
-    /// With `more` to come, the last group may still be on its way to the disk: see [`Engine::land`].
-    pub(super) fn take_claimed(
-        &mut self,
-        mut claimed: VecDeque<ClaimedFile>,
-        more: bool,
-    ) -> Result<(), EngineError> {
-        let before = std::mem::take(&mut self.waiting);
-        let mut in_hand = None;
-        let taken = self.take_in_order(&mut claimed, &mut in_hand, more);
-        self.waiting.append(&mut claimed);
-        let mut waiting = std::mem::replace(&mut self.waiting, before);
-        let Err(error) = taken else {
-            self.waiting.append(&mut waiting);
-            return Ok(());
-        };
-        let doubtful = in_hand
-            .as_ref()
-            .filter(|_| matches!(error, EngineError::InDoubt));
-        if let Some(doubtful) = doubtful {
-            // What was decided of it is taken back with the group, which is taken again without it.
-            waiting.retain(|other| other.claim.key() != doubtful.claim.key());
-        }
-        let put_off = match doubtful {
-            Some(doubtful) => self.put_off(doubtful),
-            None => Err(error),
-        };
-        match put_off {
-            Err(EngineError::TurnOver) => {
-                self.again.append(&mut waiting);
-                Ok(())
-            }
-            Err(error) if !self.hold_owner(&error, in_hand.as_ref().map(|it| &it.owner)) => {
-                self.waiting.append(&mut waiting);
-                Err(error)
-            }
-            _ => {
-                // Some were given up after others that came later.
-                waiting
-                    .make_contiguous()
-                    .sort_by_key(|claimed| claimed.claim.order);
-                self.again.append(&mut waiting);
-                Ok(())
-            }
-        }
-    }
-
-    /// Takes claimed files until one fails: `in_hand` is the one. Then everything that does not count waits.
-    fn take_in_order(
-        &mut self,
-        claimed: &mut VecDeque<ClaimedFile>,
-        in_hand: &mut Option<ClaimedFile>,
-        more: bool,
-    ) -> Result<(), EngineError> {
-        let store = Arc::clone(&self.store);
-        let mut group = match self.committer.decided() {
-            Some(decided) => Group::over(&*store, decided),
-            None => Group::new(&*store),
-        };
-        while let Some(next) = claimed.pop_front() {
-            if self.must_wait(&next.owner) || self.turns.waits(&next.owner) {
-                self.waiting.push_back(next);
-                continue;
-            }
-            let made_way = self.make_way(&store, &mut group, &next);
-            if self.is_stopped() || made_way.is_err() {
-                claimed.push_front(next);
-                made_way?;
-                break;
-            }
-            group.take_up(&next);
-            self.turns.begin_file(&next.owner, Instant::now());
-            let taken = self.take_file(&store, &mut group, &next);
-            self.turns.end_file(&next.owner, Instant::now());
-            if let Err(error) = taken {
-                self.give_up(group.held());
-                *in_hand = Some(next);
-                return Err(error);
-            }
-            self.tried.insert(next.owner);
-        }
-        match more && !self.is_stopped() {
-            true => self.hand_over(&store, group).map(drop),
-            false => self.commit(group),
-        }
-    }
-
-    /// What must be on the disk before this file is taken: a full group; all groups, for a request, whose batch is
-    /// made of what lies there; and for a file of the desk all moves, since it may name a file that one of them takes.
-    fn make_way<'s>(
-        &mut self,
-        store: &'s Arc<dyn Store>,
-        group: &mut Group<'s>,
-        next: &ClaimedFile,
-    ) -> Result<(), EngineError> {
-        if next.is_request() {
-            let before = std::mem::replace(group, Group::new(&**store));
-            return self.commit(before);
-        }
-        if group.is_full(self.config.intake.group) {
-            let full = std::mem::replace(group, Group::new(&**store));
-            *group = self.hand_over(store, full)?;
-        }
-        if next.owner == Owner::Desk && self.in_flight.is_some() {
-            let before = std::mem::replace(group, Group::new(&**store));
-            return self.commit(before);
-        }
-        Ok(())
-    }
-
     /// Commits what the group holds so far and begins another one, in the midst of a file.
     pub(super) fn commit_and_go_on<'s>(
         &mut self,
@@ -365,7 +252,7 @@ impl Engine {
 
     /// Puts a group on its way to the disk, and decides the next one meanwhile: what waits for the disk and what
     /// needs the processor go on side by side. The new group sees what this one decided.
-    fn hand_over<'s>(
+    pub(super) fn hand_over<'s>(
         &mut self,
         store: &'s Arc<dyn Store>,
         group: Group<'_>,
@@ -501,47 +388,8 @@ impl Engine {
         }
     }
 
-    /// Writes output under a name nobody looks for, to be moved once the group counts.
-    pub(super) fn prepare(
-        &mut self,
-        group: &mut Group<'_>,
-        owner: &Owner,
-        bytes: &[u8],
-    ) -> Result<String, EngineError> {
-        let (dir, name, path) = self.prepared_file(group, owner)?;
-        self.fs.write_new(&dir, &name, bytes)?;
-        Ok(path)
-    }
-
-    /// A folder and a name for output, and its path as moves write it.
-    pub(super) fn prepared_file(
-        &mut self,
-        group: &mut Group<'_>,
-        owner: &Owner,
-    ) -> Result<(Dir, OsString, String), EngineError> {
-        let name = self.prepared_name();
-        let (dir, path) = match owner {
-            Owner::Documents => (self.spool.documents.clone(), name.clone()),
-            place => match self.folders_of(place) {
-                Some(folders) => (folders.work.clone(), format!("work/{name}")),
-                None => return Err(EngineError::Unreachable(owner_name(place).to_owned())),
-            },
-        };
-        group.prepared.push((dir.clone(), name.clone().into()));
-        group.dates.insert(self.now().date_naive());
-        Ok((dir, name.into(), path))
-    }
-
-    /// Takes back the output that was prepared last, since it could not be finished.
-    pub(super) fn take_back_prepared(&self, group: &mut Group<'_>) {
-        if let Some((dir, name)) = group.prepared.pop() {
-            // What stays is removed at the next start.
-            let _ = self.fs.remove(&dir, &name);
-        }
-    }
-
     /// Takes a group back that did not come to count: its files wait, in order, before all others.
-    fn give_up(&mut self, group: InFlight) {
+    pub(super) fn give_up(&mut self, group: InFlight) {
         for (dir, name) in &group.prepared {
             // What stays is removed at the next start.
             let _ = self.fs.remove(dir, name);
@@ -590,12 +438,16 @@ impl Engine {
         }
         Ok(dirs)
     }
-}
 
-impl ClaimedFile {
-    /// Whether it asks for reports: its name says so, its content is not read (interface.md 2).
-    pub(super) fn is_request(&self) -> bool {
-        matches!(self.owner, Owner::Facility(_)) && route::is_request(&self.claim.received)
+    pub(super) fn record(
+        &mut self,
+        what: &str,
+        changes: Vec<KeyChange>,
+    ) -> Result<(), EngineError> {
+        let store = Arc::clone(&self.store);
+        let mut group = Group::new(&*store);
+        group.change(what, changes);
+        self.commit(group)
     }
 }
 
