@@ -13,7 +13,8 @@ use crate::engine::{Engine, EngineError, OpenStore, witness};
 use crate::model::owner::Owner;
 use crate::random::random_name;
 use crate::spool::acl;
-use crate::spool::fs::{Dir, Fs, UserAndGroup};
+use crate::spool::fs::rights::UserAndGroup;
+use crate::spool::fs::{Dir, Fs};
 use crate::spool::layout::{FolderError, LOCK, MARKER, Marker, OwnerFolders};
 
 /// Others may go through: the chroot of an SFTP user, and every folder above it, belong to root (sshd asks for it).

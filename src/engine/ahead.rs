@@ -21,7 +21,8 @@ use crate::model::contact;
 use crate::model::identifiers::ContentHash;
 use crate::model::outcome::Refusal;
 use crate::model::owner::Owner;
-use crate::spool::fs::{Dir, Fs, Reading};
+use crate::spool::fs::reading::Reading;
+use crate::spool::fs::{Dir, Fs};
 
 /// Files from this size on are read beside the engine, in bytes.
 const LARGE: u64 = 1024 * 1024;

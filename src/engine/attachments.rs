@@ -9,7 +9,7 @@ use super::{Arrival, ClaimedFile, Engine, EngineError};
 use crate::intake::desk::{self, Commands};
 use crate::model::owner::Owner;
 use crate::spool::claim::Claim;
-use crate::spool::fs::FileKind;
+use crate::spool::fs::look::FileKind;
 
 /// The file that a command names.
 pub(super) enum Attachment {

@@ -13,7 +13,8 @@ use crate::hl7::FileBytes;
 use crate::model::outcome::Reason;
 use crate::model::owner::Owner;
 use crate::spool::doubt::{self, Patience};
-use crate::spool::fs::{Dir, Reading, Stamp};
+use crate::spool::fs::Dir;
+use crate::spool::fs::reading::{Reading, Stamp};
 use crate::spool::lease::{LeaseObstacle, Writer};
 use crate::spool::scope::ErrorScope;
 

@@ -17,7 +17,8 @@ use crate::journal::{Entry, Move};
 use crate::model::change::Change;
 use crate::model::identifiers::ContentHash;
 use crate::model::owner::Owner;
-use crate::spool::fs::{Dir, Stamp};
+use crate::spool::fs::Dir;
+use crate::spool::fs::reading::Stamp;
 use crate::store::{KeyChange, PendingChanges, SharedChanges, Store};
 
 /// A group is committed once its messages have so many bytes.

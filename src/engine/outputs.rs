@@ -24,7 +24,8 @@ use crate::model::owner::Owner;
 use crate::model::refused::{MESSAGES, RefusalSubject};
 use crate::model::visible::in_json;
 use crate::spool::destinations::{self, NumberedName};
-use crate::spool::fs::{FsError, Writing};
+use crate::spool::fs::FsError;
+use crate::spool::fs::writing::Writing;
 use crate::store::KeyChange;
 
 /// What the outputs of a file are made from.

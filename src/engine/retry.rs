@@ -13,7 +13,8 @@ use crate::model::outcome::{Reason, Refusal};
 use crate::model::owner::Owner;
 use crate::spool::claim;
 use crate::spool::destinations::{self, SIDECAR};
-use crate::spool::fs::{Dir, FileKind, FsError};
+use crate::spool::fs::look::FileKind;
+use crate::spool::fs::{Dir, FsError};
 use crate::spool::scope::ErrorScope;
 
 /// Where refused files go.

@@ -30,7 +30,8 @@ pub use self::record::{
 pub use self::segment::TornGroup;
 use self::segment::{Scan, SegmentScan};
 use crate::random::random_name;
-use crate::spool::fs::{Dir, Fs, FsError, Writing};
+use crate::spool::fs::writing::Writing;
+use crate::spool::fs::{Dir, Fs, FsError};
 
 /// A segment that is longer than this is followed by a new one. One is read whole.
 const SEGMENT_BYTES: u64 = 16 * 1024 * 1024;

@@ -7,7 +7,8 @@ use sha2::{Digest, Sha256};
 use super::folder::segment as name;
 use super::{Counters, Entry, GroupVisitor, JournalError, JournalHeader, JournalPosition, Move};
 use crate::model::identifiers::hexadecimal;
-use crate::spool::fs::{Dir, Fs, FsError, Writing};
+use crate::spool::fs::writing::Writing;
+use crate::spool::fs::{Dir, Fs, FsError};
 
 /// Length and checksum before each entry, four bytes each, little-endian.
 pub(super) const FRAME: usize = 8;

@@ -16,7 +16,8 @@ use super::folder;
 use super::segment::{self, FRAME};
 use super::{Counters, Entry, JournalError, SnapshotHeader};
 use crate::model::identifiers::hexadecimal;
-use crate::spool::fs::{Dir, Fs, FsError, Writing};
+use crate::spool::fs::writing::Writing;
+use crate::spool::fs::{Dir, Fs, FsError};
 use crate::store::{Changes, KeyChange};
 
 /// So many bytes of keys and values stand in one entry.

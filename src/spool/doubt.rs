@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::fs::Stamp;
+use super::fs::reading::Stamp;
 
 /// So many looks after the first must see the same.
 pub const FURTHER_LOOKS: u32 = 3;
