@@ -3,36 +3,46 @@
 //! One loop has the engine. It waits for the first of: something in an inbox, a time that has come, somebody who asks
 //! over the local socket, a signal. Threads only bring it these, write the status, and renew the session folders.
 
+mod listening;
 mod looks;
+mod publisher;
+mod queue;
+mod reload;
+mod requests;
+mod timers;
+mod upkeep;
 mod worklists;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use self::looks::Looks;
 use chrono::{DateTime, Utc};
 use sd_notify::NotifyState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use crate::config::{Config, Every};
+use self::listening::{ControlServer, listen_to_commands};
+use self::looks::Looks;
+use self::publisher::Publisher;
+use self::queue::Queue;
+use self::requests::PendingRequest;
+use self::timers::{BETWEEN_STATUS, Timers};
+use crate::config::Config;
 use crate::engine::arrivals::{Arrivals, SweepResult};
-use crate::engine::{Arrival, Engine, EngineError, OpenStore, StartOptions, Totals, owner_name};
-use crate::journal::JournalError;
+use crate::engine::{Engine, EngineError, OpenStore, StartOptions, owner_name};
 use crate::model::owner::Owner;
 use crate::repeats::{self, RepeatedTask};
-use crate::spool::fs::{Dir, Fs};
+use crate::spool::fs::Fs;
 use crate::spool::layout::FolderError;
 use crate::spool::watch::{Watch, WatchEvent};
-use crate::status::control::{self, Renewal, Request, Response, Server, Socket, SweepRequest};
-use crate::status::{self, Figures, Status};
-use crate::store::Store;
+use crate::status::control::SweepRequest;
+use crate::status::{self, Figures};
 
 /// So long it waits for another process that has the spool (design.md, "Taking files in").
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -42,14 +52,10 @@ const IDLE: Duration = Duration::from_secs(1);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 /// So many groups are taken between two looks at what else there is to do: one is decided while another is put on disk.
 const GROUPS: usize = 4;
-/// So often it looks whether a snapshot of the journal or retention is due.
-const BETWEEN_UPKEEPS: Duration = Duration::from_secs(10 * 60);
 /// So many refused files are looked for in `error/` with each rescan: somebody may have removed them.
 const REFUSED_LOOKED_AT: usize = 500;
 /// So long a file of many messages is taken in at a time, while files of others wait for it.
 const TURN: Duration = Duration::from_millis(40);
-/// The status is written at most so often.
-const BETWEEN_STATUS: Duration = Duration::from_secs(3);
 
 /// Why the daemon ended, other than by a signal.
 #[derive(Debug, thiserror::Error)]
@@ -105,80 +111,6 @@ impl From<SweepRequest> for Event {
     }
 }
 
-/// Files that are ready: the desk's first, then each facility's in its order, so that none waits for another.
-#[derive(Debug, Default)]
-struct Queue {
-    desk: VecDeque<Arrival>,
-    facilities: BTreeMap<Owner, VecDeque<Arrival>>,
-}
-
-impl Queue {
-    /// Adds these, each after the others of its place.
-    fn add(&mut self, ready: Vec<Arrival>) {
-        for arrival in ready {
-            match arrival.owner {
-                Owner::Desk => self.desk.push_back(arrival),
-                _ => self
-                    .facilities
-                    .entry(arrival.owner.clone())
-                    .or_default()
-                    .push_back(arrival),
-            }
-        }
-    }
-
-    /// Leaves what is of this place to the next look at its inbox.
-    fn forget(&mut self, owner: &Owner) {
-        match owner {
-            Owner::Desk => self.desk.clear(),
-            _ => {
-                self.facilities.remove(owner);
-            }
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.desk.is_empty() && self.facilities.is_empty()
-    }
-
-    /// Takes so many, none of the places that rest.
-    fn take(&mut self, count: usize, resting: &BTreeMap<Owner, Instant>) -> Vec<Arrival> {
-        let first = match resting.contains_key(&Owner::Desk) {
-            true => 0,
-            false => self.desk.len().min(count),
-        };
-        let mut taken: Vec<Arrival> = self.desk.drain(..first).collect();
-        loop {
-            let of_others = self
-                .facilities
-                .iter_mut()
-                .filter(|(place, _)| !resting.contains_key(place));
-            let of_others: Vec<_> = of_others.map(|(_, of_facility)| of_facility).collect();
-            if taken.len() >= count || of_others.is_empty() {
-                break;
-            }
-            let share = (count - taken.len()).div_ceil(of_others.len());
-            for of_facility in of_others {
-                let share = share.min(of_facility.len()).min(count - taken.len());
-                taken.extend(of_facility.drain(..share));
-            }
-            self.facilities
-                .retain(|_, of_facility| !of_facility.is_empty());
-        }
-        taken
-    }
-}
-
-/// Somebody who asked, and what must be done before the answer.
-struct PendingRequest {
-    request: SweepRequest,
-    before: Totals,
-    /// When to look again at what still settles, for `once`.
-    again: Option<Instant>,
-    /// How long `once` waits for files of which the system does not say whether a writer has them open.
-    patience: Instant,
-}
-
 struct Daemon {
     engine: Engine,
     config_path: Option<PathBuf>,
@@ -204,46 +136,6 @@ struct Daemon {
     started: DateTime<Utc>,
     last_sweep: DateTime<Utc>,
     timers: Timers,
-}
-
-/// When what is to be done.
-struct Timers {
-    rescan: Instant,
-    /// Looks at inboxes.
-    looks: Looks,
-    /// When claimed files that wait are tried again.
-    again: Option<Instant>,
-    idle: Option<Instant>,
-    upkeep: Instant,
-    /// Batches, of each facility that has them on a timer.
-    reports: BTreeMap<String, Instant>,
-    /// The status, where something happened since it was written.
-    status: Option<Instant>,
-    last_status: Instant,
-    watchdog: Option<(Duration, Instant)>,
-}
-
-impl Timers {
-    /// Something happened that the status shows.
-    fn status_is_due(&mut self) {
-        self.status.get_or_insert(self.last_status + BETWEEN_STATUS);
-    }
-
-    fn next(&self) -> Instant {
-        let watchdog = self.watchdog.map(|(_, next)| next);
-        let perhaps = [
-            self.looks.next(),
-            self.again,
-            self.idle,
-            self.status,
-            watchdog,
-        ];
-        let times = perhaps
-            .into_iter()
-            .flatten()
-            .chain(self.reports.values().copied());
-        times.fold(self.rescan.min(self.upkeep), Instant::min)
-    }
 }
 
 impl Daemon {
@@ -545,79 +437,6 @@ impl Daemon {
         Ok(())
     }
 
-    fn set_report_timers(&mut self, now: Instant) {
-        let mut before = std::mem::take(&mut self.timers.reports);
-        for facility in &self.engine.config().facilities {
-            if let Every::Every(every) = facility.reports.every {
-                let id = facility.id.to_string();
-                let next = before.remove(&id).unwrap_or(now + every).min(now + every);
-                self.timers.reports.insert(id, next);
-            }
-        }
-    }
-
-    fn write_batches(&mut self, now: Instant) -> Result<(), DaemonError> {
-        let due = self.timers.reports.iter().filter(|(_, next)| **next <= now);
-        let due: Vec<String> = due.map(|(id, _)| id.clone()).collect();
-        for id in due {
-            let config = Arc::clone(self.engine.config());
-            let facility = config
-                .facilities
-                .iter()
-                .find(|facility| facility.id.as_str() == id);
-            let Some(Every::Every(every)) = facility.map(|facility| facility.reports.every) else {
-                self.timers.reports.remove(&id);
-                continue;
-            };
-            self.timers.reports.insert(id.clone(), now + every);
-            if !self.engine.unreachable().contains_key(&id) {
-                self.pass(RepeatedTask::Batches, |engine| engine.write_due_batch(&id))?;
-                self.timers.idle.get_or_insert(now + IDLE);
-            }
-        }
-        Ok(())
-    }
-
-    fn be_idle(&mut self, now: Instant) -> Result<(), DaemonError> {
-        if self.has_taken_all() && self.timers.idle.is_some_and(|idle| idle <= now) {
-            self.timers.idle = None;
-            self.pass(RepeatedTask::Stability, Engine::idle)?;
-        }
-        Ok(())
-    }
-
-    /// Has snapshots made, and what is old removed, in a thread: it touches only what nothing is added to any more.
-    fn keep_small(&mut self, now: Instant) -> Result<(), DaemonError> {
-        if self.timers.upkeep > now {
-            return Ok(());
-        }
-        self.timers.upkeep = now + BETWEEN_UPKEEPS;
-        let is_at_it = |upkeep: &JoinHandle<()>| !upkeep.is_finished();
-        if self.upkeep.as_ref().is_some_and(is_at_it) {
-            return Ok(());
-        }
-        let mut due = None;
-        self.pass(RepeatedTask::Upkeep, |engine| {
-            due = Some(engine.upkeep()?);
-            Ok(())
-        })?;
-        let Some(due) = due else {
-            return Ok(());
-        };
-        let stop = Arc::clone(&self.stop);
-        let work = move || match due.run(&|| stop.load(Ordering::Relaxed)) {
-            Ok(()) => repeats::over("journal", RepeatedTask::Upkeep),
-            Err(JournalError::Stopped) => {}
-            Err(error) => {
-                let problem = format_args!("it cannot be kept small: {error}");
-                repeats::failing("journal", RepeatedTask::Upkeep, problem);
-            }
-        };
-        let upkeep = std::thread::Builder::new().name("upkeep".to_owned());
-        self.upkeep = Some(upkeep.spawn(work)?);
-        Ok(())
-    }
-
     /// Nobody else may have the spool while files are removed from it or written to it.
     fn end_threads(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
@@ -627,55 +446,6 @@ impl Daemon {
         if let Some(upkeep) = self.upkeep.take() {
             let _ = upkeep.join();
         }
-    }
-
-    /// Answers whoever asked, as far as it is done.
-    fn answer(&mut self) -> Result<(), DaemonError> {
-        if self.asked.is_empty() {
-            return Ok(());
-        }
-        let now = Instant::now();
-        let unsettled = self.swept.unsettled() > 0;
-        let mut waiting = Vec::new();
-        for mut asked in std::mem::take(&mut self.asked) {
-            let is_done = match asked.request.thorough {
-                false => {
-                    let mut at_rest = self.engine.claims_at_rest();
-                    self.queue.desk.is_empty() && at_rest.all(|place| *place != Owner::Desk)
-                }
-                true => match asked.again {
-                    Some(again) if unsettled && now < again => {
-                        self.look_everywhere(again);
-                        false
-                    }
-                    Some(_) if unsettled => {
-                        // This look is the last one for it.
-                        asked.again = None;
-                        self.look_everywhere(now);
-                        false
-                    }
-                    _ => {
-                        let in_doubt = self.engine.files_in_doubt() > 0 && now < asked.patience;
-                        self.has_taken_all() && !in_doubt
-                    }
-                },
-            };
-            if !is_done {
-                waiting.push(asked);
-                continue;
-            }
-            if asked.request.thorough {
-                self.pass(RepeatedTask::Batches, Engine::write_due_batches)?;
-            }
-            let answer = match &self.short {
-                Some(problem) => Err(problem.clone()),
-                None => Ok(self.engine.totals().since(&asked.before)),
-            };
-            // Whoever asked may have gone away.
-            let _ = asked.request.done.send(answer);
-        }
-        self.asked.append(&mut waiting);
-        Ok(())
     }
 
     fn publish(&mut self, now: Instant) {
@@ -729,46 +499,6 @@ impl Daemon {
         }
     }
 
-    /// Reads the configuration again; a bad one is refused, and so is one that needs a restart.
-    fn reload(&mut self) {
-        let read = Config::load(self.config_path.as_deref()).and_then(|config| {
-            config.check_spool()?;
-            Ok(config)
-        });
-        let config = match read {
-            Ok(config) => config,
-            Err(error) => {
-                log::error!("the configuration is refused, the former one stays: {error}");
-                return;
-            }
-        };
-        let former = Arc::clone(self.engine.config());
-        let moved = config.facilities.iter().find(|facility| {
-            let before = former
-                .facilities
-                .iter()
-                .find(|before| before.id == facility.id);
-            before.is_some_and(|before| before.dir != facility.dir)
-        });
-        if config.spool != former.spool {
-            log::error!("another spool needs a restart: the former configuration stays");
-            return;
-        }
-        if let Some(facility) = moved {
-            log::error!(
-                "another folder of facility {} needs a restart: the former configuration stays",
-                facility.id
-            );
-            return;
-        }
-        self.engine.configure(Arc::new(config));
-        let now = Instant::now();
-        self.set_report_timers(now);
-        // New facilities are opened with the rescan.
-        self.timers.rescan = now;
-        log::warn!("the configuration was read again");
-    }
-
     /// Ends cleanly.
     fn end(self) -> Result<(), DaemonError> {
         let figures = self.figures(false);
@@ -777,93 +507,6 @@ impl Daemon {
         self.publisher.end(figures);
         log::info!("ended");
         Ok(())
-    }
-}
-
-/// Writes the status in a thread of its own, since it reads more than the loop should wait for.
-struct Publisher {
-    figures: Arc<Mutex<Figures>>,
-    store: Arc<dyn Store>,
-    wake: SyncSender<()>,
-    thread: JoinHandle<()>,
-    fs: Fs,
-    /// The folder that it writes into.
-    dir: Arc<Mutex<Dir>>,
-}
-
-impl Publisher {
-    fn start(engine: &Engine, figures: Figures) -> io::Result<Self> {
-        let figures = Arc::new(Mutex::new(figures));
-        let store = Arc::clone(engine.store());
-        let fs = engine.fs().clone();
-        let dir = Arc::new(Mutex::new(engine.status_dir().clone()));
-        let (wake, woken) = sync_channel::<()>(1);
-        let shared = Arc::clone(&figures);
-        let thread = std::thread::Builder::new()
-            .name("status".to_owned())
-            .spawn({
-                let (store, fs, dir) = (Arc::clone(&store), fs.clone(), Arc::clone(&dir));
-                move || {
-                    while woken.recv().is_ok() {
-                        let begun = Instant::now();
-                        let (dir, figures) = (lock(&dir).clone(), lock(&shared).clone());
-                        write_status(&fs, &dir, &figures, &*store);
-                        // However much lies in the error folders, this takes a twentieth of one processor.
-                        let rest = begun
-                            .elapsed()
-                            .saturating_mul(20)
-                            .min(Duration::from_secs(60));
-                        let until = Instant::now() + rest;
-                        while Instant::now() < until {
-                            match woken
-                                .recv_timeout(until.saturating_duration_since(Instant::now()))
-                            {
-                                Err(RecvTimeoutError::Disconnected) => return,
-                                Ok(()) | Err(RecvTimeoutError::Timeout) => {}
-                            }
-                        }
-                    }
-                }
-            })?;
-        Ok(Self {
-            figures,
-            store,
-            wake,
-            thread,
-            fs,
-            dir,
-        })
-    }
-
-    /// Writes into this folder from now on.
-    fn write_into(&self, dir: &Dir) {
-        *lock(&self.dir) = dir.clone();
-    }
-
-    fn publish(&self, figures: Figures) {
-        *lock(&self.figures) = figures;
-        // It is woken already if this is refused.
-        let _ = self.wake.try_send(());
-    }
-
-    fn end(self, figures: Figures) {
-        drop(self.wake);
-        // Two must not write at the same time.
-        let _ = self.thread.join();
-        write_status(&self.fs, &lock(&self.dir), &figures, &*self.store);
-    }
-}
-
-fn write_status(fs: &Fs, dir: &Dir, figures: &Figures, store: &dyn Store) {
-    let written = Status::gather(figures, store)
-        .map_err(|error| format!("it cannot be gathered: {error}"))
-        .and_then(|gathered| {
-            status::publish(fs, dir, &gathered)
-                .map_err(|error| format!("it cannot be written: {error}"))
-        });
-    match written {
-        Ok(()) => repeats::over("status", RepeatedTask::Status),
-        Err(problem) => repeats::failing("status", RepeatedTask::Status, problem),
     }
 }
 
@@ -917,116 +560,8 @@ fn listen_to_signals(sender: &Sender<Event>, stop: &Arc<AtomicBool>) -> io::Resu
     Ok(())
 }
 
-/// Answers on the local socket; without one, the daemon does its work all the same.
-fn listen_to_commands(daemon: &Daemon, sender: &Sender<Event>) -> Option<ControlServer> {
-    let engine = &daemon.engine;
-    let store = Arc::clone(daemon.engine.store());
-    let figures = Arc::clone(&daemon.publisher.figures);
-    let sender = Mutex::new(sender.clone());
-    let handler = move |request: &Request| match request {
-        Request::Sweep => control::sweep(&lock(&sender).clone(), false),
-        Request::Once => control::sweep(&lock(&sender).clone(), true),
-        Request::Status => {
-            let figures = lock(&figures).clone();
-            let gathered = Status::gather(&figures, &*store).map(serde_json::to_value);
-            match gathered {
-                Ok(Ok(status)) => Response::Ok(status),
-                Ok(Err(error)) => Response::Error(error.to_string()),
-                Err(error) => Response::Error(error.to_string()),
-            }
-        }
-        other => {
-            let config = Arc::clone(&lock(&figures).config);
-            control::answer(other, &*store, &config)
-        }
-    };
-    let listened = Socket::listen(engine.config(), engine.fs(), engine.status_dir());
-    let served = listened.and_then(|(listener, socket)| {
-        let server = Server::new(listener, Arc::new(handler))?;
-        let renewal = server.renewal();
-        let thread = std::thread::Builder::new().name("listener".to_owned());
-        thread.spawn(move || {
-            if let Err(error) = server.serve() {
-                log::error!("the local socket failed: {error}. Commands cannot ask this daemon until it is restarted");
-            }
-        })?;
-        Ok(ControlServer { socket, renewal })
-    });
-    match served {
-        Ok(commands) => Some(commands),
-        Err(error) => {
-            log::error!(
-                "commands cannot ask this daemon: {error}. Set RUNTIME_DIRECTORY to a folder of its user"
-            );
-            None
-        }
-    }
-}
-
-/// The local socket, and the thread that answers there.
-struct ControlServer {
-    socket: Socket,
-    renewal: Renewal,
-}
-
-impl ControlServer {
-    /// Makes the socket again where somebody removed it.
-    fn check(&mut self, config: &Config, status: &Dir) {
-        let renewed = self.socket.renew(config, status).and_then(|listener| {
-            let is_new = listener.is_some();
-            listener.map_or(Ok(()), |it| self.renewal.listen(it))?;
-            Ok(is_new)
-        });
-        match renewed {
-            Ok(true) => {
-                log::warn!("the local socket was removed, and is made again");
-                repeats::over("socket", RepeatedTask::Listening);
-            }
-            Ok(false) => repeats::over("socket", RepeatedTask::Listening),
-            Err(error) => {
-                let problem = format_args!("commands cannot ask this daemon: {error}");
-                repeats::failing("socket", RepeatedTask::Listening, problem);
-            }
-        }
-    }
-}
-
 fn notify_manager(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
         log::debug!("the service manager cannot be told: {error}");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_desk_comes_first_and_facilities_share() {
-        let arrival = |owner: &Owner, number: usize| Arrival {
-            owner: owner.clone(),
-            path: PathBuf::from(number.to_string()),
-        };
-        let (a, b) = (
-            Owner::Facility("a".to_owned()),
-            Owner::Facility("b".to_owned()),
-        );
-        let many = (0..9).map(|number| arrival(&a, number));
-        let few = (0..2).map(|number| arrival(&b, number));
-        let mut queue = Queue::default();
-        queue.add(many.chain(few).chain([arrival(&Owner::Desk, 0)]).collect());
-        let first = queue.take(6, &BTreeMap::new());
-        assert_eq!(first.len(), 6);
-        assert_eq!(first[0].owner, Owner::Desk);
-        assert_eq!(first.iter().filter(|taken| taken.owner == b).count(), 2);
-        assert_eq!(
-            queue
-                .take(100, &BTreeMap::from([(a, Instant::now())]))
-                .len(),
-            0
-        );
-        assert_eq!(queue.take(100, &BTreeMap::new()).len(), 6);
-        assert!(queue.is_empty());
-        assert!(queue.take(1, &BTreeMap::new()).is_empty());
     }
 }
