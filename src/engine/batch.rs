@@ -78,7 +78,7 @@ impl Engine {
     }
 
     /// Writes a batch nobody asked for, if there is something to put into it.
-    pub(super) fn write_batch_of_new_reports(&mut self, id: &str) -> Result<(), EngineError> {
+    fn write_batch_of_new_reports(&mut self, id: &str) -> Result<(), EngineError> {
         let facility = FacilityId::new(id);
         let store = Arc::clone(&self.store);
         let mut group = Group::new(&*store);

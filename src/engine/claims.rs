@@ -11,6 +11,15 @@ use crate::spool::claim::{self, Claim};
 use crate::spool::scope::ErrorScope;
 use crate::store::{PendingChanges, keys, to_json};
 
+/// A file that is ready to be taken in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Arrival {
+    /// Whose inbox it is in.
+    pub owner: Owner,
+    /// Its path below the inbox.
+    pub path: PathBuf,
+}
+
 /// A file that is ours, and where it lies.
 #[derive(Debug, Clone)]
 pub(super) struct ClaimedFile {
@@ -42,15 +51,11 @@ impl ClaimedFile {
     pub(super) fn path_in_work(&self) -> String {
         claim::to_text(&Path::new("work").join(self.claim.name()))
     }
-}
 
-/// A file that is ready to be taken in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Arrival {
-    /// Whose inbox it is in.
-    pub owner: Owner,
-    /// Its path below the inbox.
-    pub path: PathBuf,
+    /// Whether it asks for reports: its name says so, its content is not read (interface.md 2).
+    pub(super) fn is_request(&self) -> bool {
+        matches!(self.owner, Owner::Facility(_)) && route::is_request(&self.claim.received)
+    }
 }
 
 impl Engine {
@@ -220,7 +225,7 @@ impl Engine {
     }
 
     /// Journals the received path of a claim whose name cannot hold it, before the file becomes that claim.
-    pub(super) fn remember_long_name(&mut self, claim: &Claim) -> Result<(), EngineError> {
+    fn remember_long_name(&mut self, claim: &Claim) -> Result<(), EngineError> {
         let value = to_json(&claim::to_text(&claim.received))?;
         let change = (keys::long_name(&claim.key()), Some(value));
         self.record("a long name", vec![change])
@@ -232,12 +237,5 @@ impl Engine {
             .moves()
             .iter()
             .any(|(_, ordered)| ordered.place == claimed.owner && ordered.from == path)
-    }
-}
-
-impl ClaimedFile {
-    /// Whether it asks for reports: its name says so, its content is not read (interface.md 2).
-    pub(super) fn is_request(&self) -> bool {
-        matches!(self.owner, Owner::Facility(_)) && route::is_request(&self.claim.received)
     }
 }

@@ -16,44 +16,6 @@ use crate::spool::fs::{Dir, Fs, FsError};
 use crate::spool::layout::{Marker, OwnerFolders};
 use crate::store::{PendingChanges, keys, to_json};
 
-impl Engine {
-    /// Says once of each of these facilities, which are not in the configuration, what of theirs waits.
-    pub(super) fn say_left_out(&self, facilities: &BTreeSet<String>) {
-        for id in facilities {
-            let place = Owner::Facility(id.clone());
-            let moves = self.committer.moves().iter();
-            let moves = moves.filter(|(_, ordered)| ordered.place == place).count();
-            let work = self
-                .fs
-                .open_root(&witness::folder_of(&self.config, id).join("work"));
-            let occupied = work
-                .and_then(|work| self.fs.list(&work))
-                .unwrap_or_default();
-            let claims = occupied
-                .iter()
-                .filter(|entry| Claim::parse(&entry.name).is_some());
-            let claims = claims.count();
-            if moves + claims > 0 {
-                log::warn!(
-                    "{id} is not in the configuration any more: {claims} of its files wait in its work folder, {moves} moves are to be done. They go on once it is in the configuration again; `rcpspool discard --moves {id}` gives the moves up"
-                );
-            }
-        }
-    }
-
-    /// The folders as they are from now on.
-    pub(super) fn renew_roots(&mut self) {
-        let mut roots = Roots::new();
-        roots.insert(Owner::Documents, self.spool.documents.clone());
-        for folders in self.owner_folders() {
-            roots.insert(folders.owner.clone(), folders.root.clone());
-        }
-        self.roots = Arc::new(roots);
-        self.names.look_again();
-        self.keep_awaited_names();
-    }
-}
-
 /// Goes through all folders at start, to see that files can.
 const PROBE: &str = ".probe";
 
@@ -187,7 +149,7 @@ impl Engine {
     }
 
     /// Bind mounts and quotas can refuse a rename although the device is the same: better to know at start.
-    pub(super) fn probe(&self, folders: &OwnerFolders) -> Result<(), FsError> {
+    fn probe(&self, folders: &OwnerFolders) -> Result<(), FsError> {
         let mut names = vec!["inbox", "work", "done", "error", "outbox/acks"];
         if matches!(folders.owner, Owner::Facility(_)) {
             names.push("outbox/reports");
@@ -296,6 +258,42 @@ impl Engine {
             left_out.remove(facility.id.as_str());
         }
         Ok(left_out)
+    }
+
+    /// Says once of each of these facilities, which are not in the configuration, what of theirs waits.
+    pub(super) fn say_left_out(&self, facilities: &BTreeSet<String>) {
+        for id in facilities {
+            let place = Owner::Facility(id.clone());
+            let moves = self.committer.moves().iter();
+            let moves = moves.filter(|(_, ordered)| ordered.place == place).count();
+            let work = self
+                .fs
+                .open_root(&witness::folder_of(&self.config, id).join("work"));
+            let occupied = work
+                .and_then(|work| self.fs.list(&work))
+                .unwrap_or_default();
+            let claims = occupied
+                .iter()
+                .filter(|entry| Claim::parse(&entry.name).is_some());
+            let claims = claims.count();
+            if moves + claims > 0 {
+                log::warn!(
+                    "{id} is not in the configuration any more: {claims} of its files wait in its work folder, {moves} moves are to be done. They go on once it is in the configuration again; `rcpspool discard --moves {id}` gives the moves up"
+                );
+            }
+        }
+    }
+
+    /// The folders as they are from now on.
+    pub(super) fn renew_roots(&mut self) {
+        let mut roots = Roots::new();
+        roots.insert(Owner::Documents, self.spool.documents.clone());
+        for folders in self.owner_folders() {
+            roots.insert(folders.owner.clone(), folders.root.clone());
+        }
+        self.roots = Arc::new(roots);
+        self.names.look_again();
+        self.keep_awaited_names();
     }
 }
 

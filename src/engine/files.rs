@@ -1,4 +1,5 @@
-//! From a claimed file to outcomes: reads it, has each of its messages decided, and chooses where everything goes.
+//! From a claimed file to outcomes: reads it, and has each of its messages decided. [`super::file_end`]
+//! ends it.
 
 use std::borrow::Cow;
 use std::sync::Arc;

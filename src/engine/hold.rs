@@ -1,4 +1,4 @@
-//! Why what is of one place waits, for whoever shows it: the one type for all that is held.
+//! Why what is of one place waits, for whoever shows it: the one type for all that is held, and what the engine holds.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,8 +1,4 @@
-//! What is told of the messages of a file: kept while they are decided, and written once all are.
-//!
-//! A file may hold many messages, and what is told of one is larger than a short message. So what earlier groups have
-//! committed is not held: it lies in the store, and is read from there, part by part, when receipts and sidecars are
-//! written.
+//! What is told of a file once its messages are all decided: its receipt, and a sidecar for what is refused.
 
 use std::io::{self, BufWriter, Write};
 use std::path::Path;

@@ -57,25 +57,7 @@ impl Engine {
             let _ = self.fs.remove(&dir, &name);
         }
     }
-}
 
-/// The moves that end a file, collected.
-pub(super) struct Ending {
-    pub(super) owner: Owner,
-    pub(super) moves: Vec<Move>,
-}
-
-impl Ending {
-    pub fn add(&mut self, from: String, to: &Path) {
-        self.moves.push(Move {
-            place: self.owner.clone(),
-            from,
-            to: claim::to_text(to),
-        });
-    }
-}
-
-impl Engine {
     /// Prepares what is to be kept under `documents/`, and the move that puts it there.
     pub(super) fn prepare_content(
         &mut self,
@@ -94,5 +76,21 @@ impl Engine {
             from,
             to: document_path(&content.hash),
         })
+    }
+}
+
+/// The moves that end a file, collected.
+pub(super) struct Ending {
+    pub(super) owner: Owner,
+    pub(super) moves: Vec<Move>,
+}
+
+impl Ending {
+    pub fn add(&mut self, from: String, to: &Path) {
+        self.moves.push(Move {
+            place: self.owner.clone(),
+            from,
+            to: claim::to_text(to),
+        });
     }
 }

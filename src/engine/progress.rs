@@ -1,4 +1,8 @@
-//! How far the messages of a file are decided, part by part: what earlier groups have committed lies in the store.
+//! How far the messages of a file are decided, and what became of each.
+//!
+//! A file may hold many messages, and what is told of one is larger than a short message. So what earlier groups have
+//! committed is not held: it lies in the store, and is read from there, part by part, when receipts and sidecars are
+//! written.
 
 use super::receipt::MessageReply;
 use super::{ClaimedFile, EngineError};

@@ -1,4 +1,4 @@
-//! Opening a spool, whatever state the last process left it in, and leaving it clean.
+//! Opens a spool, whatever state the last process left it in.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::OsStr;

@@ -5,7 +5,7 @@
 //! forget at the n-th operation (see [`Faults`]). The database has its own files and is rebuilt from the journal
 //! after anything but a clean stop, so it needs no place here.
 
-mod folders;
+pub mod folders;
 pub mod look;
 pub mod reading;
 pub mod rights;

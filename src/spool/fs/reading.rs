@@ -38,7 +38,7 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    pub(super) fn of(stat: &Stat) -> Self {
+    fn of(stat: &Stat) -> Self {
         Self {
             inode: stat.st_ino,
             size: u64::try_from(stat.st_size).unwrap_or(0),
