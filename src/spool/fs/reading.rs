@@ -19,7 +19,7 @@ pub enum Reading {
     Whole(Vec<u8>, Option<DateTime<Utc>>),
     /// A writer still has it open, or it changed while it was read: try again later.
     StillWritten,
-    /// It was not read, since the system does not say whether a writer has it open (see [`super::doubt`]); what
+    /// It was not read, since the system does not say whether a writer has it open (see [`crate::spool::doubt`]); what
     /// it is like now, to be read by [`Fs::read_unchanged`].
     CannotTell(Stamp, LeaseObstacle),
     /// It is larger than allowed; its first bytes, and its size.
