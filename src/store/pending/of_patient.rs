@@ -14,7 +14,7 @@ use crate::model::note::Note;
 use crate::model::view::{View, ViewError};
 use crate::store::keys;
 
-/// What is a patient's, and is kept under one of the patient's IPPs ([`PersonIpps`]).
+/// What is a patient's, and is kept under one of the patient's IPPs ([`crate::model::patient::PersonIpps`]).
 pub trait OfPatient: DeserializeOwned {
     /// Whose it is, if that is known.
     fn whose(&self) -> Option<(&FacilityId, &Ipp)>;
