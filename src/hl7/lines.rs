@@ -286,9 +286,9 @@ const NAMES: [&[u8; 3]; 10] = [
 const APPOINTMENT: &[u8; 3] = b"SCH";
 
 /// The names of segments that follow a PID, which no value of a PID ends with.
-const BEHIND_PATIENT: [&[u8; 3]; 15] = [
-    b"NK1", b"PD1", b"IN1", b"IN2", b"GT1", b"DG1", b"AL1", b"PR1", b"PV2", b"DB1", b"UB1", b"ZBE",
-    b"ACC", b"PRT", b"SFT",
+const BEHIND_PATIENT: [[u8; 3]; 15] = [
+    *b"NK1", *b"PD1", *b"IN1", *b"IN2", *b"GT1", *b"DG1", *b"AL1", *b"PR1", *b"PV2", *b"DB1",
+    *b"UB1", *b"ZBE", *b"ACC", *b"PRT", *b"SFT",
 ];
 
 /// Whether a byte may be the last of such a name, or follow it unseen: before a separator hardly any is.
@@ -311,24 +311,25 @@ fn glued_segment(line: &[u8], delimiters: &Delimiters, is_segment: bool) -> Opti
     let (mut number, mut counted) = (0_usize, 0);
     for at in places_behind(separator, line, may_end_name) {
         let before = line.get(..at).unwrap_or_default();
-        let since = before.get(counted..).unwrap_or_default();
-        number = number.saturating_add(memchr_iter(separator, since).count());
-        counted = at;
-        if is_segment && number == 0 {
-            continue;
-        }
-        let from = memrchr(separator, before).map_or(0, |before| before.saturating_add(1));
-        let value = before.get(from..).unwrap_or_default();
-        let Some((before, written)) = before_unseen(value).split_last_chunk::<3>() else {
+        let Some((before, written)) = before_unseen(before).split_last_chunk::<3>() else {
             continue;
         };
         let name = written.map(|letter| letter.to_ascii_uppercase());
-        if BEHIND_PATIENT.contains(&&written) && is_patient {
-            return Some(name);
-        }
-        if !NAMES.contains(&&name) && name != *APPOINTMENT {
+        let is_behind_patient = is_patient && BEHIND_PATIENT.contains(&written);
+        if !NAMES.contains(&&name) && name != *APPOINTMENT && !is_behind_patient {
             continue;
         }
+        let since = before.get(counted..).unwrap_or_default();
+        number = number.saturating_add(memchr_iter(separator, since).count());
+        counted = before.len().max(counted);
+        if is_segment && number == 0 {
+            continue;
+        }
+        if is_behind_patient {
+            return Some(name);
+        }
+        let from = memrchr(separator, before).map_or(0, |before| before.saturating_add(1));
+        let before = before.get(from..).unwrap_or_default();
         let host = match is_segment {
             true => Host::of(line),
             false => Host::Other,
@@ -397,10 +398,11 @@ fn is_result(line: &[u8], name: &[u8; 3], delimiters: &Delimiters) -> bool {
         && matches!(status.map(<[u8]>::trim_ascii), Some([b'A'..=b'Z']))
 }
 
-/// The names of HL7 that differ from one of [`NAMES`] or from [`APPOINTMENT`] by one letter, as a mistyped one does.
-const NEAR_NAMES: [&[u8; 3]; 14] = [
-    b"PRD", b"SID", b"QID", b"OVR", b"AIG", b"RXA", b"PR1", b"PD1", b"PV2", b"ORG", b"MFG", b"LCH",
-    b"ARC", b"SCP",
+/// The names of HL7 that differ from one of [`NAMES`] or from [`APPOINTMENT`] by one letter, as a mistyped one does, and
+/// those that begin most other lines.
+const OTHER_NAMES: [&[u8; 3]; 18] = [
+    b"MSH", b"EVN", b"TQ1", b"RGS", b"NTE", b"PV2", b"PD1", b"PR1", b"PRD", b"SID", b"QID", b"OVR",
+    b"AIG", b"RXA", b"ORG", b"LCH", b"ARC", b"SCP",
 ];
 
 /// The name of which a line begins with a letter that is wrong, or with two letters changed about, where what follows
@@ -421,7 +423,7 @@ fn mistyped_segment(line: &[u8], delimiters: &Delimiters) -> Option<[u8; 3]> {
         })
     };
     let upper = written.map(|letter| letter.to_ascii_uppercase());
-    if NAMES.contains(&&upper) {
+    if NAMES.contains(&&upper) || OTHER_NAMES.contains(&&upper) {
         return None;
     }
     let [a, b, c] = upper;
@@ -429,7 +431,7 @@ fn mistyped_segment(line: &[u8], delimiters: &Delimiters) -> Option<[u8; 3]> {
     // Not both at once: AL1 and PD1 are segments too.
     let has_letter_wrong = |name: &[u8; 3]| {
         let wrong = upper.iter().zip(name).filter(|(it, right)| it != right);
-        wrong.count() == 1 && a != b'Z' && !NEAR_NAMES.contains(&&upper)
+        a != b'Z' && wrong.count() == 1
     };
     let is_near = |name: &&[u8; 3]| {
         read == alike(name) || [[b, a, c], [a, c, b]].contains(*name) || has_letter_wrong(name)
@@ -582,21 +584,21 @@ fn is_value_type(text: &[u8]) -> bool {
 /// Whether any character shows nothing and is no part of a text: a control character but the ends of lines, tabulators,
 /// and the escape character by which Japanese character sets are switched; in UTF-8 also one without a width.
 pub(super) fn has_unseen(bytes: &[u8]) -> bool {
+    const CONTROL: u8 = 1;
+    // Begins a character of two or three bytes that may be one.
+    const POSSIBLE: u8 = 2;
     let mut chunks = bytes.chunks(1024).enumerate();
     chunks.any(|(number, chunk)| {
-        // What may begin one of two or three bytes is looked at more closely.
-        let (is_certain, is_possible) =
-            chunk
-                .iter()
-                .fold((false, false), |(certain, possible), byte| {
-                    let is_control =
-                        (*byte < 0x20) & !matches!(*byte, b'\t' | b'\r' | b'\n' | 0x1b);
-                    let may_begin = (*byte == 0xc2) | (*byte == 0xe2) | (*byte == 0xef);
-                    (certain | is_control | (*byte == 0x7f), possible | may_begin)
-                });
+        let found = chunk.iter().fold(0, |found, byte| {
+            let is_text = matches!(*byte, b'\t' | b'\r' | b'\n' | 0x1b);
+            let is_control = ((*byte < 0x20) & !is_text) | (*byte == 0x7f);
+            let may_begin = (*byte == 0xc2) | (*byte == 0xe2) | (*byte == 0xef);
+            found | (u8::from(is_control) * CONTROL) | (u8::from(may_begin) * POSSIBLE)
+        });
         let from = number.saturating_mul(1024);
         let near = || bytes.get(from..bytes.len().min(from.saturating_add(1026)));
-        is_certain || is_possible && near().unwrap_or_default().windows(3).any(is_without_width)
+        found & CONTROL != 0
+            || found & POSSIBLE != 0 && near().unwrap_or_default().windows(3).any(is_without_width)
     })
 }
 

@@ -12,6 +12,7 @@ mod session;
 #[cfg(test)]
 mod tests;
 
+use super::required::check_visible;
 use super::trail::Trail;
 use super::{Context, Decision, DecisionResult, scheduling};
 use crate::cda::Cda;
@@ -77,6 +78,10 @@ fn decide_new<'m>(
     record_document(header, trail);
     trail.go_on(check_code(header, facility), || ())?;
     let found = case_id(header, facility).ok_or_else(|| missing("case id", places::ORDER));
+    let found = found.and_then(|(id, place)| {
+        check_visible(id.as_str(), "case id", place.clone())?;
+        Ok((id, place))
+    });
     let time = time(header, context, trail);
     trail.about("case");
     if let Ok((id, place)) = &found {

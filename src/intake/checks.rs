@@ -176,6 +176,22 @@ pub(super) fn check_single(message: &Message<'_>, names: &[&str]) -> Result<(), 
     }
 }
 
+/// A segment or a message that goes on elsewhere (HL7 v2.5 chapter 2.10.2) would be read as if it ended there.
+pub(super) fn check_whole(message: &Message<'_>) -> Result<(), Refusal> {
+    let continues = |segment: &Segment<'_>| matches!(segment.name(), "ADD" | "DSC");
+    match message.segments().find(continues) {
+        None => Ok(()),
+        Some(segment) => Err(Refusal::new(
+            Reason::Malformed,
+            format!(
+                "expected whole segments in a whole message, found {}, by which one goes on elsewhere; send each value in its segment, and the message in one",
+                segment.name()
+            ),
+        )
+        .at(segment.position())),
+    }
+}
+
 /// The hash by which the same message is known again: of its bytes with segment ends normalised (interface.md 9).
 pub(super) fn hash_of(message: &Message<'_>) -> ContentHash {
     let mut hash = Sha256::new();

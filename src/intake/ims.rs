@@ -1005,6 +1005,7 @@ mod tests {
         for (from, to, expected) in [
             ("MRG|C", "ZRG|C", "missing-segment MRG"),
             ("PID|", "ZID|", "missing-segment PID"),
+            ("PID|1||D", "ZID|1||D", "malformed MRG(2)"),
             ("MRG|A^", "MRG|^", "missing-ipp MRG-1"),
             ("MRG|C^", "MRG|^", "missing-ipp MRG(2)-1"),
             ("MARTIN", "", "missing-field PID-5.1"),

@@ -70,6 +70,16 @@ fn pairs<'m>(message: &Message<'m>) -> Result<Vec<MergePair<'m>>, Refusal> {
                 survivor: segment,
                 old: Vec::new(),
             }),
+            ("MRG", Some(pair)) if !pair.old.is_empty() => {
+                return Err(Refusal::new(
+                    Reason::Malformed,
+                    format!(
+                        "expected one MRG after each PID of a merge, found a second one after {}; the PID between them may be lost, so send each MRG behind the PID of its surviving patient",
+                        pair.survivor.position()
+                    ),
+                )
+                .at(segment.position()));
+            }
             ("MRG", Some(pair)) => pair.old.push(segment),
             ("MRG", None) => {
                 return Err(Refusal::new(

@@ -1,8 +1,9 @@
-//! What a flow cannot do without: a segment or a text whose absence is refused.
+//! What a flow cannot do without: a segment, a text, or an id that can be read, whose absence is refused.
 
 use super::trail::Trail;
 use crate::hl7::{Message, Position, Segment, Value};
-use crate::model::outcome::{Reason, Refusal};
+use crate::model::outcome::{Location, Reason, Refusal};
+use crate::model::visible::is_hidden;
 
 /// The first segment of this name, which the flow needs.
 pub fn required_segment<'m>(
@@ -39,4 +40,21 @@ pub fn required_text(
             .at(value.position())
         });
     trail.go_on(text, String::new)
+}
+
+/// Refuses an id in which a character stands that nobody sees: it would be another one that looks the same. `what` it is
+/// in words.
+pub fn check_visible(id: &str, what: &str, place: impl Into<Location>) -> Result<(), Refusal> {
+    match id.chars().find(|character| is_hidden(*character)) {
+        None => Ok(()),
+        Some(hidden) => Err(Refusal::new(
+            Reason::Malformed,
+            format!(
+                "expected a {what} of characters that can be seen, found U+{:04X} in it; send it without",
+                u32::from(hidden)
+            ),
+        )
+        .at(place)
+        .with_value(id)),
+    }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::checks::{
     READ_SEGMENTS, charset_warnings, check_bounds, check_key, check_key_elsewhere,
-    check_key_in_document, check_lines, check_single, check_version, hash_of,
+    check_key_in_document, check_lines, check_single, check_version, check_whole, hash_of,
 };
 use super::describe::message_type;
 use super::field_update::word;
@@ -67,6 +67,7 @@ pub fn decide_and_record<'m>(
         _ => &[],
     };
     trail.go_on(check_single(message, once), || ())?;
+    trail.go_on(check_whole(message), || ())?;
     trail.go_on(check_bounds(message), || ())?;
     let untidy = trail.go_on(check_lines(message), Vec::new)?;
     let hash = hash_of(message);
@@ -476,6 +477,42 @@ mod tests {
             let mut world = World::new();
             let outcome = world.receive(&format!("{}{twice}\r{twice}\r", message(&[(9, code)])));
             assert_eq!(outcome_text(&outcome), expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn what_goes_on_elsewhere_is_refused() {
+        let document = "OBX|1|ED|CR||^^PDF^Base64^JVBERi0xLjQKJSVFT0YK||||||F\r";
+        for (kind, segment, expected) in [
+            ("ORU^R01", "ADD|Qk9OSk9VUg==\r", "malformed ADD"),
+            ("ORU^R01", "DSC|P-1\r", "malformed DSC"),
+            ("ADT^A28", "ADD|x\r", "malformed ADD"),
+            ("ADT^A03", "ADD|x\r", "ignored"),
+        ] {
+            let header = message(&[(9, kind)]);
+            let text = format!("{header}{document}{segment}");
+            assert_eq!(
+                outcome_text(&World::new().receive(&text)),
+                expected,
+                "{kind} {segment}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_id_with_a_character_that_nobody_sees_is_refused() {
+        for hidden in ['\u{200b}', '\u{feff}', '\u{ad}', '\u{7f}', '\u{202e}'] {
+            let adt = message(&[(9, "ADT^A28")]).replace("P-1^", &format!("P-1{hidden}^"));
+            let siu = format!("{}SCH||C-1{hidden}\r", message(&[(9, "SIU^S15")]));
+            for (text, place) in [(adt, "PID-3.1"), (siu, "SCH-2.1")] {
+                let outcome = outcome_text(&World::new().receive(&text));
+                assert_eq!(
+                    outcome,
+                    format!("malformed {place}"),
+                    "{}",
+                    text.escape_unicode()
+                );
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use crate::config::Facility;
 use crate::intake::field_update::FieldUpdate;
 use crate::intake::identity::ipp::IppRead;
 use crate::intake::identity::{Demographics, RequiredPlaces, address, birth, ins, telecom};
+use crate::intake::required::check_visible;
 use crate::intake::source_location::SourceLocation;
 use crate::intake::trail::Trail;
 use crate::model::identifiers::{Ins, Ipp};
@@ -254,6 +255,7 @@ pub(super) fn read_ipp(
     if let Some(root) = &chosen.root {
         trail.record("ipp_authority", root, chosen.place, "the root of that id");
     }
+    check_visible(value, "patient id", place)?;
     Ok(IppRead {
         ipp: Ipp::new(*value),
         authority: (authority != Authority::default()).then_some(authority),

@@ -6,6 +6,7 @@ use super::sent::ObxDocument;
 use crate::hl7::{Position, Segment, Value};
 use crate::intake::Stop;
 use crate::intake::field_update::text;
+use crate::intake::required::check_visible;
 use crate::model::case::Case;
 use crate::model::identifiers::CaseId;
 use crate::model::outcome::{Location, Reason, Refusal};
@@ -36,6 +37,7 @@ impl<'m> DocumentFlow<'_, 'm> {
         if let Some((id, value)) = claimed {
             let rule = "documents.case_id: the case is claimed";
             self.trail.record("case", &id, value.position(), rule);
+            check_visible(id.as_str(), "case id", value.position())?;
             return match self.case(&id)? {
                 Some(case) if case.ipp.as_ref() == Some(ipp) => Ok(Destination::Case {
                     case: Box::new(case),

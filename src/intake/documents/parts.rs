@@ -183,14 +183,14 @@ fn joined(parts: &[Piece<'_, '_>]) -> Result<Vec<u8>, Refusal> {
         Some(apart?.concat()).filter(is_whole)
     };
     match together.or_else(apart) {
-        Some(whole) if are_in_order(parts) => Ok(whole),
+        Some(whole) if are_in_order(parts) && are_all_there(parts) => Ok(whole),
         _ => {
             let second = parts.get(1);
             let place = second.map(|part| part.sent.obx.field(5).position());
             let refusal = Refusal::new(
                 Reason::BadBase64,
                 format!(
-                    "expected a whole document in each OBX, or one in {} parts in their order (the same OBX-3, OBX-4 from 1 on), found parts that do not make a whole one; send it in one OBX",
+                    "expected a whole document in each OBX, or one in {} parts in their order (the same OBX-3, OBX-1 one by one, OBX-4 from 1 on), found parts that do not make a whole one; send it in one OBX",
                     parts.len()
                 ),
             );
@@ -200,6 +200,26 @@ fn joined(parts: &[Piece<'_, '_>]) -> Result<Vec<u8>, Refusal> {
             })
         }
     }
+}
+
+/// Whether OBX-1 says nothing against the parts: it counts them one by one, or with the OBX between them; where it is the
+/// same in both, or no number, it counts something else.
+fn are_all_there(parts: &[Piece<'_, '_>]) -> bool {
+    let number = |part: &Piece<'_, '_>| word(&part.sent.obx.field(1))?.parse::<u32>().ok();
+    parts.windows(2).all(|pair| match pair {
+        [one, next] => match (number(one), number(next)) {
+            (Some(before), Some(after)) => {
+                let occurrence = |part: &Piece<'_, '_>| part.sent.obx.occurrence();
+                let between = occurrence(next).saturating_sub(occurrence(one));
+                before == after
+                    || after
+                        .checked_sub(before)
+                        .is_some_and(|it| it == 1 || it == between)
+            }
+            _ => true,
+        },
+        _ => true,
+    })
 }
 
 /// Whether OBX-4 says nothing against the order of the parts: it is the same in all, or its last number counts them one by

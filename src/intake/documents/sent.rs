@@ -48,6 +48,22 @@ pub(super) fn sent_documents<'m>(message: &Message<'m>, event: &str) -> Vec<ObxD
             _ => {}
         }
     }
+    // What is deleted may be named by the transport alone.
+    if found.is_empty()
+        && event == "T11"
+        && message.first("OBX").is_none()
+        && message.first("TXA").is_some()
+    {
+        let obx = message.absent("OBX");
+        found.push(ObxDocument {
+            obx,
+            value: obx.field(5).repetition(1),
+            status: DocumentStatus::Delete,
+            pid,
+            orc,
+            obr,
+        });
+    }
     found
 }
 

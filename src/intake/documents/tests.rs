@@ -281,9 +281,11 @@ fn a_message_without_document_is_refused_only_where_it_must_have_one() {
         let deleted = "TXA|1\rOBX|1|TX|CR||x||||||D\r";
         assert_eq!(without(&format!("MDM^{event}"), deleted), "ignored");
     }
-    for event in ["T01", "T03", "T05", "T07", "T09", "T11"] {
+    for event in ["T01", "T03", "T05", "T07", "T09"] {
         assert_eq!(without(&format!("MDM^{event}"), "TXA|1\r"), "ignored");
     }
+    assert_eq!(without("MDM^T11", "TXA|1\r"), "ignored unknown-document");
+    assert_eq!(without("MDM^T11", ""), "ignored");
     for kind in ["ORU^R01", "OUL^R21", "OUL^R22", "OUL^R23", "OUL^R24"] {
         assert_eq!(without(kind, "OBX|1|NM|NA||140\r"), "ignored", "{kind}");
     }
@@ -697,6 +699,15 @@ fn a_document_lives_by_its_ids() {
         (
             "T11 without status",
             vec![f("1", "D1"), mdm("T11", "2", "", "D1", "", "")],
+            vec!["accepted", "updated"],
+            vec![(1, true)],
+        ),
+        (
+            "T11 without OBX",
+            vec![
+                f("1", "D1"),
+                mdm("T11", "2", "D1", "", "", "").replace("\rOBX|", "\rZOB|"),
+            ],
             vec!["accepted", "updated"],
             vec![(1, true)],
         ),
@@ -1144,6 +1155,30 @@ fn a_document_in_parts_is_joined_or_refused() {
                     "{first} {second} {wrong:?}: {outcome}"
                 );
             }
+        }
+    }
+    // OBX-1 tells that one is missing, or that they changed places, where OBX-4 does not.
+    let half = whole.len() / 2;
+    let counted = |numbers: [&str; 2], between: &str| {
+        let [one, two] = numbers;
+        let obx = |number, part| format!("OBX|{number}|ED|CR||^^PDF^Base64^{part}||||||F\r");
+        obx(one, &whole[..half]) + between + &obx(two, &whole[half..])
+    };
+    let other = "OBX|2|TX|note||texte||||||F\r";
+    for (numbers, between, is_whole) in [
+        (["1", "2"], "", true),
+        (["1", "1"], "", true),
+        (["", ""], "", true),
+        (["1", "3"], other, true),
+        (["1", "2"], other, true),
+        (["1", "3"], "", false),
+        (["2", "1"], "", false),
+        (["1", "4"], other, false),
+    ] {
+        let (outcome, documents) = sent(&counted(numbers, between));
+        match is_whole {
+            true => assert_eq!(documents, [bytes.clone()], "{numbers:?}: {outcome}"),
+            false => assert!(outcome.starts_with("bad-base64"), "{numbers:?}: {outcome}"),
         }
     }
     // Each part was encoded by itself.

@@ -4,6 +4,7 @@ use super::ins::is_ins;
 use crate::config::Facility;
 use crate::hl7::{Field, Repetition, Segment};
 use crate::intake::field_update::{text, word};
+use crate::intake::required::check_visible;
 use crate::intake::source_location::SourceLocation;
 use crate::intake::trail::Trail;
 use crate::model::identifiers::Ipp;
@@ -132,6 +133,7 @@ pub fn read_ipp(
             .at(identifiers.position()));
         }
         let read = ipp_of(*chosen, false, facility).of_own_authority(facility)?;
+        check_visible(read.ipp.as_str(), "patient id", read.place)?;
         let rule = match own.is_empty() {
             true => format_args!("{field}.5 = PI"),
             false => format_args!("{field}.5 = PI and {field}.4 = ipp_authority"),
@@ -147,6 +149,7 @@ pub fn read_ipp(
     match untyped.as_slice() {
         [only] => {
             let read = ipp_of(*only, true, facility).of_own_authority(facility)?;
+            check_visible(read.ipp.as_str(), "patient id", read.place)?;
             let rule = format_args!("no {field}.5 = PI: the only id without a type");
             trail.record(name, &read.ipp, read.place, rule);
             record_authority(name, only, trail);
