@@ -1474,7 +1474,22 @@ fn participant(node: Node<'_, '_>) -> StatementParticipant {
             .filter(|part| matches!(name(*part), "name" | "desc"))
             .find(|part| is_house(part) == houses)
     };
-    let person = names(false).and_then(|person| match super::header::parts_of_name(person) {
+    // A form of address alone is no name.
+    let is_address = |part: Node<'_, '_>| {
+        let words = text_in(part).unwrap_or_default().to_uppercase();
+        let word = words.trim_matches(['.', ' ']);
+        matches!(name(part), "prefix" | "suffix")
+            && matches!(
+                word,
+                "DR" | "PR" | "M" | "MR" | "MME" | "MLLE" | "DOCTEUR" | "PROFESSEUR" | ""
+            )
+    };
+    let has_name = |person: &Node<'_, '_>| {
+        let mut parts = person.children().filter(Node::is_element).peekable();
+        parts.peek().is_none() || !parts.all(is_address)
+    };
+    let person = names(false).filter(has_name);
+    let person = person.and_then(|person| match super::header::parts_of_name(person) {
         None => parts_in(person),
         Some((family, given)) => {
             let parts: Vec<String> = family.into_iter().chain(given).collect();

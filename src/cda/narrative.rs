@@ -164,6 +164,7 @@ pub(super) fn blocks(node: Node<'_, '_>, text: &str) -> Vec<Block> {
         lines.add(child);
     }
     lines.end_lines();
+    let repeated = lines.repeated;
     let blocks = lines.blocks.unwrap_or_default();
     let has_table = blocks.iter().any(|block| matches!(block, Block::Table(_)));
     let cells = blocks.iter().flat_map(|block| match block {
@@ -174,18 +175,26 @@ pub(super) fn blocks(node: Node<'_, '_>, text: &str) -> Vec<Block> {
             .map(String::as_str)
             .collect(),
     });
-    let letters = |text: &str| text.chars().filter(|it| it.is_alphanumeric()).count();
-    match has_table && cells.map(letters).sum::<usize>() == letters(text) {
+    match has_table && cells.map(letters).sum::<usize>() == letters(text) + repeated {
         true => blocks,
         false => Vec::new(),
     }
 }
 
-/// The rows of a table, each cell in its column: cells that stand in several columns or rows leave these empty.
-fn table(node: Node<'_, '_>) -> Vec<TableRow> {
+/// A cell that stands in several rows is repeated in them up to so many characters.
+const LONGEST_REPEATED: usize = 200;
+
+fn letters(text: &str) -> usize {
+    text.chars().filter(|it| it.is_alphanumeric()).count()
+}
+
+/// The rows of a table, each cell in its column, and how many letters are repeated in them: one that stands in several columns leaves the others empty; one that
+/// stands in several rows is repeated, since each row is read by itself.
+fn table(node: Node<'_, '_>) -> (Vec<TableRow>, usize) {
     let mut rows: Vec<TableRow> = Vec::new();
-    // For each column, in how many further rows the cell above stands.
-    let mut taken: Vec<usize> = Vec::new();
+    let mut repeated_letters = 0;
+    // For each column, in how many further rows the cell above stands, and what it says.
+    let mut taken: Vec<(usize, String)> = Vec::new();
     for row in node.descendants().filter(|it| {
         let own = it.ancestors().find(|it| it.tag_name().name() == "table");
         it.is_element() && it.tag_name().name() == "tr" && own == Some(node)
@@ -197,10 +206,7 @@ fn table(node: Node<'_, '_>) -> Vec<TableRow> {
         let mut all_heads = true;
         for cell in row.children().filter(Node::is_element) {
             all_heads &= cell.tag_name().name() == "th";
-            while let Some(left) = taken.get_mut(shown.cells.len()).filter(|left| **left > 0) {
-                *left -= 1;
-                shown.cells.push(String::new());
-            }
+            repeated_letters += take_from_above(&mut taken, &mut shown.cells);
             let span = |name| {
                 let written = attribute(cell, name).and_then(|it| it.parse::<usize>().ok());
                 written.unwrap_or(1).max(1)
@@ -214,22 +220,27 @@ fn table(node: Node<'_, '_>) -> Vec<TableRow> {
                 continue;
             }
             let first = shown.cells.len();
+            let is_short = text.chars().nth(LONGEST_REPEATED).is_none();
+            let repeated = if is_short {
+                text.clone()
+            } else {
+                String::new()
+            };
             shown.cells.push(text);
             let end = first.saturating_add(span("colspan")).min(MAX_COLUMNS);
             shown.cells.resize(end, String::new());
-            taken.resize(taken.len().max(end), 0);
+            taken.resize(taken.len().max(end), (0, String::new()));
             let below = span("rowspan").saturating_sub(1);
-            taken
-                .iter_mut()
-                .take(end)
-                .skip(first)
-                .for_each(|it| *it = below);
+            for (number, column) in taken.iter_mut().take(end).skip(first).enumerate() {
+                let says = if number == 0 { repeated.as_str() } else { "" };
+                *column = (below, says.to_owned());
+            }
         }
+        repeated_letters += take_from_above(&mut taken, &mut shown.cells);
         let end = shown.cells.len();
-        taken
-            .iter_mut()
-            .skip(end)
-            .for_each(|it| *it = it.saturating_sub(1));
+        for (left, _) in taken.iter_mut().skip(end) {
+            *left = left.saturating_sub(1);
+        }
         shown.is_head |= all_heads && shown.cells.len() > 1 && rows.iter().all(|it| it.is_head);
         while shown.cells.last().is_some_and(String::is_empty) {
             shown.cells.pop();
@@ -238,7 +249,18 @@ fn table(node: Node<'_, '_>) -> Vec<TableRow> {
             rows.push(shown);
         }
     }
-    rows
+    (rows, repeated_letters)
+}
+
+/// Adds the cells of a row that stand in it from above, and counts their letters.
+fn take_from_above(taken: &mut [(usize, String)], cells: &mut Vec<String>) -> usize {
+    let mut repeated = 0;
+    while let Some((left, says)) = taken.get_mut(cells.len()).filter(|(left, _)| *left > 0) {
+        *left -= 1;
+        repeated += letters(says);
+        cells.push(says.clone());
+    }
+    repeated
 }
 
 /// Narrative as text: a line for each row, paragraph and item, cells divided by ` | `.
@@ -256,6 +278,8 @@ struct LineBuilder {
     space: bool,
     /// Where lines and tables are gathered apart: those before the text.
     blocks: Option<Vec<Block>>,
+    /// How many letters and digits stand in the tables again.
+    repeated: usize,
 }
 
 impl LineBuilder {
@@ -320,7 +344,8 @@ impl LineBuilder {
                     .filter(|it| it.tag_name().name() == "caption");
                 captions.for_each(|caption| self.add(caption));
                 self.end_lines();
-                let rows = table(node);
+                let (rows, repeated) = table(node);
+                self.repeated += repeated;
                 if let Some(blocks) = self.blocks.as_mut().filter(|_| !rows.is_empty()) {
                     blocks.push(Block::Table(rows));
                 }
@@ -471,7 +496,7 @@ mod tests {
             ),
             (
                 "<table><tr><td rowspan='2'>a</td><td>b</td></tr><tr><td>c</td></tr><tr><td>d</td></tr></table>",
-                &["a|b/|c/d"],
+                &["a|b/a|c/d"],
             ),
             (
                 "<table><tr><td colspan='2'>a</td><td>b</td></tr></table>",

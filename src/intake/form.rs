@@ -148,7 +148,7 @@ impl<'d> DocumentStatements<'d> {
                 titles: titles.map(|it| name::fold(it)).collect(),
                 numbers: number..number + 1,
             });
-            self.take_statements(number, &section.statements, asked);
+            self.take_statements(number, &section.statements, true, asked);
             self.take_sections(&section.sections, asked);
             let end = self.sections.len();
             if let Some(own) = self.sections.get_mut(number) {
@@ -161,10 +161,11 @@ impl<'d> DocumentStatements<'d> {
         &mut self,
         section: usize,
         statements: &'d [Statement],
+        holds: bool,
         asked: &ManualKeys<'_>,
     ) {
         for statement in statements {
-            if is_assertion(statement) {
+            if holds && statement.holds() && is_assertion(statement) {
                 let code = statement.code.as_deref();
                 let code = code.filter(|code| asked.codes.contains(code));
                 let is_short = |label: &&String| label.len() <= LONGEST_LABEL;
@@ -186,7 +187,8 @@ impl<'d> DocumentStatements<'d> {
                     }
                 }
             }
-            self.take_statements(section, &statement.statements, asked);
+            let holds = holds && statement.lets_hold();
+            self.take_statements(section, &statement.statements, holds, asked);
         }
     }
 
@@ -342,11 +344,25 @@ fn comparable(text: &str) -> String {
     }
 }
 
-/// A unit as it is compared: without what only the units of HL7 have (`mm[Hg]`, `10*9/L`).
+/// A unit as it is compared: without what only the units of HL7 have (`mm[Hg]`, `10*9/L`), and with the letters that
+/// these have for signs (`umol/L`).
 fn comparable_unit(unit: &str) -> String {
+    let plain = |letter: char| match letter {
+        'µ' | 'μ' => 'u',
+        '⁰' => '0',
+        '¹' => '1',
+        '²' => '2',
+        '³' => '3',
+        '⁴'..='⁹' => (letter as u32)
+            .checked_sub('⁴' as u32)
+            .and_then(|above| char::from_digit(above + 4, 10))
+            .unwrap_or(letter),
+        other => other,
+    };
     let letters = unit.chars().filter(|letter| {
         !letter.is_whitespace() && !matches!(letter, '[' | ']' | '{' | '}' | '*' | '^')
     });
+    let letters = letters.map(plain);
     letters.collect::<String>().to_lowercase().replace(',', ".")
 }
 

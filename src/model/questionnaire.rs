@@ -276,6 +276,35 @@ pub struct Statement {
     pub by_hand: Option<ManualComparison>,
 }
 
+impl Statement {
+    /// Whether it speaks of the patient as things are: not where it was entered in error, given up or not begun, where it
+    /// is uncertain, or where another one is its subject.
+    pub fn holds(&self) -> bool {
+        let is_uncertain = self.codes.iter().any(|it| it.role == "uncertaintyCode")
+            || self
+                .further
+                .iter()
+                .any(|it| it.place.contains("uncertaintyCode"));
+        !self.is_void() && !is_uncertain
+    }
+
+    /// Whether what stands in it may speak of the patient as things are: what gathers others denies them with itself, an
+    /// observation only itself.
+    pub fn lets_hold(&self) -> bool {
+        let denies_all = self.negated && matches!(self.kind.as_str(), "organizer" | "act");
+        !self.is_void() && !denies_all
+    }
+
+    fn is_void(&self) -> bool {
+        let status = self.status.as_deref();
+        let is_ended = matches!(
+            status,
+            Some("nullified" | "cancelled" | "aborted" | "obsolete" | "held" | "suspended" | "new")
+        );
+        is_ended || self.participants.iter().any(|it| it.role == "subject")
+    }
+}
+
 /// Something that is no text (data type ED).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]

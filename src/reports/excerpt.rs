@@ -74,10 +74,11 @@ pub fn name(text: &str, cut: &mut Omissions) -> String {
     }
 }
 
-/// What a text takes that is not cut.
+/// What a text takes that is not cut: its first line stands in one that is counted already.
 fn room_of(text: &str) -> usize {
-    let lines = text.split(['\n', '\r']);
-    lines.map(|line| line.chars().count().max(LINE)).sum()
+    let mut lines = text.split(['\n', '\r']).map(|line| line.chars().count());
+    let first = lines.next().unwrap_or_default();
+    lines.fold(first, |room, line| room.saturating_add(line.max(LINE)))
 }
 
 /// What was written by hand in a section that there is no more room for.

@@ -348,7 +348,7 @@ pub(super) fn absence(flavor: &str) -> String {
         "NASK" => "Non demandé",
         "MSK" => "Masqué",
         "NA" => "Sans objet",
-        "NP" => "Absent",
+        "NP" => "Valeur non transmise",
         "OTH" => "Autre",
         "UNC" => "Non codé",
         "DER" => "À déduire",
@@ -543,6 +543,14 @@ fn own_text(statement: &Statement, label: &str, lines: &[String]) -> Option<Stri
         .filter(|text| !leads_nowhere(text))?;
     let text = &row_text::without_value_sets(text);
     let main = main_value(statement).unwrap_or_default();
+    // A text may repeat its label, as the line of a narrative does that it refers to.
+    let without_label = |line: &str| -> String {
+        let said = line.split_once(':').filter(|(name, _)| {
+            let name = as_cell(name);
+            same(&name, &as_cell(label)) || name.to_lowercase() == as_cell(label).to_lowercase()
+        });
+        said.map_or(line, |(_, said)| said.trim()).to_owned()
+    };
     let is_known = |part: &str| {
         let part = as_cell(part);
         part.is_empty()
@@ -565,7 +573,11 @@ fn own_text(statement: &Statement, label: &str, lines: &[String]) -> Option<Stri
     }
     Some(match statement.negated {
         true if !denies(&own) => format!("Texte d’origine de ce qui est nié : « {text} »"),
-        false if row_text::contradict(&own, &main) => {
+        false
+            if own
+                .lines()
+                .any(|it| row_text::contradict(&without_label(it), &main)) =>
+        {
             format!("{text} {}", row_text::differs(&main))
         }
         _ => text.clone(),

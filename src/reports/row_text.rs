@@ -21,18 +21,28 @@ pub(super) struct RowText {
     negated: bool,
     /// Whether it is done or found: what is a goal, proposed or planned never stands for what is so.
     is_so: bool,
+    /// Whether it speaks of the patient as things are ([`Statement::holds`]), and so do the statements around it.
+    holds: bool,
 }
 
-/// What a statement is about that has others in it: its label, and its value where it has one.
+/// What a statement is about that has others in it.
 #[derive(Debug, Clone)]
-pub(super) struct StatementContext(Vec<String>);
+pub(super) struct StatementContext {
+    /// Its label, and its value where it has one.
+    words: Vec<String>,
+    /// Whether what stands in it may be so.
+    holds: bool,
+}
 
 impl StatementContext {
     /// What this row of this statement is about.
     pub(super) fn of(statement: &Statement, row: &StatementRow) -> Self {
         let value = main_value(statement).filter(|_| !statement.negated);
         let words = [Some(row.label.as_str()), value.as_deref()];
-        Self(as_cells(words.into_iter().flatten()))
+        Self {
+            words: as_cells(words.into_iter().flatten()),
+            holds: statement.lets_hold(),
+        }
     }
 }
 
@@ -74,6 +84,7 @@ impl RowText {
             denied: denied(statement),
             negated: statement.negated,
             is_so: matches!(statement.mood.as_deref(), None | Some("EVN")),
+            holds: statement.holds() && around.iter().all(|it| it.holds),
         }
     }
 
@@ -95,7 +106,7 @@ impl RowText {
 
     /// Whether the row, or a statement around it, says what a head says, as `Sein (droit)` says `Sein droit`.
     fn is_about(&self, head: &str) -> bool {
-        let around = self.around.iter().flat_map(|around| &around.0);
+        let around = self.around.iter().flat_map(|around| &around.words);
         let words = tokens(head);
         let mut said = around.chain(&self.values).chain([&self.label]);
         said.any(|said| tokens(said) == words)
@@ -103,6 +114,9 @@ impl RowText {
 
     /// What these cells are to this row, in a table or below a title of this head.
     fn standing(&self, cells: &[String], head: &[String]) -> LineStanding {
+        if !self.holds {
+            return LineStanding::Own;
+        }
         let answers_in_words = self.negated || self.main.as_deref().is_some_and(is_answer_in_words);
         let cells: Vec<String> = cells
             .iter()
@@ -717,7 +731,7 @@ fn standing(cells: &[String], head: &[String], told: &[RowText]) -> LineStanding
                     .iter()
                     .chain(&as_pair)
                     .chain(answered.iter().flatten());
-                agreeing |= agrees && written.any(|cell| same(cell, &row.label));
+                agreeing |= row.holds && agrees && written.any(|cell| same(cell, &row.label));
             }
         }
     }
