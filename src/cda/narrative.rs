@@ -296,8 +296,15 @@ impl LineBuilder {
             // In base64.
             "thumbnail" => {}
             "footnote" => {
+                // What refers to it names it.
+                let named = attribute(node, "ID").map(|id| format!("note {id} : "));
                 if let Some(note) = text(node) {
-                    self.words(&format!(" ({note}) "));
+                    self.words(&format!(" ({}{note}) ", named.unwrap_or_default()));
+                }
+            }
+            "footnoteRef" => {
+                if let Some(note) = attribute(node, "IDREF") {
+                    self.words(&format!(" [note {note}] "));
                 }
             }
             name @ ("sup" | "sub") => match text(node) {
@@ -517,6 +524,12 @@ mod tests {
             (
                 "<table styleCode='Strikethrough'><tr><td>a</td><td>b</td></tr></table>c",
                 &["[barré : a]|[barré : b]", "c"],
+            ),
+            (
+                "<table><tr><td>15 mm<footnoteRef IDREF='n1'/></td><td>b</td></tr>\
+                 <tr><td rowspan='2'>a</td><td>c</td></tr><tr><td>d</td></tr></table>\
+                 <footnote ID='n1'>estimation</footnote>",
+                &["15 mm [note n1]|b/a|c/a|d", "(note n1 : estimation)"],
             ),
             ("<table>lost<tr><td>a</td></tr></table>", &[]),
         ] {

@@ -607,12 +607,21 @@ fn table(
         rows.next();
     }
     let mut above = Titles::default();
+    let columns = head.clone();
     let rows = rows.filter_map(|row| {
         let mut cells = written(row);
         let compared = as_cells(cells.iter().map(String::as_str));
         above.follow(&compared, "");
         let heads = [heads, above.words.as_slice()].concat();
-        match standing(&compared, &heads, row_texts) {
+        let standing = match answer_of_column(&cells, &columns) {
+            // Which column is ticked is the answer; the row stays, whatever a coded row says.
+            Some(answer) => match standing(&answer, &[], row_texts) {
+                LineStanding::Told => LineStanding::Own,
+                other => other,
+            },
+            None => standing(&compared, &heads, row_texts),
+        };
+        match standing {
             LineStanding::Told => None,
             LineStanding::Own => Some(cells),
             LineStanding::Against(coded) => {
@@ -625,6 +634,20 @@ fn table(
     });
     let rows = rows.collect();
     (head, rows)
+}
+
+/// What a row says whose only mark stands in a column of answers (`Oui`, `Non`): its first cell, and that answer.
+fn answer_of_column(cells: &[String], columns: &[String]) -> Option<[String; 2]> {
+    let about = as_cell(cells.first()?);
+    let is_mark = |cell: &str| tick(cell).is_some() || matches!(cell, "☑" | "☒" | "✔" | "✓" | "✅");
+    let mut filled = cells
+        .iter()
+        .zip(columns)
+        .skip(1)
+        .filter(|(cell, _)| !cell.trim().is_empty());
+    let (mark, column) = filled.next()?;
+    let is_answer = answers(&as_cell(column)) && is_mark(mark.trim()) && filled.next().is_none();
+    (is_answer && !about.is_empty()).then(|| [about, as_cell(column)])
 }
 
 /// Cells as they are compared, without empty ones.
@@ -692,8 +715,110 @@ pub(super) fn contradict(text: &str, value: &str) -> bool {
     }
 }
 
-/// What the cells of a line are to all rows: several rows may have one label, and one that agrees is enough.
+/// What the cells of a line are to all rows. What is struck out, and answers of which another is ticked, are no part of
+/// what it says, but the line is left out only as it is written.
 fn standing(cells: &[String], head: &[String], told: &[RowText]) -> LineStanding {
+    let as_written = standing_as_written(cells, head, told);
+    if matches!(as_written, LineStanding::Told) {
+        return as_written;
+    }
+    let said: Vec<String> = cells
+        .iter()
+        .map(|cell| without_other_answers(cell))
+        .collect();
+    if said == cells {
+        return as_written;
+    }
+    match standing_as_written(&said, head, told) {
+        LineStanding::Told => LineStanding::Own,
+        other => other,
+    }
+}
+
+/// A cell without what is deleted or struck out in it; of several boxes with answers, the answer whose box alone is ticked.
+fn without_other_answers(cell: &str) -> String {
+    let mut plain = cell.to_owned();
+    for mark in ["[supprimé :", "[barré :"] {
+        while let Some((before, after)) = plain.split_once(mark) {
+            let after = after.split_once(']').map_or("", |(_, after)| after);
+            plain = as_cell(&format!("{before} {after}"));
+        }
+    }
+    for (letters, sign) in BOXES {
+        plain = plain.replace(letters, sign);
+    }
+    let (about, answers) = plain.split_once(" : ").unwrap_or(("", &plain));
+    match ticked(answers) {
+        Some(answer) if about.is_empty() => answer,
+        Some(answer) => format!("{about} : {answer}"),
+        None => plain,
+    }
+}
+
+/// The one answer of several whose box is ticked: `☒ Oui ☐ Non`, `Oui ☐ Non ☑`.
+fn ticked(answers: &str) -> Option<String> {
+    const TICKED: [char; 6] = ['☑', '☒', '✔', '✓', '✅', '🗹'];
+    let is_box = |letter: char| letter == '☐' || TICKED.contains(&letter);
+    let begins_with_box = answers.starts_with(is_box);
+    if answers.matches(is_box).count() < 2 || !begins_with_box && !answers.ends_with(is_box) {
+        return None;
+    }
+    let mut found = Vec::new();
+    let mut rest = answers;
+    while let Some(at) = rest.find(is_box) {
+        let (before, from) = rest.split_at_checked(at)?;
+        let sign = from.chars().next()?;
+        rest = from.get(sign.len_utf8()..)?;
+        let answer = match begins_with_box {
+            true => rest.split(is_box).next().unwrap_or_default(),
+            false => before,
+        };
+        found.extend(TICKED.contains(&sign).then(|| as_cell(answer)));
+    }
+    match found.as_slice() {
+        [only] if !only.is_empty() => Some(only.clone()),
+        _ => None,
+    }
+}
+
+/// A line that names the label of a row in any way, and what it says of it: `• Asthme: non`, `RE négatif`.
+fn said_of(line: &str, label: &str) -> Option<[String; 2]> {
+    let plain = line.trim_start_matches(['•', '·', '▪', '►', '*', '–', '-', ' ']);
+    let plain = match plain.split_once(['.', ')']) {
+        Some((number, rest))
+            if number.len() <= 2 && number.bytes().all(|it| it.is_ascii_digit()) =>
+        {
+            rest.trim_start()
+        }
+        _ => plain,
+    };
+    if label.is_empty() {
+        return None;
+    }
+    let lower = label.to_lowercase();
+    let end = plain
+        .char_indices()
+        .map(|(at, letter)| at + letter.len_utf8())
+        .find(|end| {
+            plain
+                .get(..*end)
+                .is_some_and(|start| start.to_lowercase() == lower)
+        })?;
+    let rest = plain.get(end..)?;
+    let said = match rest.trim_start().strip_prefix([':', '=']) {
+        Some(said) => said.trim(),
+        // Without a sign between them, only an answer is told from what goes on.
+        None if rest.starts_with(' ') => {
+            let said = rest.trim();
+            (polarity(said).is_some() || answers(said)).then_some(said)?
+        }
+        None => return None,
+    };
+    (!said.is_empty()).then(|| [label.to_owned(), as_cell(said)])
+}
+
+/// What the cells of a line are to all rows: several rows may have one label, and one that agrees is enough.
+fn standing_as_written(cells: &[String], head: &[String], told: &[RowText]) -> LineStanding {
     if cells.is_empty() {
         return LineStanding::Own;
     }
@@ -718,6 +843,15 @@ fn standing(cells: &[String], head: &[String], told: &[RowText]) -> LineStanding
         {
             standing = against;
         }
+        let said = match cells {
+            [only] if as_pair.is_empty() => said_of(only, &row.label),
+            _ => None,
+        };
+        if let (Some(said), LineStanding::Own) = (&said, &standing)
+            && let against @ LineStanding::Against(_) = row.standing(said, head)
+        {
+            standing = against;
+        }
         match standing {
             LineStanding::Told => return LineStanding::Told,
             LineStanding::Against(coded) => against.push(coded),
@@ -730,6 +864,7 @@ fn standing(cells: &[String], head: &[String], told: &[RowText]) -> LineStanding
                 let mut written = cells
                     .iter()
                     .chain(&as_pair)
+                    .chain(said.iter().flatten())
                     .chain(answered.iter().flatten());
                 agreeing |= row.holds && agrees && written.any(|cell| same(cell, &row.label));
             }
@@ -747,7 +882,7 @@ fn standing(cells: &[String], head: &[String], told: &[RowText]) -> LineStanding
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::questionnaire::Questionnaire;
+    use crate::model::questionnaire::{Questionnaire, StatementParticipant};
     use crate::reports::excerpt::Omissions;
 
     fn some(text: &str) -> Option<String> {
@@ -759,6 +894,137 @@ mod tests {
             kind: kind.to_owned(),
             mood: some("EVN"),
             ..Statement::default()
+        }
+    }
+
+    /// What does not hold leaves no line out, and is contradicted by none.
+    #[test]
+    fn a_row_that_does_not_hold_says_no_line() {
+        let row = || Statement {
+            label: some("Métastase"),
+            value: some("Oui"),
+            ..statement("observation")
+        };
+        let about = |role: &str| StatementParticipant {
+            role: role.to_owned(),
+            label: some("père"),
+            ..StatementParticipant::default()
+        };
+        let within = |outer: Statement| Statement {
+            statements: vec![row()],
+            ..outer
+        };
+        let mut ended: Vec<Statement> = [
+            "nullified",
+            "cancelled",
+            "aborted",
+            "obsolete",
+            "held",
+            "suspended",
+            "new",
+        ]
+        .into_iter()
+        .map(|status| Statement {
+            status: some(status),
+            ..row()
+        })
+        .collect();
+        ended.push(Statement {
+            participants: vec![about("subject")],
+            ..row()
+        });
+        ended.push(within(Statement {
+            participants: vec![about("subject")],
+            ..statement("organizer")
+        }));
+        ended.push(within(Statement {
+            negated: true,
+            ..statement("organizer")
+        }));
+        ended.push(within(Statement {
+            status: some("nullified"),
+            ..statement("act")
+        }));
+        let left_of = |statement: Statement, line: &str| -> Vec<String> {
+            let section = Section {
+                text: some(line),
+                statements: vec![statement],
+                ..Section::default()
+            };
+            let form = Questionnaire {
+                sections: vec![section],
+                ..Questionnaire::default()
+            };
+            let shown = crate::reports::questionnaire::sections(&form, &mut Omissions::default());
+            shown[0]
+                .narrative
+                .iter()
+                .map(|part| match part {
+                    NarrativePart::Line(line) => line.clone(),
+                    NarrativePart::Table { .. } => "a table".to_owned(),
+                })
+                .collect()
+        };
+        for statement in ended {
+            for line in ["Métastase : Oui", "Métastase : Non"] {
+                let left = left_of(statement.clone(), line);
+                assert!(left.iter().any(|it| it == line), "{left:?} {statement:?}");
+            }
+        }
+        let holds = Statement {
+            participants: vec![about("performer")],
+            status: some("completed"),
+            ..row()
+        };
+        assert!(!left_of(holds, "Métastase : Oui").contains(&"Métastase : Oui".to_owned()));
+    }
+
+    /// The column whose box is ticked is the answer.
+    #[test]
+    fn a_mark_in_a_column_of_answers_is_that_answer() {
+        let table = |cells: [&str; 3]| Section {
+            statements: vec![Statement {
+                label: some("Métastase"),
+                value: some("Oui"),
+                ..statement("observation")
+            }],
+            blocks: vec![Block::Table(vec![
+                TableRow {
+                    is_head: true,
+                    cells: ["Question", "Oui", "Non"].map(str::to_owned).to_vec(),
+                },
+                TableRow {
+                    is_head: false,
+                    cells: cells.map(str::to_owned).to_vec(),
+                },
+            ])],
+            text: some("x"),
+            ..Section::default()
+        };
+        for (cells, last) in [
+            (["Métastase", "X", ""], "X"),
+            (
+                ["Métastase", "", "X"],
+                "X [diffère de la valeur codée : Oui]",
+            ),
+            (
+                ["Métastase", "", "☒"],
+                "☒ [diffère de la valeur codée : Oui]",
+            ),
+        ] {
+            let form = Questionnaire {
+                sections: vec![table(cells)],
+                ..Questionnaire::default()
+            };
+            let shown = crate::reports::questionnaire::sections(&form, &mut Omissions::default());
+            let NarrativePart::Table { rows, .. } = &shown[0].narrative[0] else {
+                panic!("{:?}", shown[0].narrative);
+            };
+            assert_eq!(
+                rows[0].iter().rfind(|it| !it.is_empty()).unwrap(),
+                last,
+                "{cells:?}"
+            );
         }
     }
 
@@ -803,6 +1069,34 @@ mod tests {
         for (line, left) in [
             ("RE +", Some("RE +")),
             ("HER2 -", Some("HER2 -")),
+            ("RE -", Some("RE - [diffère de la valeur codée : positifs]")),
+            (
+                "RP négatif",
+                Some("RP négatif [diffère de la valeur codée : positif]"),
+            ),
+            (
+                "• Alcool: non",
+                Some("• Alcool: non [diffère de la valeur codée : Oui]"),
+            ),
+            (
+                "2. ALCOOL = non",
+                Some("2. ALCOOL = non [diffère de la valeur codée : Oui]"),
+            ),
+            ("ALCOOL : oui", Some("ALCOOL : oui")),
+            ("Alcoolique : non", Some("Alcoolique : non")),
+            ("Métastase | ☒ Oui ☐ Non", Some("Métastase | ☒ Oui ☐ Non")),
+            (
+                "Métastase | [ ] Oui [x] Non",
+                Some("Métastase | [ ] Oui [x] Non [diffère de la valeur codée : Oui]"),
+            ),
+            (
+                "Métastase : Oui ☐ Non ☑",
+                Some("Métastase : Oui ☐ Non ☑ [diffère de la valeur codée : Oui]"),
+            ),
+            (
+                "RP | [supprimé : négatif] positif",
+                Some("RP | [supprimé : négatif] positif"),
+            ),
             ("R1", Some("R1")),
             ("1,5 mm", Some("1,5 mm")),
             ("RE | positifs", None),

@@ -720,6 +720,10 @@ fn values_of_several_parts_keep_them_apart() {
         "<performer><assignedEntity><id root='1'/><assignedPerson><name><prefix>Dr</prefix><suffix>X</suffix></name></assignedPerson></assignedEntity></performer>",
     );
     assert_eq!(text(&name.participants[0].name), "Dr X");
+    let address = observation(
+        "<performer><assignedEntity><id root='1'/><assignedPerson><name><suffix>DR</suffix></name></assignedPerson></assignedEntity></performer>",
+    );
+    assert_eq!(address.participants[0].name, None);
 }
 
 /// As a time of a statement and as a value of one.

@@ -57,6 +57,8 @@ fn what_is_written_is_compared_with_what_the_document_says() {
         (statement("", "L", "14", "mm"), "14", "", ""),
         (statement("", "L", "14", "mm"), "14", "cm", "14 mm"),
         (statement("", "L", "20", "mm"), "2.0", "cm", ""),
+        (statement("", "L", "90", "umol/L"), "90", "µmol/L", ""),
+        (statement("", "L", "150", "10*9/L"), "150", "10⁹/L", ""),
         (statement("", "L", "20", "mm"), "2,0 cm", "", ""),
         (statement("", "L", "1000", ""), "1e3", "", ""),
         (statement("", "L", "2026-08-29", ""), "29/08/2026", "", ""),
@@ -102,6 +104,50 @@ fn what_is_written_is_compared_with_what_the_document_says() {
             usize::from(matches!(found, ManualComparison::Differs(_)))
         );
         assert_eq!(together.sections.len(), 1);
+    }
+}
+
+#[test]
+fn what_does_not_hold_takes_no_entry_away() {
+    use crate::model::questionnaire::StatementParticipant;
+    let yes = || statement("", "Métastase", "Oui", "");
+    let subject = || StatementParticipant {
+        role: "subject".to_owned(),
+        ..StatementParticipant::default()
+    };
+    let within = |outer: Statement| Statement {
+        statements: vec![yes()],
+        ..outer
+    };
+    for (document, expected) in [
+        (yes(), ManualComparison::Same),
+        (
+            Statement {
+                status: some("nullified"),
+                ..yes()
+            },
+            ManualComparison::Alone,
+        ),
+        (
+            Statement {
+                participants: vec![subject()],
+                ..yes()
+            },
+            ManualComparison::Alone,
+        ),
+        (
+            within(Statement {
+                kind: "organizer".to_owned(),
+                negated: true,
+                ..Statement::default()
+            }),
+            ManualComparison::Alone,
+        ),
+    ] {
+        let document = form(vec![section("", "S", vec![document])]);
+        let (together, _) = together(&document, &[section("", "S", vec![yes()])]);
+        let by_hand = together.sections[0].statements.last().unwrap();
+        assert_eq!(by_hand.by_hand, Some(expected), "{document:?}");
     }
 }
 

@@ -863,6 +863,9 @@ fn section(
 /// More columns have no room beside each other.
 const MOST_COLUMNS: usize = 8;
 
+/// A word with more bytes is no number, date or amount.
+const LONGEST_NUMBER: usize = 24;
+
 /// A table of the text, its columns as wide as what stands in them asks for; one of too many columns in lines.
 fn narrated_table(page: &mut Composer, head: &[String], rows: &[Vec<String>]) {
     let count = rows.iter().map(Vec::len).chain([head.len()]).max();
@@ -891,15 +894,44 @@ fn narrated_table(page: &mut Composer, head: &[String], rows: &[Vec<String>]) {
         })
         .collect();
     let all = weights.iter().sum::<usize>().max(1) as f32;
-    let columns: Vec<TableColumn> = weights
+    let style = page.body();
+    // A number that is broken reads as another one.
+    let longest_number = |column: usize| -> f32 {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        let words = cells.flat_map(|cell| cell.split_whitespace());
+        let numbers = words.filter(|word| word.contains(|it: char| it.is_ascii_digit()));
+        let short = numbers.filter(|word| word.len() <= LONGEST_NUMBER);
+        let longest = short.max_by_key(|word| word.chars().count());
+        longest.map_or(0.0, |word| page.cell_width(word, style) / page.width())
+    };
+    let least: Vec<f32> = (0..count).map(longest_number).collect();
+    let free = 1.0 - least.iter().sum::<f32>();
+    if free < 0.0 {
+        let lines = [head].into_iter().chain(rows.iter().map(Vec::as_slice));
+        for line in lines {
+            page.paragraph(&line.join(" | "), page.body());
+        }
+        return;
+    }
+    // What a column has by its share counts towards what its numbers ask for.
+    let wanted: Vec<f32> = weights.iter().map(|weight| *weight as f32 / all).collect();
+    let missing = |(wanted, least): (&f32, &f32)| (least - wanted).max(0.0);
+    let lacking: f32 = wanted.iter().zip(&least).map(missing).sum();
+    let spare = |(wanted, least): (&f32, &f32)| (wanted - least).max(0.0);
+    let spared: f32 = wanted.iter().zip(&least).map(spare).sum();
+    let columns: Vec<TableColumn> = wanted
         .iter()
+        .zip(&least)
         .enumerate()
-        .map(|(column, weight)| TableColumn {
+        .map(|(column, (wanted, least))| TableColumn {
             title: head.get(column).map_or("", String::as_str),
-            share: *weight as f32 / all,
+            share: match wanted < least {
+                true => *least,
+                false if spared > 0.0 => wanted - (wanted - least) * lacking / spared,
+                false => *wanted,
+            },
         })
         .collect();
-    let style = page.body();
     page.space(2.0);
     page.table(
         &columns,

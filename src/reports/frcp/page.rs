@@ -27,6 +27,9 @@ use super::FrcpError;
 use super::text::{Fonts, Weight};
 use crate::config::layout::{Colour, Layout};
 
+/// What is free at each side of a cell, in points.
+const CELL_MARGIN: f32 = 6.0;
+
 /// A4 in points.
 const WIDTH: f32 = 595.28;
 const HEIGHT: f32 = 841.89;
@@ -238,6 +241,11 @@ impl<'a> Composer<'a> {
     /// The width between the margins.
     pub fn width(&self) -> f32 {
         WIDTH - 2.0 * self.left()
+    }
+
+    /// The width that a word takes in a table, with what is free around it.
+    pub fn cell_width(&self, word: &str, style: Style) -> f32 {
+        self.fonts.width(word, style.weight, style.size) + 2.0 * CELL_MARGIN + 0.5
     }
 
     /// The width for text, beside the logo or below it.
@@ -532,7 +540,7 @@ impl<'a> Composer<'a> {
         let mut x = 0.0;
         for column in columns {
             let width = column.share * self.width();
-            placed.push((x + 6.0, width - 12.0));
+            placed.push((x + CELL_MARGIN, width - 2.0 * CELL_MARGIN));
             x += width;
         }
         let style = Style {

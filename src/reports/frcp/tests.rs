@@ -647,6 +647,29 @@ fn pictures_and_tables_of_the_form_are_shown() {
 }
 
 #[test]
+fn no_number_of_a_table_is_broken() {
+    let numbers = ["250000", "1234567", "12/03/2026", "150.000.000"];
+    let mut row: Vec<String> = numbers.map(str::to_owned).to_vec();
+    row.extend(["a", "b", "c"].map(str::to_owned));
+    row.push("un long commentaire qui veut toute la largeur de la page ".repeat(3));
+    let mut frcp = full();
+    frcp.sections = vec![SectionBlock {
+        title: "Biologie".into(),
+        narrative: vec![NarrativePart::Table {
+            head: (0..row.len()).map(|at| format!("C{at}")).collect(),
+            rows: vec![row],
+        }],
+        ..SectionBlock::default()
+    }];
+    let (_, text) = checked(&frcp);
+    if let Some(text) = text {
+        for number in numbers {
+            assert!(text.contains(number), "{number}: {text}");
+        }
+    }
+}
+
+#[test]
 fn a_version_that_nobody_validated_says_so() {
     let at = |text: &str| DateTime::parse_from_rfc3339(text).unwrap();
     let validator = SessionParticipant {
