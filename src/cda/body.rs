@@ -1478,11 +1478,11 @@ fn participant(node: Node<'_, '_>) -> StatementParticipant {
     let is_address = |part: Node<'_, '_>| {
         let words = text_in(part).unwrap_or_default().to_uppercase();
         let word = words.trim_matches(['.', ' ']);
-        matches!(name(part), "prefix" | "suffix")
-            && matches!(
-                word,
-                "DR" | "PR" | "M" | "MR" | "MME" | "MLLE" | "DOCTEUR" | "PROFESSEUR" | ""
-            )
+        let is_form_of_address = matches!(
+            word,
+            "DR" | "PR" | "M" | "MR" | "MME" | "MLLE" | "DOCTEUR" | "PROFESSEUR"
+        );
+        word.is_empty() || matches!(name(part), "prefix" | "suffix") && is_form_of_address
     };
     let has_name = |person: &Node<'_, '_>| {
         let mut parts = person.children().filter(Node::is_element).peekable();

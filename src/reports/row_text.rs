@@ -744,14 +744,41 @@ fn without_other_answers(cell: &str) -> String {
             plain = as_cell(&format!("{before} {after}"));
         }
     }
-    for (letters, sign) in BOXES {
+    for (letters, sign) in BOXES.into_iter().chain(BOUND_SIGNS) {
         plain = plain.replace(letters, sign);
     }
+    plain = as_interval(&plain);
     let (about, answers) = plain.split_once(" : ").unwrap_or(("", &plain));
     match ticked(answers) {
         Some(answer) if about.is_empty() => answer,
         Some(answer) => format!("{about} : {answer}"),
         None => plain,
+    }
+}
+
+/// Signs of bounds that are made of two, and units in the words of the report.
+const BOUND_SIGNS: [(&str, &str); 5] = [
+    ("<=", "≤"),
+    ("=<", "≤"),
+    (">=", "≥"),
+    (" G/L", " 10⁹/L"),
+    (" T/L", " 10¹²/L"),
+];
+
+/// An interval in words as the report writes it: `10 à 20 mm`, `du 03/01/2026 au 09/02/2026`.
+fn as_interval(cell: &str) -> String {
+    let (about, said) = cell.split_once(" : ").unwrap_or(("", cell));
+    let period = said
+        .strip_prefix("du ")
+        .and_then(|it| it.split_once(" au "));
+    let is_digit = |letter: Option<char>| letter.is_some_and(|it| it.is_ascii_digit());
+    let range = said
+        .split_once(" à ")
+        .filter(|(low, high)| is_digit(low.chars().next_back()) && is_digit(high.chars().next()));
+    match period.or(range) {
+        Some((low, high)) if about.is_empty() => format!("{low} – {high}"),
+        Some((low, high)) => format!("{about} : {low} – {high}"),
+        None => cell.to_owned(),
     }
 }
 
@@ -843,8 +870,9 @@ fn standing_as_written(cells: &[String], head: &[String], told: &[RowText]) -> L
         {
             standing = against;
         }
+        let is_named = as_pair.iter().any(|cell| same(cell, &row.label));
         let said = match cells {
-            [only] if as_pair.is_empty() => said_of(only, &row.label),
+            [only] if !is_named => said_of(only, &row.label),
             _ => None,
         };
         if let (Some(said), LineStanding::Own) = (&said, &standing)
@@ -1044,6 +1072,8 @@ mod tests {
             row("Résection", "R10", false),
             row("Tabac", "Non", false),
             row("Alcool", "Oui", false),
+            row("Marge", "≤ 2 mm", false),
+            row("Taille", "10 – 20 mm", false),
             row("Biopsie", "01/02/2026", false),
             row("Tumeur", "15 mm", false),
             row("RP", "positif", false),
@@ -1077,6 +1107,20 @@ mod tests {
             (
                 "• Alcool: non",
                 Some("• Alcool: non [diffère de la valeur codée : Oui]"),
+            ),
+            (
+                "• Alcool : non",
+                Some("• Alcool : non [diffère de la valeur codée : Oui]"),
+            ),
+            (
+                "ALCOOL : non",
+                Some("ALCOOL : non [diffère de la valeur codée : Oui]"),
+            ),
+            ("Marge : <= 2 mm", Some("Marge : <= 2 mm")),
+            ("Taille : 10 à 20 mm", Some("Taille : 10 à 20 mm")),
+            (
+                "Taille : 10 à 30 mm",
+                Some("Taille : 10 à 30 mm [diffère de la valeur codée : 10 – 20 mm]"),
             ),
             (
                 "2. ALCOOL = non",

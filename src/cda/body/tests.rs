@@ -721,7 +721,7 @@ fn values_of_several_parts_keep_them_apart() {
     );
     assert_eq!(text(&name.participants[0].name), "Dr X");
     let address = observation(
-        "<performer><assignedEntity><id root='1'/><assignedPerson><name><suffix>DR</suffix></name></assignedPerson></assignedEntity></performer>",
+        "<performer><assignedEntity><id root='1'/><assignedPerson><name><family nullFlavor='UNK'/><given nullFlavor='UNK'/><suffix>DR</suffix></name></assignedPerson></assignedEntity></performer>",
     );
     assert_eq!(address.participants[0].name, None);
 }
