@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::folder::{PAGE, readable};
+use super::file_names::{PAGE, readable};
+use super::shown_case::{FormState, HandwritingNotice, ShownCase, ShownDocument};
 use super::{Sources, WorklistError, page};
 use crate::config::Facility;
 use crate::intake::reporting;
@@ -10,10 +11,9 @@ use crate::model::case::{Case, CaseState};
 use crate::model::document::DocumentKind;
 use crate::model::identifiers::ContentHash;
 use crate::model::name;
-use crate::model::patient::{Patient, Physician};
+use crate::model::patient::Patient;
 use crate::model::questionnaire::{ManualComparison, Questionnaire, Section, Statement};
 use crate::model::session::Session;
-use crate::model::shown::ReportPart;
 use crate::model::view::{View, ViewError};
 use crate::repeats::{self, RepeatedTask};
 use crate::reports::people::named;
@@ -91,48 +91,6 @@ impl FormOf {
 fn facility_of<'s>(sources: &Sources<'s>, case: &Case) -> Option<&'s Facility> {
     let mut facilities = sources.config.facilities.iter();
     facilities.find(|it| it.id == case.facility)
-}
-
-/// A case, as the page shows it.
-pub(super) struct ShownCase {
-    pub case: Box<Case>,
-    pub facility: String,
-    pub patient: Option<Box<Patient>>,
-    pub submitter: Option<Physician>,
-    /// What is asked of the session, in lines.
-    pub question: Vec<String>,
-    /// Whom the form names, with what each is there for: the first of so many.
-    pub people: Vec<(String, String)>,
-    pub people_count: usize,
-    pub form: FormState,
-    /// Of the questionnaire, by hand.
-    pub written: HandwritingNotice,
-    /// Its path.
-    pub form_file: Option<String>,
-    /// The report, once it is completed: its path, and its version.
-    pub report: Option<(String, u32)>,
-    /// What of it is another by now.
-    pub outdated: Vec<ReportPart>,
-    pub documents: Vec<ShownDocument>,
-}
-
-/// A document, as the page shows it.
-pub(super) struct ShownDocument {
-    pub label: String,
-    pub path: String,
-}
-
-/// How far the questionnaire of a case is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FormState {
-    /// None came.
-    Missing,
-    /// One came that does not say whether the case is complete.
-    Received,
-    /// It says that the case is complete.
-    Complete,
-    /// It says that the case is not complete.
-    Incomplete,
 }
 
 impl FolderContent {
@@ -425,17 +383,6 @@ fn is_written(statement: &Statement) -> bool {
         statement.by_hand,
         Some(ManualComparison::Alone | ManualComparison::Differs(_))
     )
-}
-
-/// What the page says of what was written by hand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum HandwritingNotice {
-    /// Nothing was.
-    Nothing,
-    /// Something that the document does not have.
-    Something,
-    /// Something of which the document says otherwise.
-    Otherwise,
 }
 
 fn written(questionnaire: &Questionnaire) -> HandwritingNotice {

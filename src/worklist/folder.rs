@@ -10,23 +10,15 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::content::{FileSource, FolderContent};
+use super::file_names::{NEW, PAGE};
 use super::{Sources, WorklistError};
 use crate::model::identifiers::{ContentHash, SessionId};
 use crate::repeats::{self, RepeatedTask};
 use crate::spool::fs::{Dir, FsError};
 use crate::spool::layout::document_path;
 
-/// The page of a session.
-pub(super) const PAGE: &str = "index.html";
 /// Says whose folder it is, and what we put into it.
 const RECORD: &str = ".contents.json";
-/// A folder that has no name of its own yet.
-pub(super) const NEW: &str = ".new";
-/// A name is cut to so many characters, and to so many bytes: two of them and a number are a name that every file
-/// system takes.
-const LONGEST_NAME: usize = 60;
-const LONGEST_IN_BYTES: usize = 100;
-
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Contents {
     session: Option<SessionId>,
@@ -296,22 +288,5 @@ fn read_contents(sources: &Sources<'_>, dir: &Dir) -> Result<Option<Contents>, F
         Ok(bytes) => Ok(serde_json::from_slice(&bytes).ok()),
         Err(error) if error.is_absent() => Ok(None),
         Err(error) => Err(error),
-    }
-}
-
-/// Text as a part of a name: its letters and digits, and `-` for everything between them.
-pub(super) fn readable(text: &str, otherwise: &str) -> String {
-    let mut name = String::new();
-    for letter in text.chars().take(LONGEST_NAME) {
-        match letter.is_alphanumeric() {
-            true if name.len() + letter.len_utf8() > LONGEST_IN_BYTES => break,
-            true => name.push(letter),
-            false if name.is_empty() || name.ends_with('-') => {}
-            false => name.push('-'),
-        }
-    }
-    match name.trim_end_matches('-') {
-        "" => otherwise.to_owned(),
-        name => name.to_owned(),
     }
 }

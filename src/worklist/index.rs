@@ -5,7 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::folder::{NEW, SessionFolder, readable};
+use super::file_names::{NEW, readable};
+use super::folder::SessionFolder;
 use super::{Sources, WorklistError};
 use crate::model::identifiers::SessionId;
 use crate::model::session::Session;

@@ -10,9 +10,11 @@
 
 mod content;
 mod due;
+mod file_names;
 mod folder;
 mod index;
 mod page;
+mod shown_case;
 
 use std::sync::Arc;
 

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::content::{FormState, HandwritingNotice, ShownCase};
+use super::shown_case::{FormState, HandwritingNotice, ShownCase};
 use crate::model::case::CaseState;
 use crate::model::patient::{Patient, Physician, Sex};
 use crate::model::session::{Session, SessionState};
