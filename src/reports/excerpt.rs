@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::questionnaire::{further_words, is_shown, leads_nowhere};
+use super::words::{further_words, is_shown, leads_nowhere};
 use crate::model::excerpt::{LINE, LONGEST_TEXT, cut_name, cut_text, grouped};
 use crate::model::questionnaire::{
     Block, Concept, Consumable, FurtherElement, Media, Qualifier, Quantity, Questionnaire, Section,

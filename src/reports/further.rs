@@ -1,9 +1,10 @@
 //! What of a statement has no key of its own, in the words of the report; what has none is said to be there (interface.md 8).
 
+use super::dates::french_date;
 use super::excerpt::Omissions;
 use super::people::Person;
-use super::questionnaire::{absence, caption, french_date, leads_nowhere};
 use super::units;
+use super::words::{absence, caption, leads_nowhere};
 use crate::model::questionnaire::FurtherElement;
 
 /// The lines that say this, as far as a row does not say it already; what cannot be told is counted in `cut`. What

@@ -6,15 +6,18 @@
 
 pub mod batch;
 mod changes;
+mod dates;
 pub(crate) mod excerpt;
 pub mod frcp;
 mod further;
+mod main_value;
 mod media;
 pub mod message;
 pub(crate) mod people;
 mod questionnaire;
 mod row_text;
 mod units;
+mod words;
 
 use self::excerpt::Omissions;
 use self::frcp::{

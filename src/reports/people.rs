@@ -1,6 +1,6 @@
 //! Whom a form names, as the report shows them (interface.md 8).
 
-use super::questionnaire::french_interval;
+use super::dates::french_interval;
 use crate::model::identifiers::Rpps;
 
 pub(super) use crate::model::questionnaire::StatementParticipant as Person;

@@ -3,16 +3,19 @@
 //! What is done, proposed or planned differs only by mood, and a side of the body can decide an operation: both are
 //! always shown.
 
+use super::dates::{french_range, french_time};
 use super::excerpt::Omissions;
 use super::frcp::{self, NarrativePart, StatementRow};
 use super::further;
+use super::main_value::{main_value, value_flavor};
 use super::media::Pictures;
 use super::people::participant;
-use super::row_text::{self, RowText, StatementContext, as_cell, denies, same};
+use super::row_text::{self, RowText, StatementContext, as_cell, denies};
 use super::units;
+use super::words::{absence, caption, further_words, is_shown, leads_nowhere, same};
 use crate::model::questionnaire::{
     Concept, FurtherElement, ManualComparison, Qualifier, Quantity, Questionnaire, Section,
-    Statement, is_nothing,
+    Statement,
 };
 
 /// The sections of the form as the report shows them, and by `cut` what of its pictures it does not.
@@ -197,11 +200,6 @@ fn starts_plain(text: &str, start: &str) -> bool {
     start.chars().all(|letter| letters.next() == Some(letter))
 }
 
-/// Whether a text is only a reference to a place of the document that is not there. `#2 nodules` is none.
-pub(super) fn leads_nowhere(text: &str) -> bool {
-    text.starts_with('#') && !text.contains(char::is_whitespace)
-}
-
 /// What a statement is about: its code in words, in another system's words, or as it is; else what the statement is.
 fn label(statement: &Statement) -> String {
     let translated = || {
@@ -226,46 +224,6 @@ fn kind(kind: &str) -> &str {
         "supply" => "Fourniture",
         _ => "Élément",
     }
-}
-
-/// Whether a coded element is shown in its own words; of the others, keys of the statement say what they say.
-pub(super) fn is_shown(concept: &Concept) -> bool {
-    match concept.role.as_str() {
-        "value" => concept.text.is_some() || concept.null_flavor.is_some(),
-        "code/translation" => concept.words().is_some(),
-        "value/translation" => concept.words().is_some() || concept.code.is_some(),
-        "code"
-        | "priorityCode"
-        | "interpretationCode"
-        | "methodCode"
-        | "targetSiteCode"
-        | "statusCode"
-        | "languageCode"
-        | "confidentialityCode"
-        | "realmCode" => false,
-        role if role.ends_with("/translation") => false,
-        "consumable/code" | "product/code" => false,
-        _ => concept.words().is_some() || concept.code.is_some() || concept.null_flavor.is_some(),
-    }
-}
-
-/// What a coded element says that neither its own key nor its row does: what was written before it was coded, and its
-/// words in another system.
-pub(super) fn further_words(concept: &Concept) -> impl Iterator<Item = &str> {
-    let written = concept.text.as_deref();
-    let said = match concept.role.ends_with("/translation") {
-        true => [concept.words(), written],
-        false if is_shown(concept) => [None, None],
-        // A state is told by its code.
-        false if concept.role == "statusCode" => [concept.words(), written],
-        false => [None, written],
-    };
-    let is_code = |said: &&str| {
-        let code = concept.code.as_deref();
-        code.is_some_and(|code| code.eq_ignore_ascii_case(said))
-    };
-    let said = said.into_iter().flatten();
-    said.filter(move |said| !leads_nowhere(said) && !is_code(said))
 }
 
 /// What the codes of a statement say besides, where these lines do not.
@@ -311,55 +269,6 @@ fn relation(statement: &Statement) -> Option<&'static str> {
         ("COMP", true) => "Lien : comprend l’élément ci-dessus",
         _ => return None,
     })
-}
-
-/// The caption of a coded element that has no key of its own.
-pub(super) fn caption(role: &str) -> &str {
-    match role {
-        "routeCode" => "Voie",
-        "approachSiteCode" => "Voie d’abord",
-        "administrationUnitCode" => "Forme",
-        "effectiveTime/event" => "Moment",
-        "consumable/formCode" | "product/formCode" => "Forme",
-        "statusCode" => "Statut",
-        "effectiveTime" => "Date",
-        "targetSiteCode" => "Localisation",
-        "methodCode" => "Méthode",
-        "interpretationCode" => "Interprétation",
-        "priorityCode" => "Priorité",
-        "doseQuantity" => "Dose",
-        "rateQuantity" => "Débit",
-        "maxDoseQuantity" => "Dose maximale",
-        "repeatNumber" => "Répétitions",
-        "sequenceNumber" => "Ordre",
-        "priorityNumber" => "Priorité",
-        "pauseQuantity" => "Pause",
-        _ => "Précision",
-    }
-}
-
-/// What a null flavour means (HL7 v3, `NullFlavor`).
-pub(super) fn absence(flavor: &str) -> String {
-    let words = match flavor {
-        "NI" => "Non renseigné",
-        "UNK" => "Inconnu",
-        "ASKU" => "Demandé, réponse inconnue",
-        "NAV" => "Pas encore disponible",
-        "NASK" => "Non demandé",
-        "MSK" => "Masqué",
-        "NA" => "Sans objet",
-        "NP" => "Valeur non transmise",
-        "OTH" => "Autre",
-        "UNC" => "Non codé",
-        "DER" => "À déduire",
-        "INV" => "Non valable",
-        "NINF" => "Moins l’infini",
-        "PINF" => "Plus l’infini",
-        "QS" => "Quantité suffisante",
-        "TRC" => "Traces",
-        other => return format!("Non renseigné ({other})"),
-    };
-    words.to_owned()
 }
 
 /// That an element says nothing, and why; nothing for what is never shown, and for what is told in another way.
@@ -716,99 +625,6 @@ fn is_shown_as_side(statement: &Statement, qualifier: &Qualifier) -> bool {
         && sites.any(|site| site.laterality.as_deref() == side)
 }
 
-/// Why the value says nothing; that of the code is none of it.
-fn value_flavor(statement: &Statement) -> Option<&str> {
-    let of = |role: &str| {
-        let mut codes = statement.codes.iter().filter(|code| code.role == role);
-        codes.find_map(|code| code.null_flavor.as_deref())
-    };
-    let beside = statement.null_flavors.get("value").map(String::as_str);
-    let own = statement.null_flavor.as_deref();
-    beside
-        .or_else(|| of("value"))
-        .or(own.filter(|own| of("code") != Some(*own)))
-}
-
-/// The value itself, with its unit; beside its code what was written, where that says something else.
-pub(super) fn main_value(statement: &Statement) -> Option<String> {
-    // What fits no code of its system may have one in another.
-    let translated = || {
-        let mut codes = statement.codes.iter();
-        codes.find_map(|it| it.words().filter(|_| it.role == "value/translation"))
-    };
-    let value = statement.value.as_deref().or_else(translated);
-    // Nothing else says it: not even that it is another one says which.
-    let coded = || {
-        let mut codes = statement.codes.iter();
-        codes.find_map(|it| {
-            it.code
-                .as_deref()
-                .filter(|_| it.role == "value/translation")
-        })
-    };
-    let value = value.or_else(coded)?;
-    let is_boolean = statement
-        .value_type
-        .as_deref()
-        .is_some_and(|it| matches!(it, "BL" | "BN"));
-    let words = match value {
-        "true" if is_boolean => "Oui",
-        "false" if is_boolean => "Non",
-        // What a program wrote for nothing, in what an older version stored.
-        nothing if is_nothing(nothing, statement.value_code.as_deref()) => {
-            statement.value_code.as_deref().unwrap_or(nothing)
-        }
-        // Nothing but a reference that leads nowhere.
-        unresolved if leads_nowhere(unresolved) => return None,
-        other => other,
-    };
-    let mut words = match statement.value_type.as_deref() {
-        Some("TS") => french_date(words),
-        Some(kind) if kind.ends_with("TS") => french_range(words),
-        Some(kind)
-            if statement.unit.is_none()
-                && (kind.starts_with("RTO")
-                    || matches!(kind, "PQ" | "IVL_PQ" | "MO" | "IVL_MO")) =>
-        {
-            units::ratio(words)
-        }
-        _ => words.to_owned(),
-    };
-    if let Some(unit) = statement.unit.as_deref() {
-        let unit = units::readable(unit, value);
-        if !unit.is_empty() {
-            words.push(' ');
-            words.push_str(&unit);
-        }
-    }
-    let of_value = |role: &str| matches!(role, "value" | "value/translation");
-    let written = statement
-        .codes
-        .iter()
-        .filter(|code| of_value(&code.role))
-        .flat_map(|code| match code.role.as_str() {
-            "value" => [None, code.text.as_deref()],
-            _ => [code.words(), code.text.as_deref()],
-        })
-        .flatten()
-        .filter(|text| *text != value && !leads_nowhere(text));
-    let mut beside: Vec<&str> = Vec::new();
-    for text in written {
-        if !same(text, &words) && !beside.contains(&text) {
-            beside.push(text);
-        }
-    }
-    for text in beside {
-        words.push_str(&format!(" ({text})"));
-    }
-    // A value may have words and yet say that none of its system's fits.
-    let flavor = value_flavor(statement);
-    if let Some(flavor) = flavor.filter(|flavor| *flavor != "OTH") {
-        words.push_str(&format!(" ({})", absence(flavor).to_lowercase()));
-    }
-    Some(words)
-}
-
 /// The code of a comment (LOINC; IHE PCC 6.3.4.6).
 const COMMENT: &str = "48767-8";
 
@@ -852,88 +668,6 @@ fn qualifier(statement: &Statement) -> Option<String> {
     };
     let words: Vec<&str> = [mood, status].into_iter().flatten().collect();
     (!words.is_empty()).then(|| words.join(", "))
-}
-
-/// A time or an interval of the questionnaire as a French reader expects it.
-fn french_time(time: &str) -> String {
-    let words = french_interval(time);
-    if !time.contains('/') {
-        return format!("Date : {words}");
-    }
-    let mut letters = words.chars();
-    let first = letters.next().into_iter().flat_map(char::to_uppercase);
-    first.chain(letters.clone()).collect()
-}
-
-/// The same within a line: `du 01/03/2019 au 20/08/2019`. A bound that does not belong to an interval has its sign.
-pub(super) fn french_interval(time: &str) -> String {
-    let Some((from, to)) = time.split_once('/') else {
-        return french_date(time);
-    };
-    let end = |end: &str, sign| match end.strip_prefix(sign) {
-        Some(end) => (french_date(end), true),
-        None => (french_date(end), false),
-    };
-    let ((from, is_after), (to, is_before)) = (end(from, '>'), end(to, '<'));
-    match (from.as_str(), to.as_str()) {
-        (from, "..") if is_after => format!("après le {from}"),
-        (from, "..") => format!("à partir du {from}"),
-        ("..", to) if is_before => format!("avant le {to}"),
-        ("..", to) => format!("jusqu’au {to}"),
-        (from, to) => match (is_after, is_before) {
-            (false, false) => format!("du {from} au {to}"),
-            (false, true) => format!("à partir du {from} et avant le {to}"),
-            (true, false) => format!("après le {from} et jusqu’au {to}"),
-            (true, true) => format!("après le {from} et avant le {to}"),
-        },
-    }
-}
-
-/// An interval of times whose bounds have the signs of amounts, and whose length may stand behind them.
-fn french_range(words: &str) -> String {
-    let (bounds, width) = match words.split_once("étendue ") {
-        Some((bounds, width)) => (bounds, Some(width)),
-        None => (words, None),
-    };
-    let bounds = bounds.trim_end_matches([',', ' ']).split(' ');
-    let bounds = bounds.map(french_part).collect::<Vec<_>>().join(" ");
-    let width = width.map(|width| format!("étendue {}", units::ratio(width)));
-    let parts = [Some(bounds).filter(|it| !it.is_empty()), width];
-    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
-}
-
-/// A part of a value of times: its signs are for amounts.
-fn french_part(part: &str) -> String {
-    match part {
-        ">" => "après le".to_owned(),
-        "<" => "avant le".to_owned(),
-        "≥" => "à partir du".to_owned(),
-        "≤" => "jusqu’au".to_owned(),
-        date => french_date(date),
-    }
-}
-
-/// `2019-02-15T09:30:00+01:00` as `15/02/2019 09:30:00 +01:00`; what is no date stays as it is.
-pub(super) fn french_date(time: &str) -> String {
-    let (date, clock) = time.split_once('T').unwrap_or((time, ""));
-    let parts: Vec<&str> = date.split('-').collect();
-    let is_date = parts.len() <= 3
-        && parts.first().is_some_and(|year| year.len() == 4)
-        && parts
-            .iter()
-            .all(|part| part.bytes().all(|byte| byte.is_ascii_digit()));
-    if !is_date {
-        return time.to_owned();
-    }
-    let mut words = parts.into_iter().rev().collect::<Vec<_>>().join("/");
-    if !clock.is_empty() {
-        let (clock, offset) = match clock.find(['+', '-', 'Z']) {
-            Some(at) => clock.split_at_checked(at).unwrap_or((clock, "")),
-            None => (clock, ""),
-        };
-        words.push_str(&format!(" {clock} {offset}"));
-    }
-    words.trim_end().to_owned()
 }
 
 #[cfg(test)]

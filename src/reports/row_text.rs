@@ -2,8 +2,9 @@
 //! other (interface.md 8).
 
 use super::frcp::{NarrativePart, StatementRow};
+use super::main_value::main_value;
 use super::media::Pictures;
-use super::questionnaire::main_value;
+use super::words::same;
 use crate::model::meaning::Meaning;
 use crate::model::questionnaire::{Block, Section, Statement, TableRow};
 
@@ -233,18 +234,6 @@ fn names_column(head: &str) -> bool {
         "variable",
     ];
     HEADS.contains(&head.to_lowercase().as_str())
-}
-
-/// Whether two cells are the same, signs and decimal marks included; only the first letter may be a capital or none.
-pub(super) fn same(one: &str, other: &str) -> bool {
-    let (mut one, mut other) = (one.chars(), other.chars());
-    match (one.next(), other.next()) {
-        (None, None) => true,
-        (Some(first), Some(second)) => {
-            first.to_lowercase().eq(second.to_lowercase()) && one.as_str() == other.as_str()
-        }
-        _ => false,
-    }
 }
 
 /// Whether two cells mean the same, however they are written; what stands in brackets behind one plays no part.
