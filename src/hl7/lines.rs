@@ -286,9 +286,9 @@ const NAMES: [&[u8; 3]; 10] = [
 const APPOINTMENT: &[u8; 3] = b"SCH";
 
 /// The names of segments that follow a PID, which no value of a PID ends with.
-const BEHIND_PATIENT: [[u8; 3]; 15] = [
-    *b"NK1", *b"PD1", *b"IN1", *b"IN2", *b"GT1", *b"DG1", *b"AL1", *b"PR1", *b"PV2", *b"DB1",
-    *b"UB1", *b"ZBE", *b"ACC", *b"PRT", *b"SFT",
+const BEHIND_PATIENT: [&[u8; 3]; 15] = [
+    b"NK1", b"PD1", b"IN1", b"IN2", b"GT1", b"DG1", b"AL1", b"PR1", b"PV2", b"DB1", b"UB1", b"ZBE",
+    b"ACC", b"PRT", b"SFT",
 ];
 
 /// Whether a byte may be the last of such a name, or follow it unseen: before a separator hardly any is.
