@@ -189,13 +189,7 @@ fn nothing_hidden_reaches_a_terminal_a_page_or_a_log() {
     let with = |message: String| message.replace("MARTIN", &format!("MARTIN{in_hl7}"));
     let good = with(siu("S12", "C-1", "1", "20250401120000", "20990408"));
     site.send("demo", &format!("good{}.hl7", names[0]), &good);
-    let waits = with(siu(
-        "S12",
-        &format!("C-2{in_hl7}"),
-        "2",
-        "20250401120000",
-        "20980408",
-    ));
+    let waits = with(siu("S12", "C-2", "2", "20250401120000", "20980408"));
     site.send("demo", &format!("waits{}.hl7", names[1]), &waits);
     let bad = with(siu(
         "S12",
@@ -316,7 +310,8 @@ fn a_folder_that_cannot_be_used_is_told() {
     let make = |name: &str| {
         let folder = inbox.join(name);
         fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join("x.hl7"), adt(name)).unwrap();
+        let ipp = name.replace('\u{202e}', "");
+        fs::write(folder.join("x.hl7"), adt(&ipp)).unwrap();
         give(&folder.join("x.hl7"));
         give(&folder);
         folder
