@@ -299,6 +299,9 @@ impl<'s> RefusalRecorder<'s> {
     /// All changes, with the new count.
     pub fn finish(mut self, view: &mut PendingChanges<'_>) -> Result<Vec<KeyChange>, ViewError> {
         let added = self.added;
+        if added == 0 {
+            return Ok(self.changes);
+        }
         let counted = count(view, self.owner, |count| count.saturating_add(added))?;
         self.changes.extend(counted);
         Ok(self.changes)

@@ -15,8 +15,9 @@ use serde_json::value::RawValue;
 
 use super::{KeyChange, Store, StoreError, keys};
 use crate::model::change::{Change, Record};
-use crate::model::identifiers::Ipp;
+use crate::model::identifiers::{Ipp, SessionId};
 use crate::model::report::{Report, ReportVersion, VersionOfReport};
+use crate::model::session::Session;
 use crate::model::view::ViewError;
 
 pub use self::of_patient::OfPatient;
@@ -47,6 +48,8 @@ pub struct PendingChanges<'s> {
     read: RefCell<HashMap<String, Option<Vec<u8>>>>,
     /// The same for ranges of keys; nothing where it has more than few.
     few: RefCell<HashMap<String, Option<Pairs>>>,
+    /// Sessions as they are here: every scheduling of a group asks for one, and few for another.
+    sessions: RefCell<HashMap<SessionId, Option<Session>>>,
 }
 
 impl<'s> PendingChanges<'s> {
@@ -59,6 +62,7 @@ impl<'s> PendingChanges<'s> {
             written: Changes::new(),
             read: RefCell::default(),
             few: RefCell::default(),
+            sessions: RefCell::default(),
         }
     }
 
@@ -114,6 +118,9 @@ impl<'s> PendingChanges<'s> {
     /// Applies changes that are resolved already.
     pub fn write(&mut self, changes: &[KeyChange]) {
         for (key, value) in changes {
+            if key.starts_with(keys::SESSIONS) {
+                self.sessions.get_mut().clear();
+            }
             self.written.insert(key.clone(), value.clone());
         }
     }

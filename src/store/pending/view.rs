@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use chrono::NaiveDate;
 
-use super::{FEW_KEYS, IppLink, PendingChanges};
+use super::{FEW_KEYS, IppLink, KEPT_RECORDS, PendingChanges};
 use crate::model::case::Case;
 use crate::model::change::Change;
 use crate::model::document::Document;
@@ -111,7 +111,15 @@ impl View for PendingChanges<'_> {
     }
 
     fn session(&self, id: &SessionId) -> Result<Option<Session>, ViewError> {
-        self.get(&keys::session(id))
+        if let Some(session) = self.sessions.borrow().get(id) {
+            return Ok(session.clone());
+        }
+        let session: Option<Session> = self.get(&keys::session(id))?;
+        let mut sessions = self.sessions.borrow_mut();
+        if sessions.len() < KEPT_RECORDS {
+            sessions.insert(id.clone(), session.clone());
+        }
+        Ok(session)
     }
 
     fn planned_sessions(
