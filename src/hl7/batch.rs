@@ -13,10 +13,9 @@ use super::ReadError;
 use super::delimiters::{Delimiters, is_delimiter};
 use super::envelope::{EnvelopeSegment, LineHead, MAX_MESSAGES};
 use super::glued::{glued_headers, seen};
-use super::lines::{
-    BLOCK_END, BLOCK_START, first_line, is_blank, is_line_end, line_at, skip_unseen,
-};
+use super::lines::{first_line, is_blank, line_at};
 use super::path::Position;
+use super::unseen::{BLOCK_END, BLOCK_START, is_line_end, skip_unseen};
 use super::value::Pieces;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";

@@ -1,7 +1,8 @@
 //! The segments of an envelope: headers and trailers that end the message before them (HL7 v2.5 chapter 2.10.3).
 
 use super::delimiters::Delimiters;
-use super::lines::{first_line, is_base64, is_line_end, skip_unseen};
+use super::lines::first_line;
+use super::unseen::{is_base64, is_line_end, skip_unseen};
 
 /// How many messages a file may hold: what is told of each is kept until the file is finished.
 pub(super) const MAX_MESSAGES: usize = 100_000;

@@ -7,8 +7,9 @@ use memchr::{memchr_iter, memmem};
 use super::ReadError;
 use super::delimiters::{Delimiters, is_delimiter};
 use super::envelope::{EnvelopeSegment, MAX_MESSAGES};
-use super::lines::{before_unseen, first_line, is_base64, is_line_end, line_at, skip_unseen};
+use super::lines::{first_line, line_at};
 use super::search::places_behind;
+use super::unseen::{before_unseen, is_base64, is_line_end, skip_unseen};
 
 /// Looks once at what stands behind other text on its line: gives where headers were glued to it, and refuses XML that
 /// follows HL7, and what may be a header, or may not.

@@ -11,6 +11,7 @@ use super::delimiters::Delimiters;
 use super::entity;
 use super::lines::{self, LineAmbiguity, Segments};
 use super::path::{Path, Position, SegmentName};
+use super::unseen::has_unseen;
 use super::value::{Field, MessageSyntax, Pieces, Value, nth};
 
 /// How long MSH may be, whose fields are repeated to the sender.
@@ -198,8 +199,8 @@ impl<'a> Message<'a> {
                 count: survey.count,
             });
         }
-        if lines::has_unseen(self.bytes)
-            && let Some(segment) = self.segments().find(|it| lines::has_unseen(it.raw()))
+        if has_unseen(self.bytes)
+            && let Some(segment) = self.segments().find(|it| has_unseen(it.raw()))
         {
             untidy.push(Untidy::Control(segment.position()));
         }

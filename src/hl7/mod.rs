@@ -22,11 +22,13 @@ mod envelope;
 mod escape;
 mod glued;
 mod hexadecimal;
+mod hidden_segment;
 mod lines;
 pub mod message;
 pub mod path;
 mod search;
 pub mod time;
+mod unseen;
 pub mod utf16;
 pub mod value;
 
