@@ -181,8 +181,9 @@ pub(super) fn blocks(node: Node<'_, '_>, text: &str) -> Vec<Block> {
     }
 }
 
-/// A cell that stands in several rows is repeated in them up to so many characters.
+/// A cell that stands in several rows is repeated in them up to so many characters, and in a table up to so many.
 const LONGEST_REPEATED: usize = 200;
+const MOST_REPEATED: usize = 20_000;
 
 fn letters(text: &str) -> usize {
     text.chars().filter(|it| it.is_alphanumeric()).count()
@@ -206,7 +207,7 @@ fn table(node: Node<'_, '_>) -> (Vec<TableRow>, usize) {
         let mut all_heads = true;
         for cell in row.children().filter(Node::is_element) {
             all_heads &= cell.tag_name().name() == "th";
-            repeated_letters += take_from_above(&mut taken, &mut shown.cells);
+            take_from_above(&mut taken, &mut shown.cells, &mut repeated_letters);
             let span = |name| {
                 let written = attribute(cell, name).and_then(|it| it.parse::<usize>().ok());
                 written.unwrap_or(1).max(1)
@@ -236,7 +237,9 @@ fn table(node: Node<'_, '_>) -> (Vec<TableRow>, usize) {
                 *column = (below, says.to_owned());
             }
         }
-        repeated_letters += take_from_above(&mut taken, &mut shown.cells);
+        if !shown.cells.is_empty() {
+            take_from_above(&mut taken, &mut shown.cells, &mut repeated_letters);
+        }
         let end = shown.cells.len();
         for (left, _) in taken.iter_mut().skip(end) {
             *left = left.saturating_sub(1);
@@ -253,14 +256,16 @@ fn table(node: Node<'_, '_>) -> (Vec<TableRow>, usize) {
 }
 
 /// Adds the cells of a row that stand in it from above, and counts their letters.
-fn take_from_above(taken: &mut [(usize, String)], cells: &mut Vec<String>) -> usize {
-    let mut repeated = 0;
+fn take_from_above(taken: &mut [(usize, String)], cells: &mut Vec<String>, repeated: &mut usize) {
     while let Some((left, says)) = taken.get_mut(cells.len()).filter(|(left, _)| *left > 0) {
         *left -= 1;
-        repeated += letters(says);
-        cells.push(says.clone());
+        let says = match *repeated < MOST_REPEATED {
+            true => says.clone(),
+            false => String::new(),
+        };
+        *repeated += letters(&says);
+        cells.push(says);
     }
-    repeated
 }
 
 /// Narrative as text: a line for each row, paragraph and item, cells divided by ` | `.
@@ -540,6 +545,14 @@ mod tests {
             "<td>b</td>".repeat(2)
         );
         assert!(tables(&wide)[0].ends_with("b\nb"));
+        // What stands in very many rows is repeated in some.
+        let high = format!(
+            "<table><tr><td rowspan='60000'>{}</td><td>b</td></tr>{}</table>",
+            "a".repeat(150),
+            "<tr><td>c</td></tr>".repeat(5_000)
+        );
+        let shown = tables(&high)[0].len();
+        assert!((20_000..60_000).contains(&shown), "{shown}");
     }
 
     #[test]

@@ -726,13 +726,24 @@ fn standing(cells: &[String], head: &[String], told: &[RowText]) -> LineStanding
 
 /// A cell without what is deleted or struck out in it; of several boxes with answers, the answer whose box alone is ticked.
 fn without_other_answers(cell: &str) -> String {
-    let mut plain = cell.to_owned();
-    for mark in ["[supprimé :", "[barré :"] {
-        while let Some((before, after)) = plain.split_once(mark) {
-            let after = after.split_once(']').map_or("", |(_, after)| after);
-            plain = as_cell(&format!("{before} {after}"));
-        }
+    let mut plain = String::with_capacity(cell.len());
+    let mut rest = cell;
+    while let Some(at) = rest.find('[') {
+        let (before, from) = rest.split_at_checked(at).unwrap_or((rest, ""));
+        plain.push_str(before);
+        let is_struck = ["[supprimé :", "[barré :"]
+            .iter()
+            .any(|mark| from.starts_with(mark));
+        let end = match is_struck {
+            true => from.find(']').map_or(from.len(), |end| end + 1),
+            false => 1,
+        };
+        let (mark, after) = from.split_at_checked(end).unwrap_or((from, ""));
+        plain.push_str(if is_struck { " " } else { mark });
+        rest = after;
     }
+    plain.push_str(rest);
+    let mut plain = as_cell(&plain);
     for (letters, sign) in BOXES.into_iter().chain(BOUND_SIGNS) {
         plain = plain.replace(letters, sign);
     }
@@ -811,16 +822,13 @@ fn said_of(line: &str, label: &str) -> Option<[String; 2]> {
     if label.is_empty() {
         return None;
     }
-    let lower = label.to_lowercase();
-    let end = plain
-        .char_indices()
-        .map(|(at, letter)| at + letter.len_utf8())
-        .find(|end| {
-            plain
-                .get(..*end)
-                .is_some_and(|start| start.to_lowercase() == lower)
-        })?;
-    let rest = plain.get(end..)?;
+    let mut letters = plain.chars();
+    for wanted in label.chars() {
+        if !letters.next()?.to_lowercase().eq(wanted.to_lowercase()) {
+            return None;
+        }
+    }
+    let rest = letters.as_str();
     let said = match rest.trim_start().strip_prefix([':', '=']) {
         Some(said) => said.trim(),
         // Without a sign between them, only an answer is told from what goes on.
